@@ -1,0 +1,9 @@
+//! The EC2 Instance Connect Endpoint (EICE) tunnel protocol, sans-IO.
+//!
+//! This crate opens no socket, reads no clock, draws no random number and starts no task: bytes, frames and
+//! `now` go in, bytes, frames and events come out. It is both ends of the protocol, so that a client and a
+//! server made of it can be held against each other.
+
+pub mod id;
+
+pub use id::{EndpointId, InstanceId, MaxDuration, RemotePort};

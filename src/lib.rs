@@ -1,0 +1,28 @@
+//! `eice` opens a shell in a machine that has no public address and no SSH key, through an AWS EC2 Instance
+//! Connect Endpoint (EICE), natively: no aws-cli, no ssh binary, no subprocess, no key on disk.
+//!
+//! # Layers
+//!
+//! Imports go down only; siblings do not import each other, save that `connect` joins `aws`, `tunnel`, `ssh` and
+//! `docker`. `tests/layering.rs` holds the code to this table.
+//!
+//! | layer | module | what it is |
+//! |---|---|---|
+//! | L0 | [`eice_proto`] | the protocol, sans-IO |
+//! | L1 | `telemetry` | tracing set-up |
+//! | L1 | [`terminal`] | the traits and plain types that the upper layers share |
+//! | L2 | `aws` | credentials, signed EC2 queries, endpoint choice, key push |
+//! | L2 | `tunnel` | proxy, TLS and WebSocket: a tunnel as a byte stream |
+//! | L2 | `ssh` | key pair, host keys, SSH over any byte stream |
+//! | L2 | `docker` | the exec template and the one quoting function |
+//! | L2 | `workspace` | the directory of workspaces and who may open them |
+//! | L2 | `emulator` | a local stand-in for the AWS services and the instance |
+//! | L3 | `connect` | target to host: key push, tunnel and SSH together |
+//! | L3 | `session` | one terminal and its viewer |
+//! | L4 | `gateway` | the browser's side: routes, authentication, protocols, page |
+//! | L5 | `config` | file and environment |
+//! | L6 | `cli` | the verbs; the only place that builds objects |
+
+pub use eice_proto as proto;
+
+pub mod terminal;

@@ -1,0 +1,82 @@
+//! How the upper layers ask for a machine and for a terminal in it.
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+
+use super::{Size, StageError, StageObserver, Target, Terminal};
+
+/// Turns a [`Target`] into an open [`Host`].
+///
+/// The session and the gateway hold one as `Arc<dyn Connect>` and never learn how a host came to be.
+pub trait Connect: Send + Sync {
+    /// Opens a connection to `target`, telling `observer` of each stage.
+    ///
+    /// Every stage has a deadline of its own. Dropping the future abandons the attempt and leaves nothing
+    /// behind.
+    fn connect<'a>(
+        &'a self,
+        target: &'a Target,
+        observer: &'a dyn StageObserver,
+    ) -> BoxFuture<'a, Result<Box<dyn Host>, StageError>>;
+}
+
+/// An open connection to a target.
+///
+/// Dropping it ends its terminals and closes the connection without waiting; [`Host::close`] waits.
+pub trait Host: Send + Sync {
+    /// Opens a terminal that runs the target's shell.
+    fn open_terminal<'a>(
+        &'a self,
+        request: &'a TerminalRequest,
+        observer: &'a dyn StageObserver,
+    ) -> BoxFuture<'a, Result<Terminal, StageError>>;
+
+    /// What an audit record or a support case needs to find this connection again.
+    fn ids(&self) -> HostIds;
+
+    /// Closes the connection and waits, within a bound, until it is gone.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+impl fmt::Debug for dyn Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("ids", &self.ids()).finish_non_exhaustive()
+    }
+}
+
+/// What a terminal should look like to the process in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TerminalRequest {
+    /// Its size. The default is 80x24.
+    pub size: Size,
+    /// `TERM`. The default is `xterm-256color`.
+    pub term: String,
+    /// `LANG`, where there is one to pass on. The default is `C.UTF-8`.
+    pub lang: Option<String>,
+}
+
+impl TerminalRequest {
+    /// A request for a terminal of `size`, everything else at its default.
+    #[must_use]
+    pub fn new(size: Size) -> Self {
+        Self { size, ..Self::default() }
+    }
+}
+
+impl Default for TerminalRequest {
+    fn default() -> Self {
+        Self { size: Size::default(), term: "xterm-256color".into(), lang: Some("C.UTF-8".into()) }
+    }
+}
+
+/// The ids of a connection, for logs and audit records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostIds {
+    /// The request id of `SendSSHPublicKey`.
+    pub key_push: Option<String>,
+    /// The request id of `OpenTunnel`, the `x-amzn-RequestId` of the 101 response.
+    pub tunnel: Option<String>,
+}

@@ -1,0 +1,1 @@
+//! A process on a PTY of this machine.

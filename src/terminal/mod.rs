@@ -1,0 +1,25 @@
+//! L1 · The traits and plain types that the upper layers share.
+//!
+//! A [`Target`] says where a terminal should open, [`Connect`] turns it into a [`Host`], and a host opens
+//! [`Terminal`]s. Every step on the way is a named [`Stage`]; a failure is a [`StageError`] that says which
+//! stage failed, at whose door the fault lies, and what to do about it.
+//!
+//! Nothing here knows AWS, SSH, Docker or a browser. Two terminals that need no network live here as well:
+//! [`local`], a process on a PTY of this machine, and [`echo`], which answers with what it is sent.
+
+pub mod echo;
+mod host;
+mod io;
+pub mod local;
+mod size;
+mod stage;
+mod target;
+
+pub use host::{Connect, Host, HostIds, TerminalRequest};
+pub use io::{Control, Exit, Input, Output, Signal, Terminal, TerminalEvent};
+pub use size::{InvalidSize, Size};
+pub use stage::{Fault, Stage, StageError, StageEvent, StageObserver, StageState};
+pub use target::{
+    Account, AddressFamily, ContainerName, ContainerShell, EndpointChoice, EnvName, InstanceTarget,
+    InvalidTarget, OsUser, Shell, Target,
+};
