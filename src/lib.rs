@@ -25,4 +25,6 @@
 
 pub use eice_proto as proto;
 
+#[cfg(feature = "emulator")]
+pub mod emulator;
 pub mod terminal;

@@ -1,0 +1,125 @@
+//! How a client reaches a running emulator.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::secret::Secret;
+
+/// All that an AWS client needs to use a running emulator.
+#[derive(Clone)]
+pub struct Access {
+    pub(super) api: SocketAddr,
+    pub(super) tunnel: SocketAddr,
+    pub(super) tunnel_host: String,
+    pub(super) ca_file: PathBuf,
+    pub(super) ca_pem: String,
+    pub(super) access_key_id: String,
+    pub(super) secret_access_key: Secret,
+    pub(super) session_token: Option<Secret>,
+    pub(super) region: String,
+    pub(super) account_id: String,
+}
+
+impl Access {
+    /// The URL of every API: EC2, EC2 Instance Connect, STS, CloudTrail.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        format!("http://{}", self.api)
+    }
+
+    /// The address of the APIs.
+    #[must_use]
+    pub fn api_addr(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// `HOST:PORT` of the tunnel, the `DnsName` of an endpoint that names none itself.
+    #[must_use]
+    pub fn tunnel_authority(&self) -> String {
+        format!("{}:{}", self.tunnel_host, self.tunnel.port())
+    }
+
+    /// The address of the tunnel's TLS listener.
+    #[must_use]
+    pub fn tunnel_addr(&self) -> SocketAddr {
+        self.tunnel
+    }
+
+    /// The metadata service of the instance `id`: what an instance finds at 169.254.169.254.
+    #[must_use]
+    pub fn metadata_url(&self, id: &eice_proto::InstanceId) -> String {
+        format!("{}/instances/{id}", self.api_url())
+    }
+
+    /// The CA that signed the tunnel's certificate, as PEM.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// The same in a file, which goes with the emulator.
+    #[must_use]
+    pub fn ca_file(&self) -> &Path {
+        &self.ca_file
+    }
+
+    /// The first principal's access key id.
+    #[must_use]
+    pub fn access_key_id(&self) -> &str {
+        &self.access_key_id
+    }
+
+    /// The first principal's secret.
+    #[must_use]
+    pub fn secret_access_key(&self) -> &str {
+        self.secret_access_key.expose()
+    }
+
+    /// The first principal's session token, where it has one.
+    #[must_use]
+    pub fn session_token(&self) -> Option<&str> {
+        self.session_token.as_ref().map(Secret::expose)
+    }
+
+    /// The region.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The account.
+    #[must_use]
+    pub fn account_id(&self) -> &str {
+        &self.account_id
+    }
+
+    /// The environment that points any AWS client here. It holds the secret.
+    #[must_use]
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        let mut env = vec![
+            ("AWS_ENDPOINT_URL", self.api_url()),
+            ("AWS_REGION", self.region.clone()),
+            ("AWS_DEFAULT_REGION", self.region.clone()),
+            ("AWS_ACCESS_KEY_ID", self.access_key_id.clone()),
+            ("AWS_SECRET_ACCESS_KEY", self.secret_access_key.expose().to_owned()),
+            ("AWS_CA_BUNDLE", self.ca_file.display().to_string()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ];
+        if let Some(token) = &self.session_token {
+            env.push(("AWS_SESSION_TOKEN", token.expose().to_owned()));
+        }
+        env
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access")
+            .field("api", &self.api)
+            .field("tunnel", &self.tunnel)
+            .field("ca_file", &self.ca_file)
+            .field("access_key_id", &self.access_key_id)
+            .finish_non_exhaustive()
+    }
+}

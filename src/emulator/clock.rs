@@ -1,0 +1,118 @@
+//! What the emulator takes for now: the system's clock, shifted.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+
+/// The emulator's clock. Shifting it expires keys, signatures and tunnels at once, without a wait.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    /// The shift in milliseconds.
+    shift: Arc<watch::Sender<i64>>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { shift: Arc::new(watch::channel(0).0) }
+    }
+}
+
+impl Clock {
+    /// What the emulator takes for now.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        shifted(SystemTime::now(), *self.shift.borrow())
+    }
+
+    /// Moves the clock forward by `by`.
+    pub fn advance(&self, by: Duration) {
+        self.shift.send_modify(|shift| *shift = shift.saturating_add(millis(by)));
+    }
+
+    /// Moves the clock back by `by`: what a client whose clock is ahead looks like.
+    pub fn rewind(&self, by: Duration) {
+        self.shift.send_modify(|shift| *shift = shift.saturating_sub(millis(by)));
+    }
+
+    /// Back to the system's clock.
+    pub fn reset(&self) {
+        self.shift.send_replace(0);
+    }
+
+    /// Seconds since 1970.
+    pub(super) fn unix(&self) -> u64 {
+        self.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+
+    /// Waits until the clock says `deadline`, by waiting or by being shifted.
+    pub(super) async fn reach(&self, deadline: SystemTime) {
+        let mut shift = self.shift.subscribe();
+        loop {
+            shift.borrow_and_update();
+            let Ok(left) = deadline.duration_since(self.now()) else { return };
+            if left.is_zero() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(left) => {}
+                _ = shift.changed() => {}
+            }
+        }
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn shifted(time: SystemTime, shift: i64) -> SystemTime {
+    let by = Duration::from_millis(shift.unsigned_abs());
+    let moved = if shift < 0 { time.checked_sub(by) } else { time.checked_add(by) };
+    moved.unwrap_or(time)
+}
+
+/// `seconds` since 1970 as `2023-02-07T12:05:37.000Z` without the milliseconds: `2023-02-07T12:05:37Z`.
+pub(super) fn iso8601(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Days to a civil date, by Howard Hinnant's `civil_from_days`, for dates from 1970 on.
+    let z = days + 719_468;
+    let era = z / 146_097;
+    let day_of_era = z % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let mp = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_as_aws_writes_them() {
+        assert_eq!(iso8601(0), "1970-01-01T00:00:00Z");
+        assert_eq!(iso8601(1_675_771_537), "2023-02-07T12:05:37Z");
+        assert_eq!(iso8601(1_709_164_799), "2024-02-28T23:59:59Z");
+        assert_eq!(iso8601(1_709_164_800), "2024-02-29T00:00:00Z");
+        assert_eq!(iso8601(1_735_689_599), "2024-12-31T23:59:59Z");
+    }
+
+    #[tokio::test]
+    async fn a_deadline_is_reached_by_moving_the_clock() {
+        let clock = Clock::default();
+        let deadline = clock.now() + Duration::from_secs(3600);
+        let waiting = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.reach(deadline).await }
+        });
+        clock.advance(Duration::from_secs(3601));
+        tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap().unwrap();
+        clock.reset();
+        assert!(clock.now() < deadline);
+    }
+}

@@ -1,0 +1,37 @@
+//! L2 · A local stand-in for the AWS services and the instance.
+//!
+//! It speaks the real APIs on loopback (EC2 Query, EC2 Instance Connect, STS, CloudTrail), opens tunnels over
+//! TLS with every check of the protocol reference, section i, in its order, and has an instance behind it: our
+//! own SSH server with a PTY, or a real sshd. Each fault is a knob that can be turned while it runs.
+//!
+//! What AWS does where no public source tells (marked so in the protocol reference) is a knob or a named
+//! assumption here, never a promise about AWS.
+
+#![allow(dead_code, reason = "the parts that use these follow")]
+
+mod access;
+mod clock;
+mod config;
+mod error;
+mod faults;
+mod policy;
+mod record;
+mod running;
+mod secret;
+mod tls;
+mod world;
+
+pub use access::Access;
+pub use clock::Clock;
+pub use config::{
+    AddressType, Backend, Builtin, Config, EndpointSpec, EndpointState, InstanceSpec, InstanceState,
+    Principal, Role, Rule, SecurityGroupSpec,
+};
+pub use error::Error;
+pub use faults::{
+    AcceptFault, Certificate, CloseAfter, CloseForm, Faults, FaultsHandle, FrameFault, Refusal, UpgradeFault,
+};
+pub use policy::{InvalidPolicy, Policy};
+pub use record::{Record, Resource, UserIdentity};
+pub use running::Emulator;
+pub use secret::Secret;

@@ -1,0 +1,493 @@
+//! A small, honest evaluator of IAM policy documents.
+//!
+//! Known: `Effect`, `Action`/`NotAction`, `Resource`/`NotResource` with `*` and `?`, and the condition operators
+//! of [`OPERATORS`], each also with `IfExists`. A document with anything else is refused when it is read, so
+//! that nothing is ever granted by a clause that was not understood. An explicit deny wins; a condition on a
+//! key that the request does not have does not match.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The condition operators that are understood.
+const OPERATORS: [&str; 16] = [
+    "StringEquals",
+    "StringNotEquals",
+    "StringEqualsIgnoreCase",
+    "StringNotEqualsIgnoreCase",
+    "StringLike",
+    "StringNotLike",
+    "ArnEquals",
+    "ArnLike",
+    "NumericEquals",
+    "NumericNotEquals",
+    "NumericLessThan",
+    "NumericLessThanEquals",
+    "NumericGreaterThan",
+    "NumericGreaterThanEquals",
+    "IpAddress",
+    "NotIpAddress",
+];
+
+/// The most statements of a document.
+const MAX_STATEMENTS: usize = 100;
+
+/// An IAM policy document.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Value")]
+pub struct Policy {
+    statements: Vec<Statement>,
+}
+
+/// A document that is malformed or says something that is not understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("policy document: {0}")]
+pub struct InvalidPolicy(String);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Statement {
+    allow: bool,
+    action: Patterns,
+    resource: Patterns,
+    conditions: Vec<Condition>,
+}
+
+/// Patterns of which one must match, or none when negated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Patterns {
+    patterns: Vec<String>,
+    negated: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Condition {
+    operator: &'static str,
+    if_exists: bool,
+    key: String,
+    values: Vec<String>,
+}
+
+/// What a request tells of itself: condition keys (in lower case) and their values.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    keys: BTreeMap<String, String>,
+}
+
+impl Context {
+    /// Adds a key and its value.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl ToString) -> Self {
+        self.keys.insert(key.to_ascii_lowercase(), value.to_string());
+        self
+    }
+
+    /// Adds a resource's tags, under both names that AWS knows them by.
+    #[must_use]
+    pub fn with_tags(mut self, tags: &BTreeMap<String, String>) -> Self {
+        for (key, value) in tags {
+            self = self
+                .with(&format!("aws:ResourceTag/{key}"), value)
+                .with(&format!("ec2:ResourceTag/{key}"), value);
+        }
+        self
+    }
+}
+
+/// What the policies say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A statement allows it and none denies it.
+    Allowed,
+    /// No statement allows it.
+    ImplicitDeny,
+    /// A statement denies it.
+    ExplicitDeny,
+}
+
+/// What `policies` say together of `action` on `resource`.
+pub fn decide(policies: &[Policy], action: &str, resource: &str, context: &Context) -> Decision {
+    let mut decision = Decision::ImplicitDeny;
+    for statement in policies.iter().flat_map(|policy| &policy.statements) {
+        if statement.matches(action, resource, context) {
+            if !statement.allow {
+                return Decision::ExplicitDeny;
+            }
+            decision = Decision::Allowed;
+        }
+    }
+    decision
+}
+
+impl Policy {
+    /// What a terminal needs and nothing more: describe and console output everywhere, OpenTunnel and
+    /// SendSSHPublicKey where the resource is tagged `Role=workspace`, and the records of it.
+    #[must_use]
+    #[allow(clippy::expect_used, reason = "a literal, held by a test")]
+    pub fn terminal() -> Self {
+        json!({
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": [
+                        "ec2:DescribeInstances", "ec2:DescribeInstanceConnectEndpoints",
+                        "ec2:DescribeSecurityGroups", "ec2:GetConsoleOutput",
+                        "sts:AssumeRole", "cloudtrail:LookupEvents"
+                    ],
+                    "Resource": "*"
+                },
+                {
+                    "Effect": "Allow",
+                    "Action": "ec2-instance-connect:OpenTunnel",
+                    "Resource": "arn:*:ec2:*:*:instance-connect-endpoint/*",
+                    "Condition": {
+                        "StringEquals": { "aws:ResourceTag/Role": "workspace" },
+                        "NumericEquals": { "ec2-instance-connect:remotePort": "22" }
+                    }
+                },
+                {
+                    "Effect": "Allow",
+                    "Action": "ec2-instance-connect:SendSSHPublicKey",
+                    "Resource": "arn:*:ec2:*:*:instance/*",
+                    "Condition": { "StringEquals": { "aws:ResourceTag/Role": "workspace" } }
+                }
+            ]
+        })
+        .try_into()
+        .expect("the literal is a policy")
+    }
+
+    /// Everything is allowed.
+    #[must_use]
+    pub fn allow_all() -> Self {
+        let all = || Patterns { patterns: vec!["*".into()], negated: false };
+        Self {
+            statements: vec![Statement {
+                allow: true,
+                action: all(),
+                resource: all(),
+                conditions: Vec::new(),
+            }],
+        }
+    }
+}
+
+impl FromStr for Policy {
+    type Err = InvalidPolicy;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPolicy> {
+        serde_json::from_str::<Value>(text).map_err(|error| InvalidPolicy(error.to_string()))?.try_into()
+    }
+}
+
+impl TryFrom<Value> for Policy {
+    type Error = InvalidPolicy;
+
+    fn try_from(document: Value) -> Result<Self, InvalidPolicy> {
+        // A document may also be given as the text that AWS stores.
+        if let Value::String(text) = document {
+            return text.parse();
+        }
+        let Value::Object(mut members) = document else {
+            return Err(InvalidPolicy("is not an object".into()));
+        };
+        let statements = match members.remove("Statement") {
+            Some(Value::Array(statements)) => statements,
+            Some(one @ Value::Object(_)) => vec![one],
+            _ => return Err(InvalidPolicy("has no Statement".into())),
+        };
+        members.retain(|member, _| member != "Version" && member != "Id");
+        if let Some(member) = members.keys().next() {
+            return Err(InvalidPolicy(format!("member {member:?} is not understood")));
+        }
+        if statements.len() > MAX_STATEMENTS {
+            return Err(InvalidPolicy(format!("has more than {MAX_STATEMENTS} statements")));
+        }
+        Ok(Self { statements: statements.into_iter().map(Statement::parse).collect::<Result<_, _>>()? })
+    }
+}
+
+impl Statement {
+    fn parse(value: Value) -> Result<Self, InvalidPolicy> {
+        let Value::Object(mut members) = value else {
+            return Err(InvalidPolicy("a statement is not an object".into()));
+        };
+        let allow = match members.remove("Effect").as_ref().and_then(Value::as_str) {
+            Some("Allow") => true,
+            Some("Deny") => false,
+            _ => return Err(InvalidPolicy("Effect must be Allow or Deny".into())),
+        };
+        let mut patterns = |name: &str| {
+            let negated = format!("Not{name}");
+            match (members.remove(name), members.remove(&negated)) {
+                (Some(value), None) => Ok(Patterns { patterns: texts(value)?, negated: false }),
+                (None, Some(value)) => Ok(Patterns { patterns: texts(value)?, negated: true }),
+                _ => Err(InvalidPolicy(format!("a statement needs either {name} or {negated}"))),
+            }
+        };
+        let (action, resource) = (patterns("Action")?, patterns("Resource")?);
+        let mut conditions = Vec::new();
+        if let Some(value) = members.remove("Condition") {
+            let Value::Object(operators) = value else {
+                return Err(InvalidPolicy("Condition is not an object".into()));
+            };
+            for (name, keys) in operators {
+                let (plain, if_exists) = match name.strip_suffix("IfExists") {
+                    Some(plain) => (plain, true),
+                    None => (name.as_str(), false),
+                };
+                let operator = OPERATORS
+                    .into_iter()
+                    .find(|known| *known == plain)
+                    .ok_or_else(|| InvalidPolicy(format!("condition {name:?} is not understood")))?;
+                let Value::Object(keys) = keys else {
+                    return Err(InvalidPolicy(format!("condition {name:?} is not an object")));
+                };
+                for (key, value) in keys {
+                    let key = key.to_ascii_lowercase();
+                    conditions.push(Condition { operator, if_exists, key, values: texts(value)? });
+                }
+            }
+        }
+        members.remove("Sid");
+        match members.keys().next() {
+            Some(member) => Err(InvalidPolicy(format!("member {member:?} is not understood"))),
+            None => Ok(Self { allow, action, resource, conditions }),
+        }
+    }
+
+    fn matches(&self, action: &str, resource: &str, context: &Context) -> bool {
+        // Actions are compared without regard to case, resources with it.
+        self.action.matches(&action.to_ascii_lowercase(), true)
+            && self.resource.matches(resource, false)
+            && self.conditions.iter().all(|condition| condition.holds(context))
+    }
+}
+
+impl Patterns {
+    fn matches(&self, text: &str, lower: bool) -> bool {
+        let any = self.patterns.iter().any(|pattern| {
+            if lower { like(&pattern.to_ascii_lowercase(), text) } else { like(pattern, text) }
+        });
+        any != self.negated
+    }
+}
+
+impl Condition {
+    fn holds(&self, context: &Context) -> bool {
+        let Some(actual) = context.keys.get(&self.key) else {
+            return self.if_exists;
+        };
+        let any = |test: &dyn Fn(&str) -> bool| self.values.iter().any(|value| test(value));
+        let number = |test: fn(f64, f64) -> bool| {
+            any(&|value| match (actual.parse(), value.parse()) {
+                (Ok(actual), Ok(value)) => test(actual, value),
+                _ => false,
+            })
+        };
+        let within = || any(&|block| actual.parse().is_ok_and(|address| is_within(address, block)));
+        match self.operator {
+            "StringEquals" => any(&|value| value == actual),
+            "StringNotEquals" => !any(&|value| value == actual),
+            "StringEqualsIgnoreCase" => any(&|value| value.eq_ignore_ascii_case(actual)),
+            "StringNotEqualsIgnoreCase" => !any(&|value| value.eq_ignore_ascii_case(actual)),
+            "StringLike" | "ArnEquals" | "ArnLike" => any(&|value| like(value, actual)),
+            "StringNotLike" => !any(&|value| like(value, actual)),
+            "NumericEquals" => number(|a, b| a == b),
+            "NumericNotEquals" => !number(|a, b| a == b),
+            "NumericLessThan" => number(|a, b| a < b),
+            "NumericLessThanEquals" => number(|a, b| a <= b),
+            "NumericGreaterThan" => number(|a, b| a > b),
+            "NumericGreaterThanEquals" => number(|a, b| a >= b),
+            "IpAddress" => within(),
+            "NotIpAddress" => !within(),
+            _ => false,
+        }
+    }
+}
+
+/// A text, number or boolean, or a list of them, as texts.
+fn texts(value: Value) -> Result<Vec<String>, InvalidPolicy> {
+    match value {
+        Value::String(text) => Ok(vec![text]),
+        Value::Number(number) => Ok(vec![number.to_string()]),
+        Value::Bool(flag) => Ok(vec![flag.to_string()]),
+        Value::Array(values) => {
+            values.into_iter().map(texts).collect::<Result<Vec<_>, _>>().map(|texts| texts.concat())
+        }
+        Value::Null | Value::Object(_) => Err(InvalidPolicy("a value is not a text or a list".into())),
+    }
+}
+
+/// Whether `text` is like `pattern`, where `*` is any run of characters and `?` is one. Linear in space, and at
+/// worst the product of both lengths in time.
+pub(super) fn like(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(&c) if c == '?' || c == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    p = at + 1;
+                    t = from + 1;
+                    star = Some((at, from + 1));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+/// Whether `address` is within the CIDR block, or is that address.
+pub(super) fn is_within(address: IpAddr, block: &str) -> bool {
+    let (base, bits) = match block.split_once('/') {
+        Some((base, bits)) => (base, bits.parse::<u32>().ok()),
+        None => (block, Some(128)),
+    };
+    let shift = |bits: Option<u32>, width: u32| bits.map(|bits| width - bits.min(width));
+    match (address, base.parse::<IpAddr>()) {
+        (IpAddr::V4(address), Ok(IpAddr::V4(base))) => shift(bits, 32).is_some_and(|shift| {
+            address.to_bits().checked_shr(shift).unwrap_or(0)
+                == base.to_bits().checked_shr(shift).unwrap_or(0)
+        }),
+        (IpAddr::V6(address), Ok(IpAddr::V6(base))) => shift(bits, 128).is_some_and(|shift| {
+            address.to_bits().checked_shr(shift).unwrap_or(0)
+                == base.to_bits().checked_shr(shift).unwrap_or(0)
+        }),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENDPOINT: &str = "arn:aws:ec2:eu-west-1:123456789012:instance-connect-endpoint/eice-1";
+    const OPEN: &str = "ec2-instance-connect:OpenTunnel";
+
+    fn policy(condition: &str, effect: &str) -> Policy {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"{effect}","Action":"{OPEN}","Resource":"*","Condition":{condition}}}}}"#
+        )
+        .parse()
+        .unwrap()
+    }
+
+    fn context() -> Context {
+        Context::default()
+            .with_tags(&[("Role".to_owned(), "workspace".to_owned())].into())
+            .with("ec2-instance-connect:remotePort", 22)
+            .with("ec2-instance-connect:privateIpAddress", "10.0.1.23")
+            .with("ec2-instance-connect:maxTunnelDuration", 3600)
+            .with("ec2:osuser", "ec2-user")
+    }
+
+    #[test]
+    fn each_condition_operator_does_what_iam_says() {
+        for (condition, holds) in [
+            (r#"{"StringEquals":{"aws:ResourceTag/Role":"workspace"}}"#, true),
+            (r#"{"StringEquals":{"aws:ResourceTag/Role":"Workspace"}}"#, false),
+            (r#"{"StringEqualsIgnoreCase":{"aws:ResourceTag/Role":"Workspace"}}"#, true),
+            (r#"{"StringEquals":{"ec2:ResourceTag/Role":["other","workspace"]}}"#, true),
+            (r#"{"StringEquals":{"aws:ResourceTag/Absent":"workspace"}}"#, false),
+            (r#"{"StringNotEquals":{"aws:ResourceTag/Absent":"workspace"}}"#, false),
+            (r#"{"StringEqualsIfExists":{"aws:ResourceTag/Absent":"workspace"}}"#, true),
+            (r#"{"StringLike":{"ec2:osuser":"ec2-*"}}"#, true),
+            (r#"{"StringLike":{"ec2:osuser":"root"}}"#, false),
+            (r#"{"NumericEquals":{"ec2-instance-connect:remotePort":"22"}}"#, true),
+            (r#"{"NumericEquals":{"ec2-instance-connect:remotePort":3389}}"#, false),
+            (r#"{"NumericLessThanEquals":{"ec2-instance-connect:maxTunnelDuration":"3600"}}"#, true),
+            (r#"{"NumericLessThan":{"ec2-instance-connect:maxTunnelDuration":"3600"}}"#, false),
+            (r#"{"NumericGreaterThan":{"ec2-instance-connect:maxTunnelDuration":"x"}}"#, false),
+            (r#"{"IpAddress":{"ec2-instance-connect:privateIpAddress":"10.0.1.0/24"}}"#, true),
+            (r#"{"IpAddress":{"ec2-instance-connect:privateIpAddress":["10.0.2.0/24","10.0.1.23"]}}"#, true),
+            (r#"{"IpAddress":{"ec2-instance-connect:privateIpAddress":"2600::/16"}}"#, false),
+            (r#"{"NotIpAddress":{"ec2-instance-connect:privateIpAddress":"10.0.0.0/8"}}"#, false),
+            (
+                r#"{"StringEquals":{"ec2:osuser":"ec2-user"},"NumericEquals":{"ec2-instance-connect:remotePort":"3389"}}"#,
+                false,
+            ),
+        ] {
+            let decision = decide(&[policy(condition, "Allow")], OPEN, ENDPOINT, &context());
+            assert_eq!(decision == Decision::Allowed, holds, "{condition}");
+        }
+    }
+
+    #[test]
+    fn an_explicit_deny_wins_and_nothing_is_allowed_by_default() {
+        let deny = policy("{}", "Deny");
+        assert_eq!(decide(&[Policy::allow_all(), deny], OPEN, ENDPOINT, &context()), Decision::ExplicitDeny);
+        assert_eq!(decide(&[], OPEN, ENDPOINT, &context()), Decision::ImplicitDeny);
+        let other = [policy("{}", "Allow")];
+        assert_eq!(decide(&other, "ec2:DescribeInstances", "*", &context()), Decision::ImplicitDeny);
+        assert_eq!(decide(&other, "EC2-Instance-Connect:opentunnel", "*", &context()), Decision::Allowed);
+    }
+
+    #[test]
+    fn the_terminal_policy_opens_tagged_things_on_port_22_only() {
+        let policies = [Policy::terminal()];
+        let instance = "arn:aws:ec2:eu-west-1:123456789012:instance/i-1";
+        let send = "ec2-instance-connect:SendSSHPublicKey";
+        assert_eq!(decide(&policies, OPEN, ENDPOINT, &context()), Decision::Allowed);
+        assert_eq!(decide(&policies, OPEN, instance, &context()), Decision::ImplicitDeny);
+        assert_eq!(decide(&policies, send, instance, &context()), Decision::Allowed);
+        assert_eq!(decide(&policies, send, instance, &Context::default()), Decision::ImplicitDeny);
+        let rdp = context().with("ec2-instance-connect:remotePort", 3389);
+        assert_eq!(decide(&policies, OPEN, ENDPOINT, &rdp), Decision::ImplicitDeny);
+    }
+
+    #[test]
+    fn a_document_that_is_not_understood_grants_nothing_because_it_is_refused() {
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            r#"{"Statement":[{"Effect":"allow","Action":"*","Resource":"*"}]}"#,
+            r#"{"Statement":[{"Effect":"Allow","Action":"*"}]}"#,
+            r#"{"Statement":[{"Effect":"Allow","Action":"*","NotAction":"*","Resource":"*"}]}"#,
+            r#"{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"Bool":{"a":"b"}}}]}"#,
+            r#"{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Principal":"*"}]}"#,
+            r#"{"Statement":[{"Effect":"Allow","Action":{"a":1},"Resource":"*"}]}"#,
+        ] {
+            assert!(bad.parse::<Policy>().is_err(), "{bad}");
+        }
+        let not: Policy =
+            r#"{"Statement":[{"Effect":"Allow","NotAction":"ec2:*","Resource":"*"}]}"#.parse().unwrap();
+        let decided = |action| decide(std::slice::from_ref(&not), action, "*", &Context::default());
+        assert_eq!(decided("ec2:DescribeInstances"), Decision::ImplicitDeny);
+        assert_eq!(decided("sts:AssumeRole"), Decision::Allowed);
+    }
+
+    #[test]
+    fn wildcards_and_blocks_have_their_edges() {
+        for (pattern, text, matches) in [
+            ("", "", true),
+            ("*", "", true),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b*c", "aXbYbZ", false),
+            ("?", "", false),
+            ("i-?", "i-1", true),
+            ("**", "x", true),
+            ("a", "ab", false),
+        ] {
+            assert_eq!(like(pattern, text), matches, "{pattern} {text}");
+        }
+        let v4: IpAddr = "10.0.1.23".parse().unwrap();
+        let v6: IpAddr = "2600::1".parse().unwrap();
+        assert!(is_within(v4, "0.0.0.0/0") && is_within(v6, "::/0") && is_within(v6, "2600::1"));
+        assert!(!is_within(v4, "10.0.1.24/32") && !is_within(v4, "x/8") && !is_within(v4, "10.0.0.0/x"));
+    }
+}

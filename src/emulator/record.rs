@@ -1,0 +1,96 @@
+//! CloudTrail-shaped records.
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// One management event, in the shape of CloudTrail's record format.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Record {
+    /// The format's version.
+    pub event_version: &'static str,
+    /// Who called.
+    pub user_identity: UserIdentity,
+    /// When, as ISO 8601 in UTC.
+    pub event_time: String,
+    /// The service, such as `ec2-instance-connect.amazonaws.com`.
+    pub event_source: String,
+    /// The action, such as `OpenTunnel`.
+    pub event_name: String,
+    /// The region.
+    pub aws_region: String,
+    /// Where from.
+    #[serde(rename = "sourceIPAddress")]
+    pub source_ip_address: String,
+    /// The caller's User-Agent.
+    pub user_agent: String,
+    /// The error's code, when it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+    /// The error's text, when it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
+    /// What was asked for; all values are strings.
+    pub request_parameters: Value,
+    /// What was answered.
+    pub response_elements: Value,
+    /// The request id that the caller was told.
+    #[serde(rename = "requestID")]
+    pub request_id: String,
+    /// The event's own id.
+    #[serde(rename = "eventID")]
+    pub event_id: String,
+    /// Whether the call changes nothing.
+    pub read_only: bool,
+    /// What it was about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Resource>,
+    /// `AwsApiCall`.
+    pub event_type: &'static str,
+    /// Always true.
+    pub management_event: bool,
+    /// The account.
+    pub recipient_account_id: String,
+    /// `Management`.
+    pub event_category: &'static str,
+    /// Seconds since 1970; not part of the format.
+    #[serde(skip)]
+    pub unix_time: u64,
+}
+
+/// Who called.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct UserIdentity {
+    /// `IAMUser` or `AssumedRole`; `Unknown` for a caller that could not be told.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The principal's own id.
+    pub principal_id: String,
+    /// The principal's ARN.
+    pub arn: String,
+    /// The account.
+    pub account_id: String,
+    /// The access key's id.
+    pub access_key_id: String,
+    /// The user's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+/// What a call was about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Resource {
+    /// The account.
+    #[serde(rename = "accountId")]
+    pub account_id: String,
+    /// The type, such as `AWS::EC2::InstanceConnectEndpoint`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The ARN.
+    #[serde(rename = "ARN")]
+    pub arn: String,
+}

