@@ -28,3 +28,11 @@ pub use eice_proto as proto;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod terminal;
+#[cfg(feature = "gateway")]
+pub mod workspace;
+
+#[cfg(feature = "gateway")]
+pub mod session;
+
+#[cfg(feature = "gateway")]
+pub mod gateway;

@@ -1,0 +1,252 @@
+//! The trait that answers for workspaces, and what it answers with.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use super::{BearerToken, WorkspaceId};
+use crate::terminal::Target;
+
+/// Knows the workspaces and the tokens.
+///
+/// Whether a principal may open a workspace is decided by [`Principal::may_open`], and the gateway asks that
+/// itself: an implementation need not, save to make its list short.
+pub trait Directory: Send + Sync {
+    /// Whose token this is; `None` when it is nobody's.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when that cannot be told now.
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a BearerToken,
+    ) -> BoxFuture<'a, Result<Option<Principal>, DirectoryError>>;
+
+    /// The workspace `id`; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when that cannot be told now.
+    fn find(&self, id: WorkspaceId) -> BoxFuture<'_, Result<Option<Workspace>, DirectoryError>>;
+
+    /// The workspaces that `principal` may open, by name.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when that cannot be told now.
+    fn list<'a>(&'a self, principal: &'a Principal) -> BoxFuture<'a, Result<Vec<Workspace>, DirectoryError>>;
+}
+
+impl fmt::Debug for dyn Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Directory")
+    }
+}
+
+/// The directory cannot answer now: its database is down, its file unreadable. Never "there is none".
+#[derive(Debug, thiserror::Error)]
+#[error("the directory of workspaces is unavailable")]
+pub struct DirectoryError {
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl DirectoryError {
+    /// An outage, with its cause.
+    #[must_use]
+    pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { source: source.into() }
+    }
+}
+
+/// A workspace and how its terminal is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Workspace {
+    /// Its id.
+    pub id: WorkspaceId,
+    /// Its name, for people.
+    pub name: String,
+    /// What it is doing.
+    pub status: Status,
+    /// Where its terminal opens.
+    pub target: Target,
+    /// A remark that the page shows beside it, such as "a local shell stands in for a container".
+    pub note: Option<String>,
+}
+
+impl Workspace {
+    /// The longest name, in characters.
+    pub const MAX_NAME_LEN: usize = 200;
+
+    /// The workspace `id`, called `name`, online, with its terminal in `target`.
+    ///
+    /// A shell inside a container gets `MOLECULE_WS_ID=<id>` unless the target sets that already.
+    #[must_use]
+    pub fn new(id: WorkspaceId, name: impl Into<String>, target: impl Into<Target>) -> Self {
+        let target = with_workspace_id(target.into(), id);
+        Self { id, name: name.into(), status: Status::Online, target, note: None }
+    }
+
+    /// The same workspace in `status`.
+    #[must_use]
+    pub fn with_status(mut self, status: Status) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The same workspace with a remark for the page.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
+        self
+    }
+}
+
+/// The variable that tells a shell which workspace it is in.
+const ID_VARIABLE: &str = "MOLECULE_WS_ID";
+
+fn with_workspace_id(mut target: Target, id: WorkspaceId) -> Target {
+    use crate::terminal::Shell;
+
+    // The only variant today; the binding stays refutable as the enum grows.
+    #[allow(irrefutable_let_patterns)]
+    if let Target::Instance(instance) = &mut target
+        && let Shell::Container(shell) = &mut instance.shell
+        && !shell.env.iter().any(|(name, _)| name.as_str() == ID_VARIABLE)
+        && let Ok(name) = ID_VARIABLE.parse()
+    {
+        shell.env.push((name, id.to_string()));
+    }
+    target
+}
+
+/// What a workspace is doing, in the platform's words (its enum `workspace_status`), and `ready`, which its
+/// tutorial waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Status {
+    /// Being made.
+    Provisioning,
+    /// In use.
+    #[default]
+    Online,
+    /// In use; the word of the platform's tutorial.
+    Ready,
+    /// Not heard of lately.
+    Offline,
+    /// In use, with faults.
+    Degraded,
+    /// It could not be made.
+    Failed,
+    /// Taken away: it cannot be opened.
+    Removed,
+    /// Stopped for now.
+    Paused,
+    /// Stopped until it is used.
+    Hibernated,
+}
+
+impl Status {
+    /// The status as it stands in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "provisioning",
+            Self::Online => "online",
+            Self::Ready => "ready",
+            Self::Offline => "offline",
+            Self::Degraded => "degraded",
+            Self::Failed => "failed",
+            Self::Removed => "removed",
+            Self::Paused => "paused",
+            Self::Hibernated => "hibernated",
+        }
+    }
+}
+
+/// Somebody who is known, and what they may open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Principal {
+    /// A name for logs and audit records; not a secret.
+    pub name: String,
+    /// What they may open.
+    pub access: Access,
+}
+
+/// Which workspaces somebody may open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// Every one.
+    All,
+    /// These.
+    Only(BTreeSet<WorkspaceId>),
+}
+
+impl Principal {
+    /// The principal `name` with `access`.
+    #[must_use]
+    pub fn new(name: impl Into<String>, access: Access) -> Self {
+        Self { name: name.into(), access }
+    }
+
+    /// Whether they may open the workspace `id`.
+    #[must_use]
+    pub fn may_open(&self, id: WorkspaceId) -> bool {
+        match &self.access {
+            Access::All => true,
+            Access::Only(ids) => ids.contains(&id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminal::{ContainerShell, InstanceTarget, Shell};
+
+    fn env_of(workspace: &Workspace) -> Vec<(String, String)> {
+        let Target::Instance(instance) = &workspace.target;
+        match &instance.shell {
+            Shell::Container(shell) => {
+                shell.env.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_shell_in_a_container_is_told_its_workspace_unless_it_is_already() {
+        let id = WorkspaceId::random();
+        let mut target = InstanceTarget::new("i-1".parse().unwrap());
+        assert!(env_of(&Workspace::new(id, "a", target.clone())).is_empty());
+
+        let mut shell = ContainerShell::new("ws".parse().unwrap());
+        target.shell = Shell::Container(shell.clone());
+        let told = env_of(&Workspace::new(id, "a", target.clone()));
+        assert_eq!(told, [("MOLECULE_WS_ID".to_owned(), id.to_string())]);
+
+        shell.env.push(("MOLECULE_WS_ID".parse().unwrap(), "mine".into()));
+        target.shell = Shell::Container(shell);
+        let kept = env_of(&Workspace::new(id, "a", target));
+        assert_eq!(kept, [("MOLECULE_WS_ID".to_owned(), "mine".to_owned())]);
+    }
+
+    #[test]
+    fn a_principal_opens_what_it_may_and_nothing_else() {
+        let (mine, other) = (WorkspaceId::random(), WorkspaceId::random());
+        let principal = Principal::new("ci", Access::Only([mine].into()));
+        assert!(principal.may_open(mine) && !principal.may_open(other));
+        assert!(Principal::new("admin", Access::All).may_open(other));
+        assert!(!Principal::new("none", Access::Only(BTreeSet::new())).may_open(mine));
+    }
+
+    #[test]
+    fn a_status_is_written_as_the_platform_writes_it() {
+        for status in [Status::Provisioning, Status::Online, Status::Ready, Status::Hibernated] {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+    }
+}

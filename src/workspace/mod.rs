@@ -1,0 +1,15 @@
+//! L2 · The directory of workspaces, and who may open them.
+//!
+//! A [`Directory`] answers three questions: whose token is this, which workspace has this id, and which
+//! workspaces may this principal open. An outage is an error of its own and never reads as "not found".
+//! [`FileDirectory`] answers from a TOML file.
+
+mod directory;
+mod file;
+mod id;
+mod token;
+
+pub use directory::{Access, Directory, DirectoryError, Principal, Status, Workspace};
+pub use file::{FileDirectory, FileError, Problem};
+pub use id::{InvalidWorkspaceId, WorkspaceId};
+pub use token::{BearerToken, TokenDigest};
