@@ -1,0 +1,76 @@
+//! What the gateway is told.
+
+use std::time::Duration;
+
+use super::{Host, Origin};
+use crate::session;
+
+/// The gateway's settings. [`Config::new`] has every one but the origins at its default.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The origins whose pages may open terminals, compared exactly. Without one, no browser gets in.
+    pub allowed_origins: Vec<Origin>,
+    /// What `Host` may say, against DNS rebinding. The default is the hosts of the allowed origins.
+    pub allowed_hosts: Vec<Host>,
+    /// Whether the page's cookie carries `Secure`. The default is whether every allowed origin is https.
+    pub secure_cookie: bool,
+    /// Whether `GET /workspaces/{id}` tells anyone who knows the id its status, as the platform's does. The
+    /// default is no.
+    pub public_status: bool,
+    /// How often the server pings a viewer: edge proxies cut sockets that are idle for about 100 s. The default
+    /// is 25 s.
+    pub ping_interval: Duration,
+    /// How long a viewer may give no sign of life before it is taken for gone. The default is 75 s.
+    pub dead_peer_timeout: Duration,
+    /// The largest message that a viewer may send, in bytes: xterm.js sends a paste as one. The default is
+    /// 16 MiB. A larger one closes the socket with 1009.
+    pub max_message: usize,
+    /// The largest body of a request, in bytes. The default is 16 KiB.
+    pub max_body: usize,
+    /// How long a request other than a terminal may take. The default is 15 s.
+    pub request_timeout: Duration,
+    /// How long a peer may take to send a request's head. The default is 10 s.
+    pub header_read_timeout: Duration,
+    /// How many connections are served at once; more wait in the kernel's queue. The default is 4,096.
+    pub max_connections: usize,
+    /// How long the page's cookie opens anything. The default is 12 h.
+    pub cookie_ttl: Duration,
+    /// How many cookies are valid at once; the one nearest to its end makes room. The default is 10,000.
+    pub max_cookies: usize,
+    /// How many wrong tokens one peer may send in [`Self::wrong_token_window`] before it is answered 429. The
+    /// default is 20.
+    pub max_wrong_tokens: u32,
+    /// The window of [`Self::max_wrong_tokens`]. The default is 60 s.
+    pub wrong_token_window: Duration,
+    /// How long open terminals and requests may take to end once draining began. The default is 10 s.
+    pub drain_timeout: Duration,
+    /// The sessions' own settings.
+    pub session: session::Config,
+}
+
+impl Config {
+    /// The default settings for pages of `allowed_origins`.
+    #[must_use]
+    pub fn new(allowed_origins: Vec<Origin>) -> Self {
+        Self {
+            allowed_hosts: allowed_origins.iter().map(|origin| origin.host().clone()).collect(),
+            secure_cookie: !allowed_origins.is_empty() && allowed_origins.iter().all(Origin::is_https),
+            allowed_origins,
+            public_status: false,
+            ping_interval: Duration::from_secs(25),
+            dead_peer_timeout: Duration::from_secs(75),
+            max_message: 16 << 20,
+            max_body: 16 << 10,
+            request_timeout: Duration::from_secs(15),
+            header_read_timeout: Duration::from_secs(10),
+            max_connections: 4096,
+            cookie_ttl: Duration::from_secs(12 * 3600),
+            max_cookies: 10_000,
+            max_wrong_tokens: 20,
+            wrong_token_window: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(10),
+            session: session::Config::default(),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Who may speak to the gateway from a browser: exact origins and exact hosts.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest origin or host that is looked at: a DNS name has at most 253 bytes.
+const MAX_LEN: usize = 300;
+
+/// A web origin, `http(s)://host[:port]` (RFC 6454), normalised: lower case, a default port left out. Two
+/// origins are the same when scheme, host and port are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    scheme: &'static str,
+    host: Host,
+}
+
+/// A text that is not an origin or a host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidOrigin {
+    /// Not an origin.
+    #[error("{0:?} is not an origin: it must read http://host, https://host or the same with :port")]
+    Origin(String),
+    /// Not a host.
+    #[error("{0:?} is not a host: it must read host or host:port")]
+    Host(String),
+}
+
+impl Origin {
+    /// The host with its port, as a browser sends it in `Host`.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Whether pages of this origin came over TLS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.scheme == "https"
+    }
+}
+
+impl FromStr for Origin {
+    type Err = InvalidOrigin;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        let invalid = || InvalidOrigin::Origin(excerpt(text));
+        let (scheme, rest) = text.split_once("://").ok_or_else(invalid)?;
+        let (scheme, default_port) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => ("http", ":80"),
+            "https" => ("https", ":443"),
+            _ => return Err(invalid()),
+        };
+        let host = rest.strip_suffix(default_port).unwrap_or(rest).parse().map_err(|_| invalid())?;
+        Ok(Self { scheme, host })
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)
+    }
+}
+
+/// What a `Host` header may say: `host` or `host:port`, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Host(String);
+
+impl FromStr for Host {
+    type Err = InvalidOrigin;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        let invalid = || InvalidOrigin::Host(excerpt(text));
+        if text.len() > MAX_LEN {
+            return Err(invalid());
+        }
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (address, after) = rest.split_once(']').ok_or_else(invalid)?;
+                address.parse::<std::net::Ipv6Addr>().map_err(|_| invalid())?;
+                (
+                    address,
+                    if after.is_empty() { None } else { Some(after.strip_prefix(':').ok_or_else(invalid)?) },
+                )
+            }
+            None => match text.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            },
+        };
+        let named = text.starts_with('[')
+            || (!host.is_empty()
+                && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')));
+        let ported = port.is_none_or(|port| {
+            port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0)
+        });
+        if named && ported { Ok(Self(text.to_ascii_lowercase())) } else { Err(invalid()) }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How much of a refused text is told.
+fn excerpt(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_the_same_when_scheme_host_and_port_are() {
+        let origin = |text: &str| text.parse::<Origin>().unwrap();
+        assert_eq!(origin("https://Acme.Example:443"), origin("HTTPS://acme.example"));
+        assert_eq!(origin("http://[::1]:8080").to_string(), "http://[::1]:8080");
+        assert_ne!(origin("http://acme.example"), origin("https://acme.example"));
+        assert_ne!(origin("http://acme.example:443"), origin("https://acme.example"));
+        assert_ne!(origin("http://acme.example:8080"), origin("http://acme.example"));
+        assert_ne!(origin("http://acme.example"), origin("http://www.acme.example"));
+    }
+
+    #[test]
+    fn what_is_not_exactly_an_origin_is_refused() {
+        for bad in [
+            "",
+            "null",
+            "*",
+            "acme.example",
+            "https://",
+            "https://*",
+            "https://*.acme.example",
+            "file://acme",
+            "https://acme.example/",
+            "https://acme.example/x",
+            "https://a b",
+            "https://user@acme.example",
+            "https://acme.example:0",
+            "https://acme.example:65536",
+            "https://acme.example:",
+            "https://acme.example:+1",
+            "https://acme.example\r\n",
+            "http://[::1",
+            "http://[::1]x",
+            "http://[zz]",
+            "wss://acme.example",
+        ] {
+            assert!(bad.parse::<Origin>().is_err(), "{bad:?}");
+        }
+        assert!(format!("https://{}", "a".repeat(MAX_LEN + 1)).parse::<Origin>().is_err());
+    }
+}

@@ -1,0 +1,15 @@
+//! L3 · One terminal and its viewer.
+//!
+//! [`Sessions::open`] starts connecting at once and gives back a [`Viewer`]: what is typed goes in, news and
+//! bytes come out, both over bounded queues. Dropping the viewer abandons the connection attempt or closes the
+//! terminal; the shell's end reaches the viewer as its last event. No web types: a viewer is whoever holds it.
+
+mod config;
+mod queue;
+mod run;
+mod sessions;
+mod viewer;
+
+pub use config::Config;
+pub use sessions::{OpenError, Request, Sessions};
+pub use viewer::{End, Event, InputClosed, Viewer, ViewerInput};
