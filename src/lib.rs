@@ -9,7 +9,7 @@
 //! | layer | module | what it is |
 //! |---|---|---|
 //! | L0 | [`eice_proto`] | the protocol, sans-IO |
-//! | L1 | `telemetry` | tracing set-up |
+//! | L1 | [`telemetry`] | tracing set-up |
 //! | L1 | [`terminal`] | the traits and plain types that the upper layers share |
 //! | L2 | `aws` | credentials, signed EC2 queries, endpoint choice, key push |
 //! | L2 | `tunnel` | proxy, TLS and WebSocket: a tunnel as a byte stream |
@@ -21,12 +21,14 @@
 //! | L3 | `session` | one terminal and its viewer |
 //! | L4 | `gateway` | the browser's side: routes, authentication, protocols, page |
 //! | L5 | `config` | file and environment |
-//! | L6 | `cli` | the verbs; the only place that builds objects |
+//! | L6 | [`cli`] | the verbs; the only place that builds objects |
 
 pub use eice_proto as proto;
 
+pub mod cli;
 #[cfg(feature = "emulator")]
 pub mod emulator;
+pub mod telemetry;
 pub mod terminal;
 #[cfg(feature = "gateway")]
 pub mod workspace;

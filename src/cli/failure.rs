@@ -1,0 +1,117 @@
+//! How a verb fails: in plain words on stderr, with an exit code.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use super::exit;
+use crate::terminal::StageError;
+
+/// Why a verb ended without success.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    message: String,
+    hint: Option<String>,
+    request_id: Option<String>,
+}
+
+impl Failure {
+    /// Ends with `code`, saying `message`: one sentence without a full stop.
+    pub fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None, request_id: None }
+    }
+
+    /// Ends with `code`, saying `message` and the chain of `cause`.
+    pub fn because(code: u8, message: impl Into<String>, cause: &(dyn Error + 'static)) -> Self {
+        let mut text: String = message.into();
+        let mut next = Some(cause);
+        while let Some(error) = next {
+            let _ = write!(text, ": {error}");
+            next = error.source();
+        }
+        Self::new(code, text)
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// The lines as a person reads them, without control characters, the last one ended.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = format!("eice: {}\n", printable(&self.message));
+        if let Some(hint) = &self.hint {
+            let _ = writeln!(text, "  hint: {}", printable(hint));
+        }
+        if let Some(id) = &self.request_id {
+            let _ = writeln!(text, "  request id: {}", printable(id));
+        }
+        text
+    }
+
+    /// Writes the lines to stderr. A stderr that is gone is no reason to fail in another way.
+    pub fn report(&self) {
+        let _ = io::stderr().lock().write_all(self.render().as_bytes());
+    }
+}
+
+impl From<StageError> for Failure {
+    fn from(error: StageError) -> Self {
+        Self {
+            code: exit::code(error.fault()),
+            message: format!("{}: {}", error.stage(), error.chain()),
+            hint: error.hint().map(str::to_owned),
+            request_id: error.request_id().map(str::to_owned),
+        }
+    }
+}
+
+/// `text` with its control characters escaped, line ends included: it may come from the far side.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminal::{Fault, Stage};
+
+    #[test]
+    fn a_stage_error_reads_as_stage_message_cause_hint_and_request_id() {
+        let error = StageError::new(Stage::KeyPush, Fault::Denied, "AWS refuses SendSSHPublicKey")
+            .with_source(io::Error::other("AccessDenied\u{1b}[2J"))
+            .with_hint("allow ec2-instance-connect:SendSSHPublicKey")
+            .with_request_id(Some("1234-5678".into()));
+        let failure = Failure::from(error);
+        assert_eq!(failure.code(), 77);
+        assert_eq!(
+            failure.render(),
+            "eice: key-push: AWS refuses SendSSHPublicKey: AccessDenied\\u{1b}[2J\n  \
+             hint: allow ec2-instance-connect:SendSSHPublicKey\n  request id: 1234-5678\n"
+        );
+    }
+
+    #[test]
+    fn a_failure_without_a_stage_tells_the_whole_chain() {
+        let inner = io::Error::other("in use");
+        let failure = Failure::because(exit::UNAVAILABLE, "cannot listen on 127.0.0.1:1", &inner);
+        assert_eq!(failure.render(), "eice: cannot listen on 127.0.0.1:1: in use\n");
+    }
+}

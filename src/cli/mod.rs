@@ -1,0 +1,159 @@
+//! L6 · The verbs, one file each, and the only place that builds objects.
+
+pub mod exit;
+mod failure;
+mod help;
+mod progress;
+mod raw;
+pub mod ready;
+mod ssh;
+mod stdin;
+mod stop;
+mod target;
+mod tunnel;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::telemetry;
+pub use failure::Failure;
+
+/// How long the runtime may take to wind up after a verb has returned: whatever is left then is a bug.
+const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Opens shells in machines without a public address and without an SSH key, through AWS EC2 Instance Connect
+/// Endpoints: no aws-cli, no ssh binary, no key on disk.
+#[derive(Debug, Parser)]
+#[command(name = "eice", version, max_term_width = 100, after_help = ROOT_HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    log: LogArgs,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const ROOT_HELP: &str = "\
+Examples:
+  eice demo                            try everything on this machine, without AWS
+  eice ssh ubuntu@i-0123456789abcdef0  a shell in an instance
+  ssh -o ProxyCommand='eice tunnel %h' ec2-user@i-0123456789abcdef0
+
+`eice VERB --help` has the examples, environment and exit codes of each verb.";
+
+/// What is logged.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Logging")]
+struct LogArgs {
+    /// What to log to stderr: off, error, warn, info, debug, trace, or MODULE=LEVEL,…
+    #[arg(long, global = true, env = "EICE_LOG", value_name = "FILTER")]
+    log: Option<String>,
+
+    /// Form of a log line: text or json
+    #[arg(long, global = true, env = "EICE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    log_format: telemetry::Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Ssh(Box<ssh::SshArgs>),
+    Tunnel(Box<tunnel::TunnelArgs>),
+}
+
+impl Verb {
+    /// What is logged when nobody says: a client is quiet save for warnings, a server tells what it does.
+    fn default_filter(&self) -> &'static str {
+        match self {
+            Self::Ssh(_) | Self::Tunnel(_) => "warn",
+        }
+    }
+
+    async fn run(self) -> Result<u8, Failure> {
+        match self {
+            Self::Ssh(args) => ssh::run(*args).await,
+            Self::Tunnel(args) => tunnel::run(*args).await,
+        }
+    }
+}
+
+/// Runs the program on its arguments, the first of which is its own name, and returns its exit status.
+///
+/// What went wrong has been told on stderr by then. Installs the process's TLS provider, its log subscriber and
+/// a runtime, so it is for `main` alone.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let _ = error.print();
+            return if asked { exit::OK } else { exit::USAGE };
+        }
+    };
+    match start(cli) {
+        Ok(status) => status,
+        Err(failure) => {
+            failure.report();
+            failure.code()
+        }
+    }
+}
+
+fn start(cli: Cli) -> Result<u8, Failure> {
+    let filter = cli.log.log.as_deref().unwrap_or(cli.verb.default_filter());
+    telemetry::init(&telemetry::Config::new(filter, cli.log.log_format))
+        .map_err(|error| Failure::because(exit::USAGE, "cannot set up logging", &error))?;
+    // An error says that one is installed already, which is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::because(exit::INTERNAL, "cannot start the runtime", &error))?;
+    let result = runtime.block_on(cli.verb.run());
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
+    result
+}
+
+/// Writes `text` to stderr; one that is gone is no reason to fail.
+fn say(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_64_and_help_and_version_are_0() {
+        let status =
+            |args: &[&str]| main(std::iter::once("eice").chain(args.iter().copied()).map(OsString::from));
+        assert_eq!(status(&["--version"]), exit::OK);
+        assert_eq!(status(&["ssh", "--help"]), exit::OK);
+        assert_eq!(status(&[]), exit::USAGE);
+        assert_eq!(status(&["nonsense"]), exit::USAGE);
+        assert_eq!(status(&["ssh", "not-an-instance"]), exit::USAGE);
+        assert_eq!(status(&["ssh", "i-1", "--endpoint-dns-name", "x"]), exit::USAGE);
+        assert_eq!(status(&["tunnel", "i-1", "--max-tunnel-duration", "3601"]), exit::USAGE);
+    }
+
+    #[test]
+    fn each_verb_tells_its_examples_environment_and_exit_codes() {
+        for verb in Cli::command().get_subcommands() {
+            let mut verb = verb.clone();
+            let help = verb.render_long_help().to_string();
+            for part in ["Examples:", "Environment:", "Exit codes:"] {
+                assert!(help.contains(part), "{}: no {part}", verb.get_name());
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The one line of JSON that a serving verb prints when it is ready.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write};
+
+use serde::{Deserialize, Serialize};
+
+/// What a script needs to go on, as ONE line of JSON on stdout. Members that do not apply are left out.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Ready {
+    /// The verb: `demo`, `emulator`, `serve` or `tunnel`.
+    pub verb: String,
+    /// The process.
+    pub pid: u32,
+    /// Where it listens: `http://127.0.0.1:PORT` without a path; for `tunnel`, `tcp://ADDR:PORT`.
+    pub url: String,
+    /// `demo`: the bearer token; also the secret of the link's fragment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// `demo`: the link to open, token included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// `demo`: the id of the workspace that is there from the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// The first instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// Where the emulated services answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint_urls: Option<EndpointUrls>,
+    /// `host:port` where `/openTunnel` is served over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<String>,
+    /// The metadata service of the first instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata_url: Option<String>,
+    /// Credentials that the emulator accepts. They open nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    /// The region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The certificate authority of the tunnel's certificate, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// The environment that points an AWS client at the emulator.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// `demo`: what a workspace is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shell: Option<ShellKind>,
+    /// `demo`: why it is not a container, where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shell_reason: Option<String>,
+}
+
+/// What a workspace of the demo is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ShellKind {
+    /// A container of the local engine.
+    Container,
+    /// A shell of this machine that stands in for one.
+    Local,
+}
+
+/// Where the emulated services answer. They are all the same server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct EndpointUrls {
+    /// EC2.
+    pub ec2: String,
+    /// EC2 Instance Connect.
+    pub ec2_instance_connect: String,
+    /// STS.
+    pub sts: String,
+    /// CloudTrail.
+    pub cloudtrail: String,
+}
+
+impl EndpointUrls {
+    /// Every service at `url`.
+    #[must_use]
+    pub fn all_at(url: &str) -> Self {
+        Self {
+            ec2: url.to_owned(),
+            ec2_instance_connect: url.to_owned(),
+            sts: url.to_owned(),
+            cloudtrail: url.to_owned(),
+        }
+    }
+}
+
+/// Credentials that the emulator accepts.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Credentials {
+    /// The access key id.
+    pub access_key_id: String,
+    /// The secret access key.
+    pub secret_access_key: String,
+    /// The session token, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_token: Option<String>,
+}
+
+impl Ready {
+    /// `verb` of this process listens at `url`.
+    #[must_use]
+    pub fn new(verb: &str, url: impl Into<String>) -> Self {
+        Self { verb: verb.into(), pid: std::process::id(), url: url.into(), ..Self::default() }
+    }
+
+    /// Writes the line and flushes it.
+    ///
+    /// # Errors
+    /// When `out` does not take it: nobody waits for the line any more.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        out.write_all(&line)?;
+        out.flush()
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The token, the link, the credentials and the environment are secrets.
+        f.debug_struct("Ready")
+            .field("verb", &self.verb)
+            .field("url", &self.url)
+            .field("workspace", &self.workspace)
+            .field("instance", &self.instance)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> Ready {
+        Ready {
+            token: Some("s3cret-token".into()),
+            link: Some("http://127.0.0.1:1/#token=s3cret-token".into()),
+            endpoint_urls: Some(EndpointUrls::all_at("http://127.0.0.1:2")),
+            credentials: Some(Credentials {
+                access_key_id: "AKIDEXAMPLE".into(),
+                secret_access_key: "s3cret-key".into(),
+                session_token: Some("s3cret-session".into()),
+            }),
+            env: BTreeMap::from([("AWS_SECRET_ACCESS_KEY".into(), "s3cret-key".into())]),
+            shell: Some(ShellKind::Local),
+            ..Ready::new("demo", "http://127.0.0.1:1")
+        }
+    }
+
+    #[test]
+    fn the_line_is_one_line_and_reads_back_as_it_was() {
+        let ready = full();
+        let mut line = Vec::new();
+        ready.write(&mut line).unwrap();
+        let line = String::from_utf8(line).unwrap();
+        assert_eq!(line.matches('\n').count(), 1);
+        assert!(line.ends_with('\n'));
+        assert_eq!(serde_json::from_str::<Ready>(&line).unwrap(), ready);
+        assert!(line.contains(r#""shell":"local""#));
+        assert!(!line.contains("workspace"), "what does not apply is left out: {line}");
+    }
+
+    #[test]
+    fn a_secret_is_not_in_the_debug_form() {
+        let text = format!("{:?} {:?}", full(), full().credentials);
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}

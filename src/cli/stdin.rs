@@ -1,0 +1,74 @@
+//! Stdin as a stream of chunks that can wait.
+
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+/// The most that one chunk holds, in bytes.
+const CHUNK: usize = 64 * 1024;
+
+/// How many chunks wait between the reading thread and the task: 256 KiB at most.
+const QUEUE: usize = 4;
+
+/// Chunks of stdin, read by a thread of its own.
+///
+/// A thread and not the runtime's blocking pool, because a read of stdin cannot be interrupted and the runtime
+/// would wait for it at the end; and not a non-blocking descriptor, because that flag belongs to the open file
+/// and would follow it into the shell that started us.
+#[derive(Debug)]
+pub struct Stdin {
+    chunks: mpsc::Receiver<io::Result<Bytes>>,
+}
+
+impl Stdin {
+    /// Starts reading. What is read and never taken is lost, so start it when it will be used.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start() -> io::Result<Self> {
+        Self::from_reader(io::stdin())
+    }
+
+    fn from_reader(mut reader: impl Read + Send + 'static) -> io::Result<Self> {
+        let (send, chunks) = mpsc::channel(QUEUE);
+        std::thread::Builder::new().name("stdin".into()).spawn(move || {
+            let mut buffer = vec![0; CHUNK];
+            loop {
+                let chunk = match reader.read(&mut buffer) {
+                    Ok(0) => return,
+                    Ok(read) => Ok(Bytes::copy_from_slice(&buffer[..read])),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => Err(error),
+                };
+                let failed = chunk.is_err();
+                if send.blocking_send(chunk).is_err() || failed {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { chunks })
+    }
+
+    /// The next chunk; `None` at the end of the input. Cancel safe.
+    pub async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        self.chunks.recv().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_byte_arrives_in_order_and_then_the_end_does_once() {
+        let data: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
+        let mut stdin = Stdin::from_reader(io::Cursor::new(data.clone())).unwrap();
+        let mut got = Vec::new();
+        while let Some(chunk) = stdin.next().await {
+            got.extend_from_slice(&chunk.unwrap());
+        }
+        assert!(got == data);
+        assert!(stdin.next().await.is_none());
+    }
+}

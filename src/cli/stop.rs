@@ -1,0 +1,103 @@
+//! When a serving verb ends: a signal, or its stdin closing where that is asked for.
+
+use std::io::{self, Read};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// The signals that end a verb, registered. To be made before anything that needs cleaning up.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+/// Why a verb was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// SIGINT.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+    /// SIGHUP.
+    Hangup,
+    /// Stdin reached its end.
+    StdinClosed,
+}
+
+impl StopReason {
+    /// The status of a process that this signal ended, as a shell shows it; 0 for an end of stdin.
+    #[must_use]
+    pub fn status(self) -> u8 {
+        match self {
+            Self::Hangup => 129,
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+            Self::StdinClosed => 0,
+        }
+    }
+}
+
+impl Signals {
+    /// Takes over SIGINT, SIGTERM and SIGHUP for the rest of the process.
+    ///
+    /// # Errors
+    /// When the runtime cannot register a handler.
+    pub fn register() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next of them. Cancel safe.
+    pub async fn next(&mut self) -> StopReason {
+        tokio::select! {
+            _ = self.interrupt.recv() => StopReason::Interrupt,
+            _ = self.terminate.recv() => StopReason::Terminate,
+            _ = self.hangup.recv() => StopReason::Hangup,
+        }
+    }
+
+    /// The next of them, or the end of stdin when `watch_stdin`.
+    pub async fn stop(&mut self, watch_stdin: bool) -> StopReason {
+        if !watch_stdin {
+            return self.next().await;
+        }
+        tokio::select! {
+            reason = self.next() => reason,
+            () = stdin_closed() => StopReason::StdinClosed,
+        }
+    }
+}
+
+/// Waits for the end of stdin, reading it away on a thread of its own: a blocking task would keep the runtime
+/// from ending.
+async fn stdin_closed() {
+    let (send, closed) = oneshot::channel();
+    let spawned = std::thread::Builder::new().name("stdin".into()).spawn(move || {
+        let mut stdin = io::stdin().lock();
+        let mut buffer = [0; 4096];
+        loop {
+            match stdin.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        let _ = send.send(());
+    });
+    match spawned {
+        Ok(_) => {
+            let _ = closed.await;
+        }
+        Err(error) => {
+            tracing::warn!(%error, "stdin is not watched");
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! L1 · Tracing set-up.
+//!
+//! Events go to stderr, never to stdout: stdout belongs to the remote process or to the `--json` line. What the
+//! far side says may be in them, so every control byte is escaped on the way out ([`escape`]).
+
+mod escape;
+
+use std::io;
+use std::str::FromStr;
+
+use tracing_subscriber::EnvFilter;
+
+pub use escape::Escaped;
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// A line for people. The default.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            other => Err(Error::Format(other.chars().take(MAX_EXCERPT).collect())),
+        }
+    }
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// A filter as `tracing_subscriber::EnvFilter` reads it: `info`, `warn,eice::tunnel=debug`, `off`. The
+    /// default, the empty filter, logs nothing.
+    pub filter: String,
+    /// The form of a line. The default is text.
+    pub format: Format,
+}
+
+impl Config {
+    /// Logs what `filter` lets through, in `format`.
+    #[must_use]
+    pub fn new(filter: impl Into<String>, format: Format) -> Self {
+        Self { filter: filter.into(), format }
+    }
+}
+
+/// Tracing cannot be set up as asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The filter cannot be read.
+    #[error("{filter:?} is not a log filter")]
+    Filter {
+        /// The filter.
+        filter: String,
+        /// Why not.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// The format has no such name.
+    #[error("{0:?} is not a log format: it must be text or json")]
+    Format(String),
+    /// A subscriber is there already.
+    #[error("logging is set up already")]
+    AlreadySet,
+}
+
+/// How much of a refused text is told, in characters.
+const MAX_EXCERPT: usize = 100;
+
+/// Starts logging to stderr for the whole process. To be called once, by the program and never by the library.
+///
+/// # Errors
+/// When the filter cannot be read or a subscriber is set already.
+pub fn init(config: &Config) -> Result<(), Error> {
+    let filter = if config.filter.is_empty() { "off" } else { &config.filter };
+    let filter = EnvFilter::try_new(filter).map_err(|source| Error::Filter {
+        filter: config.filter.chars().take(MAX_EXCERPT).collect(),
+        source,
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(stderr);
+    match config.format {
+        Format::Text => builder.with_target(true).try_init(),
+        Format::Json => builder.json().flatten_event(true).try_init(),
+    }
+    .map_err(|_| Error::AlreadySet)
+}
+
+/// Stderr with control bytes escaped.
+fn stderr() -> Escaped<io::Stderr> {
+    Escaped::new(io::stderr())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_has_two_names() {
+        assert_eq!("json".parse::<Format>().unwrap(), Format::Json);
+        assert_eq!("text".parse::<Format>().unwrap(), Format::Text);
+        assert!("JSON".parse::<Format>().is_err());
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_told() {
+        let error = init(&Config::new("eice=loud", Format::Text)).unwrap_err();
+        assert!(matches!(error, Error::Filter { .. }), "{error}");
+    }
+}
