@@ -12,6 +12,7 @@ use crate::terminal::StageError;
 pub struct Failure {
     code: u8,
     message: String,
+    details: Vec<String>,
     hint: Option<String>,
     request_id: Option<String>,
 }
@@ -19,7 +20,7 @@ pub struct Failure {
 impl Failure {
     /// Ends with `code`, saying `message`: one sentence without a full stop.
     pub fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, request_id: None }
+        Self { code, message: message.into(), details: Vec::new(), hint: None, request_id: None }
     }
 
     /// Ends with `code`, saying `message` and the chain of `cause`.
@@ -31,6 +32,13 @@ impl Failure {
             next = error.source();
         }
         Self::new(code, text)
+    }
+
+    /// Adds lines of detail, told between the message and the hint.
+    #[must_use]
+    pub fn with_details<L: Into<String>>(mut self, lines: impl IntoIterator<Item = L>) -> Self {
+        self.details.extend(lines.into_iter().map(Into::into));
+        self
     }
 
     /// Adds what to do about it.
@@ -50,6 +58,9 @@ impl Failure {
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = format!("eice: {}\n", printable(&self.message));
+        for line in &self.details {
+            let _ = writeln!(text, "  {}", printable(line));
+        }
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "  hint: {}", printable(hint));
         }
@@ -70,6 +81,7 @@ impl From<StageError> for Failure {
         Self {
             code: exit::code(error.fault()),
             message: format!("{}: {}", error.stage(), error.chain()),
+            details: Vec::new(),
             hint: error.hint().map(str::to_owned),
             request_id: error.request_id().map(str::to_owned),
         }

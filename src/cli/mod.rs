@@ -1,5 +1,7 @@
 //! L6 · The verbs, one file each, and the only place that builds objects.
 
+#[cfg(feature = "emulator")]
+mod emulator;
 pub mod exit;
 mod failure;
 mod help;
@@ -62,6 +64,8 @@ struct LogArgs {
 enum Verb {
     Ssh(Box<ssh::SshArgs>),
     Tunnel(Box<tunnel::TunnelArgs>),
+    #[cfg(feature = "emulator")]
+    Emulator(Box<emulator::EmulatorArgs>),
 }
 
 impl Verb {
@@ -69,6 +73,8 @@ impl Verb {
     fn default_filter(&self) -> &'static str {
         match self {
             Self::Ssh(_) | Self::Tunnel(_) => "warn",
+            #[cfg(feature = "emulator")]
+            Self::Emulator(_) => "warn",
         }
     }
 
@@ -76,6 +82,8 @@ impl Verb {
         match self {
             Self::Ssh(args) => ssh::run(*args).await,
             Self::Tunnel(args) => tunnel::run(*args).await,
+            #[cfg(feature = "emulator")]
+            Self::Emulator(args) => emulator::run(*args).await,
         }
     }
 }
