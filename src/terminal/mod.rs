@@ -11,6 +11,7 @@ pub mod echo;
 mod host;
 mod io;
 pub mod local;
+pub(crate) mod processes;
 mod size;
 mod stage;
 mod target;
