@@ -1,15 +1,36 @@
 //! The directory in a TOML file.
+//!
+//! ```toml
+//! [[workspace]]
+//! id = "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9"
+//! name = "prod-agent"
+//! instance = "i-0123456789abcdef0"
+//! os_user = "ubuntu"            # all below is optional
+//! region = "eu-west-1"
+//! container = "ws-0a1b2c3d"
+//!
+//! [[token]]
+//! name = "ci"
+//! sha256 = "…"                  # printf %s "$TOKEN" | sha256sum
+//! workspaces = ["0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9"]   # or "*"
+//! ```
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
+use toml::de::DeTable;
 
+use super::entries::{read_token, read_workspace};
+use super::fields::{Problems, tables};
 use super::{BearerToken, Directory, DirectoryError, Principal, TokenDigest, Workspace, WorkspaceId};
 
-/// A directory read from a TOML file.
+/// A directory read from a TOML file, once.
 #[derive(Debug)]
 pub struct FileDirectory {
-    workspaces: Vec<Workspace>,
+    workspaces: BTreeMap<WorkspaceId, Workspace>,
     tokens: Vec<(TokenDigest, Principal)>,
 }
 
@@ -34,7 +55,7 @@ pub enum FileError {
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// What it says is wrong, in every place where it is.
     #[error("{}", list(problems))]
@@ -55,20 +76,68 @@ impl FileDirectory {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// [`FileError`] with every problem at once.
+    /// [`FileError`], with every problem at once.
     pub fn load(path: &Path) -> Result<Self, FileError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+        let text = read(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
         Self::parse(&text)
     }
 
     /// Reads `text`.
     ///
     /// # Errors
-    /// [`FileError::Invalid`] with every problem at once.
-    pub fn parse(_text: &str) -> Result<Self, FileError> {
-        Ok(Self { workspaces: Vec::new(), tokens: Vec::new() })
+    /// [`FileError::Invalid`], with every problem at once.
+    pub fn parse(text: &str) -> Result<Self, FileError> {
+        let mut problems = Problems::new(text);
+        let (root, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            problems.add(error.span().map_or(0, |span| span.start), error.message());
+        }
+        let root = root.get_ref();
+        for key in root.keys().filter(|key| !matches!(key.get_ref().as_ref(), "workspace" | "token")) {
+            problems.add(
+                key.span().start,
+                format_args!("unknown key {:?}: a directory has [[workspace]] and [[token]]", key.get_ref()),
+            );
+        }
+
+        let mut workspaces = BTreeMap::new();
+        for fields in tables(root, "workspace", &mut problems) {
+            let offset = fields.offset();
+            if let Some(workspace) = read_workspace(fields, &mut problems) {
+                let id = workspace.id;
+                if workspaces.insert(id, workspace).is_some() {
+                    problems.add(offset, format_args!("the workspace {id} is there twice"));
+                }
+            }
+        }
+        let mut tokens: Vec<(TokenDigest, Principal)> = Vec::new();
+        for fields in tables(root, "token", &mut problems) {
+            let offset = fields.offset();
+            if let Some((digest, principal)) = read_token(fields, &workspaces, &mut problems) {
+                if tokens.iter().any(|(known, _)| *known == digest) {
+                    problems.add(offset, "this token is there twice");
+                }
+                tokens.push((digest, principal));
+            }
+        }
+        let problems = problems.into_sorted();
+        if problems.is_empty() {
+            Ok(Self { workspaces, tokens })
+        } else {
+            Err(FileError::Invalid { problems })
+        }
     }
+}
+
+/// The file's text, read no further than [`FileDirectory::MAX_LEN`].
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(FileDirectory::MAX_LEN + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FileDirectory::MAX_LEN {
+        let message = format!("it is larger than {} bytes", FileDirectory::MAX_LEN);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
 }
 
 impl Directory for FileDirectory {
@@ -84,16 +153,210 @@ impl Directory for FileDirectory {
                 if *known == digest { Some(principal) } else { found }
             },
         );
-        Box::pin(std::future::ready(Ok(found.cloned())))
+        Box::pin(ready(Ok(found.cloned())))
     }
 
     fn find(&self, id: WorkspaceId) -> BoxFuture<'_, Result<Option<Workspace>, DirectoryError>> {
-        let found = self.workspaces.iter().find(|workspace| workspace.id == id).cloned();
-        Box::pin(std::future::ready(Ok(found)))
+        Box::pin(ready(Ok(self.workspaces.get(&id).cloned())))
     }
 
     fn list<'a>(&'a self, principal: &'a Principal) -> BoxFuture<'a, Result<Vec<Workspace>, DirectoryError>> {
-        let mine = self.workspaces.iter().filter(|workspace| principal.may_open(workspace.id)).cloned();
-        Box::pin(std::future::ready(Ok(mine.collect())))
+        let mine = self.workspaces.values().filter(|workspace| principal.may_open(workspace.id));
+        let mut mine: Vec<_> = mine.cloned().collect();
+        mine.sort_by(|a, b| a.name.cmp(&b.name));
+        Box::pin(ready(Ok(mine)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminal::{EndpointChoice, Shell, Target};
+
+    const A: &str = "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
+    const B: &str = "1a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
+    /// `printf %s abc | sha256sum`
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    /// `printf %s xyz | sha256sum`
+    const XYZ: &str = "3608bca1e44ea6c4d268eb6db02260269892c0b42b86bbf1e77a6fa16c3c9282";
+
+    fn whole() -> String {
+        format!(
+            r#"
+[[workspace]]
+id = "{A}"
+name = "prod-agent"
+status = "degraded"
+instance = "i-0123456789abcdef0"
+os_user = "ubuntu"
+region = "eu-west-1"
+profile = "prod"
+role_arn = "arn:aws:iam::123456789012:role/terminal"
+external_id = "x"
+endpoint = "eice-0123456789abcdef0"
+endpoint_dns_name = "eice-0123456789abcdef0.b05c1ae9.ec2-instance-connect-endpoint.eu-west-1.amazonaws.com"
+address = "10.0.0.7"
+address_family = "ipv4"
+port = 2222
+max_duration = 1800
+container = "ws-0a1b2c3d"
+engine = ["sudo", "-n", "docker"]
+env = {{ LANG = "de_DE.UTF-8" }}
+
+[[workspace]]
+id = "{B}"
+name = "bare"
+instance = "i-1"
+
+[[token]]
+name = "ci"
+sha256 = "{ABC}"
+workspaces = ["{B}"]
+
+[[token]]
+name = "admin"
+sha256 = "{XYZ}"
+workspaces = "*"
+"#
+        )
+    }
+
+    fn problems(text: &str) -> Vec<String> {
+        match FileDirectory::parse(text) {
+            Err(FileError::Invalid { problems }) => problems.iter().map(Problem::to_string).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_whole_file_is_read() {
+        let directory = FileDirectory::parse(&whole()).unwrap();
+        let found = directory.find(A.parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!((found.name.as_str(), found.status.as_str()), ("prod-agent", "degraded"));
+        let Target::Instance(target) = found.target;
+        assert_eq!(target.os_user.as_str(), "ubuntu");
+        assert_eq!(target.account.profile.as_deref(), Some("prod"));
+        assert_eq!(target.port.get(), 2222);
+        assert_eq!(target.max_duration.unwrap().as_secs(), 1800);
+        assert!(matches!(target.endpoint, EndpointChoice::Known { .. }));
+        let Shell::Container(shell) = target.shell else { panic!("no container") };
+        assert_eq!(shell.engine, ["sudo", "-n", "docker"]);
+        let env: Vec<_> = shell.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(env, [("LANG", "de_DE.UTF-8"), ("MOLECULE_WS_ID", A)]);
+
+        let bare = directory.find(B.parse().unwrap()).await.unwrap().unwrap();
+        let Target::Instance(bare) = bare.target;
+        assert_eq!((bare.shell, bare.os_user.as_str()), (Shell::Login, "ec2-user"));
+        assert!(directory.find(WorkspaceId::random()).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_token_opens_what_the_file_says() {
+        let directory = FileDirectory::parse(&whole()).unwrap();
+        let ci = BearerToken::new("abc").unwrap();
+        let ci = directory.authenticate(&ci).await.unwrap().unwrap();
+        assert_eq!(ci.name, "ci");
+        let names: Vec<_> = directory.list(&ci).await.unwrap().into_iter().map(|w| w.name).collect();
+        assert_eq!(names, ["bare"]);
+        let admin = BearerToken::new("xyz").unwrap();
+        let admin = directory.authenticate(&admin).await.unwrap().unwrap();
+        let names: Vec<_> = directory.list(&admin).await.unwrap().into_iter().map(|w| w.name).collect();
+        assert_eq!(names, ["bare", "prod-agent"]);
+        for wrong in ["abcd", "ab", "ABC", ABC] {
+            let wrong = BearerToken::new(wrong).unwrap();
+            assert!(directory.authenticate(&wrong).await.unwrap().is_none(), "{}", wrong.expose());
+        }
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_with_its_line() {
+        let text = format!(
+            r#"
+[[workspace]]
+id = "acme"
+name = ""
+instance = 5
+os_usr = "ubuntu"
+region = "eu west"
+endpoint = "i-1"
+address = "10.0.0"
+port = 0x16
+max_duration = 3601
+container = "$(id)"
+command = "top"
+engine = []
+[workspace.env]
+"A B" = "x"
+C = 1
+
+[[workspace]]
+id = "{A}"
+name = "two"
+
+[[token]]
+name = "ci"
+sha256 = "abc"
+workspaces = ["{B}", "x"]
+
+[token2]
+"#
+        );
+        let expected = [
+            "line 3: id: not a workspace id: it must be a UUID of 36 characters with hyphens",
+            "line 4: name: \"\" must be 1 to 200 characters, none of them a control character",
+            "line 5: instance must be a string, not an integer",
+            "line 6: unknown key \"os_usr\" in [[workspace]]; it may have:",
+            "line 7: region: \"eu west\" must be lower-case letters, digits and hyphens",
+            "line 8: endpoint: \"i-1\" is not an EC2 Instance Connect Endpoint id",
+            "line 9: address: invalid IP address syntax",
+            "line 10: port must be a decimal number, not an integer",
+            "line 11: max_duration: \"3601\" is not a tunnel duration",
+            "line 12: container: \"$(id)\" is not a container name",
+            "line 12: container and command exclude each other",
+            "line 14: engine must name a program",
+            "line 16: env: \"A B\" is not the name of an environment variable",
+            "line 17: env: C must be a string without NUL",
+            "line 19: [[workspace]] needs instance",
+            "line 25: sha256: 64 hexadecimal digits are wanted",
+            "line 26: workspaces: there is no workspace",
+            "line 26: workspaces: not a workspace id",
+            "line 28: unknown key \"token2\"",
+        ];
+        let problems = problems(&text);
+        assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+        for (problem, expected) in problems.iter().zip(expected) {
+            assert!(problem.starts_with(expected), "{problem:?} is not {expected:?}");
+        }
+    }
+
+    #[test]
+    fn syntax_twice_the_same_and_wrong_shapes_are_problems() {
+        assert_eq!(problems("\n[[workspace\nx =").first().map(|p| p.starts_with("line 2: ")), Some(true));
+        assert!(problems("workspace = 1")[0].contains("write [[workspace]]"));
+        assert!(problems("[token]\nname = \"x\"")[0].contains("write [[token]]"));
+        let twice = format!("[[workspace]]\nid = \"{A}\"\nname = \"a\"\ninstance = \"i-1\"\n").repeat(2);
+        assert_eq!(problems(&twice), [format!("line 5: the workspace {A} is there twice")]);
+        let twice = format!("[[token]]\nname = \"a\"\nsha256 = \"{ABC}\"\nworkspaces = \"*\"\n").repeat(2);
+        assert_eq!(problems(&twice), ["line 5: this token is there twice"]);
+        let star = format!("[[token]]\nname = \"a\"\nsha256 = \"{ABC}\"\nworkspaces = \"all\"\n");
+        assert_eq!(problems(&star), ["line 4: workspaces must be \"*\" or an array of ids"]);
+        let dns = format!(
+            "[[workspace]]\nid = \"{A}\"\nname = \"a\"\ninstance = \"i-1\"\nendpoint_dns_name = \"x.example\"\n"
+        );
+        assert_eq!(problems(&dns), ["line 5: endpoint_dns_name needs endpoint as well"]);
+        assert!(FileDirectory::parse("").is_ok(), "an empty directory is one");
+    }
+
+    #[test]
+    fn a_file_is_read_from_disk_and_no_further_than_its_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("workspaces.toml");
+        assert!(matches!(FileDirectory::load(&path), Err(FileError::Read { .. })));
+        std::fs::write(&path, whole()).unwrap();
+        assert!(FileDirectory::load(&path).is_ok());
+        let len = usize::try_from(FileDirectory::MAX_LEN).unwrap() + 1;
+        std::fs::write(&path, "#".repeat(len)).unwrap();
+        let Err(FileError::Read { source, .. }) = FileDirectory::load(&path) else { panic!("read") };
+        assert_eq!(source.kind(), io::ErrorKind::FileTooLarge);
     }
 }

@@ -5,6 +5,8 @@
 //! [`FileDirectory`] answers from a TOML file.
 
 mod directory;
+mod entries;
+mod fields;
 mod file;
 mod id;
 mod token;
