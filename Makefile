@@ -1,0 +1,77 @@
+# Each verb does its own set-up: as root it installs the Debian packages that it needs, otherwise it names them.
+# `make help` lists the verbs.
+
+SHELL := /bin/sh
+CARGO ?= cargo
+# Where the tests keep what a person may want to look at: screenshots, logs of what failed.
+export EICE_TEST_OUT ?= $(CURDIR)/target/e2e
+
+BUILD_NEEDS := cargo cc ca-certificates
+PAGE_NEEDS  := node npm ca-certificates
+TEST_NEEDS  := sshd ssh scp ssh-keygen docker busybox chromium rsync curl jq ps setsid useradd
+
+# The page is built again only when something of it changed.
+PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test soak fuzz bench web lint unit setup-build
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: setup-build web/dist/index.html ## a terminal in the browser, on this machine, without AWS
+	$(CARGO) run --locked --quiet -- demo
+
+test: ## everything: page, lints, unit and end-to-end tests, documentation, dependency rules
+	scripts/setup.sh $(BUILD_NEEDS) $(PAGE_NEEDS) $(TEST_NEEDS)
+	$(MAKE) --no-print-directory web-test
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory unit
+	$(MAKE) --no-print-directory features
+
+.PHONY: web-test features
+web-test: web/node_modules/.package-lock.json
+	cd web && npm run --silent check && npm run --silent test
+	$(MAKE) --no-print-directory web/dist/index.html
+
+lint: setup-build ## formatting, clippy, rustdoc, and that `ring` is not in the tree
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	@test -z "$$($(CARGO) tree --locked --workspace -e normal,build,dev -i ring 2>/dev/null)" \
+		|| { echo 'ring is in the dependency tree; aws-lc-rs is the one crypto provider' >&2; exit 1; }
+
+unit: setup-build ## the Rust tests, against real sshd, Docker, ssh and Chromium
+	$(CARGO) test --locked --workspace
+
+# Each feature by itself; what a default build compiles is checked by the rest.
+features: setup-build
+	$(CARGO) check --locked -p eice --lib --bins --no-default-features
+	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features client
+	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features gateway
+	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features emulator
+
+soak: ## what takes too long for `make test`; the log goes to docs/soak.log
+	scripts/setup.sh $(BUILD_NEEDS) $(TEST_NEEDS)
+	scripts/soak.sh docs/soak.log
+
+fuzz: setup-build ## each parser for a set time from its seeds (FUZZ_SECONDS, 30)
+	fuzz/run.sh
+
+bench: ## connect, keystroke, throughput, sigv4, beside OpenSSH to the same sshd
+	scripts/setup.sh $(BUILD_NEEDS) sshd ssh ssh-keygen curl useradd
+	$(CARGO) bench --locked -p eice
+
+web: web/dist/index.html ## the page
+
+setup-build:
+	@scripts/setup.sh $(BUILD_NEEDS)
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	@scripts/setup.sh $(PAGE_NEEDS)
+	cd web && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+web/dist/index.html: web/node_modules/.package-lock.json $(PAGE_SOURCES)
+	cd web && npm run --silent build
+	@touch $@

@@ -1,0 +1,85 @@
+#!/bin/sh
+# usage: scripts/setup.sh NEED...
+#
+# Sees to it that what a Makefile verb needs is there. As root it installs the missing Debian packages; otherwise it
+# names them in one line and fails. Nothing is touched when nothing is missing.
+set -eu
+
+MIN_NODE=18 # what Debian 12 has; the page's tools run on it
+
+# Whether NEED is there.
+has() {
+    case $1 in
+        node) node -e "process.exit(parseInt(process.versions.node) >= $MIN_NODE ? 0 : 1)" 2>/dev/null ;;
+        sshd) [ -x /usr/sbin/sshd ] || command -v sshd >/dev/null ;;
+        docker) command -v docker >/dev/null && { [ -x /usr/sbin/dockerd ] || command -v dockerd >/dev/null; } ;;
+        ca-certificates) [ -s /etc/ssl/certs/ca-certificates.crt ] ;;
+        *) command -v "$1" >/dev/null ;;
+    esac
+}
+
+# The Debian packages that bring NEED.
+packages() {
+    case $1 in
+        cc) echo gcc libc6-dev ;;
+        node) echo nodejs npm ;;
+        npm) echo npm ;;
+        sshd) echo openssh-server ;;
+        ssh | scp | ssh-keygen) echo openssh-client ;;
+        docker) if apt-cache show docker-cli >/dev/null 2>&1; then echo docker.io docker-cli; else echo docker.io; fi ;;
+        busybox) echo busybox-static ;;
+        ps) echo procps ;;
+        setsid | umount) echo util-linux ;;
+        useradd) echo passwd ;;
+        *) echo "$1" ;;
+    esac
+}
+
+missing=
+for need in "$@"; do
+    case $need in cargo) continue ;; esac
+    has "$need" || missing="$missing $need"
+done
+
+case " $* " in
+    *" cargo "*)
+        if ! command -v cargo >/dev/null; then
+            echo "setup: Rust is missing: install it from https://rustup.rs, then run this again" >&2
+            exit 69
+        fi
+        want=$(sed -n 's/^rust-version = "\([0-9.]*\)".*/\1/p' "$(dirname "$0")/../Cargo.toml")
+        have=$(rustc --version | cut -d' ' -f2 | cut -d- -f1)
+        if [ "$(printf '%s\n%s\n' "$want" "$have" | sort -V | head -n1)" != "$want" ]; then
+            echo "setup: Rust $have is too old: this needs $want or later (rustup update stable)" >&2
+            exit 69
+        fi
+        ;;
+esac
+
+[ -n "$missing" ] || exit 0
+
+list=
+for need in $missing; do list="$list $(packages "$need")"; done
+list=$(printf '%s\n' $list | sort -u | tr '\n' ' ')
+
+if [ "$(id -u)" != 0 ]; then
+    echo "setup: missing:$missing. As root: apt-get install ${list% }" >&2
+    exit 69
+fi
+if ! command -v apt-get >/dev/null; then
+    echo "setup: missing:$missing, and there is no apt-get: install what Debian calls ${list% }" >&2
+    exit 69
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+echo "setup: installing ${list% }" >&2
+apt-get update -qq
+# shellcheck disable=SC2086 # a list of packages
+apt-get install -y -qq --no-install-recommends $list >/dev/null
+
+for need in $missing; do
+    if ! has "$need"; then
+        echo "setup: $need is still missing or too old after installing $(packages "$need")" >&2
+        exit 69
+    fi
+done
