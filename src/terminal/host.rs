@@ -55,6 +55,9 @@ pub struct TerminalRequest {
     pub term: String,
     /// `LANG`, where there is one to pass on. The default is `C.UTF-8`.
     pub lang: Option<String>,
+    /// Whether there is a PTY. Without one, stdout and stderr come apart, every byte passes as it is, and input
+    /// has an end. The default is yes.
+    pub pty: bool,
 }
 
 impl TerminalRequest {
@@ -63,11 +66,17 @@ impl TerminalRequest {
     pub fn new(size: Size) -> Self {
         Self { size, ..Self::default() }
     }
+
+    /// A request for a command without a PTY.
+    #[must_use]
+    pub fn without_pty() -> Self {
+        Self { pty: false, ..Self::default() }
+    }
 }
 
 impl Default for TerminalRequest {
     fn default() -> Self {
-        Self { size: Size::default(), term: "xterm-256color".into(), lang: Some("C.UTF-8".into()) }
+        Self { size: Size::default(), term: "xterm-256color".into(), lang: Some("C.UTF-8".into()), pty: true }
     }
 }
 
