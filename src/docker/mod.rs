@@ -1,0 +1,29 @@
+//! L2 · A shell inside a container on the instance: the one quoting function, the exec template, the watcher.
+//!
+//! These are texts for the login shell of the instance, which must read single quotes as POSIX says. Nothing
+//! here runs anything.
+
+mod exec;
+mod quote;
+mod watcher;
+
+pub use exec::{Marker, exec_command};
+pub use quote::{NulByte, quote};
+pub use watcher::watcher_command;
+
+/// A command line that cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidCommand {
+    /// No engine is named.
+    #[error("the container engine's command is empty")]
+    NoEngine,
+    /// A value holds a NUL byte.
+    #[error("{what} holds a NUL byte")]
+    Nul {
+        /// Whose value.
+        what: String,
+        /// The cause.
+        source: NulByte,
+    },
+}
