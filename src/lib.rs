@@ -13,8 +13,8 @@
 //! | L1 | [`terminal`] | the traits and plain types that the upper layers share |
 //! | L2 | `aws` | credentials, signed EC2 queries, endpoint choice, key push |
 //! | L2 | `tunnel` | proxy, TLS and WebSocket: a tunnel as a byte stream |
-//! | L2 | `ssh` | key pair, host keys, SSH over any byte stream |
-//! | L2 | `docker` | the exec template and the one quoting function |
+//! | L2 | [`ssh`] | key pair, host keys, SSH over any byte stream |
+//! | L2 | [`docker`] | the exec template and the one quoting function |
 //! | L2 | `workspace` | the directory of workspaces and who may open them |
 //! | L2 | `emulator` | a local stand-in for the AWS services and the instance |
 //! | L3 | `connect` | target to host: key push, tunnel and SSH together |
@@ -26,10 +26,15 @@
 pub use eice_proto as proto;
 
 pub mod cli;
+pub mod docker;
 #[cfg(feature = "emulator")]
 pub mod emulator;
+pub mod ssh;
 pub mod telemetry;
 pub mod terminal;
+
+pub mod docker;
+pub mod ssh;
 #[cfg(feature = "gateway")]
 pub mod workspace;
 

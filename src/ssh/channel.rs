@@ -1,0 +1,311 @@
+//! A channel and the task that always reads it.
+
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::Error;
+use super::config::Timeouts;
+use super::connection::ChannelRequest;
+use super::link::Link;
+use super::terminal::{ChannelControl, ChannelInput, ChannelOutput};
+use crate::terminal::{Exit, Stage, Terminal, TerminalEvent};
+
+/// Output that waits for its reader, in messages of at most one packet.
+const EVENT_QUEUE: usize = 16;
+
+/// The answers that are waited for at once: PTY and command.
+const ANSWER_QUEUE: usize = 4;
+
+/// The longest name of a signal that is kept, in characters.
+const MAX_SIGNAL_NAME: usize = 32;
+
+/// `SSH_EXTENDED_DATA_STDERR` (RFC 4254, section 5.2).
+const STDERR: u32 = 1;
+
+pub(super) type Requests = ChannelWriteHalf<Msg>;
+
+/// What the task of a channel and its users know together.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    /// Cancelled to close the channel.
+    pub(super) closing: CancellationToken,
+    /// Cancelled when the channel is closed; its output may still be read.
+    pub(super) ended: CancellationToken,
+    /// Cancelled when nothing of the channel is left at the far side, or nothing more can be done about it.
+    pub(super) cleared: CancellationToken,
+    outcome: OnceLock<Result<Exit, String>>,
+}
+
+impl Life {
+    /// How the channel ended: an exit, or a connection that broke under it.
+    pub(super) fn outcome(&self) -> io::Result<Exit> {
+        match self.outcome.get() {
+            Some(Ok(exit)) => Ok(exit.clone()),
+            Some(Err(text)) => Err(io::Error::new(io::ErrorKind::ConnectionReset, text.clone())),
+            None => Err(io::Error::other("the channel's task ended early")),
+        }
+    }
+}
+
+/// A channel in use. Dropped before it became a terminal, it is closed.
+pub(super) struct Opened {
+    requests: Arc<Requests>,
+    events: mpsc::Receiver<TerminalEvent>,
+    answers: mpsc::Receiver<bool>,
+    life: Arc<Life>,
+    link: Arc<Link>,
+    hold: DropGuard,
+}
+
+impl Opened {
+    pub(super) fn start(
+        channel: Channel<Msg>,
+        link: &Arc<Link>,
+        timeouts: &Timeouts,
+        watcher: Option<Watcher>,
+    ) -> Self {
+        let (read, write) = channel.split();
+        let requests = Arc::new(write);
+        let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
+        let (answer_sender, answers) = mpsc::channel(ANSWER_QUEUE);
+        let life = Arc::new(Life::default());
+        let task = Reader {
+            read,
+            requests: Arc::clone(&requests),
+            answers: answer_sender,
+            life: Arc::clone(&life),
+            link: Arc::clone(link),
+            hangup: timeouts.hangup,
+            exit: None,
+            is_closed: false,
+        };
+        tokio::spawn(task.run(event_sender, watcher));
+        let hold = life.closing.clone().drop_guard();
+        Self { requests, events, answers, life, link: Arc::clone(link), hold }
+    }
+
+    /// Sends everything that `request` asks for in one flight.
+    pub(super) async fn send(&self, request: &ChannelRequest) -> Result<(), russh::Error> {
+        if let Some(pty) = &request.pty {
+            let (cols, rows) = (u32::from(pty.size.cols()), u32::from(pty.size.rows()));
+            self.requests.request_pty(true, &pty.term, cols, rows, 0, 0, &[]).await?;
+        }
+        for (name, value) in &request.env {
+            self.requests.set_env(false, name, value).await?;
+        }
+        match &request.command {
+            Some(command) => self.requests.exec(true, command.as_bytes()).await,
+            None => self.requests.request_shell(true).await,
+        }
+    }
+
+    /// Waits for the answers to what was sent; a server answers in order.
+    pub(super) async fn answers(&mut self, request: &ChannelRequest) -> Result<(), Error> {
+        if request.pty.is_some() && !self.answer().await? {
+            return Err(Error::PtyRefused);
+        }
+        if self.answer().await? { Ok(()) } else { Err(Error::CommandRefused) }
+    }
+
+    async fn answer(&mut self) -> Result<bool, Error> {
+        match self.answers.recv().await {
+            Some(answer) => Ok(answer),
+            // A server that cannot start a command may close the channel instead of refusing.
+            None if self.life.outcome().is_ok() => Ok(false),
+            None => Err(Error::Closed { stage: Stage::Shell, reason: self.link.reason(), said: None }),
+        }
+    }
+
+    pub(super) fn into_terminal(self, has_pty: bool) -> Terminal {
+        let hold = Arc::new(self.hold);
+        Terminal {
+            input: Box::new(ChannelInput::new(
+                Arc::clone(&self.requests),
+                Arc::clone(&self.life),
+                Arc::clone(&hold),
+                Arc::clone(&self.link),
+                has_pty,
+            )),
+            output: Box::new(ChannelOutput::new(self.events, Arc::clone(&self.life), Arc::clone(&hold))),
+            control: Box::new(ChannelControl::new(self.requests, self.life, hold, self.link)),
+        }
+    }
+}
+
+/// The channel of a watcher: nothing is written to it and nothing that it says is kept; ending its stdin sets
+/// it to work.
+pub(super) struct Watcher {
+    opened: Opened,
+    patience: Duration,
+}
+
+impl Watcher {
+    pub(super) fn start(channel: Channel<Msg>, link: &Arc<Link>, timeouts: &Timeouts) -> Self {
+        let mut opened = Opened::start(channel, link, timeouts, None);
+        opened.events.close();
+        Self { opened, patience: timeouts.watcher }
+    }
+
+    pub(super) fn requests(&self) -> Arc<Requests> {
+        Arc::clone(&self.opened.requests)
+    }
+
+    /// Ends the watcher's stdin and waits until it has done its work.
+    async fn finish(self) {
+        let work = async {
+            let _ = self.opened.requests.eof().await;
+            self.opened.life.ended.cancelled().await;
+        };
+        if tokio::time::timeout(self.patience, work).await.is_err() {
+            tracing::warn!(after = ?self.patience, "the watcher of a terminal did not finish");
+            return;
+        }
+        match self.opened.life.outcome() {
+            Ok(Exit::Code(0)) => {}
+            Ok(exit) => tracing::warn!(%exit, "the watcher of a terminal failed"),
+            Err(error) => tracing::debug!(%error, "the connection went before the watcher was done"),
+        }
+    }
+}
+
+/// The task of a channel.
+struct Reader {
+    read: ChannelReadHalf,
+    requests: Arc<Requests>,
+    answers: mpsc::Sender<bool>,
+    life: Arc<Life>,
+    link: Arc<Link>,
+    hangup: Duration,
+    exit: Option<Exit>,
+    is_closed: bool,
+}
+
+impl Reader {
+    async fn run(mut self, events: mpsc::Sender<TerminalEvent>, watcher: Option<Watcher>) {
+        let life = Arc::clone(&self.life);
+        self.forward(&events).await;
+        if !self.is_closed && !self.link.cut.is_cancelled() && life.closing.is_cancelled() {
+            self.wind_down().await;
+        }
+        let outcome = match self.exit.take() {
+            Some(exit) => Ok(exit),
+            None if self.is_closed || life.closing.is_cancelled() => Ok(Exit::Unknown),
+            None => Err(self.link.broken().to_string()),
+        };
+        let _ = life.outcome.set(outcome);
+        life.ended.cancel();
+        drop(events);
+        drop(self);
+        if let Some(watcher) = watcher {
+            watcher.finish().await;
+        }
+        life.cleared.cancel();
+    }
+
+    /// Passes on what comes until the channel ends or is to be closed.
+    async fn forward(&mut self, events: &mpsc::Sender<TerminalEvent>) {
+        let (closing, cut) = (self.life.closing.clone(), self.link.cut.clone());
+        while !self.is_closed {
+            let message = tokio::select! {
+                biased;
+                () = closing.cancelled() => return,
+                () = cut.cancelled() => return,
+                message = self.read.wait() => message,
+            };
+            let Some(message) = message else { return };
+            let Some(event) = self.take(message) else { continue };
+            tokio::select! {
+                biased;
+                // A reader that is gone loses nothing: reading goes on, for the exit.
+                _ = events.send(event) => {}
+                () = closing.cancelled() => return,
+                () = cut.cancelled() => return,
+            }
+        }
+    }
+
+    /// Notes what a message says about the channel and gives back what it says to the user.
+    fn take(&mut self, message: ChannelMsg) -> Option<TerminalEvent> {
+        match message {
+            ChannelMsg::Data { data } => Some(TerminalEvent::Output(data)),
+            ChannelMsg::ExtendedData { data, ext: STDERR } => Some(TerminalEvent::Stderr(data)),
+            ChannelMsg::Success => {
+                let _ = self.answers.try_send(true);
+                None
+            }
+            ChannelMsg::Failure => {
+                let _ = self.answers.try_send(false);
+                None
+            }
+            ChannelMsg::ExitStatus { exit_status } => {
+                self.exit = Some(Exit::Code(exit_status));
+                None
+            }
+            ChannelMsg::ExitSignal { signal_name, core_dumped, .. } => {
+                self.exit = Some(Exit::Signal { name: signal_name_text(signal_name), core_dumped });
+                None
+            }
+            // The exit may come after the end of the output: only the close is the end.
+            ChannelMsg::Close => {
+                self.is_closed = true;
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Hang-up, kill, close. After our own close the implementation tells nothing more of a channel, so that
+    /// the exit has to come before it.
+    async fn wind_down(&mut self) {
+        let (requests, link, hangup) = (Arc::clone(&self.requests), Arc::clone(&self.link), self.hangup);
+        for signal in [Sig::HUP, Sig::KILL] {
+            let ended = async {
+                requests.signal(signal).await.ok()?;
+                self.drain().await;
+                Some(())
+            };
+            if bounded(hangup, &link, ended).await {
+                return;
+            }
+        }
+        let close = async {
+            tokio::select! {
+                closed = requests.close() => closed.ok(),
+                () = self.drain() => Some(()),
+            }
+        };
+        bounded(hangup, &link, close).await;
+        self.is_closed = true;
+    }
+
+    /// Reads on to the channel's end and keeps only the exit.
+    async fn drain(&mut self) {
+        while !self.is_closed {
+            let Some(message) = self.read.wait().await else { return };
+            self.take(message);
+        }
+    }
+}
+
+/// Whether `work` came to its end within `after` and before the connection was cut.
+async fn bounded(after: Duration, link: &Link, work: impl Future<Output = Option<()>>) -> bool {
+    tokio::select! {
+        biased;
+        () = link.cut.cancelled() => true,
+        done = tokio::time::timeout(after, work) => matches!(done, Ok(Some(()))),
+    }
+}
+
+fn signal_name_text(signal: Sig) -> String {
+    match signal {
+        Sig::Custom(name) => name.chars().take(MAX_SIGNAL_NAME).collect(),
+        known => format!("{known:?}"),
+    }
+}

@@ -1,0 +1,314 @@
+//! From the first byte to an authenticated connection.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use russh::client::{self, AuthResult};
+use russh::keys::{Algorithm, PrivateKeyWithHashAlg};
+use russh::{AlgorithmKind, MethodKind, MethodSet};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::config::{Config, HOST_KEY_ALGORITHMS};
+use super::connection::Connection;
+use super::handler::Handler;
+use super::host_keys::{Check, HostKey, HostKeyCheck, HostKeyPolicy, KeyOrigin, Learned};
+use super::link::{CutOnDrop, Link, Watched};
+use super::{EphemeralKey, Error};
+use crate::terminal::{OsUser, Stage, StageEvent, StageObserver, StageState};
+
+/// An SSH connection that lacks nothing but its key.
+///
+/// Dropping it cuts the stream.
+pub struct Handshake {
+    connection: Connection,
+    user: OsUser,
+    is_authenticated: bool,
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Identification, key exchange, the host key's check, and the service request by way of the `none` method,
+/// so that public-key authentication saves that round trip.
+///
+/// Dropping the future drops the stream.
+///
+/// # Errors
+/// Of the stages banner, key exchange and authentication; see [`Error`].
+pub async fn handshake<S>(
+    stream: S,
+    config: &Config,
+    check: HostKeyCheck,
+    user: &OsUser,
+    observer: &dyn StageObserver,
+) -> Result<Handshake, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let timeouts = &config.timeouts;
+    let pinned = match &check.0 {
+        Check::Pinned { scope, source, .. } => {
+            within(Stage::KeyExchange, timeouts.key_exchange, source.known(scope))
+                .await?
+                .map_err(Error::HostKeyStore)?
+        }
+        Check::Any => Vec::new(),
+    };
+
+    let link = Link::new(config.why_closed.clone());
+    let guard = CutOnDrop(Arc::clone(&link));
+    let client = Arc::new(config.client(algorithms(&check, &pinned)?));
+    let handler = Handler::new(Arc::clone(&link));
+    let mut connecting =
+        Box::pin(client::connect_stream(client, Watched::new(stream, Arc::clone(&link)), handler));
+
+    let mut banner = Timed::start(Stage::Banner, observer);
+    let early = tokio::select! {
+        biased;
+        () = link.identified.cancelled() => None,
+        early = &mut connecting => Some(early),
+        () = tokio::time::sleep(timeouts.banner) => {
+            return Err(match link.said() {
+                Some(said) => Error::NotSsh { said },
+                None => Error::Timeout { stage: Stage::Banner, after: timeouts.banner },
+            });
+        }
+    };
+    let early = match early {
+        Some(Err(error)) if !link.identified.is_cancelled() => {
+            return Err(banner_error(&link, error));
+        }
+        other => other,
+    };
+    banner.pass();
+
+    let mut key_exchange = Timed::start(Stage::KeyExchange, observer);
+    let connected = match early {
+        Some(connected) => connected,
+        None => within(Stage::KeyExchange, timeouts.key_exchange, connecting).await?,
+    };
+    let handle = connected.map_err(|error| key_exchange_error(&link, &check, &pinned, error))?;
+    check_host_key(&link, &check, &pinned, timeouts.key_exchange).await?;
+    key_exchange.pass();
+
+    let mut connection = Connection::new(handle, link, guard, config.clone());
+    let answer = within(
+        Stage::Authentication,
+        timeouts.authentication,
+        connection.handle_mut().authenticate_none(user.as_str()),
+    )
+    .await?
+    .map_err(|error| connection.failed(Stage::Authentication, error))?;
+    let is_authenticated = match answer {
+        AuthResult::Success => true,
+        AuthResult::Failure { .. } if connection.is_closed() => {
+            return Err(connection.failed(Stage::Authentication, russh::Error::Disconnect));
+        }
+        AuthResult::Failure { remaining_methods, .. } if offers_public_key(&remaining_methods) => false,
+        AuthResult::Failure { remaining_methods, .. } => return Err(refused(user, &remaining_methods)),
+    };
+    Ok(Handshake { connection, user: user.clone(), is_authenticated })
+}
+
+impl Handshake {
+    /// Public-key authentication with `key`.
+    ///
+    /// # Errors
+    /// [`Error::KeyRefused`], or another of the stage authentication.
+    pub async fn authenticate(
+        mut self,
+        key: EphemeralKey,
+        observer: &dyn StageObserver,
+    ) -> Result<Connection, Error> {
+        let mut stage = Timed::start(Stage::Authentication, observer);
+        if !self.is_authenticated {
+            let after = self.connection.config().timeouts.authentication;
+            let key = PrivateKeyWithHashAlg::new(key.private(), None);
+            let attempt = self.connection.handle_mut().authenticate_publickey(self.user.as_str(), key);
+            let answer = within(Stage::Authentication, after, attempt)
+                .await?
+                .map_err(|error| self.connection.failed(Stage::Authentication, error))?;
+            match answer {
+                AuthResult::Success => {}
+                AuthResult::Failure { .. } if self.connection.is_closed() => {
+                    return Err(self.connection.failed(Stage::Authentication, russh::Error::Disconnect));
+                }
+                AuthResult::Failure { remaining_methods, .. } => {
+                    return Err(refused(&self.user, &remaining_methods));
+                }
+            }
+        }
+        stage.pass();
+        Ok(self.connection)
+    }
+
+    /// Whether the connection is gone already: worth knowing before a key is pushed for it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.connection.is_closed()
+    }
+}
+
+/// The host key algorithms to negotiate: those that are pinned, so that a key of another kind is not taken for
+/// an unknown one.
+fn algorithms(check: &HostKeyCheck, pinned: &[HostKey]) -> Result<Vec<Algorithm>, Error> {
+    let Check::Pinned { scope, .. } = &check.0 else { return Ok(HOST_KEY_ALGORITHMS.to_vec()) };
+    if pinned.is_empty() {
+        return Ok(HOST_KEY_ALGORITHMS.to_vec());
+    }
+    let usable: Vec<_> = HOST_KEY_ALGORITHMS
+        .iter()
+        .filter(|algorithm| pinned.iter().any(|key| key.algorithm() == **algorithm))
+        .cloned()
+        .collect();
+    if usable.is_empty() {
+        return Err(Error::HostKeyMissing { scope: scope.clone(), pinned: fingerprints(pinned) });
+    }
+    Ok(usable)
+}
+
+fn fingerprints(keys: &[HostKey]) -> Vec<super::host_keys::Fingerprint> {
+    keys.iter().map(HostKey::fingerprint).collect()
+}
+
+/// Judges the key that the server proved to hold; pins it where that is the policy.
+async fn check_host_key(
+    link: &Link,
+    check: &HostKeyCheck,
+    pinned: &[HostKey],
+    after: Duration,
+) -> Result<(), Error> {
+    let Check::Pinned { scope, source, policy } = &check.0 else { return Ok(()) };
+    let offered = link.offered.lock().unwrap_or_else(PoisonError::into_inner).take().map(HostKey::from);
+    let Some(offered) = offered else {
+        return Err(Error::Protocol {
+            stage: Stage::KeyExchange,
+            source: "the server showed no host key".into(),
+        });
+    };
+    let changed = |pinned: &[HostKey]| Error::HostKeyChanged {
+        scope: scope.clone(),
+        pinned: fingerprints(pinned),
+        offered: offered.fingerprint(),
+    };
+    if pinned.contains(&offered) {
+        return Ok(());
+    }
+    if !pinned.is_empty() {
+        return Err(changed(pinned));
+    }
+    match policy {
+        HostKeyPolicy::Strict => {
+            Err(Error::HostKeyUnknown { scope: scope.clone(), offered: offered.fingerprint() })
+        }
+        HostKeyPolicy::TrustOnFirstUse => {
+            let learning = source.learn(scope, &offered, KeyOrigin::FirstUse);
+            match within(Stage::KeyExchange, after, learning).await?.map_err(Error::HostKeyStore)? {
+                Learned::Added => {
+                    tracing::info!(scope = %scope, fingerprint = %offered.fingerprint(), "host key pinned on first use");
+                    Ok(())
+                }
+                Learned::Known => Ok(()),
+                Learned::Conflict(pinned) => Err(changed(&pinned)),
+            }
+        }
+    }
+}
+
+fn banner_error(link: &Link, error: russh::Error) -> Error {
+    match (error, link.said()) {
+        (russh::Error::Version | russh::Error::Utf8(_), Some(said)) => Error::NotSsh { said },
+        (russh::Error::Disconnect | russh::Error::IO(_) | russh::Error::HUP, said) => {
+            Error::Closed { stage: Stage::Banner, reason: link.reason(), said }
+        }
+        (error, Some(said)) => {
+            tracing::debug!(%error, "no SSH identification");
+            Error::NotSsh { said }
+        }
+        (error, None) => Error::Protocol { stage: Stage::Banner, source: error.into() },
+    }
+}
+
+fn key_exchange_error(link: &Link, check: &HostKeyCheck, pinned: &[HostKey], error: russh::Error) -> Error {
+    match (error, &check.0) {
+        (russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. }, Check::Pinned { scope, .. })
+            if !pinned.is_empty() =>
+        {
+            Error::HostKeyMissing { scope: scope.clone(), pinned: fingerprints(pinned) }
+        }
+        (russh::Error::NoCommonAlgo { kind, theirs, .. }, _) => {
+            Error::NoCommonAlgorithm { kind: format!("{kind:?}").to_lowercase(), theirs: theirs.join(", ") }
+        }
+        (error, _) => closed_or_protocol(link, Stage::KeyExchange, error),
+    }
+}
+
+/// An end of the connection is told apart from a breach of the protocol.
+pub(super) fn closed_or_protocol(link: &Link, stage: Stage, error: russh::Error) -> Error {
+    match error {
+        russh::Error::Disconnect
+        | russh::Error::HUP
+        | russh::Error::SendError
+        | russh::Error::RecvError
+        | russh::Error::IO(_) => {
+            if let russh::Error::IO(error) = &error {
+                link.ended(error.to_string());
+            }
+            Error::Closed { stage, reason: link.reason(), said: None }
+        }
+        error => Error::Protocol { stage, source: error.into() },
+    }
+}
+
+fn offers_public_key(methods: &MethodSet) -> bool {
+    methods.iter().any(|method| *method == MethodKind::PublicKey)
+}
+
+fn refused(user: &OsUser, methods: &MethodSet) -> Error {
+    Error::KeyRefused {
+        user: user.to_string(),
+        offered: methods.iter().map(|method| <&str>::from(method).to_owned()).collect(),
+    }
+}
+
+/// `future`, or the stage's timeout.
+pub(super) async fn within<T>(
+    stage: Stage,
+    after: Duration,
+    future: impl Future<Output = T>,
+) -> Result<T, Error> {
+    tokio::time::timeout(after, future).await.map_err(|_| Error::Timeout { stage, after })
+}
+
+/// A stage under way; dropped before it passed, it failed.
+pub(super) struct Timed<'a> {
+    stage: Stage,
+    began: Instant,
+    observer: &'a dyn StageObserver,
+    is_over: bool,
+}
+
+impl<'a> Timed<'a> {
+    pub(super) fn start(stage: Stage, observer: &'a dyn StageObserver) -> Self {
+        observer.on_stage(StageEvent::new(stage, StageState::Started));
+        Self { stage, began: Instant::now(), observer, is_over: false }
+    }
+
+    pub(super) fn pass(&mut self) {
+        self.is_over = true;
+        self.observer.on_stage(StageEvent::new(self.stage, StageState::Passed(self.began.elapsed())));
+    }
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.observer.on_stage(StageEvent::new(self.stage, StageState::Failed(self.began.elapsed())));
+        }
+    }
+}

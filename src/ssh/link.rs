@@ -1,0 +1,177 @@
+//! The stream under a connection: watched for the server's identification, and cut when the connection goes.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
+use russh::keys::PublicKey;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::CancellationToken;
+
+/// Asked, once a connection ended, why its carrier closed it; `None` when that is not known.
+pub type WhyClosed = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// How much of what a peer says before its identification is kept, in bytes.
+const MAX_SAID: usize = 512;
+
+/// What the parts of one connection know together.
+pub(super) struct Link {
+    /// Cancelled when the server's identification has been read.
+    pub(super) identified: CancellationToken,
+    /// Cancelled when the connection was cut from this side.
+    pub(super) cut: CancellationToken,
+    /// Cancelled when the SSH implementation's task is over and the stream is dropped.
+    pub(super) gone: CancellationToken,
+    /// The host key that the server proved to hold.
+    pub(super) offered: Mutex<Option<PublicKey>>,
+    /// How the connection ended, in the words of the SSH implementation or of the server's goodbye.
+    ending: OnceLock<String>,
+    said: Mutex<Vec<u8>>,
+    why_closed: Option<WhyClosed>,
+    is_cut: AtomicBool,
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+impl Link {
+    pub(super) fn new(why_closed: Option<WhyClosed>) -> Arc<Self> {
+        Arc::new(Self {
+            identified: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            gone: CancellationToken::new(),
+            offered: Mutex::default(),
+            ending: OnceLock::new(),
+            said: Mutex::default(),
+            why_closed,
+            is_cut: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
+        })
+    }
+
+    /// Cuts the stream: reads and writes fail from here on, which ends the SSH implementation's task.
+    pub(super) fn cut(&self) {
+        self.is_cut.store(true, Ordering::Release);
+        self.cut.cancel();
+        self.reader.wake();
+        self.writer.wake();
+    }
+
+    /// Keeps the first reason only.
+    pub(super) fn ended(&self, reason: String) {
+        let _ = self.ending.set(reason);
+    }
+
+    /// Why the connection is no more: the carrier knows best, then the SSH implementation.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.why_closed.as_ref().and_then(|why| why()).or_else(|| self.ending.get().cloned())
+    }
+
+    /// What the peer said before its identification, where it said anything.
+    pub(super) fn said(&self) -> Option<String> {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = String::from_utf8_lossy(&said).trim_end().to_owned();
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// The error of a terminal or a request whose connection went away.
+    pub(super) fn broken(&self) -> io::Error {
+        let text = match self.reason() {
+            Some(reason) => format!("the SSH connection was closed ({reason})"),
+            None => "the SSH connection was closed".to_owned(),
+        };
+        io::Error::new(io::ErrorKind::ConnectionReset, text)
+    }
+
+    /// Looks for the identification in the first bytes of the server (RFC 4253, section 4.2).
+    fn observe(&self, bytes: &[u8]) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MAX_SAID.saturating_sub(said.len());
+        said.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let mut start = 0;
+        while let Some(length) = said[start..].iter().position(|&byte| byte == b'\n') {
+            if said[start..].starts_with(b"SSH-") {
+                said.truncate(start);
+                self.identified.cancel();
+                return;
+            }
+            start += length + 1;
+        }
+    }
+}
+
+/// A stream that [`Link::cut`] ends, whatever its peer does.
+pub(super) struct Watched<S> {
+    stream: S,
+    link: Arc<Link>,
+    is_identified: bool,
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(stream: S, link: Arc<Link>) -> Self {
+        Self { stream, link, is_identified: false }
+    }
+
+    fn check_cut(&self) -> io::Result<()> {
+        if self.link.is_cut.load(Ordering::Acquire) {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut by this side"));
+        }
+        Ok(())
+    }
+}
+
+impl<S> Drop for Watched<S> {
+    fn drop(&mut self) {
+        self.link.gone.cancel();
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.link.reader.register(cx.waker());
+        self.check_cut()?;
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if !self.is_identified && polled.is_ready() {
+            self.link.observe(&buf.filled()[before..]);
+            self.is_identified = self.link.identified.is_cancelled();
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.link.writer.register(cx.waker());
+        self.check_cut()?;
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.link.writer.register(cx.waker());
+        self.check_cut()?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.link.writer.register(cx.waker());
+        self.check_cut()?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Cuts the stream when the connection's owner is gone.
+pub(super) struct CutOnDrop(pub(super) Arc<Link>);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.cut();
+    }
+}

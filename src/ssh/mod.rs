@@ -1,0 +1,30 @@
+//! L2 · SSH over any byte stream.
+//!
+//! [`handshake`] takes the stream as far as it goes without a key: identification, key exchange, host key,
+//! service request. [`Handshake::authenticate`] adds the key and makes a [`Connection`], which opens terminals
+//! and runs commands. The two are apart because the key is pushed to the instance at the same time.
+//!
+//! Nothing here knows AWS. The SSH implementation runs in a task of its own, where a panic stays; dropping the
+//! connection cuts its stream, which ends that task. Each channel has one more task, which always reads it:
+//! the implementation holds up a whole connection behind one channel that nobody reads.
+
+mod channel;
+mod config;
+mod connection;
+mod error;
+mod handler;
+mod handshake;
+pub mod host_keys;
+mod key;
+mod link;
+mod terminal;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, Timeouts};
+pub use connection::{ChannelRequest, Connection, Pty};
+pub use error::Error;
+pub use handshake::{Handshake, handshake};
+pub use host_keys::{HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource};
+pub use key::EphemeralKey;
+pub use link::WhyClosed;
