@@ -32,9 +32,6 @@ pub mod emulator;
 pub mod ssh;
 pub mod telemetry;
 pub mod terminal;
-
-pub mod docker;
-pub mod ssh;
 #[cfg(feature = "gateway")]
 pub mod workspace;
 
