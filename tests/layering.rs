@@ -1,0 +1,287 @@
+//! Imports go down only: reads every path in `src` and fails on one that names a module which its own may not.
+//!
+//! A path counts wherever it stands: in a `use`, grouped or not, inline in code, in a macro, through `super`, by the
+//! crate's own name. What names the crate's root as a whole is refused, since anything could follow.
+
+#[path = "layering/lexer.rs"]
+mod lexer;
+#[path = "layering/paths.rs"]
+mod paths;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use paths::{Named, paths};
+
+/// A module, its layer, and the modules that it may name.
+struct Module {
+    name: &'static str,
+    layer: u8,
+    may_use: &'static [&'static str],
+}
+
+const fn module(name: &'static str, layer: u8, may_use: &'static [&'static str]) -> Module {
+    Module { name, layer, may_use }
+}
+
+/// THE table. `proto` is the re-export of `eice_proto`, which everybody may use.
+const LAYERS: &[Module] = &[
+    module("proto", 0, &[]),
+    module("telemetry", 1, &[]),
+    module("terminal", 1, &["proto"]),
+    module("aws", 2, &["proto", "telemetry", "terminal"]),
+    module("tunnel", 2, &["proto", "telemetry", "terminal"]),
+    module("ssh", 2, &["proto", "telemetry", "terminal"]),
+    module("docker", 2, &["proto", "telemetry", "terminal"]),
+    module("workspace", 2, &["proto", "telemetry", "terminal"]),
+    module("emulator", 2, &["proto", "terminal"]),
+    module("connect", 3, &["proto", "telemetry", "terminal", "aws", "tunnel", "ssh", "docker"]),
+    module("session", 3, &["proto", "telemetry", "terminal"]),
+    module("gateway", 4, &["proto", "telemetry", "terminal", "workspace", "session"]),
+    module(
+        "config",
+        5,
+        &[
+            "proto",
+            "telemetry",
+            "terminal",
+            "aws",
+            "tunnel",
+            "ssh",
+            "docker",
+            "workspace",
+            "emulator",
+            "connect",
+            "session",
+            "gateway",
+        ],
+    ),
+    module(
+        "cli",
+        6,
+        &[
+            "proto",
+            "telemetry",
+            "terminal",
+            "aws",
+            "tunnel",
+            "ssh",
+            "docker",
+            "workspace",
+            "emulator",
+            "connect",
+            "session",
+            "gateway",
+            "config",
+        ],
+    ),
+];
+
+/// What the protocol crate, which has no sockets, no clock and no files, may not name.
+const NOT_IN_PROTO: &[&[&str]] = &[
+    &["tokio"],
+    &["Instant", "now"],
+    &["SystemTime", "now"],
+    &["std", "fs"],
+    &["std", "thread"],
+    &["std", "process"],
+    &["TcpStream"],
+    &["UdpSocket"],
+];
+
+fn find(name: &str) -> Option<&'static Module> {
+    LAYERS.iter().find(|module| module.name == name)
+}
+
+/// What is wrong with `source`, the text of the module `of` (`["session", "run"]`): one line each.
+fn violations(of: &[&str], source: &str) -> Vec<String> {
+    let Some(own) = of.first().and_then(|top| find(top)) else {
+        return vec![format!("{} is not in the table of layers", of.join("::"))];
+    };
+    let mut found = Vec::new();
+    for path in paths(of, source) {
+        match path.named {
+            Named::Root => found.push(format!("line {}: names the crate's root as a whole", path.line)),
+            Named::Module(name) if name == own.name || own.may_use.contains(&name.as_str()) => {}
+            Named::Module(name) => {
+                let way = match find(&name) {
+                    Some(other) if other.layer > own.layer => "goes up to",
+                    Some(other) if other.layer == own.layer => "goes sideways to",
+                    Some(_) => "may not use",
+                    None => "names what is not in the table of layers:",
+                };
+                found.push(format!(
+                    "line {}: {} (L{}) {way} {name}: {}",
+                    path.line, own.name, own.layer, path.text
+                ));
+            }
+        }
+    }
+    found
+}
+
+fn rust_files(under: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(under).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+    into.sort();
+}
+
+/// The module that a file under `src` is: `session/run.rs` is `["session", "run"]`.
+fn module_of(file: &Path) -> Vec<String> {
+    let mut segments: Vec<String> =
+        file.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    if segments.last().is_some_and(|last| last == "mod") {
+        segments.pop();
+    }
+    segments
+}
+
+#[test]
+fn no_path_goes_up_or_sideways() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&src, &mut files);
+    let mut wrong = Vec::new();
+    for file in &files {
+        let relative = file.strip_prefix(&src).unwrap();
+        // The roots of the library and of the program stand above all.
+        if relative == Path::new("lib.rs") || relative == Path::new("main.rs") {
+            continue;
+        }
+        let segments = module_of(relative);
+        let of: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let found = violations(&of, &fs::read_to_string(file).unwrap());
+        wrong.extend(found.into_iter().map(|what| format!("src/{}: {what}", relative.display())));
+    }
+    assert!(files.len() > 20, "only {} files found in {}", files.len(), src.display());
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn the_protocol_crate_does_no_io_and_reads_no_clock() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("eice-proto/src");
+    let mut files = Vec::new();
+    rust_files(&src, &mut files);
+    let mut wrong = Vec::new();
+    for file in &files {
+        for (line, named) in paths::sequences(&fs::read_to_string(file).unwrap(), NOT_IN_PROTO) {
+            wrong.push(format!("{}:{line}: {named}", file.display()));
+        }
+    }
+    assert!(!files.is_empty());
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn the_table_itself_goes_down_only() {
+    for own in LAYERS {
+        for name in own.may_use {
+            let other = find(name).unwrap_or_else(|| panic!("{name} is not in the table"));
+            assert!(other.layer < own.layer, "{} may use {name}, which is not below it", own.name);
+        }
+    }
+}
+
+/// Asserts that `source`, in the module `of`, is refused once and that the reason has `reason`.
+#[track_caller]
+fn refused(of: &[&str], source: &str, reason: &str) {
+    let found = violations(of, source);
+    assert_eq!(found.len(), 1, "{source:?} in {of:?}: {found:?}");
+    assert!(found[0].contains(reason), "{source:?}: {found:?}");
+}
+
+#[track_caller]
+fn accepted(of: &[&str], source: &str) {
+    assert_eq!(violations(of, source), Vec::<String>::new(), "{source:?} in {of:?}");
+}
+
+#[test]
+fn a_plain_use_is_caught() {
+    refused(&["session"], "use crate::gateway::Router;", "session (L3) goes up to gateway");
+    refused(&["session", "run"], "pub(super) use crate::connect;", "goes sideways to connect");
+    refused(&["gateway", "mod"], "use crate::aws::Client;", "gateway (L4) may not use aws");
+    refused(&["aws"], "use crate::r#cli::y;", "goes up to cli");
+}
+
+#[test]
+fn each_member_of_a_group_is_caught() {
+    refused(&["ssh"], "use crate::{terminal::Size, gateway};", "goes up to gateway");
+    refused(
+        &["ssh"],
+        "use crate::{terminal::{Size, Exit}, proto,\n    tunnel::{self, Tunnel}};",
+        "line 2: ssh",
+    );
+    refused(&["ssh"], "use {crate::cli::exit, std::fmt};", "goes up to cli");
+    refused(&["ssh"], "use crate::{{{gateway}}};", "goes up to gateway");
+}
+
+#[test]
+fn an_inline_path_is_caught() {
+    refused(&["aws"], "fn f() -> u8 { crate::cli::exit::OK }", "goes up to cli");
+    refused(&["aws"], "fn f(x: &dyn crate::gateway::T) {}", "goes up to gateway");
+    refused(&["aws"], "fn f() { let x = <crate::session::S as Default>::default(); }", "goes up to session");
+    refused(&["aws"], "impl From<Error> for crate::connect::Error {}", "goes up to connect");
+    refused(&["aws"], "#[derive(Foo)] #[foo(with = crate::cli::x)] struct A;", "goes up to cli");
+    refused(&["aws"], "crate :: /* why */ cli :: x!();", "goes up to cli");
+}
+
+#[test]
+fn a_path_in_a_macro_is_caught() {
+    refused(&["aws"], "macro_rules! m { () => { $crate::gateway::x() } }", "goes up to gateway");
+    refused(&["aws"], "vec![crate::gateway::x()];", "goes up to gateway");
+}
+
+#[test]
+fn the_crates_own_name_is_caught() {
+    refused(&["aws"], "use eice::gateway;", "goes up to gateway");
+    refused(&["aws"], "fn f() { ::eice::cli::main() }", "goes up to cli");
+    accepted(&["aws"], "struct A { eice: u8 } fn f(a: A) { let eice = a.eice; eice_proto::x(); }");
+}
+
+#[test]
+fn super_is_followed_to_where_it_leads() {
+    refused(&["session", "run"], "use super::super::gateway;", "goes up to gateway");
+    refused(&["session", "run", "deep"], "use super::super::super::gateway;", "goes up to gateway");
+    refused(&["session", "run"], "fn f() { self::super::super::cli::x() }", "goes up to cli");
+    refused(&["session", "run"], "use super::{queue, super::gateway::X};", "goes up to gateway");
+    refused(&["session"], "use super::gateway;", "goes up to gateway");
+    refused(&["session"], "mod tests { use super::super::gateway::X; }", "goes up to gateway");
+    refused(&["session"], "mod a { mod b {} } use super::cli;", "goes up to cli");
+    accepted(&["session", "run"], "use super::gateway;");
+    accepted(&["session", "run"], "mod tests { use super::super::gateway; }");
+    accepted(&["session", "run"], "use super::super::terminal::Size;");
+}
+
+#[test]
+fn the_root_as_a_whole_is_caught() {
+    refused(&["aws"], "use crate as root;", "the crate's root");
+    refused(&["aws"], "use crate::*;", "the crate's root");
+    refused(&["aws"], "use crate::{self as root};", "the crate's root");
+    refused(&["aws"], "use super::*;", "the crate's root");
+    refused(&["aws", "http"], "use super::super as root;", "the crate's root");
+    refused(&["aws", "http"], "use super::super::*;", "the crate's root");
+    refused(&["aws"], "extern crate self as root;", "the crate's root");
+    accepted(&["aws", "http"], "use super::*;");
+    accepted(&["aws"], "pub(crate) fn f() {} pub(super) struct A(pub(crate) u8);");
+}
+
+#[test]
+fn text_that_is_no_code_is_left_alone() {
+    accepted(&["aws"], "// crate::cli\n/* crate::cli /* crate::cli */ */\n/// [`crate::cli`]\nfn f() {}");
+    accepted(&["aws"], r####"const A: &str = "crate::cli"; const B: &str = r#"" crate::cli "#; "####);
+    accepted(&["aws"], r#"const A: &[u8] = b"\"crate::cli"; const C: char = '"'; fn f<'a>(x: &'a str) {}"#);
+    refused(&["aws"], r#"const C: char = '"'; use crate::cli; const D: char = '\'';"#, "goes up to cli");
+    refused(&["aws"], "fn f<'a>(x: &'a str) { crate::cli::x('a') }", "goes up to cli");
+}
+
+#[test]
+fn a_module_that_the_table_does_not_know_is_caught() {
+    refused(&["brand_new"], "", "not in the table");
+    refused(&["aws"], "use crate::brand_new;", "not in the table");
+}
