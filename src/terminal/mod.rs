@@ -19,7 +19,7 @@ mod target;
 pub use host::{Connect, Host, HostIds, TerminalRequest};
 pub use io::{Control, Exit, Input, Output, Signal, Terminal, TerminalEvent};
 pub use size::{InvalidSize, Size};
-pub use stage::{Fault, Stage, StageError, StageEvent, StageObserver, StageState};
+pub use stage::{Fault, Stage, StageError, StageEvent, StageObserver, StageState, escape_control};
 pub use target::{
     Account, AddressFamily, ContainerName, ContainerShell, EndpointChoice, EnvName, InstanceTarget,
     InvalidTarget, OsUser, Shell, Target,

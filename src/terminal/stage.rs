@@ -265,7 +265,8 @@ impl Error for StageError {
 }
 
 /// `text` with C0, DEL and C1 control characters escaped, so that it cannot drive a terminal or forge a line.
-fn escape_control(text: &str) -> String {
+#[must_use]
+pub fn escape_control(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         if c.is_control() {
             out.extend(c.escape_default());
