@@ -11,5 +11,5 @@ mod sessions;
 mod viewer;
 
 pub use config::Config;
-pub use sessions::{OpenError, Request, Sessions};
+pub use sessions::{OpenError, Place, Request, Sessions};
 pub use viewer::{End, Event, InputClosed, Viewer, ViewerInput};

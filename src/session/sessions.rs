@@ -70,27 +70,25 @@ impl Sessions {
         Self { shared: Arc::new(Shared { config, connect, live, drain: CancellationToken::new() }) }
     }
 
+    /// Keeps a place for a session that is about to be opened, so that a refusal is known before anything else
+    /// happens.
+    ///
+    /// # Errors
+    /// [`OpenError`] when no more sessions may be opened.
+    pub fn reserve(&self) -> Result<Place, OpenError> {
+        if self.is_draining() {
+            return Err(OpenError::Draining);
+        }
+        let live = Live::count(&self.shared).ok_or(OpenError::Full(self.shared.config.max_sessions))?;
+        Ok(Place(live))
+    }
+
     /// Starts a session, connecting at once. Must be called in a tokio runtime.
     ///
     /// # Errors
     /// [`OpenError`] when no more sessions may be opened.
     pub fn open(&self, request: Request) -> Result<Viewer, OpenError> {
-        let shared = Arc::clone(&self.shared);
-        if shared.drain.is_cancelled() {
-            return Err(OpenError::Draining);
-        }
-        let live = Live::count(&self.shared).ok_or(OpenError::Full(shared.config.max_sessions))?;
-        let session = Uuid::new_v4();
-        let (input, queue) = InputQueue::new(shared.config.input_queue);
-        let (sender, events) = mpsc::channel(shared.config.output_queue.max(1));
-        let span = tracing::info_span!("session", id = %session, workspace = %request.label);
-        let task = async move {
-            let run = run::Run { config: &shared.config, events: &sender, drain: &shared.drain };
-            run.run(shared.connect.as_ref(), &request, queue).await;
-            drop(live);
-        };
-        tokio::spawn(task.instrument(span));
-        Ok(Viewer { session, input, events })
+        Ok(self.reserve()?.open(request))
     }
 
     /// How many sessions are live: connecting, open, or being closed.
@@ -118,6 +116,30 @@ impl Sessions {
     }
 }
 
+/// A place that is kept for one session, and counts as one already. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Place(Live);
+
+impl Place {
+    /// Starts the session, connecting at once. Must be called in a tokio runtime.
+    #[must_use = "dropping the viewer ends the session"]
+    pub fn open(self, request: Request) -> Viewer {
+        let Self(live) = self;
+        let shared = Arc::clone(&live.0);
+        let session = Uuid::new_v4();
+        let (input, queue) = InputQueue::new(shared.config.input_queue);
+        let (sender, events) = mpsc::channel(shared.config.output_queue.max(1));
+        let span = tracing::info_span!("session", id = %session, workspace = %request.label);
+        let task = async move {
+            let run = run::Run { config: &shared.config, events: &sender, drain: &shared.drain };
+            run.run(shared.connect.as_ref(), &request, queue).await;
+            drop(live);
+        };
+        tokio::spawn(task.instrument(span));
+        Viewer { session, input, events }
+    }
+}
+
 /// One session in the count, for as long as it is held.
 struct Live(Arc<Shared>);
 
@@ -130,6 +152,12 @@ impl Live {
             room
         });
         counted.then(|| Self(Arc::clone(shared)))
+    }
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Live")
     }
 }
 
