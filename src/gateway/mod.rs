@@ -2,17 +2,39 @@
 //!
 //! The gateway uses the sessions, the directory of workspaces and the L1 traits; it never learns how a host came
 //! to be. In order, a request passes: Host, Origin, authentication, access, and only then its handler or the
-//! WebSocket upgrade.
+//! WebSocket upgrade. No credential is read from a path or a query.
+//!
+//! | route | |
+//! |---|---|
+//! | `GET /workspaces/{id}/terminal` | the terminal, a WebSocket |
+//! | `GET /workspaces`, `GET /workspaces/{id}` | what the caller may open |
+//! | `POST /auth/session`, `DELETE /auth/session` | a bearer token traded for a cookie, and the cookie's end |
+//! | `GET /health` | that the process answers; whatever `Host` says |
+//! | `GET /` and other paths | the page |
 
+mod answer;
+mod auth;
 mod config;
+mod cookies;
+mod layers;
+mod legacy;
 mod origin;
+mod page;
+mod routes;
+mod serve;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod text;
+mod throttle;
 
-use std::future::Future;
-use std::io;
 use std::sync::Arc;
 
 use axum::Router;
-use tokio::net::TcpListener;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use tokio_util::task::TaskTracker;
 
 use crate::session::Sessions;
 use crate::terminal::Connect;
@@ -21,21 +43,28 @@ use crate::workspace::Directory;
 pub use config::Config;
 pub use origin::{Host, InvalidOrigin, Origin};
 
+use cookies::Cookies;
+use throttle::Throttle;
+
 /// The gateway. Cheap to clone; the clones share everything.
 #[derive(Clone, Debug)]
 pub struct Gateway {
     state: Arc<State>,
 }
 
+/// What every request looks at.
 #[derive(Debug)]
 struct State {
     config: Config,
-    #[allow(dead_code)]
     directory: Arc<dyn Directory>,
     sessions: Sessions,
+    cookies: Cookies,
+    throttle: Throttle,
+    /// The sockets that are open, farewells included.
+    viewers: TaskTracker,
 }
 
-/// The routes of a gateway with `config`, for whoever needs no more than them: [`Gateway::router`].
+/// The routes of a gateway with `config`, for whoever serves them by other means than [`Gateway::serve`].
 #[must_use]
 pub fn router(config: Config, directory: Arc<dyn Directory>, connect: Arc<dyn Connect>) -> Router {
     Gateway::new(config, directory, connect).router()
@@ -45,23 +74,43 @@ impl Gateway {
     /// A gateway to the workspaces of `directory`, whose hosts come from `connect`.
     #[must_use]
     pub fn new(config: Config, directory: Arc<dyn Directory>, connect: Arc<dyn Connect>) -> Self {
-        let sessions = Sessions::new(config.session.clone(), connect);
-        Self { state: Arc::new(State { config, directory, sessions }) }
+        let state = State {
+            sessions: Sessions::new(config.session.clone(), connect),
+            cookies: Cookies::new(&config),
+            throttle: Throttle::new(config.max_wrong_tokens, config.wrong_token_window),
+            viewers: TaskTracker::new(),
+            directory,
+            config,
+        };
+        Self { state: Arc::new(state) }
     }
 
     /// Every route of the gateway, the page's included. Other routers may be merged with it.
     #[must_use]
     pub fn router(&self) -> Router {
-        Router::new()
+        let state = &self.state;
+        let checked = Router::new()
+            .route("/workspaces/{id}/terminal", get(terminal::open))
+            .route("/workspaces/{id}", get(routes::show))
+            .route("/workspaces", get(routes::list))
+            .route("/auth/session", post(routes::sign_in).delete(routes::sign_out))
+            .fallback(page::page)
+            .layer(from_fn_with_state(Arc::clone(state), auth::check_origin));
+        let open = Router::new().route("/health", get(routes::health));
+        self.finish(checked.merge(open).with_state(Arc::clone(state)))
     }
 
     /// `routes` behind the gateway's own checks of Host, Origin and credentials, and with its limits and headers.
     ///
     /// A handler finds out who asks by the extractor `Extension<workspace::Principal>`. Merge the result with
-    /// [`Self::router`].
+    /// [`Self::router`]; the same path with another method is no conflict.
     #[must_use]
     pub fn protect(&self, routes: Router) -> Router {
-        routes
+        let state = &self.state;
+        let checked = routes
+            .layer(from_fn_with_state(Arc::clone(state), auth::require_principal))
+            .layer(from_fn_with_state(Arc::clone(state), auth::check_origin));
+        self.finish(checked)
     }
 
     /// The live sessions.
@@ -70,19 +119,9 @@ impl Gateway {
         &self.state.sessions
     }
 
-    /// Serves `routes` (usually [`Self::router`], perhaps merged with more) on `listener` until `drain` is ready,
-    /// then refuses new terminals, tells the open ones, and returns when all is closed or the deadline
-    /// [`Config::drain_timeout`] passed.
-    ///
-    /// # Errors
-    /// When the listener cannot be used at all.
-    pub async fn serve(
-        &self,
-        listener: TcpListener,
-        routes: Router,
-        drain: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        let _ = &self.state.config;
-        axum::serve(listener, routes).with_graceful_shutdown(drain).await
+    fn finish(&self, routes: Router) -> Router {
+        routes
+            .layer(DefaultBodyLimit::max(self.state.config.max_body))
+            .layer(from_fn_with_state(Arc::clone(&self.state), layers::finish))
     }
 }

@@ -33,6 +33,13 @@ impl Origin {
         &self.host
     }
 
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let written = self.host.0.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        written.unwrap_or(if self.is_https() { 443 } else { 80 })
+    }
+
     /// Whether pages of this origin came over TLS.
     #[must_use]
     pub fn is_https(&self) -> bool {
@@ -118,6 +125,8 @@ mod tests {
         let origin = |text: &str| text.parse::<Origin>().unwrap();
         assert_eq!(origin("https://Acme.Example:443"), origin("HTTPS://acme.example"));
         assert_eq!(origin("http://[::1]:8080").to_string(), "http://[::1]:8080");
+        assert_eq!(origin("http://[::1]:8080").port(), 8080);
+        assert_eq!((origin("http://[::1]").port(), origin("https://a.example").port()), (80, 443));
         assert_ne!(origin("http://acme.example"), origin("https://acme.example"));
         assert_ne!(origin("http://acme.example:443"), origin("https://acme.example"));
         assert_ne!(origin("http://acme.example:8080"), origin("http://acme.example"));

@@ -1,0 +1,114 @@
+//! What is said to a request that gets no further.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::header::{RETRY_AFTER, UPGRADE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::session::OpenError;
+use crate::workspace::DirectoryError;
+
+/// Why a request gets no further. The bodies of 401, 429 and 503 are the platform's.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// `Host` names nobody that we are.
+    Host,
+    /// `Origin` is not on the list.
+    Origin,
+    /// There is neither a bearer token nor a cookie that counts.
+    MissingToken,
+    /// There is one, and it is nobody's.
+    InvalidToken,
+    /// This peer sent too many wrong tokens.
+    Throttled(Duration),
+    /// There is no such workspace, or none that is the caller's: which of the two is not told.
+    NotFound,
+    /// The directory cannot answer.
+    Unavailable(DirectoryError),
+    /// No more terminals may be opened.
+    Terminals(OpenError),
+    /// The terminal speaks WebSocket only.
+    NotWebSocket,
+    /// A WebSocket handshake that is malformed.
+    Handshake(StatusCode, String),
+    /// It took too long.
+    Timeout,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, body) = match &self {
+            Self::Host => (StatusCode::FORBIDDEN, json!({"error": "host not allowed"})),
+            Self::Origin => (StatusCode::FORBIDDEN, json!({"error": "origin not allowed"})),
+            Self::MissingToken => {
+                (StatusCode::UNAUTHORIZED, json!({"error": "missing workspace auth token"}))
+            }
+            Self::InvalidToken => {
+                (StatusCode::UNAUTHORIZED, json!({"error": "invalid workspace auth token"}))
+            }
+            Self::Throttled(after) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                json!({"error": "rate limit exceeded", "retry_after": whole_seconds(*after)}),
+            ),
+            Self::NotFound => (StatusCode::NOT_FOUND, json!({"error": "workspace not found"})),
+            Self::Unavailable(error) => {
+                tracing::error!(error = error as &dyn std::error::Error, "directory outage");
+                (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    json!({
+                        "error": "platform datastore unavailable — retry shortly",
+                        "code": "platform_unavailable",
+                    }),
+                )
+            }
+            Self::Terminals(error) => {
+                let code = if *error == OpenError::Draining { "draining" } else { "too_many_terminals" };
+                (StatusCode::SERVICE_UNAVAILABLE, json!({"error": error.to_string(), "code": code}))
+            }
+            Self::NotWebSocket => (
+                StatusCode::UPGRADE_REQUIRED,
+                json!({"error": "a terminal is a WebSocket: connect with ws:// or wss://"}),
+            ),
+            Self::Handshake(status, message) => (*status, json!({"error": message})),
+            Self::Timeout => (StatusCode::REQUEST_TIMEOUT, json!({"error": "the request took too long"})),
+        };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        match self {
+            Self::Throttled(after) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
+            }
+            Self::Unavailable(_) | Self::Terminals(_) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+            }
+            Self::NotWebSocket => {
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl From<DirectoryError> for Refusal {
+    fn from(error: DirectoryError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+impl From<OpenError> for Refusal {
+    fn from(error: OpenError) -> Self {
+        Self::Terminals(error)
+    }
+}
+
+/// When to come back after a 503, in seconds.
+const RETRY_SECONDS: u64 = 2;
+
+/// `duration` in seconds, rounded up, at least 1.
+fn whole_seconds(duration: Duration) -> u64 {
+    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
+}

@@ -1,0 +1,161 @@
+//! Connections: accepted, bounded, served, drained.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tower_service::Service as _;
+
+use super::{Config, Gateway};
+
+/// How much of a request's head is read, in bytes.
+const MAX_HEAD: usize = 32 << 10;
+
+/// How long accepting pauses when the system is out of files or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+impl Gateway {
+    /// Serves `routes` (usually [`Self::router`], perhaps merged with more) on `listener` until `drain` is ready.
+    ///
+    /// Then new terminals are refused with 503 and the open ones are told and closed with 1001. It returns when
+    /// all is closed, or when [`Config::drain_timeout`] passed and the rest was cut. Dropping the future drains
+    /// without waiting.
+    ///
+    /// # Errors
+    /// When the listener cannot be used at all.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        routes: Router,
+        drain: impl Future<Output = ()> + Send,
+    ) -> io::Result<()> {
+        listener.local_addr()?;
+        let state = &self.state;
+        let _drained = DrainOnDrop(self);
+        let stopping = CancellationToken::new();
+        let mut server = Server {
+            routes,
+            config: &state.config,
+            room: Arc::new(Semaphore::new(state.config.max_connections.max(1))),
+            stopping: stopping.clone(),
+            // Aborts what is left when it is dropped.
+            connections: JoinSet::new(),
+        };
+        tokio::select! {
+            never = server.accept(&listener) => match never {},
+            () = drain => {}
+        }
+
+        let deadline = tokio::time::Instant::now() + state.config.drain_timeout;
+        tracing::info!(live = state.sessions.live(), "draining");
+        state.sessions.drain();
+        state.viewers.close();
+        // Still accepting: who comes now is told 503, not left without an answer.
+        let quiet = async { tokio::join!(state.sessions.idle(), state.viewers.wait()) };
+        tokio::select! {
+            never = server.accept(&listener) => match never {},
+            quiet = timeout_at(deadline, quiet) => if quiet.is_err() {
+                tracing::warn!(live = state.sessions.live(), "terminals did not close in time");
+            },
+        }
+        drop(listener);
+        stopping.cancel();
+        let finished = async { while server.connections.join_next().await.is_some() {} };
+        if timeout_at(deadline, finished).await.is_err() {
+            tracing::warn!("connections did not close in time; cut");
+        }
+        Ok(())
+    }
+}
+
+/// Ends the sessions when serving ends in whatever way.
+struct DrainOnDrop<'a>(&'a Gateway);
+
+impl Drop for DrainOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.state.sessions.drain();
+    }
+}
+
+struct Server<'a> {
+    routes: Router,
+    config: &'a Config,
+    room: Arc<Semaphore>,
+    stopping: CancellationToken,
+    connections: JoinSet<()>,
+}
+
+impl Server<'_> {
+    async fn accept(&mut self, listener: &TcpListener) -> std::convert::Infallible {
+        loop {
+            // The permit comes first: who finds no room waits in the kernel's queue.
+            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
+                return std::future::pending().await;
+            };
+            match listener.accept().await {
+                Ok((stream, peer)) => self.spawn(stream, peer, permit),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+            while self.connections.try_join_next().is_some() {}
+        }
+    }
+
+    fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+        let routes = self.routes.clone();
+        let stopping = self.stopping.clone();
+        let timeout = self.config.header_read_timeout;
+        self.connections.spawn(async move {
+            let _permit = permit;
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "no TCP_NODELAY");
+            }
+            let service = service_fn(move |request: Request<Incoming>| {
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(ConnectInfo(peer));
+                routes.clone().call(request)
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(timeout)
+                .max_buf_size(MAX_HEAD)
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
+            tokio::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = stopping.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, %peer, "connection ended");
+            }
+        });
+    }
+}
+
+/// Whether accepting failed for one connection only, which was gone before it was taken.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused)
+}

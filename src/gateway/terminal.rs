@@ -1,0 +1,62 @@
+//! `GET /workspaces/{id}/terminal`: everything that is decided before the upgrade.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Path, Request, State as Shared};
+use axum::http::header::UPGRADE;
+use axum::response::Response;
+
+use super::answer::Refusal;
+use super::{State, legacy};
+use crate::session;
+
+/// What a socket's reader allocates at once, in bytes: one per open terminal, idle ones too.
+const READ_BUFFER: usize = 16 << 10;
+
+/// From how many bytes on a socket's writer writes, in bytes.
+const WRITE_BUFFER: usize = 32 << 10;
+
+/// How much a socket's writer may hold, in bytes: more than a piece of output, a last line and a few pongs.
+const MAX_WRITE_BUFFER: usize = 512 << 10;
+
+/// Authenticates, finds the workspace, upgrades, and only then connects.
+pub(super) async fn open(
+    Shared(state): Shared<Arc<State>>,
+    id: Result<Path<String>, PathRejection>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let principal = state.authenticate(&parts).await?;
+    let Path(id) = id.map_err(|_| Refusal::NotFound)?;
+    let workspace = state.find(&principal, &id).await?;
+    let upgrade = upgrade.map_err(|rejection| {
+        if parts.headers.contains_key(UPGRADE) {
+            Refusal::Handshake(rejection.status(), rejection.body_text())
+        } else {
+            Refusal::NotWebSocket
+        }
+    })?;
+    let place = state.sessions.reserve()?;
+    let label = workspace.id.to_string();
+    tracing::info!(principal = principal.name, workspace = label, "terminal requested");
+
+    let max_message = state.config.max_message;
+    let viewers = state.viewers.clone();
+    Ok(upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
+        .max_message_size(max_message)
+        .max_frame_size(max_message)
+        .on_failed_upgrade(|error| tracing::debug!(%error, "the upgrade failed"))
+        .on_upgrade(move |socket| {
+            viewers.track_future(async move {
+                let viewer = place.open(session::Request::new(workspace.target, label));
+                legacy::serve(socket, viewer, &state.config).await;
+            })
+        }))
+}

@@ -1,0 +1,171 @@
+//! What a legacy viewer reads when a terminal fails: one line of text.
+
+use crate::session::End;
+use crate::terminal::{Fault, Stage, StageError, escape_control};
+
+/// How a viewer is told that its session ended: a last line, a close code, a short reason.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Farewell {
+    pub(super) line: Option<String>,
+    pub(super) code: u16,
+    pub(super) reason: String,
+}
+
+/// The session ended as it should.
+const NORMAL: u16 = 1000;
+/// The gateway is going away: reconnect.
+const GOING_AWAY: u16 = 1001;
+/// A fault of the gateway's own.
+const INTERNAL: u16 = 1011;
+/// What is behind the gateway failed.
+const UPSTREAM: u16 = 4500;
+
+/// The longest line, in bytes: texts of the far side are in it.
+const MAX_LINE: usize = 4096;
+
+/// The longest reason of a close frame, in bytes (RFC 6455, section 5.5: 125 less the code).
+const MAX_REASON: usize = 123;
+
+impl Farewell {
+    /// What is said at `end`; `None` when the session broke off without one.
+    pub(super) fn new(end: Option<&End>) -> Self {
+        match end {
+            Some(End::Exit(_)) => Self { line: None, code: NORMAL, reason: String::new() },
+            Some(End::Drained) => Self::with(
+                "The gateway is restarting. Reconnect to go on.".into(),
+                GOING_AWAY,
+                "gateway restarting".into(),
+            ),
+            Some(End::Failed(error)) => {
+                Self::with(failure(error), UPSTREAM, format!("{} failed", error.stage()))
+            }
+            Some(End::Broken(error)) => Self::with(
+                format!(
+                    "Error: the connection to the workspace broke: {}",
+                    escape_control(&error.to_string())
+                ),
+                UPSTREAM,
+                "connection broken".into(),
+            ),
+            None => Self::with("Error: internal error".into(), INTERNAL, "internal error".into()),
+        }
+    }
+
+    fn with(line: String, code: u16, reason: String) -> Self {
+        let line = Some(truncated(line, MAX_LINE - 2) + "\r\n");
+        Self { line, code, reason: truncated(reason, MAX_REASON) }
+    }
+}
+
+/// The line for a stage that failed: `EIC wiring incomplete: stage: chain. hint` when the set-up on AWS is at
+/// fault, `Error: stage: chain. hint` otherwise.
+fn failure(error: &StageError) -> String {
+    let prefix = if is_wiring(error) { "EIC wiring incomplete" } else { "Error" };
+    let mut line = format!("{prefix}: {}: {}", error.stage(), error.chain());
+    if let Some(hint) = error.hint() {
+        line.push_str(". ");
+        line.push_str(&escape_control(hint));
+    }
+    if let Some(request_id) = error.request_id() {
+        line.push_str(" (AWS request id ");
+        line.push_str(&escape_control(request_id));
+        line.push(')');
+    }
+    line
+}
+
+/// Whether the way there is at fault (credentials, IAM, endpoint, key push, tunnel, security group, the
+/// instance's EC2 Instance Connect) and not the workspace, a quota or this program.
+fn is_wiring(error: &StageError) -> bool {
+    match (error.stage(), error.fault()) {
+        (_, Fault::Quota | Fault::Internal | Fault::Usage) => false,
+        // A stopped or terminated instance is no fault of the wiring.
+        (Stage::Instance, Fault::State | Fault::NotFound) => false,
+        (Stage::Authentication, fault) => fault == Fault::Authentication,
+        (stage, _) => (Stage::Credentials..=Stage::Banner).contains(&stage),
+    }
+}
+
+fn truncated(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let end = (0..=max.saturating_sub('…'.len_utf8())).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminal::Exit;
+
+    fn line(error: StageError) -> String {
+        Farewell::new(Some(&End::Failed(error))).line.unwrap()
+    }
+
+    #[test]
+    fn a_wiring_fault_names_the_stage_the_cause_and_the_way_out() {
+        let error = StageError::new(Stage::KeyPush, Fault::Denied, "AWS refused the key")
+            .with_source(std::io::Error::other("AccessDeniedException"))
+            .with_hint("Allow ec2-instance-connect:SendSSHPublicKey")
+            .with_request_id(Some("r-1".into()));
+        assert_eq!(
+            line(error),
+            "EIC wiring incomplete: key-push: AWS refused the key: AccessDeniedException. \
+             Allow ec2-instance-connect:SendSSHPublicKey (AWS request id r-1)\r\n"
+        );
+    }
+
+    #[test]
+    fn what_is_not_wiring_is_a_plain_error() {
+        for (stage, fault) in [
+            (Stage::Instance, Fault::State),
+            (Stage::Instance, Fault::NotFound),
+            (Stage::Upgrade, Fault::Quota),
+            (Stage::Shell, Fault::Remote),
+            (Stage::KeyExchange, Fault::HostKey),
+            (Stage::Workspace, Fault::Internal),
+        ] {
+            let line = line(StageError::new(stage, fault, "x"));
+            assert_eq!(line, format!("Error: {stage}: x\r\n"));
+        }
+        for (stage, fault) in [
+            (Stage::Credentials, Fault::Credentials),
+            (Stage::Instance, Fault::Denied),
+            (Stage::Endpoint, Fault::NotFound),
+            (Stage::Endpoint, Fault::State),
+            (Stage::Tls, Fault::Tls),
+            (Stage::Upgrade, Fault::Network),
+            (Stage::Banner, Fault::Timeout),
+            (Stage::Authentication, Fault::Authentication),
+        ] {
+            assert!(line(StageError::new(stage, fault, "x")).starts_with("EIC wiring incomplete: "));
+        }
+    }
+
+    #[test]
+    fn no_control_byte_of_the_far_side_reaches_the_viewer_and_texts_are_bounded() {
+        let hostile = "\u{1b}]52;c;AAAA\u{7}\r\n\u{9b}31m".repeat(1000);
+        let error = StageError::new(Stage::Upgrade, Fault::Protocol, hostile.clone())
+            .with_hint(hostile.clone())
+            .with_request_id(Some(hostile.clone()))
+            .with_source(std::io::Error::other(hostile.clone()));
+        for end in [End::Failed(error), End::Broken(std::io::Error::other(hostile))] {
+            let farewell = Farewell::new(Some(&end));
+            let line = farewell.line.unwrap();
+            let line = line.strip_suffix("\r\n").unwrap();
+            assert!(!line.chars().any(char::is_control), "{line:?}");
+            assert!(line.len() <= MAX_LINE && farewell.reason.len() <= MAX_REASON);
+        }
+        assert_eq!(truncated("\u{20ac}".repeat(9), 10), "\u{20ac}\u{20ac}\u{2026}");
+    }
+
+    #[test]
+    fn an_exit_closes_with_1000_and_says_nothing() {
+        let farewell = Farewell::new(Some(&End::Exit(Exit::Code(3))));
+        assert_eq!(farewell, Farewell { line: None, code: 1000, reason: String::new() });
+        assert_eq!(Farewell::new(Some(&End::Drained)).code, 1001);
+        assert_eq!(Farewell::new(None).code, 1011);
+    }
+}
