@@ -5,5 +5,6 @@
 //! server made of it can be held against each other.
 
 pub mod id;
+pub mod tunnel;
 
 pub use id::{EndpointId, InstanceId, MaxDuration, RemotePort};
