@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use super::exit;
-use crate::terminal::StageError;
+use crate::terminal::{StageError, escape_control};
 
 /// Why a verb ended without success.
 #[derive(Debug)]
@@ -57,15 +57,15 @@ impl Failure {
     /// The lines as a person reads them, without control characters, the last one ended.
     #[must_use]
     pub fn render(&self) -> String {
-        let mut text = format!("eice: {}\n", printable(&self.message));
+        let mut text = format!("eice: {}\n", escape_control(&self.message));
         for line in &self.details {
-            let _ = writeln!(text, "  {}", printable(line));
+            let _ = writeln!(text, "  {}", escape_control(line));
         }
         if let Some(hint) = &self.hint {
-            let _ = writeln!(text, "  hint: {}", printable(hint));
+            let _ = writeln!(text, "  hint: {}", escape_control(hint));
         }
         if let Some(id) = &self.request_id {
-            let _ = writeln!(text, "  request id: {}", printable(id));
+            let _ = writeln!(text, "  request id: {}", escape_control(id));
         }
         text
     }
@@ -86,18 +86,6 @@ impl From<StageError> for Failure {
             request_id: error.request_id().map(str::to_owned),
         }
     }
-}
-
-/// `text` with its control characters escaped, line ends included: it may come from the far side.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if c.is_control() {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-        out
-    })
 }
 
 #[cfg(test)]

@@ -1,13 +1,19 @@
 //! L6 · The verbs, one file each, and the only place that builds objects.
 
+mod build;
+#[cfg(all(feature = "gateway", feature = "emulator"))]
+mod demo;
 #[cfg(feature = "emulator")]
 mod emulator;
+mod escape;
 pub mod exit;
 mod failure;
 mod help;
+mod interactive;
 mod progress;
 mod raw;
 pub mod ready;
+mod relay;
 mod ssh;
 mod stdin;
 mod stop;
@@ -64,6 +70,8 @@ struct LogArgs {
 enum Verb {
     Ssh(Box<ssh::SshArgs>),
     Tunnel(Box<tunnel::TunnelArgs>),
+    #[cfg(all(feature = "gateway", feature = "emulator"))]
+    Demo(Box<demo::DemoArgs>),
     #[cfg(feature = "emulator")]
     Emulator(Box<emulator::EmulatorArgs>),
 }
@@ -73,6 +81,8 @@ impl Verb {
     fn default_filter(&self) -> &'static str {
         match self {
             Self::Ssh(_) | Self::Tunnel(_) => "warn",
+            #[cfg(all(feature = "gateway", feature = "emulator"))]
+            Self::Demo(_) => "warn",
             #[cfg(feature = "emulator")]
             Self::Emulator(_) => "warn",
         }
@@ -82,6 +92,8 @@ impl Verb {
         match self {
             Self::Ssh(args) => ssh::run(*args).await,
             Self::Tunnel(args) => tunnel::run(*args).await,
+            #[cfg(all(feature = "gateway", feature = "emulator"))]
+            Self::Demo(args) => demo::run(*args).await,
             #[cfg(feature = "emulator")]
             Self::Emulator(args) => emulator::run(*args).await,
         }

@@ -1,14 +1,22 @@
 //! `eice ssh`: a terminal, or one command, on an instance.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::build::{self, HostKeyArg, HostKeyOptions};
 use super::exit;
 use super::failure::Failure;
 use super::help::{aws_help, exit_help};
+use super::interactive::{self, End};
+use super::progress::{Mode, Progress};
+use super::raw;
+use super::stop::Signals;
 use super::target::{AwsArgs, Destination, EndpointArgs};
-use crate::terminal::{ContainerName, OsUser};
+use crate::terminal::{
+    Connect, ContainerName, ContainerShell, OsUser, Shell, StageError, Target, TerminalRequest,
+};
 
 const HELP: &str = aws_help!(
     "Examples:
@@ -61,8 +69,8 @@ pub(crate) struct SshArgs {
     no_tty: bool,
 
     /// What to do with a host key not seen before: refuse it, or keep it and hold the instance to it
-    #[arg(long, value_enum, value_name = "POLICY", default_value_t = HostKeyPolicy::Tofu, env = "EICE_HOST_KEY")]
-    host_key: HostKeyPolicy,
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t = HostKeyArg::Tofu, env = "EICE_HOST_KEY")]
+    host_key: HostKeyArg,
 
     /// Where host keys are kept; else $XDG_STATE_HOME/eice/host_keys.json
     #[arg(long, value_name = "FILE", env = "EICE_HOST_KEYS")]
@@ -83,16 +91,103 @@ pub(crate) struct SshArgs {
     endpoint: EndpointArgs,
 }
 
-/// What to do with a host key that is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum HostKeyPolicy {
-    /// Only keys that are known already
-    Strict,
-    /// Trust on first use: keep it, and refuse another one from then on
-    Tofu,
+pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
+    // Before the first connection: a signal from here on ends what is open instead of leaving it behind.
+    let mut signals = Signals::register()
+        .map_err(|error| Failure::because(exit::INTERNAL, "cannot watch signals", &error))?;
+    let target = args.target()?;
+    let pty = args.wants_pty();
+    let connector = build::client_connector(&args.aws, &args.host_key_options())?;
+    let progress = Progress::new(Mode::choose(args.quiet, args.verbose));
+
+    let connecting = async {
+        let host = connector.connect(&target, &progress).await?;
+        let terminal = host.open_terminal(&request(pty), &progress).await?;
+        Ok::<_, StageError>((host, terminal))
+    };
+    let connected = tokio::select! {
+        connected = connecting => connected,
+        reason = signals.next() => {
+            progress.clear();
+            return Ok(reason.status());
+        }
+    };
+    progress.clear();
+    let (host, terminal) = connected?;
+
+    let end = if pty && io::stdin().is_terminal() {
+        interactive::with_tty(terminal, &mut signals).await
+    } else {
+        interactive::with_pipes(terminal, &mut signals).await
+    };
+    host.close().await;
+    match end {
+        Ok(End::Exit(exit)) => Ok(u8::try_from(exit.code()).unwrap_or(u8::MAX)),
+        Ok(End::Disconnected) => {
+            super::say("eice: disconnected\n");
+            Ok(exit::OK)
+        }
+        Ok(End::Stopped(reason)) => Ok(reason.status()),
+        Ok(End::StdoutClosed) => Ok(STDOUT_CLOSED),
+        Err(error) => Err(Failure::because(exit::UNAVAILABLE, "the connection was lost", &error)),
+    }
 }
 
-pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
-    let _ = args;
-    Err(Failure::new(exit::INTERNAL, "not built yet"))
+/// The status of a process that SIGPIPE ended, as a shell shows it.
+const STDOUT_CLOSED: u8 = 128 + 13;
+
+impl SshArgs {
+    /// A terminal when the login shell runs and a person sits at one, unless told otherwise.
+    fn wants_pty(&self) -> bool {
+        self.tty || (!self.no_tty && self.command.is_empty() && io::stdin().is_terminal())
+    }
+
+    fn host_key_options(&self) -> HostKeyOptions {
+        HostKeyOptions { policy: self.host_key, file: self.host_keys.clone() }
+    }
+
+    fn target(&self) -> Result<Target, Failure> {
+        let user = match (&self.destination.user, &self.os_user) {
+            (Some(a), Some(b)) if a != b => {
+                return Err(Failure::new(exit::USAGE, format!("the login name is both {a} and {b}")));
+            }
+            (a, b) => a.clone().or_else(|| b.clone()),
+        };
+        let mut target =
+            super::target::target(self.destination.instance.clone(), user, &self.aws, &self.endpoint)?;
+        let command = (!self.command.is_empty()).then(|| self.command.join(" "));
+        target.shell = match (&self.container, command) {
+            (None, None) => Shell::Login,
+            (None, Some(command)) => Shell::Command(command),
+            (Some(container), None) => {
+                let mut shell = ContainerShell::new(container.clone());
+                shell.engine = self.engine.split_whitespace().map(str::to_owned).collect();
+                Shell::Container(shell)
+            }
+            (Some(_), Some(_)) => {
+                return Err(Failure::new(exit::USAGE, "--container opens a shell and takes no command")
+                    .with_hint("`-- docker exec NAME COMMAND` runs one in a container"));
+            }
+        };
+        Ok(target.into())
+    }
+}
+
+/// What to ask the far side for: the local terminal's size and name where there is one.
+fn request(pty: bool) -> TerminalRequest {
+    if !pty {
+        return TerminalRequest::without_pty();
+    }
+    let mut request = TerminalRequest::new(raw::size(io::stdin()).unwrap_or_default());
+    if let Ok(term) = std::env::var("TERM")
+        && !term.is_empty()
+    {
+        request.term = term;
+    }
+    if let Ok(lang) = std::env::var("LANG")
+        && !lang.is_empty()
+    {
+        request.lang = Some(lang);
+    }
+    request
 }

@@ -30,7 +30,7 @@ impl Stdin {
         Self::from_reader(io::stdin())
     }
 
-    fn from_reader(mut reader: impl Read + Send + 'static) -> io::Result<Self> {
+    pub(super) fn from_reader(mut reader: impl Read + Send + 'static) -> io::Result<Self> {
         let (send, chunks) = mpsc::channel(QUEUE);
         std::thread::Builder::new().name("stdin".into()).spawn(move || {
             let mut buffer = vec![0; CHUNK];

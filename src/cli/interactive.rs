@@ -1,0 +1,171 @@
+//! The local end of a terminal: stdin in, stdout and stderr out, resize, stop, and the exit status.
+
+use std::io;
+
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::escape::{Escapes, Typed};
+use super::raw::{self, RawTerminal};
+use super::stdin::Stdin;
+use super::stop::{Signals, StopReason};
+use crate::terminal::{Exit, Input, Terminal, TerminalEvent};
+
+/// How a terminal came to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The process at the far side ended.
+    Exit(Exit),
+    /// The person typed `~.`.
+    Disconnected,
+    /// We were asked to end.
+    Stopped(StopReason),
+    /// Nobody reads our stdout any more.
+    StdoutClosed,
+}
+
+/// Runs `terminal` with the local terminal in raw mode, until it ends.
+///
+/// # Errors
+/// When the connection broke, or the local terminal is gone.
+pub(crate) async fn with_tty(terminal: Terminal, signals: &mut Signals) -> io::Result<End> {
+    let raw = RawTerminal::enter(io::stdin())?;
+    let end = run(terminal, signals, Some(&raw)).await;
+    drop(raw);
+    end
+}
+
+/// Runs `terminal` on plain pipes or files, until it ends.
+///
+/// # Errors
+/// When the connection broke, or stdin or stdout fails.
+pub(crate) async fn with_pipes(terminal: Terminal, signals: &mut Signals) -> io::Result<End> {
+    run(terminal, signals, None).await
+}
+
+async fn run(terminal: Terminal, signals: &mut Signals, raw: Option<&RawTerminal>) -> io::Result<End> {
+    let Terminal { input, mut output, control } = terminal;
+    let stdin = Stdin::start()?;
+    // Input waits for the far side's window; output, resize and signals must not wait with it.
+    let mut pump = tokio::spawn(pump(stdin, input, raw.is_some()));
+    let mut pumping = true;
+    let mut resized = signal(SignalKind::window_change())?;
+    let mut stopped = signal(stop_signal())?;
+    let mut continued = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
+    let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
+    let end = loop {
+        tokio::select! {
+            event = output.next() => match event {
+                Some(Ok(TerminalEvent::Output(bytes))) => {
+                    if let Err(error) = write(&mut stdout, &bytes).await {
+                        break closed_pipe(error);
+                    }
+                }
+                Some(Ok(TerminalEvent::Stderr(bytes))) => {
+                    // A stderr that is gone takes nothing from stdout.
+                    let _ = write(&mut stderr, &bytes).await;
+                }
+                Some(Ok(TerminalEvent::Exit(exit))) => break Ok(End::Exit(exit)),
+                Some(Err(error)) => break Err(error),
+                None => break Ok(End::Exit(Exit::Unknown)),
+            },
+            typed = &mut pump, if pumping => {
+                pumping = false;
+                match typed {
+                    Ok(Ok(Pumped::Disconnect)) => break Ok(End::Disconnected),
+                    // The far side's end comes as an event with its status.
+                    Ok(Ok(Pumped::Ended)) => {}
+                    Ok(Err(error)) => tracing::debug!(%error, "input ended"),
+                    Err(error) => break Err(io::Error::other(error)),
+                }
+            }
+            _ = resized.recv(), if raw.is_some() => resize(&*control).await,
+            _ = stopped.recv(), if raw.is_some() => {
+                if let Some(raw) = raw {
+                    raw.suspend();
+                    // Stops here until somebody sends SIGCONT.
+                    let _ = rustix::process::kill_process(
+                        rustix::process::getpid(),
+                        rustix::process::Signal::STOP,
+                    );
+                }
+            }
+            _ = continued.recv(), if raw.is_some() => {
+                if let Some(raw) = raw {
+                    raw.resume()?;
+                    resize(&*control).await;
+                }
+            }
+            reason = signals.next() => break Ok(End::Stopped(reason)),
+        }
+    };
+    pump.abort();
+    let _ = stdout.flush().await;
+    control.close().await;
+    end
+}
+
+/// How the pump of stdin ended.
+enum Pumped {
+    Ended,
+    Disconnect,
+}
+
+async fn pump(mut stdin: Stdin, mut input: Box<dyn Input>, typed_by_a_person: bool) -> io::Result<Pumped> {
+    let mut escapes = typed_by_a_person.then(Escapes::new);
+    while let Some(chunk) = stdin.next().await {
+        let chunk = chunk?;
+        let chunk = match &mut escapes {
+            None => chunk,
+            Some(escapes) => match escapes.scan(chunk) {
+                Typed::Send(bytes) => bytes,
+                Typed::Disconnect(bytes) => {
+                    if !bytes.is_empty() {
+                        input.write(bytes).await?;
+                    }
+                    return Ok(Pumped::Disconnect);
+                }
+            },
+        };
+        if !chunk.is_empty() {
+            input.write(chunk).await?;
+        }
+    }
+    input.end().await?;
+    Ok(Pumped::Ended)
+}
+
+async fn write(out: &mut (impl AsyncWriteExt + Unpin), bytes: &Bytes) -> io::Result<()> {
+    out.write_all(bytes).await?;
+    out.flush().await
+}
+
+async fn resize(control: &dyn crate::terminal::Control) {
+    if let Some(size) = raw::size(io::stdin())
+        && let Err(error) = control.resize(size).await
+    {
+        tracing::debug!(%error, "the far side does not learn the new size");
+    }
+}
+
+/// `head` that has read enough is an ordinary end, as it is for any filter.
+fn closed_pipe(error: io::Error) -> io::Result<End> {
+    if error.kind() == io::ErrorKind::BrokenPipe { Ok(End::StdoutClosed) } else { Err(error) }
+}
+
+/// What the terminal's job control sends to stop a program that has not taken the keys away.
+fn stop_signal() -> SignalKind {
+    SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_an_ordinary_end() {
+        assert_eq!(closed_pipe(io::ErrorKind::BrokenPipe.into()).unwrap(), End::StdoutClosed);
+        assert!(closed_pipe(io::ErrorKind::StorageFull.into()).is_err());
+    }
+}

@@ -1,0 +1,241 @@
+//! Bytes between a local stream and a tunnel, without losing any at the end of either.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
+
+use super::stdin::Stdin;
+
+/// What is read from a stream at a time, in bytes.
+const BUFFER: usize = 64 * 1024;
+
+/// How a relay came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The far side closed; everything that it sent was delivered.
+    Remote,
+    /// Nobody takes the bytes on the local side any more.
+    Local,
+    /// The local side had stopped sending, and nothing came for the agreed time.
+    HalfClosedIdle,
+}
+
+/// Why a relay broke.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The tunnel.
+    Tunnel(io::Error),
+    /// The local side.
+    Local(io::Error),
+}
+
+/// Carries stdin to `tunnel` and what comes back to `stdout`, until the far side closes or stdout does.
+///
+/// The end of stdin sends nothing, because the protocol has no mark for it (protocol reference, section d), and
+/// closes nothing, because that would lose what is still on its way here.
+pub(crate) async fn stdio(
+    tunnel: impl AsyncRead + AsyncWrite,
+    mut stdin: Stdin,
+    mut stdout: impl AsyncWrite + Unpin,
+    stdout_gone: impl Future<Output = ()>,
+) -> Result<End, Broken> {
+    let (mut from_tunnel, mut to_tunnel) = tokio::io::split(tunnel);
+    let end = {
+        let up = async {
+            while let Some(chunk) = stdin.next().await {
+                let chunk = chunk.map_err(Broken::Local)?;
+                to_tunnel.write_all(&chunk).await.map_err(Broken::Tunnel)?;
+                to_tunnel.flush().await.map_err(Broken::Tunnel)?;
+            }
+            Ok(())
+        };
+        let down = async {
+            let mut buffer = vec![0; BUFFER];
+            loop {
+                let read = from_tunnel.read(&mut buffer).await.map_err(Broken::Tunnel)?;
+                if read == 0 {
+                    return Ok(End::Remote);
+                }
+                let written = async {
+                    stdout.write_all(&buffer[..read]).await?;
+                    stdout.flush().await
+                };
+                match written.await {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::Local),
+                    Err(error) => return Err(Broken::Local(error)),
+                }
+            }
+        };
+        tokio::pin!(up, down, stdout_gone);
+        let mut sending = true;
+        loop {
+            tokio::select! {
+                end = &mut down => break end,
+                // A tunnel that cannot be written to tells why when it is read; what it still delivers comes first.
+                sent = &mut up, if sending => match sent {
+                    Ok(()) | Err(Broken::Tunnel(_)) => sending = false,
+                    Err(error) => break Err(error),
+                },
+                // While stdin flows its own end tells when nobody is there any more.
+                () = &mut stdout_gone, if !sending => break Ok(End::Local),
+            }
+        }
+    };
+    let _ = to_tunnel.shutdown().await;
+    end
+}
+
+/// Carries bytes both ways between a local connection and `tunnel`.
+///
+/// When the local side stops sending, the tunnel stays open for what still comes back, as long as something
+/// does at least every `half_close_timeout`. When the far side closes, so does the local side.
+pub(crate) async fn stream(
+    tunnel: impl AsyncRead + AsyncWrite,
+    local: impl AsyncRead + AsyncWrite,
+    half_close_timeout: Duration,
+) -> Result<End, Broken> {
+    let (mut from_tunnel, mut to_tunnel) = tokio::io::split(tunnel);
+    let (mut from_local, mut to_local) = tokio::io::split(local);
+    let end = {
+        let up = async {
+            let mut buffer = vec![0; BUFFER];
+            loop {
+                let read = from_local.read(&mut buffer).await.map_err(Broken::Local)?;
+                if read == 0 {
+                    return Ok(());
+                }
+                to_tunnel.write_all(&buffer[..read]).await.map_err(Broken::Tunnel)?;
+                to_tunnel.flush().await.map_err(Broken::Tunnel)?;
+            }
+        };
+        let heard = Heard::now();
+        let down = async {
+            let mut buffer = vec![0; BUFFER];
+            loop {
+                let read = from_tunnel.read(&mut buffer).await.map_err(Broken::Tunnel)?;
+                heard.again();
+                if read == 0 {
+                    to_local.shutdown().await.map_err(Broken::Local)?;
+                    return Ok(End::Remote);
+                }
+                to_local.write_all(&buffer[..read]).await.map_err(Broken::Local)?;
+                to_local.flush().await.map_err(Broken::Local)?;
+            }
+        };
+        tokio::pin!(up, down);
+        let mut sending = true;
+        loop {
+            let deadline = heard.last() + half_close_timeout;
+            tokio::select! {
+                end = &mut down => break end,
+                sent = &mut up, if sending => match sent {
+                    Ok(()) | Err(Broken::Tunnel(_)) => {
+                        sending = false;
+                        heard.again();
+                    }
+                    Err(error) => break Err(error),
+                },
+                () = tokio::time::sleep_until(deadline), if !sending => {
+                    if heard.last() + half_close_timeout <= Instant::now() {
+                        break Ok(End::HalfClosedIdle);
+                    }
+                }
+            }
+        }
+    };
+    let _ = to_tunnel.shutdown().await;
+    end
+}
+
+/// When something was last heard, for two futures of one task that must stay `Send`.
+struct Heard {
+    start: Instant,
+    after_ms: AtomicU64,
+}
+
+impl Heard {
+    fn now() -> Self {
+        Self { start: Instant::now(), after_ms: AtomicU64::new(0) }
+    }
+
+    fn again(&self) {
+        let ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.after_ms.store(ms, Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Instant {
+        self.start + Duration::from_millis(self.after_ms.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+
+    /// Reads what arrives until it pauses at `until` bytes.
+    async fn read_exactly(stream: &mut DuplexStream, until: usize) -> Vec<u8> {
+        let mut bytes = vec![0; until];
+        stream.read_exact(&mut bytes).await.unwrap();
+        bytes
+    }
+
+    #[tokio::test]
+    async fn the_end_of_stdin_loses_nothing_that_is_still_to_come() {
+        let (tunnel, mut far) = duplex(1000);
+        let (stdout, mut seen) = duplex(1 << 20);
+        let stdin = Stdin::from_reader(io::Cursor::new(vec![b'q'; 5000])).unwrap();
+        let relay = tokio::spawn(stdio(tunnel, stdin, stdout, std::future::pending()));
+        assert_eq!(read_exactly(&mut far, 5000).await, vec![b'q'; 5000]);
+        // Stdin has ended by now; the answer comes only afterwards.
+        far.write_all(&vec![b'a'; 100_000]).await.unwrap();
+        drop(far);
+        assert_eq!(relay.await.unwrap().unwrap(), End::Remote);
+        let mut all = Vec::new();
+        seen.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all.len(), 100_000);
+    }
+
+    #[tokio::test]
+    async fn a_stdout_that_is_gone_ends_a_relay_whose_stdin_has_ended() {
+        let (tunnel, _far) = duplex(1000);
+        let (stdout, _seen) = duplex(1000);
+        let stdin = Stdin::from_reader(io::empty()).unwrap();
+        let end = stdio(tunnel, stdin, stdout, std::future::ready(())).await.unwrap();
+        assert_eq!(end, End::Local);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_stopped_sending_still_gets_its_answer() {
+        let (tunnel, mut far) = duplex(1000);
+        let (local, mut client) = duplex(1000);
+        let relay = tokio::spawn(stream(tunnel, local, Duration::from_secs(60)));
+        client.write_all(b"question").await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(read_exactly(&mut far, 8).await, b"question");
+        far.write_all(b"answer").await.unwrap();
+        drop(far);
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"answer");
+        assert_eq!(relay.await.unwrap().unwrap(), End::Remote);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_stopped_sending_and_hears_nothing_ends() {
+        let timeout = Duration::from_millis(50);
+        let (tunnel, mut far) = duplex(1000);
+        let (local, mut client) = duplex(1000);
+        let started = Instant::now();
+        let relay = tokio::spawn(stream(tunnel, local, timeout));
+        client.shutdown().await.unwrap();
+        far.write_all(b"x").await.unwrap();
+        assert_eq!(relay.await.unwrap().unwrap(), End::HalfClosedIdle);
+        assert!(started.elapsed() >= timeout);
+    }
+}
