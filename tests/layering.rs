@@ -3,6 +3,8 @@
 //! A path counts wherever it stands: in a `use`, grouped or not, inline in code, in a macro, through `super`, by the
 //! crate's own name. What names the crate's root as a whole is refused, since anything could follow.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
+
 #[path = "layering/lexer.rs"]
 mod lexer;
 #[path = "layering/paths.rs"]

@@ -1,0 +1,125 @@
+//! A real Docker engine of our own, one for each test process.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use super::part::Part;
+use super::reaper;
+use super::require::{program, root, run, run_ok};
+use super::run_dir::RunDir;
+use super::user::{locked, unique};
+use super::wait::eventually;
+
+/// What the images have of busybox: enough for a shell session.
+const APPLETS: &[&str] = &[
+    "awk", "cat", "cut", "date", "df", "dirname", "echo", "env", "false", "grep", "head", "hostname", "id",
+    "kill", "ls", "mkdir", "mount", "nohup", "ps", "rm", "sed", "seq", "setsid", "sh", "sleep", "sort",
+    "stty", "tail", "test", "top", "touch", "tr", "true", "tty", "uname", "wc", "whoami", "xargs", "yes",
+];
+
+/// A private engine: its own socket, data and networks (none), beside the machine's own if there is one.
+#[derive(Debug)]
+pub(crate) struct Docker {
+    _part: Part,
+    dir: RunDir,
+    /// The group that may use the socket.
+    pub(crate) group: String,
+}
+
+/// Ended by the reaper when the test process is gone.
+static SHARED: OnceLock<Docker> = OnceLock::new();
+
+impl Docker {
+    /// An image whose only shell is busybox's `sh`.
+    pub(crate) const SH: &str = "eice-test:sh";
+    /// The same with bash.
+    pub(crate) const BASH: &str = "eice-test:bash";
+
+    /// The engine of this test process, started when first asked for.
+    #[track_caller]
+    pub(crate) fn shared() -> &'static Self {
+        SHARED.get_or_init(Self::start)
+    }
+
+    #[track_caller]
+    fn start() -> Self {
+        root("a Docker engine");
+        let (dockerd, dir) = (program("dockerd"), RunDir::new("docker"));
+        program("docker");
+        let group = unique("eiced");
+        locked("groupadd", &[&group]);
+        reaper::removes_group(&group);
+        let log = fs::File::create(dir.join("log")).unwrap();
+        let mut engine = Command::new(dockerd);
+        engine.arg("--data-root").arg(dir.join("data")).arg("--exec-root").arg(dir.join("exec"));
+        engine.arg("--pidfile").arg(dir.join("pid")).args(["-G", &group]);
+        engine.args(["-H", &socket(&dir)]);
+        engine.args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"]);
+        engine.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let mut part = Part::start(&mut engine);
+        let host = socket(&dir);
+        eventually("the Docker engine answers", || {
+            let text = || fs::read_to_string(dir.join("log")).unwrap_or_default();
+            assert!(part.is_running(), "dockerd ended:\n{}", text());
+            run("docker", ["-H", &host, "version"]).status.success().then_some(())
+        });
+        let docker = Self { _part: part, dir, group };
+        docker.import(Self::SH, false);
+        docker.import(Self::BASH, true);
+        docker
+    }
+
+    /// `DOCKER_HOST`.
+    pub(crate) fn host(&self) -> String {
+        socket(&self.dir)
+    }
+
+    /// Runs the docker command line; it must succeed.
+    #[track_caller]
+    pub(crate) fn run<const N: usize>(&self, args: [&str; N]) -> String {
+        let host = self.host();
+        run_ok("docker", ["-H", &host].into_iter().chain(args))
+    }
+
+    /// Makes an image without a registry.
+    fn import(&self, name: &str, bash: bool) {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for folder in ["bin", "etc", "proc", "dev", "tmp", "root"] {
+            fs::create_dir(root.join(folder)).unwrap();
+        }
+        fs::copy(program("busybox"), root.join("bin/busybox")).unwrap();
+        for applet in APPLETS {
+            symlink("busybox", root.join("bin").join(applet)).unwrap();
+        }
+        fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+        fs::write(root.join("etc/group"), "root:x:0:\n").unwrap();
+        if bash {
+            let file = program("bash");
+            copy_into(root, &file, Some(Path::new("bin/bash")));
+            let libraries = run_ok("ldd", [&file]);
+            for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
+                copy_into(root, Path::new(library), None);
+            }
+        }
+        let archive = self.dir.join("image.tar");
+        run_ok("tar", [Path::new("-C"), root, Path::new("-cf"), &archive, Path::new(".")]);
+        let path = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        self.run(["import", "-c", path, archive.to_str().unwrap(), name]);
+        fs::remove_file(archive).unwrap();
+    }
+}
+
+fn socket(dir: &RunDir) -> String {
+    format!("unix://{}", dir.join("docker.sock").display())
+}
+
+/// Copies `file`, followed through links, to `to` below `root`, or to where it stands now.
+fn copy_into(root: &Path, file: &Path, to: Option<&Path>) {
+    let to = root.join(to.unwrap_or_else(|| file.strip_prefix("/").unwrap()));
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    fs::copy(file, to).unwrap();
+}

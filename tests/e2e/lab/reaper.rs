@@ -1,0 +1,72 @@
+//! Cleans up behind a test process that could not: killed, aborted, or ended with its statics still alive.
+//!
+//! A shell of its own group reads what there is to clean up from a pipe. When the pipe ends, for whatever reason,
+//! the test process is gone, and the list is worked off from its end.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use super::process::Process;
+
+const SCRIPT: &str = r#"
+list=
+while IFS= read -r line; do list="$line
+$list"; done
+started() { s=$(cat "/proc/$1/stat" 2>/dev/null) || return 0; set -- ${s##*) }; echo "${20}"; }
+printf '%s' "$list" | while read -r what name more; do
+    case $what in
+        process)
+            [ "$(started "$name")" = "$more" ] || continue
+            kill -TERM "$name"
+            n=0
+            while [ "$(started "$name")" = "$more" ] && [ $n -lt 200 ]; do sleep 0.1; n=$((n + 1)); done
+            [ "$(started "$name")" = "$more" ] && kill -KILL "$name" ;;
+        user) id "$name" && { for p in $(ps -o pid= -U "$name"); do kill -KILL "$p"; done; userdel "$name"; } ;;
+        group) groupdel "$name" ;;
+        folder)
+            # Whatever still names this folder, which has a random name, was started for it.
+            grep -lsF "$name" /proc/[0-9]*/cmdline | while IFS=/ read -r _ _ p _; do
+                [ "$p" = $$ ] || kill -KILL "$p"
+            done
+            cut -d' ' -f2 /proc/self/mounts | grep -F "$name" | sort -r | while read -r m; do umount "$m"; done
+            rm -rf "$name" ;;
+    esac
+done >/dev/null 2>&1
+"#;
+
+static LIST: LazyLock<Mutex<ChildStdin>> = LazyLock::new(|| {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &format!("trap '' INT TERM HUP; {SCRIPT}")]).current_dir("/").process_group(0);
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = shell.spawn().expect("/bin/sh starts");
+    Mutex::new(child.stdin.take().expect("its stdin is a pipe"))
+});
+
+fn add(line: &str) {
+    let mut list = LIST.lock().unwrap_or_else(PoisonError::into_inner);
+    // One write: a line is whole or not there.
+    list.write_all(format!("{line}\n").as_bytes()).expect("the reaper listens");
+}
+
+/// Ends `process`.
+pub(crate) fn ends(process: &Process) {
+    add(&format!("process {} {}", process.pid, process.started));
+}
+
+/// Ends what the user `name` runs, and removes the user.
+pub(crate) fn removes_user(name: &str) {
+    add(&format!("user {name}"));
+}
+
+/// Removes the group `name`.
+pub(crate) fn removes_group(name: &str) {
+    add(&format!("group {name}"));
+}
+
+/// Unmounts what is mounted below `folder`, and removes it.
+pub(crate) fn removes_folder(folder: &Path) {
+    add(&format!("folder {}", folder.display()));
+}

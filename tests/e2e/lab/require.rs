@@ -1,0 +1,68 @@
+//! The programs that the tests need, by absolute path.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Where to look besides PATH: a user's PATH seldom has the servers.
+const ALSO: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
+
+/// The program `name`. A test that needs it fails without it.
+#[track_caller]
+pub(crate) fn program(name: &str) -> PathBuf {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path)
+        .chain(ALSO.map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
+    found.unwrap_or_else(|| {
+        panic!("{name} is not installed: apt-get install {}, or run `make test` as root", package(name))
+    })
+}
+
+/// The Debian package that brings `name`.
+fn package(name: &str) -> &str {
+    match name {
+        "sshd" => "openssh-server",
+        "ssh" | "scp" | "ssh-keygen" | "sftp" => "openssh-client",
+        "dockerd" | "docker" => "docker.io",
+        "busybox" => "busybox-static",
+        "useradd" | "userdel" | "usermod" | "groupadd" | "groupdel" => "passwd",
+        "umount" => "mount",
+        "node" => "nodejs",
+        other => other,
+    }
+}
+
+/// Fails unless this process is root: an sshd that serves another user, and a Docker engine, need it.
+#[track_caller]
+pub(crate) fn root(what: &str) {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "{what} needs root: run the tests as root (a container will do)"
+    );
+}
+
+/// Runs `name` with `args` and returns what came of it.
+#[track_caller]
+pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> Output {
+    let file = if name.contains('/') { Path::new(name).to_owned() } else { program(name) };
+    let mut command = Command::new(file);
+    command.args(args).stdin(Stdio::null());
+    command.output().unwrap_or_else(|error| panic!("cannot run {name}: {error}"))
+}
+
+/// Runs `name` with `args`; it must succeed. Returns its stdout.
+#[track_caller]
+pub(crate) fn run_ok<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> String {
+    let args: Vec<_> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+    let output = run(name, &args);
+    assert!(
+        output.status.success(),
+        "{name} {args:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

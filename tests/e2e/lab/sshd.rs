@@ -1,0 +1,135 @@
+//! A real OpenSSH sshd on a loopback port, which asks the emulated metadata service for the pushed keys.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::part::Part;
+use super::process::Process;
+use super::require::{program, root, run_ok};
+use super::run_dir::RunDir;
+use super::user::User;
+use super::wait::eventually;
+
+/// How many free ports are tried: another process may take one before sshd does.
+const PORTS_TRIED: u32 = 10;
+
+/// What EC2 Instance Connect's own package runs for AuthorizedKeysCommand, save for its signature checks.
+const KEYS_COMMAND: &str = r#"#!/bin/sh
+exec curl -sf --max-time 5 "$(cat "$(dirname "$0")/metadata-url")/latest/meta-data/managed-ssh-keys/active-keys/$1/"
+"#;
+
+/// A running sshd with a user of its own.
+#[derive(Debug)]
+pub(crate) struct Sshd {
+    // Dropped in this order: the server, then the user and what it runs, then the folder.
+    part: Part,
+    pub(crate) user: User,
+    pub(crate) addr: SocketAddr,
+    dir: RunDir,
+}
+
+impl Sshd {
+    /// An sshd with the defaults of OpenSSH, save for where its keys come from.
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        Self::with("", &[])
+    }
+
+    /// With more lines in its configuration, and its user in `groups`.
+    #[track_caller]
+    pub(crate) fn with(lines: &str, groups: &[&str]) -> Self {
+        root("an sshd that serves another user");
+        let (sshd, dir) = (program("sshd"), RunDir::new("sshd"));
+        let curl = program("curl");
+        let user = User::new(&dir.join("home"), groups);
+        // Where sshd goes before it has authenticated anybody.
+        fs::create_dir_all("/run/sshd").unwrap();
+        let host_key = dir.join("host_key");
+        run_ok("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", host_key.to_str().unwrap()]);
+        let command = KEYS_COMMAND.replace("exec curl", &format!("exec {}", curl.display()));
+        let keys = dir.write("keys", &command, 0o755);
+        let log = dir.join("log");
+        for _ in 0..PORTS_TRIED {
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+            let config = format!(
+                "ListenAddress {free}\nHostKey {}\nPidFile none\nUsePAM no\nUseDNS no\nLogLevel VERBOSE\n\
+                 PasswordAuthentication no\nKbdInteractiveAuthentication no\nAuthorizedKeysFile none\n\
+                 AuthorizedKeysCommand {} %u\nAuthorizedKeysCommandUser nobody\nAllowUsers {}\n\
+                 AcceptEnv LANG LC_* TERM\nSubsystem sftp internal-sftp\nPrintMotd no\nPrintLastLog no\n\
+                 MaxStartups 100\n{lines}\n",
+                host_key.display(),
+                keys.display(),
+                user.name,
+            );
+            let config = dir.write("config", &config, 0o644);
+            fs::write(&log, "").unwrap();
+            let mut server = Command::new(&sshd);
+            server.arg("-D").arg("-f").arg(config).arg("-E").arg(&log);
+            server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut part = Part::start(&mut server);
+            let listens = eventually("sshd listens", || {
+                let text = fs::read_to_string(&log).unwrap_or_default();
+                text.contains("Server listening on").then_some(true).or((!part.is_running()).then_some(false))
+            });
+            if listens {
+                return Self { part, user, addr: free, dir };
+            }
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            assert!(text.contains("Address already in use"), "sshd ended:\n{text}");
+        }
+        panic!("{PORTS_TRIED} ports that were free were all taken");
+    }
+
+    /// Tells it where the emulated metadata service of its instance is.
+    pub(crate) fn takes_keys_from(&self, metadata_url: &str) {
+        self.dir.write("metadata-url", metadata_url, 0o644);
+    }
+
+    /// What it logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// The public half of its host key, as `ssh-ed25519 AAAA…`.
+    pub(crate) fn host_key(&self) -> String {
+        fs::read_to_string(self.dir.join("host_key.pub")).unwrap().trim().to_owned()
+    }
+
+    /// The home folder of its user.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.dir.join("home")
+    }
+
+    /// The processes that serve connections, and what they run.
+    pub(crate) fn serving(&self) -> Vec<Process> {
+        let mut serving = Process::descendants(self.part.process.pid);
+        for process in self.user.processes() {
+            if !serving.contains(&process) {
+                serving.push(process);
+            }
+        }
+        serving
+    }
+
+    /// Waits until nobody is served any more and nothing of the user runs.
+    #[track_caller]
+    pub(crate) fn is_idle(&self) {
+        let mut left = Vec::new();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while std::time::Instant::now() < deadline {
+            left = self.serving();
+            if left.is_empty() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("still there after 20 s: {left:#?}\n{}", self.log());
+    }
+
+    /// Ends the server, so that nothing listens any more.
+    pub(crate) fn stop(&mut self) {
+        self.part.kill();
+    }
+}

@@ -1,0 +1,16 @@
+//! End to end: the real client stack and the real program against the emulator, a real OpenSSH sshd, a real Docker
+//! engine, the system's ssh and a real browser. One file a topic; `lab` starts and ends the parts.
+//!
+//! A part that is not installed fails the tests that need it and says what to install.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "these are tests: what goes wrong in one is its failure"
+)]
+
+mod docker;
+mod lab;
+mod sshd;
