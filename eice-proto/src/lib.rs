@@ -4,6 +4,18 @@
 //! `now` go in, bytes, frames and events come out. It is both ends of the protocol, so that a client and a
 //! server made of it can be held against each other.
 
+pub mod authority;
+pub mod credentials;
 pub mod id;
+pub mod params;
+pub mod request;
+pub mod sigv4;
+pub mod timestamp;
+pub mod tunnel;
 
+pub use authority::Authority;
+pub use credentials::Credentials;
 pub use id::{EndpointId, InstanceId, MaxDuration, RemotePort};
+pub use params::{ParamError, TunnelParams};
+pub use request::{PresignedUrl, TunnelRequest};
+pub use timestamp::Timestamp;

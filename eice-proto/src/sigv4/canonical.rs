@@ -1,0 +1,211 @@
+//! The canonical request, the string to sign and the signature: one code for signing and for verifying.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::encoding::{Param, encode_into, encode_path_into};
+use crate::Timestamp;
+
+pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+pub(crate) const TERMINATOR: &str = "aws4_request";
+
+/// Where a credential is good for: a region and a service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Scope {
+    /// Such as `eu-west-1`. The service's own region, not one parsed out of a host name.
+    pub region: String,
+    /// The signing name, such as `ec2-instance-connect`.
+    pub service: String,
+}
+
+impl Scope {
+    /// The signing name of the tunnel and of SendSSHPublicKey.
+    pub const EC2_INSTANCE_CONNECT: &'static str = "ec2-instance-connect";
+
+    /// `service` in `region`.
+    #[must_use]
+    pub fn new(region: impl Into<String>, service: impl Into<String>) -> Self {
+        Self { region: region.into(), service: service.into() }
+    }
+
+    /// `YYYYMMDD/region/service/aws4_request`.
+    pub(crate) fn on(&self, date: &str) -> String {
+        format!("{date}/{}/{}/{TERMINATOR}", self.region, self.service)
+    }
+}
+
+/// The SHA-256 of a request's body, as the canonical request has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PayloadHash([u8; 32]);
+
+impl PayloadHash {
+    /// The hash of no body: what a presigned openTunnel carries (not `UNSIGNED-PAYLOAD`).
+    pub const EMPTY: Self = Self([
+        0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
+        0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+    ]);
+
+    /// The hash of `body`.
+    #[must_use]
+    pub fn of(body: &[u8]) -> Self {
+        Self(Sha256::digest(body).into())
+    }
+}
+
+impl fmt::Display for PayloadHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+/// The text whose hash is signed. It holds the session token when that is in the query, so `Debug` shows the
+/// hash only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CanonicalRequest(Zeroizing<String>);
+
+impl CanonicalRequest {
+    /// `path` is as sent, `params` are decoded, `headers` are lower case, sorted and trimmed.
+    pub(crate) fn new(
+        method: &str,
+        path: &str,
+        params: &[Param],
+        headers: &[(String, String)],
+        payload: &PayloadHash,
+    ) -> Self {
+        let mut encoded: Vec<String> = params
+            .iter()
+            .map(|param| {
+                let mut piece = String::with_capacity(param.name.len() + 3 * param.value.len() + 1);
+                encode_into(&mut piece, &param.name);
+                piece.push('=');
+                encode_into(&mut piece, &param.value);
+                piece
+            })
+            .collect();
+        sort_by_name(&mut encoded);
+
+        let mut text = String::new();
+        text.push_str(method);
+        text.push('\n');
+        encode_path_into(&mut text, path);
+        text.push('\n');
+        text.push_str(&encoded.join("&"));
+        text.push('\n');
+        for (name, value) in headers {
+            text.push_str(name);
+            text.push(':');
+            text.push_str(value);
+            text.push('\n');
+        }
+        text.push('\n');
+        text.push_str(&signed_headers(headers));
+        text.push('\n');
+        text.push_str(&payload.to_string());
+        encoded.into_iter().for_each(|piece| drop(Zeroizing::new(piece)));
+        Self(Zeroizing::new(text))
+    }
+
+    /// The text. It may hold the session token: not for logs.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The SHA-256 of the text in hexadecimal.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        hex(&Sha256::digest(self.0.as_bytes()))
+    }
+}
+
+impl fmt::Debug for CanonicalRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CanonicalRequest").field(&self.hash()).finish()
+    }
+}
+
+/// Sorts `name=value` pieces by name. Comparing the pieces whole would put `a=1` after `a-b=1`, for `-` is less
+/// than `=`.
+fn sort_by_name(pieces: &mut [String]) {
+    pieces.sort_by(|a, b| {
+        let name = |piece: &str| piece.split('=').next().unwrap_or_default().to_owned();
+        name(a).cmp(&name(b)).then_with(|| a.cmp(b))
+    });
+}
+
+/// The names, joined as `SignedHeaders` has them.
+pub(crate) fn signed_headers(headers: &[(String, String)]) -> String {
+    headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";")
+}
+
+/// A header's value as it is signed: trimmed, inner runs of spaces and tabs as one space.
+pub(crate) fn canonical_value(value: &str) -> String {
+    value.split([' ', '\t']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// What the signing key signs: the algorithm, the moment, the scope and the canonical request's hash.
+pub(crate) fn string_to_sign(canonical: &CanonicalRequest, scope: &Scope, date: Timestamp) -> String {
+    format!("{ALGORITHM}\n{date}\n{}\n{}", scope.on(&date.date()), canonical.hash())
+}
+
+/// The signature's 32 bytes.
+pub(crate) fn signature(secret: &[u8], scope: &Scope, date: Timestamp, string_to_sign: &str) -> [u8; 32] {
+    let mut seed = Zeroizing::new(Vec::with_capacity(4 + secret.len()));
+    seed.extend_from_slice(b"AWS4");
+    seed.extend_from_slice(secret);
+    let mut key = Zeroizing::new(hmac(&seed, date.date().as_bytes()));
+    for part in [scope.region.as_str(), scope.service.as_str(), TERMINATOR] {
+        key = Zeroizing::new(hmac(&*key, part.as_bytes()));
+    }
+    hmac(&*key, string_to_sign.as_bytes())
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes a key of any length; the error is for MACs that do not")]
+fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length");
+    mac.update(message);
+    mac.finalize().into_bytes().into()
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_empty_hash_is_the_hash_of_nothing() {
+        assert_eq!(PayloadHash::EMPTY, PayloadHash::of(b""));
+    }
+
+    #[test]
+    fn parameters_sort_by_name_not_by_piece() {
+        let mut pieces = ["a-b=1", "a=2", "B=3"].map(str::to_owned);
+        sort_by_name(&mut pieces);
+        assert_eq!(pieces, ["B=3", "a=2", "a-b=1"]);
+    }
+
+    #[test]
+    fn inner_space_folds() {
+        assert_eq!(canonical_value("  a \t  b  "), "a b");
+    }
+
+    #[test]
+    fn a_canonical_request_is_not_printed() {
+        let param = Param { name: b"X-Amz-Security-Token".to_vec(), value: b"tok".to_vec() };
+        let canonical = CanonicalRequest::new("GET", "/", &[param], &[], &PayloadHash::EMPTY);
+        assert!(canonical.as_str().contains("tok"));
+        assert!(!format!("{canonical:?}").contains("tok"));
+    }
+}

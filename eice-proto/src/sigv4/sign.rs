@@ -1,0 +1,198 @@
+//! Making a signature.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::canonical::{
+    ALGORITHM, CanonicalRequest, PayloadHash, Scope, canonical_value, hex, signature, signed_headers,
+    string_to_sign,
+};
+use super::encoding::{Param, encode_into};
+use crate::{Credentials, Timestamp};
+
+/// A request that is to be signed.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Such as `GET`.
+    pub method: &'a str,
+    /// The path as sent, percent-encoded where it needs to be, without the query.
+    pub path: &'a str,
+    /// The query's parameters, decoded, each name once, in the order in which they are sent.
+    pub params: &'a [(&'a str, &'a str)],
+    /// The headers to sign, in any order and case, each name once. `host` must be among them, exactly as sent.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The hash of the body.
+    pub payload: PayloadHash,
+}
+
+impl fmt::Debug for Request<'_> {
+    /// Parameters and headers may be secret, so only their names are shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("params", &names(self.params))
+            .field("headers", &names(self.headers))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A signed request: what to send, and the steps that led to it.
+#[derive(Clone)]
+pub struct Signed {
+    query: Zeroizing<String>,
+    headers: Vec<(&'static str, Zeroizing<String>)>,
+    canonical_request: CanonicalRequest,
+    string_to_sign: String,
+    signature: Zeroizing<String>,
+}
+
+impl Signed {
+    /// The whole query, encoded, in the order of sending, without `?`. With [`presign`] it ends in the signature
+    /// and whoever has it may connect: not for logs.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
+    /// The headers to add, in the order in which botocore adds them: none for [`presign`]; for [`sign`]
+    /// `X-Amz-Date`, `X-Amz-Security-Token` with temporary credentials, `Authorization`.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// The canonical request.
+    #[must_use]
+    pub fn canonical_request(&self) -> &CanonicalRequest {
+        &self.canonical_request
+    }
+
+    /// The string to sign. It holds nothing secret.
+    #[must_use]
+    pub fn string_to_sign(&self) -> &str {
+        &self.string_to_sign
+    }
+
+    /// The signature, 64 hexadecimal digits.
+    #[must_use]
+    pub fn signature(&self) -> &str {
+        &self.signature
+    }
+}
+
+impl fmt::Debug for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signed").field("canonical_request", &self.canonical_request).finish_non_exhaustive()
+    }
+}
+
+/// Signs `request` in its query, as a presigned URL.
+///
+/// The `X-Amz-*` parameters follow the request's own in botocore's order; `expires` is `X-Amz-Expires` in seconds
+/// and left out when `None`, as Teleport and every user of aws-sdk-go-v2's presigner do.
+#[must_use]
+pub fn presign(
+    request: &Request<'_>,
+    credentials: &Credentials,
+    scope: &Scope,
+    now: Timestamp,
+    expires: Option<u32>,
+) -> Signed {
+    let headers = canonical_headers(request.headers.iter().copied());
+    let mut params = decoded(request.params);
+    let mut add = |name: &str, value: &str| params.push(Param { name: name.into(), value: value.into() });
+    add("X-Amz-Algorithm", ALGORITHM);
+    add("X-Amz-Credential", &format!("{}/{}", credentials.access_key_id(), scope.on(&now.date())));
+    add("X-Amz-Date", &now.to_string());
+    if let Some(seconds) = expires {
+        add("X-Amz-Expires", &seconds.to_string());
+    }
+    add("X-Amz-SignedHeaders", &signed_headers(&headers));
+    if let Some(token) = credentials.session_token() {
+        add("X-Amz-Security-Token", token);
+    }
+    let canonical = CanonicalRequest::new(request.method, request.path, &params, &headers, &request.payload);
+    let (string_to_sign, signature) = seal(&canonical, credentials, scope, now);
+    params.push(Param { name: "X-Amz-Signature".into(), value: signature.as_bytes().to_vec() });
+    Signed {
+        query: query_of(params),
+        headers: Vec::new(),
+        canonical_request: canonical,
+        string_to_sign,
+        signature,
+    }
+}
+
+/// Signs `request` with an `Authorization` header.
+///
+/// `X-Amz-Date` and, with temporary credentials, `X-Amz-Security-Token` are signed too and come back in
+/// [`Signed::headers`]; they must not stand in `request.headers`.
+#[must_use]
+pub fn sign(request: &Request<'_>, credentials: &Credentials, scope: &Scope, now: Timestamp) -> Signed {
+    let date = now.to_string();
+    let mut added = vec![("X-Amz-Date", Zeroizing::new(date))];
+    if let Some(token) = credentials.session_token() {
+        added.push(("X-Amz-Security-Token", Zeroizing::new(token.to_owned())));
+    }
+    let headers = canonical_headers(
+        request.headers.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str()))),
+    );
+    let params = decoded(request.params);
+    let canonical = CanonicalRequest::new(request.method, request.path, &params, &headers, &request.payload);
+    let (string_to_sign, signature) = seal(&canonical, credentials, scope, now);
+    let authorization = format!(
+        "{ALGORITHM} Credential={}/{}, SignedHeaders={}, Signature={}",
+        credentials.access_key_id(),
+        scope.on(&now.date()),
+        signed_headers(&headers),
+        *signature,
+    );
+    added.push(("Authorization", Zeroizing::new(authorization)));
+    Signed {
+        query: query_of(params),
+        headers: added,
+        canonical_request: canonical,
+        string_to_sign,
+        signature,
+    }
+}
+
+fn seal(
+    canonical: &CanonicalRequest,
+    credentials: &Credentials,
+    scope: &Scope,
+    now: Timestamp,
+) -> (String, Zeroizing<String>) {
+    let text = string_to_sign(canonical, scope, now);
+    let signature = hex(&signature(credentials.secret_access_key().as_bytes(), scope, now, &text));
+    (text, Zeroizing::new(signature))
+}
+
+fn decoded(params: &[(&str, &str)]) -> Vec<Param> {
+    params.iter().map(|(name, value)| Param { name: (*name).into(), value: (*value).into() }).collect()
+}
+
+/// Names in lower case and sorted, with their canonical values.
+fn canonical_headers<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
+    let mut headers: Vec<(String, String)> =
+        headers.map(|(name, value)| (name.to_ascii_lowercase(), canonical_value(value))).collect();
+    headers.sort();
+    headers
+}
+
+fn query_of(params: Vec<Param>) -> Zeroizing<String> {
+    let mut query = Zeroizing::new(String::new());
+    for param in params {
+        if !query.is_empty() {
+            query.push('&');
+        }
+        encode_into(&mut query, &param.name);
+        query.push('=');
+        encode_into(&mut query, &param.value);
+        drop(Zeroizing::new(param.value));
+    }
+    query
+}
