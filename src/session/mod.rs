@@ -7,7 +7,11 @@
 mod config;
 mod queue;
 mod run;
+#[cfg(test)]
+pub(crate) mod script;
 mod sessions;
+#[cfg(test)]
+mod tests;
 mod viewer;
 
 pub use config::Config;

@@ -1,0 +1,246 @@
+//! A session against a scripted host and against the echo.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::script::{Mode, SOON, Script, target};
+use super::{Config, End, Event, OpenError, Request, Sessions, Viewer};
+use crate::terminal::{Exit, Fault, Stage, StageError, TerminalRequest, echo};
+
+fn refused() -> StageError {
+    StageError::new(Stage::Tls, Fault::Tls, "no")
+}
+
+fn with(config: Config, script: Script) -> (Sessions, Arc<Script>) {
+    let script = Arc::new(script);
+    (Sessions::new(config, script.clone()), script)
+}
+
+fn start(mode: Mode) -> (Sessions, Arc<Script>) {
+    with(Config::default(), Script::new(mode))
+}
+
+fn open(sessions: &Sessions) -> Viewer {
+    sessions.open(Request::new(target(), "test")).unwrap()
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(SOON, what).await.expect("it did not happen in time")
+}
+
+/// Everything that the viewer is told from here on: the output, and the end.
+async fn rest(viewer: &mut Viewer) -> (Vec<u8>, Option<End>) {
+    let mut output = Vec::new();
+    loop {
+        match soon(viewer.next()).await {
+            Some(Event::Output(data)) => output.extend_from_slice(&data),
+            Some(Event::Closed(end)) => return (output, Some(end)),
+            Some(_) => {}
+            None => return (output, None),
+        }
+    }
+}
+
+async fn gone(sessions: &Sessions) {
+    soon(sessions.idle()).await;
+    assert_eq!(sessions.live(), 0);
+}
+
+#[tokio::test]
+async fn bytes_pass_both_ways_and_the_exit_ends_it() {
+    let (sessions, script) = start(Mode::Open);
+    let mut viewer = open(&sessions);
+    assert_eq!(sessions.live(), 1);
+    viewer.input().send(Bytes::from_static(b"whoami\r")).await.unwrap();
+    script.until("input", |seen| seen.written == b"whoami\r").await;
+    script.say(b"root\r\n");
+    script.exit(3);
+    let (output, end) = rest(&mut viewer).await;
+    assert_eq!(output, b"root\r\n");
+    assert!(matches!(end, Some(End::Exit(Exit::Code(3)))), "{end:?}");
+    assert!(soon(viewer.next()).await.is_none());
+    gone(&sessions).await;
+    let seen = script.seen();
+    assert_eq!((seen.terminal_closes, seen.host_closes, seen.terminals_dropped), (1, 1, 1));
+    assert_eq!(seen.requests, [TerminalRequest::default()]);
+    assert!(viewer.input().send(Bytes::from_static(b"x")).await.is_err());
+}
+
+#[tokio::test]
+async fn an_echo_is_bridged_just_the_same() {
+    let sessions = Sessions::new(Config::default(), Arc::new(echo::Echo));
+    let mut viewer = open(&sessions);
+    viewer.input().send(Bytes::from_static(b"hello")).await.unwrap();
+    viewer.input().send(Bytes::from_static(b"\x04")).await.unwrap();
+    let (output, end) = rest(&mut viewer).await;
+    assert_eq!(output, b"hello");
+    assert!(matches!(end, Some(End::Exit(Exit::Code(0)))), "{end:?}");
+    gone(&sessions).await;
+}
+
+#[tokio::test]
+async fn a_viewer_that_leaves_abandons_the_attempt_to_connect() {
+    let (sessions, script) = start(Mode::Hang);
+    let viewer = open(&sessions);
+    script.until("the attempt", |seen| seen.connects == 1).await;
+    drop(viewer);
+    gone(&sessions).await;
+    assert_eq!(script.seen().abandoned, 1);
+}
+
+#[tokio::test]
+async fn a_viewer_that_leaves_closes_the_terminal_and_the_host() {
+    let (sessions, script) = start(Mode::Open);
+    let viewer = open(&sessions);
+    let input = viewer.input();
+    script.until("the terminal", |seen| !seen.requests.is_empty()).await;
+    drop(viewer);
+    gone(&sessions).await;
+    let seen = script.seen();
+    assert_eq!((seen.terminal_closes, seen.host_closes, seen.terminals_dropped), (1, 1, 1));
+    assert!(input.send(Bytes::from_static(b"x")).await.is_err(), "an input does not keep a session alive");
+}
+
+#[tokio::test]
+async fn a_viewer_that_leaves_is_noticed_while_input_and_output_are_stuck() {
+    let mut script = Script::new(Mode::Open);
+    script.blocks_input = true;
+    let (sessions, script) = with(Config::default(), script);
+    let viewer = open(&sessions);
+    viewer.input().send(Bytes::from(vec![0; 1 << 20])).await.unwrap();
+    (0..100).for_each(|_| script.say(&[b'x'; 1000]));
+    script.until("output", |seen| seen.taken > 1).await;
+    drop(viewer);
+    gone(&sessions).await;
+    assert_eq!(script.seen().terminal_closes, 1);
+}
+
+#[tokio::test]
+async fn a_slow_viewer_holds_the_terminal_back_and_loses_nothing() {
+    let config = Config { output_queue: 4, max_piece: 1000, ..Config::default() };
+    let (sessions, script) = with(config, Script::new(Mode::Open));
+    let mut viewer = open(&sessions);
+    let said: Vec<u8> = (0..200_u8).flat_map(|n| [n; 1000]).collect();
+    said.chunks(1000).for_each(|piece| script.say(piece));
+    script.exit(0);
+    script.until("output", |seen| seen.taken >= 3).await;
+    // Whatever could still move does so now: the queue is full, the terminal waits.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let taken = script.seen().taken;
+    assert!(taken <= 5, "{taken} pieces were taken for a queue of 4");
+    let (output, end) = rest(&mut viewer).await;
+    assert!(output == said && matches!(end, Some(End::Exit(_))));
+    gone(&sessions).await;
+}
+
+#[tokio::test]
+async fn output_comes_in_pieces_of_the_largest_size() {
+    let (sessions, script) = start(Mode::Open);
+    let mut viewer = open(&sessions);
+    script.say(&[b'x'; 100_000]);
+    script.exit(0);
+    let mut pieces = Vec::new();
+    while let Some(event) = soon(viewer.next()).await {
+        if let Event::Output(data) = event {
+            pieces.push(data.len());
+        }
+    }
+    assert_eq!(pieces, [32_768, 32_768, 32_768, 1696]);
+}
+
+#[tokio::test]
+async fn a_failed_stage_reaches_the_viewer_and_what_was_open_is_closed() {
+    let (sessions, script) = start(Mode::Fail(refused));
+    let (_, end) = rest(&mut open(&sessions)).await;
+    assert!(matches!(end, Some(End::Failed(error)) if error.stage() == Stage::Tls));
+    gone(&sessions).await;
+    assert_eq!(script.seen().host_closes, 0);
+
+    let (sessions, script) = start(Mode::FailTerminal(refused));
+    let (_, end) = rest(&mut open(&sessions)).await;
+    assert!(matches!(end, Some(End::Failed(_))));
+    gone(&sessions).await;
+    assert_eq!(script.seen().host_closes, 1);
+}
+
+#[tokio::test]
+async fn connecting_has_a_deadline_that_names_the_stage() {
+    let config = Config { connect_timeout: Duration::from_millis(20), ..Config::default() };
+    let (sessions, script) = with(config, Script::new(Mode::Hang));
+    let (_, end) = rest(&mut open(&sessions)).await;
+    let Some(End::Failed(error)) = end else { panic!("{end:?}") };
+    assert_eq!((error.stage(), error.fault()), (Stage::Tcp, Fault::Timeout));
+    gone(&sessions).await;
+    assert_eq!(script.seen().abandoned, 1);
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_told_as_one() {
+    let (sessions, script) = start(Mode::Open);
+    let mut viewer = open(&sessions);
+    script.say(b"half a li");
+    script.break_off("reset");
+    let (output, end) = rest(&mut viewer).await;
+    assert_eq!(output, b"half a li");
+    assert!(matches!(end, Some(End::Broken(error)) if error.to_string() == "reset"));
+    gone(&sessions).await;
+}
+
+#[tokio::test]
+async fn a_drain_ends_the_open_refuses_the_new_and_abandons_the_connecting() {
+    let (sessions, script) = start(Mode::Open);
+    let mut viewer = open(&sessions);
+    script.until("the terminal", |seen| !seen.requests.is_empty()).await;
+    let place = sessions.reserve().unwrap();
+    sessions.drain();
+    assert!(matches!(rest(&mut viewer).await.1, Some(End::Drained)));
+    assert_eq!(sessions.reserve().unwrap_err(), OpenError::Draining);
+    let mut late = place.open(Request::new(target(), "late"));
+    assert!(matches!(rest(&mut late).await.1, Some(End::Drained)));
+    gone(&sessions).await;
+    assert_eq!((script.seen().connects, script.seen().terminal_closes), (1, 1));
+}
+
+#[tokio::test]
+async fn no_more_sessions_are_opened_than_may_be() {
+    let config = Config { max_sessions: 2, ..Config::default() };
+    let (sessions, _script) = with(config, Script::new(Mode::Hang));
+    let (first, _second) = (open(&sessions), sessions.reserve().unwrap());
+    assert_eq!(sessions.reserve().unwrap_err(), OpenError::Full(2));
+    drop(first);
+    timeout(SOON, async {
+        while sessions.live() == 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    assert!(sessions.reserve().is_ok());
+}
+
+#[tokio::test]
+async fn a_panic_behind_the_trait_leaks_no_place_in_the_count() {
+    let (sessions, _script) = start(Mode::Panic);
+    let mut viewer = open(&sessions);
+    assert!(rest(&mut viewer).await.1.is_none());
+    gone(&sessions).await;
+}
+
+#[tokio::test]
+async fn a_far_side_that_does_not_close_is_dropped_in_time() {
+    let config = Config { close_timeout: Duration::from_millis(20), ..Config::default() };
+    let mut script = Script::new(Mode::Open);
+    script.hangs_on_close = true;
+    let (sessions, script) = with(config, script);
+    let viewer = open(&sessions);
+    script.until("the terminal", |seen| !seen.requests.is_empty()).await;
+    drop(viewer);
+    gone(&sessions).await;
+    let seen = script.seen();
+    assert_eq!((seen.terminal_closes, seen.terminals_dropped, seen.host_closes), (1, 1, 1));
+}
