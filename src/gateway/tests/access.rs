@@ -1,0 +1,325 @@
+//! Who gets in, and what everybody else is told.
+
+use axum::routing::post;
+use axum::{Extension, Router};
+use serde_json::json;
+
+use super::*;
+
+const BEARER: (&str, &str) = ("Authorization", "Bearer abc");
+
+fn terminal_of(id: &str) -> String {
+    format!("/workspaces/{id}/terminal")
+}
+
+/// Trades the token for a cookie: `name=value`.
+async fn cookie(server: &Server) -> String {
+    let answer = server.http("POST /auth/session", &[BEARER, ("Origin", ORIGIN)]).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.header("set-cookie").split(';').next().unwrap().to_owned()
+}
+
+async fn refused(server: &Server, path: &str, headers: &[(&str, &str)], status: u16) -> Answer {
+    let answer = match server.socket(path, headers).await {
+        Ok(_) => panic!("{headers:?} opened {path}"),
+        Err(answer) => answer,
+    };
+    assert_eq!(answer.status, status, "{path} {headers:?}: {answer:?}");
+    answer
+}
+
+#[tokio::test]
+async fn every_refusal_has_its_status_and_its_body_and_dials_nothing() {
+    let server = Server::start(script(Mode::Open)).await;
+    let mine = terminal_of(MINE);
+    let missing = json!({"error": "missing workspace auth token"});
+    let invalid = json!({"error": "invalid workspace auth token"});
+    let not_found = json!({"error": "workspace not found"});
+    let origin = json!({"error": "origin not allowed"});
+    let long = format!("Bearer {}", "x".repeat(10_000));
+    let cases: [(&str, &[(&str, &str)], u16, &serde_json::Value); 15] = [
+        (&mine, &[], 401, &missing),
+        (&mine, &[("Origin", ORIGIN)], 401, &missing),
+        (&mine, &[("Authorization", "bearer abc")], 401, &missing),
+        (&mine, &[("Authorization", "Basic abc")], 401, &missing),
+        (&mine, &[("Authorization", "Bearer  ")], 401, &missing),
+        (&mine, &[("Authorization", "Bearer abd")], 401, &invalid),
+        (&mine, &[("Authorization", "Bearer a b")], 401, &invalid),
+        (&mine, &[("Authorization", &long)], 401, &invalid),
+        (&terminal_of(OTHERS), &[BEARER], 404, &not_found),
+        (&terminal_of(REMOVED), &[BEARER], 404, &not_found),
+        (&terminal_of("3a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9"), &[BEARER], 404, &not_found),
+        (&terminal_of("acme"), &[BEARER], 404, &not_found),
+        (&terminal_of("%ff"), &[BEARER], 404, &not_found),
+        (&mine, &[BEARER, ("Origin", "https://evil.test")], 403, &origin),
+        (&mine, &[BEARER, ("Origin", "null")], 403, &origin),
+    ];
+    for (path, headers, status, body) in cases {
+        let answer = refused(&server, path, headers, status).await;
+        assert_eq!(answer.json(), *body, "{path} {headers:?}");
+        assert_eq!(answer.header("content-type"), "application/json");
+    }
+    assert_eq!(server.script.seen().connects, 0);
+    assert_eq!(server.gateway.sessions().live(), 0);
+}
+
+#[tokio::test]
+async fn a_bearer_opens_with_our_origin_and_without_any() {
+    let server = Server::start(script(Mode::Open)).await;
+    for headers in [&[BEARER][..], &[BEARER, ("Origin", ORIGIN)], &[("Authorization", "Bearer   abc ")]] {
+        assert!(server.socket(&terminal_of(MINE), headers).await.is_ok(), "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_forged_origin_opens_nothing() {
+    let server = Server::start(script(Mode::Open)).await;
+    // The trick that opens the platform's own terminal: the page's origin, and no credential.
+    let referer = format!("{ORIGIN}/");
+    for headers in [
+        &[("Origin", ORIGIN)][..],
+        &[("Origin", ORIGIN), ("Referer", &referer), ("X-Molecule-Org-Id", "acme"), ("X-Workspace-ID", MINE)],
+    ] {
+        refused(&server, &terminal_of(MINE), headers, 401).await;
+    }
+    for origin in [
+        "http://gateway.test",
+        "https://gateway.test:8080",
+        "http://gateway.test:8081",
+        "http://gateway.test:8080.evil.test",
+        "http://gateway.test:8080@evil.test",
+        "http://evil.test/http://gateway.test:8080",
+        "http://xgateway.test:8080",
+        "http://localhost:3000",
+        "file://",
+    ] {
+        refused(&server, &terminal_of(MINE), &[BEARER, ("Origin", origin)], 403).await;
+        let answer = server.http("GET /workspaces", &[BEARER, ("Origin", origin)]).await;
+        assert_eq!(answer.status, 403, "{origin}");
+        assert!(!answer.headers.keys().any(|name| name.as_str().starts_with("access-control")));
+    }
+    assert_eq!(server.script.seen().connects, 0);
+}
+
+#[tokio::test]
+async fn a_cookie_opens_for_our_page_and_for_nobody_else() {
+    let server = Server::start(script(Mode::Open)).await;
+    let cookie = cookie(&server).await;
+    let mine = terminal_of(MINE);
+    // Without an origin, and across origins.
+    refused(&server, &mine, &[("Cookie", &cookie)], 401).await;
+    refused(&server, &mine, &[("Cookie", &cookie), ("Sec-Fetch-Site", "same-origin")], 401).await;
+    refused(&server, &mine, &[("Cookie", &cookie), ("Origin", "https://evil.test")], 403).await;
+    // A wrong bearer beside a good cookie is wrong.
+    let both = [("Cookie", cookie.as_str()), ("Origin", ORIGIN), ("Authorization", "Bearer no")];
+    refused(&server, &mine, &both, 401).await;
+    // One that nobody issued.
+    let forged = format!("{}={}", cookie.split('=').next().unwrap(), "0".repeat(64));
+    refused(&server, &mine, &[("Cookie", &forged), ("Origin", ORIGIN)], 401).await;
+    assert_eq!(server.script.seen().connects, 0);
+
+    assert!(server.socket(&mine, &[("Cookie", &cookie), ("Origin", ORIGIN)]).await.is_ok());
+    refused(&server, &terminal_of(OTHERS), &[("Cookie", &cookie), ("Origin", ORIGIN)], 404).await;
+
+    // A page's own GET carries no origin; the browser says the same in another header.
+    let fetch = |site| [("Cookie", cookie.as_str()), ("Sec-Fetch-Site", site)];
+    assert_eq!(server.http("GET /workspaces", &fetch("same-origin")).await.status, 200);
+    for site in ["cross-site", "same-site", "none", ""] {
+        assert_eq!(server.http("GET /workspaces", &fetch(site)).await.status, 401, "{site}");
+    }
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_cookie() {
+    let server = Server::start(script(Mode::Open)).await;
+    let cookie = cookie(&server).await;
+    let headers = [("Cookie", cookie.as_str()), ("Origin", ORIGIN)];
+    assert_eq!(server.http("GET /workspaces", &headers).await.status, 200);
+    let evil = [("Cookie", cookie.as_str()), ("Origin", "https://evil.test")];
+    assert_eq!(server.http("DELETE /auth/session", &evil).await.status, 403);
+    assert_eq!(server.http("GET /workspaces", &headers).await.status, 200);
+    let answer = server.http("DELETE /auth/session", &headers).await;
+    assert_eq!(answer.status, 204);
+    assert!(answer.header("set-cookie").contains("Max-Age=0"));
+    assert_eq!(server.http("GET /workspaces", &headers).await.status, 401);
+}
+
+#[tokio::test]
+async fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
+    let server = Server::start(script(Mode::Open)).await;
+    let answer = server.http("POST /auth/session", &[BEARER, ("Origin", ORIGIN)]).await;
+    assert_eq!(answer.json()["name"], "ci");
+    let cookie = answer.header("set-cookie");
+    assert!(cookie.contains("; Path=/; HttpOnly; SameSite=Strict"), "{cookie}");
+    assert!(!answer.body.contains("abc"));
+    for headers in [&[("Origin", ORIGIN)][..], &[("Authorization", "Bearer no")]] {
+        let answer = server.http("POST /auth/session", headers).await;
+        assert_eq!((answer.status, answer.header("set-cookie")), (401, ""));
+    }
+}
+
+#[tokio::test]
+async fn host_is_checked_everywhere_but_for_health() {
+    let server = Server::start(script(Mode::Open)).await;
+    for host in ["evil.test", "gateway.test", "gateway.test:80", "127.0.0.1", "gateway.test:8080:1", ""] {
+        for path in ["GET /", "GET /workspaces", "POST /auth/session"] {
+            let answer = server.http(path, &[("Host", host), BEARER]).await;
+            assert_eq!(answer.status, 403, "{host} {path}");
+            assert_eq!(answer.json(), json!({"error": "host not allowed"}));
+        }
+        let health = server.http("GET /health", &[("Host", host)]).await;
+        assert_eq!((health.status, health.body.as_str()), (200, r#"{"status":"ok"}"#));
+    }
+    let twice = server.http("GET /workspaces", &[("Host", HOST), ("Host", "evil.test"), BEARER]).await;
+    assert!(matches!(twice.status, 400 | 403), "{twice:?}");
+    assert_eq!(server.http("GET http://evil.test/workspaces", &[BEARER]).await.status, 403);
+    assert_eq!(server.http("GET /workspaces", &[("Host", "Gateway.TEST:8080"), BEARER]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_is_ignored() {
+    let server = Server::start(script(Mode::Open)).await;
+    for query in ["token=abc", "access_token=abc", "authorization=Bearer%20abc"] {
+        refused(&server, &format!("{}?{query}", terminal_of(MINE)), &[("Origin", ORIGIN)], 401).await;
+        assert_eq!(server.http(&format!("GET /workspaces?{query}"), &[]).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn a_terminal_without_an_upgrade_says_what_it_is() {
+    let server = Server::start(script(Mode::Open)).await;
+    let path = format!("GET {}", terminal_of(MINE));
+    let answer = server.http(&path, &[BEARER]).await;
+    assert_eq!((answer.status, answer.header("upgrade")), (426, "websocket"));
+    assert!(answer.json()["error"].as_str().unwrap().contains("WebSocket"));
+    assert_eq!(server.http(&path, &[]).await.status, 401, "who is not known is not told more");
+    // A handshake of another version.
+    let headers = [
+        BEARER,
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Version", "8"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let answer = server.http(&path, &headers).await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert!(answer.json()["error"].is_string());
+    assert_eq!(server.http(&format!("POST {}", terminal_of(MINE)), &[BEARER]).await.status, 405);
+    assert_eq!(server.script.seen().connects, 0);
+}
+
+#[tokio::test]
+async fn an_outage_of_the_directory_is_503_and_never_not_found() {
+    let server = Server::with(script(Mode::Open), Arc::new(Down), |_| {}, |_| Router::new()).await;
+    let body =
+        json!({"error": "platform datastore unavailable — retry shortly", "code": "platform_unavailable"});
+    let answer = refused(&server, &terminal_of(MINE), &[BEARER], 503).await;
+    assert_eq!(answer.json(), body);
+    assert!(!answer.body.contains("refused"), "the cause is for the log");
+    for path in ["GET /workspaces", "POST /auth/session"] {
+        assert_eq!(server.http(path, &[BEARER]).await.status, 503);
+    }
+    assert_eq!(server.http("GET /health", &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn wrong_tokens_are_limited_by_peer() {
+    let configure = |config: &mut Config| config.max_wrong_tokens = 3;
+    let server = Server::with(script(Mode::Open), directory(), configure, |_| Router::new()).await;
+    let cookie = cookie(&server).await;
+    for _ in 0..3 {
+        refused(&server, &terminal_of(MINE), &[("Authorization", "Bearer no")], 401).await;
+    }
+    let answer = server.http("POST /auth/session", &[("Authorization", "Bearer no")]).await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.json()["error"], "rate limit exceeded");
+    let after: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&after) && answer.json()["retry_after"] == after);
+    // Somebody who is in stays in.
+    let headers = [("Cookie", cookie.as_str()), ("Origin", ORIGIN)];
+    assert_eq!(server.http("GET /workspaces", &headers).await.status, 200);
+}
+
+#[tokio::test]
+async fn workspaces_are_listed_and_shown_to_those_who_may_open_them() {
+    let server = Server::start(script(Mode::Open)).await;
+    let list = server.http("GET /workspaces", &[BEARER]).await;
+    let mine = json!({
+        "id": MINE, "name": "mine", "status": "online", "instance": "i-1", "container": "ws-mine",
+    });
+    assert_eq!(list.json(), json!([mine]));
+    assert_eq!(list.header("cache-control"), "no-store");
+    let shown = server.http(&format!("GET /workspaces/{MINE}"), &[BEARER]).await;
+    assert_eq!(shown.json(), mine);
+    for id in [OTHERS, REMOVED, "acme", "%2e%2e"] {
+        assert_eq!(server.http(&format!("GET /workspaces/{id}"), &[BEARER]).await.status, 404, "{id}");
+    }
+    assert_eq!(server.http(&format!("GET /workspaces/{MINE}"), &[]).await.status, 401);
+    assert_eq!(server.http("GET /workspaces", &[]).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_status_is_public_only_where_the_configuration_says_so() {
+    let configure = |config: &mut Config| config.public_status = true;
+    let server = Server::with(script(Mode::Open), directory(), configure, |_| Router::new()).await;
+    let shown = server.http(&format!("GET /workspaces/{MINE}"), &[]).await;
+    assert_eq!(shown.json(), json!({"id": MINE, "status": "online"}));
+    assert_eq!(server.http("GET /workspaces/acme", &[]).await.status, 404);
+    assert_eq!(
+        server.http(&format!("GET /workspaces/{MINE}"), &[("Authorization", "Bearer no")]).await.status,
+        401
+    );
+    assert_eq!(server.http("GET /workspaces", &[]).await.status, 401);
+    refused(&server, &terminal_of(MINE), &[], 401).await;
+}
+
+#[tokio::test]
+async fn routes_of_others_are_behind_the_same_checks() {
+    let more = |gateway: &Gateway| {
+        let create = |Extension(principal): Extension<Principal>, body: String| async move {
+            format!("{} made {body}", principal.name)
+        };
+        gateway.protect(Router::new().route("/workspaces", post(create)))
+    };
+    let server = Server::with(script(Mode::Open), directory(), |config| config.max_body = 10, more).await;
+    assert_eq!(server.http("POST /workspaces", &[BEARER]).await.body, "ci made ");
+    assert_eq!(server.http("POST /workspaces", &[]).await.status, 401);
+    let evil = [BEARER, ("Origin", "https://evil.test")];
+    assert_eq!(server.http("POST /workspaces", &evil).await.status, 403);
+    assert_eq!(server.http("POST /workspaces", &[BEARER, ("Host", "evil.test")]).await.status, 403);
+    assert_eq!(server.http("GET /workspaces", &[BEARER]).await.status, 200);
+    let headers = [BEARER, ("Content-Length", "11")];
+    let large = server.http_with_body("POST /workspaces", &headers, "12345678901").await;
+    assert_eq!(large.status, 413);
+    assert_eq!(large.header("x-frame-options"), "DENY");
+}
+
+#[tokio::test]
+async fn every_answer_has_the_security_headers() {
+    let server = Server::start(script(Mode::Open)).await;
+    let id = terminal_of(MINE);
+    for path in ["GET /", "GET /health", "GET /workspaces", "GET /nothing", &format!("GET {id}"), "PUT /"] {
+        let answer = server.http(path, &[]).await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("x-frame-options"), "DENY");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer");
+        assert!(answer.header("permissions-policy").contains("camera=()"));
+        let policy = answer.header("content-security-policy");
+        assert!(policy.contains("connect-src 'self'") && policy.contains("frame-ancestors 'none'"));
+        assert!(policy.contains("script-src 'self';"), "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_is_served_and_never_cached() {
+    let server = Server::start(script(Mode::Open)).await;
+    let page = server.http("GET /", &[]).await;
+    assert_eq!((page.status, page.header("cache-control")), (200, "no-store"));
+    assert!(page.header("content-type").starts_with("text/html"));
+    assert!(page.body.to_lowercase().contains("<!doctype html"));
+    for path in ["GET /../../Cargo.toml", "GET /..%2f..%2fCargo.toml", "GET /nothing.js", "GET //etc/passwd"]
+    {
+        assert_eq!(server.http(path, &[]).await.status, 404, "{path}");
+    }
+    assert_eq!(server.http("POST /", &[]).await.status, 405);
+}

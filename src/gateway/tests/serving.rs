@@ -1,0 +1,123 @@
+//! Connections and the graceful stop.
+
+use std::time::Duration;
+
+use futures_util::SinkExt as _;
+use serde_json::json;
+
+use super::*;
+
+#[tokio::test]
+async fn a_drain_tells_the_open_terminals_refuses_new_ones_and_returns() {
+    let mut server = Server::start(script(Mode::Open)).await;
+    let mut socket = server.terminal().await;
+    server.script.until("the terminal", |seen| !seen.requests.is_empty()).await;
+    server.drain();
+    let (_, text, close) = read_to_close(&mut socket).await;
+    assert_eq!(text, "The gateway is restarting. Reconnect to go on.\r\n");
+    assert_eq!(close, Some((1001, "gateway restarting".into())));
+    // Closing the socket from here completes the closing handshake, and with it the drain.
+    let _ = socket.close(None).await;
+    drop(socket);
+    timeout(SOON, &mut server.task).await.unwrap().unwrap().unwrap();
+    let seen = server.script.seen();
+    assert_eq!((seen.terminal_closes, seen.host_closes), (1, 1));
+    assert!(TcpStream::connect(server.address).await.is_err(), "the port is free again");
+}
+
+#[tokio::test]
+async fn a_new_terminal_is_refused_with_503_while_draining() {
+    let mut script = script(Mode::Open);
+    script.hangs_on_close = true;
+    let mut server = Server::start(script).await;
+    let socket = server.terminal().await;
+    server.script.until("the terminal", |seen| !seen.requests.is_empty()).await;
+    server.drain();
+    server.script.until("the close", |seen| seen.terminal_closes == 1).await;
+    let path = format!("/workspaces/{MINE}/terminal");
+    let Err(answer) = server.socket(&path, &[("Authorization", "Bearer abc")]).await else {
+        panic!("it opened");
+    };
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["code"], "draining");
+    assert!(!answer.header("retry-after").is_empty());
+    drop(socket);
+}
+
+#[tokio::test]
+async fn a_drain_ends_at_its_deadline_at_the_latest() {
+    let mut script = script(Mode::Open);
+    script.hangs_on_close = true;
+    let configure = |config: &mut Config| config.drain_timeout = Duration::from_millis(100);
+    let mut server = Server::with(script, directory(), configure, |_| Router::new()).await;
+    let _socket = server.terminal().await;
+    // A request that never gets its second line, too.
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    server.script.until("the terminal", |seen| !seen.requests.is_empty()).await;
+    server.drain();
+    timeout(SOON, &mut server.task).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn too_many_terminals_are_refused_with_503() {
+    let configure = |config: &mut Config| config.session.max_sessions = 1;
+    let server = Server::with(script(Mode::Open), directory(), configure, |_| Router::new()).await;
+    let _first = server.terminal().await;
+    let path = format!("/workspaces/{MINE}/terminal");
+    let Err(answer) = server.socket(&path, &[("Authorization", "Bearer abc")]).await else {
+        panic!("it opened");
+    };
+    assert_eq!(answer.status, 503);
+    let body = json!({"error": "1 terminals are open, and no more may be", "code": "too_many_terminals"});
+    assert_eq!(answer.json(), body);
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_is_cut() {
+    let configure = |config: &mut Config| config.header_read_timeout = Duration::from_millis(50);
+    let server = Server::with(script(Mode::Open), directory(), configure, |_| Router::new()).await;
+    for sent in [&b""[..], b"GET / HTTP/1.1\r\nHost: x\r\n"] {
+        let mut slow = TcpStream::connect(server.address).await.unwrap();
+        slow.write_all(sent).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = timeout(SOON, slow.read_to_end(&mut answer)).await.expect("it was left waiting");
+    }
+    // A terminal is no request any more: it stays.
+    let mut socket = server.terminal().await;
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    let _ = timeout(SOON, slow.read_u8()).await.expect("it was left waiting");
+    socket.send(Message::text("x")).await.unwrap();
+    server.script.until("input", |seen| seen.written == b"x").await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_cut_by_the_deadline() {
+    let configure = |config: &mut Config| config.request_timeout = Duration::from_millis(50);
+    let more = |gateway: &Gateway| {
+        gateway.protect(Router::new().route("/echo", axum::routing::post(|body: String| async { body })))
+    };
+    let server = Server::with(script(Mode::Open), directory(), configure, more).await;
+    let headers = [("Authorization", "Bearer abc"), ("Content-Length", "5")];
+    let answer = server.http("POST /echo", &headers).await;
+    assert_eq!(answer.status, 408, "{answer:?}");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_their_turn() {
+    let configure = |config: &mut Config| config.max_connections = 1;
+    let server = Server::with(script(Mode::Open), directory(), configure, |_| Router::new()).await;
+    let first = TcpStream::connect(server.address).await.unwrap();
+    let second = server.http("GET /health", &[]);
+    tokio::pin!(second);
+    assert!(timeout(Duration::from_millis(100), &mut second).await.is_err(), "it did not wait");
+    drop(first);
+    assert_eq!(second.await.status, 200);
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let server = Server::start(script(Mode::Open)).await;
+    let answer = server.http("GET /health", &[("X-Large", &"x".repeat(100_000))]).await;
+    assert_eq!(answer.status, 431);
+}
