@@ -261,23 +261,26 @@ impl Reader {
         }
     }
 
-    /// Hang-up, kill, close. After our own close the implementation tells nothing more of a channel, so that
-    /// the exit has to come before it.
+    /// Hang-up, then kill and close. After our own close the implementation tells nothing more of a channel, so
+    /// that the exit has to come before it. A server that takes no signals (OpenSSH's for root, for one) hangs
+    /// the PTY up when the channel is closed.
     async fn wind_down(&mut self) {
         let (requests, link, hangup) = (Arc::clone(&self.requests), Arc::clone(&self.link), self.hangup);
-        for signal in [Sig::HUP, Sig::KILL] {
-            let ended = async {
-                requests.signal(signal).await.ok()?;
-                self.drain().await;
-                Some(())
-            };
-            if bounded(hangup, &link, ended).await {
-                return;
-            }
+        let ended = async {
+            requests.signal(Sig::HUP).await.ok()?;
+            self.drain().await;
+            Some(())
+        };
+        if bounded(hangup, &link, ended).await {
+            return;
         }
         let close = async {
+            let requests = async {
+                requests.signal(Sig::KILL).await.ok()?;
+                requests.close().await.ok()
+            };
             tokio::select! {
-                closed = requests.close() => closed.ok(),
+                closed = requests => closed,
                 () = self.drain() => Some(()),
             }
         };

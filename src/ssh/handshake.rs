@@ -266,7 +266,7 @@ pub(super) fn closed_or_protocol(link: &Link, stage: Stage, error: russh::Error)
 }
 
 fn offers_public_key(methods: &MethodSet) -> bool {
-    methods.iter().any(|method| *method == MethodKind::PublicKey)
+    methods.contains(&MethodKind::PublicKey)
 }
 
 fn refused(user: &OsUser, methods: &MethodSet) -> Error {
