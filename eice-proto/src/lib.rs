@@ -6,6 +6,7 @@
 
 pub mod authority;
 pub mod credentials;
+pub mod handshake;
 pub mod id;
 pub mod params;
 pub mod request;
