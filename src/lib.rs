@@ -25,6 +25,7 @@
 
 pub use eice_proto as proto;
 
+pub mod aws;
 pub mod cli;
 pub mod docker;
 #[cfg(feature = "emulator")]

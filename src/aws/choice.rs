@@ -1,0 +1,439 @@
+//! Which endpoint carries the tunnel and to which address: a pure function.
+//!
+//! The choice is aws-cli's (`eicefetcher.py`; protocol reference, section e) with two improvements: the
+//! dual-stack name is used when the caller asks for dual-stack endpoints, and an endpoint is passed over when
+//! its `ipAddressType` cannot carry any address of the instance.
+
+use std::net::IpAddr;
+
+use eice_proto::{EndpointId, InstanceId};
+
+use crate::terminal::AddressFamily;
+
+use super::model::{DnsNames, Endpoint, EndpointState, Instance, InstanceState, IpAddressType};
+
+/// What the choice depends on, besides the endpoints.
+#[derive(Clone, Debug, Default)]
+pub struct Choice<'a> {
+    /// The instance, when it was looked up.
+    pub instance: Option<&'a Instance>,
+    /// The endpoint that the caller names, by id.
+    pub endpoint: Option<&'a EndpointId>,
+    /// The address that the caller names.
+    pub address: Option<IpAddr>,
+    /// Which of the instance's addresses may be used.
+    pub family: AddressFamily,
+    /// Whether the FIPS name must be used.
+    pub use_fips: bool,
+    /// Whether the dual-stack name is preferred.
+    pub use_dualstack: bool,
+}
+
+/// The endpoint and the address to use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Chosen {
+    /// The endpoint.
+    pub id: EndpointId,
+    /// Its DNS name; with `:port` only where the caller said so.
+    pub dns_name: String,
+    /// The instance's private address.
+    pub address: IpAddr,
+}
+
+impl Chosen {
+    /// The endpoint `id` at `dns_name`, to `address`.
+    #[must_use]
+    pub fn new(id: EndpointId, dns_name: impl Into<String>, address: IpAddr) -> Self {
+        Self { id, dns_name: dns_name.into(), address }
+    }
+}
+
+/// Why there is no choice.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChoiceError {
+    /// The instance does not run.
+    #[error("instance {id} is {state}, not running")]
+    InstanceState {
+        /// The instance.
+        id: InstanceId,
+        /// Its state.
+        state: InstanceState,
+    },
+    /// The instance has no private address of the wanted family.
+    #[error("instance {id} has no private {} address", family_name(*.family))]
+    NoAddress {
+        /// The instance.
+        id: InstanceId,
+        /// What was wanted.
+        family: AddressFamily,
+    },
+    /// An endpoint is to be found by its VPC and the instance was not looked up, or is in no VPC.
+    #[error("the instance's VPC is not known")]
+    NoVpc,
+    /// There is no endpoint in the VPC.
+    #[error("there is no EC2 Instance Connect Endpoint in VPC {vpc_id}")]
+    NoEndpoint {
+        /// The VPC.
+        vpc_id: String,
+    },
+    /// There is no endpoint of that id.
+    #[error("there is no EC2 Instance Connect Endpoint {id}")]
+    NoSuchEndpoint {
+        /// The endpoint.
+        id: EndpointId,
+    },
+    /// There is an endpoint, and it is still being created.
+    #[error("EC2 Instance Connect Endpoint {id} is still being created")]
+    BeingCreated {
+        /// The endpoint.
+        id: EndpointId,
+    },
+    /// There is an endpoint, and its state allows no tunnel.
+    #[error("EC2 Instance Connect Endpoint {id} is in state {state} and cannot be used")]
+    EndpointState {
+        /// The endpoint.
+        id: EndpointId,
+        /// Its state.
+        state: EndpointState,
+        /// AWS's reason.
+        message: Option<String>,
+    },
+    /// No endpoint carries an address of the wanted family.
+    #[error(
+        "EC2 Instance Connect Endpoint {id} has the IP address type {} and cannot reach {address}",
+        .carries.as_str()
+    )]
+    AddressFamily {
+        /// The first endpoint that would otherwise have been taken.
+        id: EndpointId,
+        /// What it carries.
+        carries: IpAddressType,
+        /// The address that it cannot reach.
+        address: IpAddr,
+    },
+    /// The endpoint has no FIPS name.
+    #[error("EC2 Instance Connect Endpoint {id} has no FIPS DNS name")]
+    NoFipsName {
+        /// The endpoint.
+        id: EndpointId,
+    },
+    /// The endpoint has no name yet.
+    #[error("EC2 Instance Connect Endpoint {id} has no DNS name")]
+    NoName {
+        /// The endpoint.
+        id: EndpointId,
+    },
+}
+
+impl ChoiceError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::InstanceState { state: InstanceState::Pending, .. } => {
+                "the instance is starting: try again in a minute"
+            }
+            Self::InstanceState { state: InstanceState::Stopped | InstanceState::Stopping, .. } => {
+                "start the instance, then try again"
+            }
+            Self::InstanceState { .. } => "choose an instance that runs",
+            Self::NoAddress { .. } => "choose the other address family, or give the private address yourself",
+            Self::NoVpc => "give the endpoint and the private address, or allow ec2:DescribeInstances",
+            Self::NoEndpoint { .. } => {
+                "create an EC2 Instance Connect Endpoint in the instance's VPC, or name one in a connected VPC"
+            }
+            Self::NoSuchEndpoint { .. } => "check the endpoint's id, the region and the account",
+            Self::BeingCreated { .. } => "creation takes a few minutes: try again when it is create-complete",
+            Self::EndpointState { .. } => "create a new endpoint, or name another one",
+            Self::AddressFamily { .. } => {
+                "use an endpoint whose IP address type is that of the instance's address, or dualstack"
+            }
+            Self::NoFipsName { .. } => "switch FIPS endpoints off, or use an endpoint that has a FIPS name",
+            Self::NoName { .. } => "try again when the endpoint is create-complete",
+        }
+    }
+}
+
+fn family_name(family: AddressFamily) -> &'static str {
+    match family {
+        AddressFamily::Any => "IPv4 or IPv6",
+        AddressFamily::Ipv4 => "IPv4",
+        AddressFamily::Ipv6 => "IPv6",
+    }
+}
+
+/// The addresses that may be used, best first.
+///
+/// # Errors
+/// The instance does not run, or has no address of the family.
+pub(super) fn addresses(choice: &Choice<'_>) -> Result<Vec<IpAddr>, ChoiceError> {
+    if let Some(instance) = choice.instance
+        && instance.state != InstanceState::Running
+    {
+        return Err(ChoiceError::InstanceState { id: instance.id.clone(), state: instance.state.clone() });
+    }
+    if let Some(address) = choice.address {
+        return Ok(vec![address]);
+    }
+    let Some(instance) = choice.instance else { return Err(ChoiceError::NoVpc) };
+    let v4 = instance.private_ipv4.filter(|_| choice.family != AddressFamily::Ipv6);
+    let v6 = instance.ipv6.filter(|_| choice.family != AddressFamily::Ipv4);
+    let addresses: Vec<_> = v4.into_iter().chain(v6).collect();
+    if addresses.is_empty() {
+        return Err(ChoiceError::NoAddress { id: instance.id.clone(), family: choice.family });
+    }
+    Ok(addresses)
+}
+
+/// Chooses among `endpoints`, which are in the order of AWS's answer; those in other states may be among them
+/// and only serve to say why there is no choice.
+///
+/// With an endpoint named by the caller the first usable one of `endpoints` is it. Otherwise the first in the
+/// instance's subnet is taken, else the first in its VPC.
+///
+/// # Errors
+/// See [`ChoiceError`].
+pub fn choose(choice: &Choice<'_>, endpoints: &[Endpoint]) -> Result<Chosen, ChoiceError> {
+    let addresses = addresses(choice)?;
+    let vpc_id = choice.instance.and_then(|instance| instance.vpc_id.as_deref());
+    let belongs = |endpoint: &Endpoint| match choice.endpoint {
+        Some(id) => endpoint.id == *id,
+        None => vpc_id.is_some() && endpoint.vpc_id.as_deref() == vpc_id,
+    };
+    if choice.endpoint.is_none() && vpc_id.is_none() {
+        return Err(ChoiceError::NoVpc);
+    }
+    let subnet_id = choice.instance.and_then(|instance| instance.subnet_id.as_deref());
+    let near = |endpoint: &&Endpoint| subnet_id.is_some() && endpoint.subnet_id.as_deref() == subnet_id;
+    let usable: Vec<_> = endpoints.iter().filter(|e| belongs(e) && e.state.is_usable()).collect();
+    let ordered = || usable.iter().copied().filter(near).chain(usable.iter().copied().filter(|e| !near(e)));
+    for endpoint in ordered() {
+        if let Some(address) = addresses.iter().find(|a| endpoint.ip_address_type.carries(**a)) {
+            return Ok(Chosen::new(endpoint.id.clone(), dns_name(choice, endpoint)?, *address));
+        }
+    }
+    if let (Some(endpoint), Some(address)) = (ordered().next(), addresses.first()) {
+        return Err(ChoiceError::AddressFamily {
+            id: endpoint.id.clone(),
+            carries: endpoint.ip_address_type,
+            address: *address,
+        });
+    }
+    Err(unusable(choice, vpc_id, endpoints.iter().filter(|e| belongs(e))))
+}
+
+/// Why none of `endpoints`, none of which is usable, can be taken: the one being created is the best news.
+fn unusable<'a>(
+    choice: &Choice<'_>,
+    vpc_id: Option<&str>,
+    endpoints: impl Iterator<Item = &'a Endpoint> + Clone,
+) -> ChoiceError {
+    if let Some(endpoint) = endpoints.clone().find(|e| e.state == EndpointState::CreateInProgress) {
+        return ChoiceError::BeingCreated { id: endpoint.id.clone() };
+    }
+    // One that is deleted is as good as absent, unless the caller asked for it.
+    let mut there =
+        endpoints.filter(|e| choice.endpoint.is_some() || e.state != EndpointState::DeleteComplete);
+    if let Some(endpoint) = there.next() {
+        return ChoiceError::EndpointState {
+            id: endpoint.id.clone(),
+            state: endpoint.state.clone(),
+            message: endpoint.state_message.clone(),
+        };
+    }
+    match choice.endpoint {
+        Some(id) => ChoiceError::NoSuchEndpoint { id: id.clone() },
+        None => ChoiceError::NoEndpoint { vpc_id: vpc_id.unwrap_or_default().to_owned() },
+    }
+}
+
+/// The endpoint's name: the FIPS one where that is asked for, never a plain one in its place; the dual-stack one
+/// where that is asked for and there is one.
+fn dns_name(choice: &Choice<'_>, endpoint: &Endpoint) -> Result<String, ChoiceError> {
+    let pick = |names: &DnsNames| {
+        if choice.use_fips { names.fips_dns_name.clone() } else { names.dns_name.clone() }
+    };
+    let dualstack = choice.use_dualstack.then(|| pick(&endpoint.dualstack_names)).flatten();
+    dualstack.or_else(|| pick(&endpoint.names)).ok_or_else(|| {
+        let id = endpoint.id.clone();
+        if choice.use_fips { ChoiceError::NoFipsName { id } } else { ChoiceError::NoName { id } }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(v4: Option<&str>, v6: Option<&str>) -> Instance {
+        let mut instance = Instance::new("i-1".parse().unwrap(), InstanceState::Running);
+        instance.private_ipv4 = v4.map(|text| text.parse().unwrap());
+        instance.ipv6 = v6.map(|text| text.parse().unwrap());
+        instance.vpc_id = Some("vpc-1".into());
+        instance.subnet_id = Some("subnet-1".into());
+        instance
+    }
+
+    fn endpoint(id: &str, subnet: &str, state: &str, kind: &str) -> Endpoint {
+        let mut endpoint = Endpoint::new(id.parse().unwrap(), state.into());
+        endpoint.vpc_id = Some("vpc-1".into());
+        endpoint.subnet_id = Some(subnet.into());
+        endpoint.ip_address_type = kind.into();
+        endpoint.names = DnsNames::new(Some(format!("{id}.example")), Some(format!("{id}.fips.example")));
+        endpoint
+    }
+
+    const READY: &str = "create-complete";
+    const V4: Option<&str> = Some("10.0.0.1");
+    const V6: Option<&str> = Some("fd00::1");
+
+    #[test]
+    fn the_endpoint_of_the_subnet_comes_first_then_the_first_of_the_vpc() {
+        let instance = instance(V4, None);
+        let choice = Choice { instance: Some(&instance), ..Choice::default() };
+        for (endpoints, expected) in [
+            (vec![("eice-a", "subnet-2"), ("eice-b", "subnet-1")], "eice-b"),
+            (vec![("eice-a", "subnet-1"), ("eice-b", "subnet-1")], "eice-a"),
+            (vec![("eice-a", "subnet-2"), ("eice-b", "subnet-3")], "eice-a"),
+        ] {
+            let endpoints: Vec<_> =
+                endpoints.into_iter().map(|(id, subnet)| endpoint(id, subnet, READY, "ipv4")).collect();
+            let chosen = choose(&choice, &endpoints).unwrap();
+            assert_eq!(chosen.id.as_str(), expected);
+            assert_eq!(chosen.dns_name, format!("{expected}.example"));
+            assert_eq!(chosen.address, "10.0.0.1".parse::<IpAddr>().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_named_endpoint_is_taken_wherever_it_is() {
+        let instance = instance(V4, None);
+        let id = "eice-far".parse().unwrap();
+        let choice = Choice { instance: Some(&instance), endpoint: Some(&id), ..Choice::default() };
+        let mut far = endpoint("eice-far", "subnet-9", READY, "ipv4");
+        far.vpc_id = Some("vpc-peer".into());
+        let endpoints = [endpoint("eice-near", "subnet-1", READY, "ipv4"), far];
+        assert_eq!(choose(&choice, &endpoints).unwrap().id, id);
+
+        let by_address =
+            Choice { endpoint: Some(&id), address: Some("10.9.9.9".parse().unwrap()), ..Choice::default() };
+        assert_eq!(choose(&by_address, &endpoints).unwrap().address, "10.9.9.9".parse::<IpAddr>().unwrap());
+        assert_eq!(choose(&by_address, &endpoints[..1]), Err(ChoiceError::NoSuchEndpoint { id: id.clone() }));
+    }
+
+    #[test]
+    fn every_usable_state_is_used_and_each_other_one_is_told() {
+        let instance = instance(V4, None);
+        let choice = Choice { instance: Some(&instance), ..Choice::default() };
+        for state in ["create-complete", "update-in-progress", "update-failed", "update-complete"] {
+            let endpoints = [endpoint("eice-a", "subnet-1", state, "ipv4")];
+            assert!(choose(&choice, &endpoints).is_ok(), "{state}");
+        }
+        for state in ["create-failed", "delete-in-progress", "delete-failed", "invented"] {
+            let endpoints = [endpoint("eice-a", "subnet-1", state, "ipv4")];
+            let error = choose(&choice, &endpoints).unwrap_err();
+            assert!(matches!(error, ChoiceError::EndpointState { .. }), "{state}: {error:?}");
+            assert!(error.to_string().contains(state));
+        }
+        let creating = endpoint("eice-new", "subnet-1", "create-in-progress", "ipv4");
+        let failed = endpoint("eice-old", "subnet-1", "create-failed", "ipv4");
+        let error = choose(&choice, &[failed.clone(), creating.clone()]).unwrap_err();
+        assert_eq!(error, ChoiceError::BeingCreated { id: creating.id.clone() });
+        let ready = endpoint("eice-x", "subnet-2", READY, "ipv4");
+        assert_eq!(choose(&choice, &[failed, creating, ready]).unwrap().id.as_str(), "eice-x");
+        let gone = endpoint("eice-a", "subnet-1", "delete-complete", "ipv4");
+        assert_eq!(choose(&choice, &[gone]), Err(ChoiceError::NoEndpoint { vpc_id: "vpc-1".into() }));
+        assert_eq!(choose(&choice, &[]), Err(ChoiceError::NoEndpoint { vpc_id: "vpc-1".into() }));
+    }
+
+    #[test]
+    fn an_endpoint_of_another_vpc_is_none_of_ours() {
+        let instance = instance(V4, None);
+        let choice = Choice { instance: Some(&instance), ..Choice::default() };
+        let mut other = endpoint("eice-a", "subnet-1", READY, "ipv4");
+        other.vpc_id = Some("vpc-2".into());
+        assert!(matches!(choose(&choice, &[other]), Err(ChoiceError::NoEndpoint { .. })));
+    }
+
+    #[test]
+    fn the_address_fits_the_endpoint_and_the_wish() {
+        use AddressFamily::{Any, Ipv4, Ipv6};
+        for (v4, v6, kind, family, expected) in [
+            (V4, None, "ipv4", Any, Ok("10.0.0.1")),
+            (V4, V6, "ipv4", Any, Ok("10.0.0.1")),
+            (V4, V6, "dualstack", Any, Ok("10.0.0.1")),
+            (V4, V6, "ipv6", Any, Ok("fd00::1")),
+            (None, V6, "dualstack", Any, Ok("fd00::1")),
+            (None, V6, "ipv6", Any, Ok("fd00::1")),
+            (None, V6, "", Any, Ok("fd00::1")),
+            (V4, V6, "dualstack", Ipv6, Ok("fd00::1")),
+            (V4, V6, "", Ipv4, Ok("10.0.0.1")),
+            (None, V6, "ipv4", Any, Err("cannot reach fd00::1")),
+            (V4, None, "ipv6", Any, Err("cannot reach 10.0.0.1")),
+            (V4, V6, "ipv4", Ipv6, Err("cannot reach fd00::1")),
+            (V4, None, "ipv4", Ipv6, Err("no private IPv6 address")),
+            (None, V6, "ipv4", Ipv4, Err("no private IPv4 address")),
+            (None, None, "ipv4", Any, Err("no private IPv4 or IPv6 address")),
+        ] {
+            let instance = instance(v4, v6);
+            let choice = Choice { instance: Some(&instance), family, ..Choice::default() };
+            let chosen = choose(&choice, &[endpoint("eice-a", "subnet-1", READY, kind)]);
+            match (chosen, expected) {
+                (Ok(chosen), Ok(address)) => assert_eq!(chosen.address.to_string(), address),
+                (Err(error), Err(text)) => assert!(error.to_string().contains(text), "{error}"),
+                (chosen, expected) => panic!("{v4:?} {v6:?} {kind} {family:?}: {chosen:?} {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_cannot_carry_the_address_gives_way_to_one_that_can() {
+        let instance = instance(None, V6);
+        let choice = Choice { instance: Some(&instance), ..Choice::default() };
+        let endpoints = [
+            endpoint("eice-a", "subnet-1", READY, "ipv4"),
+            endpoint("eice-b", "subnet-2", READY, "dualstack"),
+        ];
+        assert_eq!(choose(&choice, &endpoints).unwrap().id.as_str(), "eice-b");
+    }
+
+    #[test]
+    fn the_name_is_the_one_that_was_asked_for() {
+        let instance = instance(V4, None);
+        let names = |dualstack: DnsNames, use_fips, use_dualstack| {
+            let mut endpoint = endpoint("eice-a", "subnet-1", READY, "ipv4");
+            endpoint.dualstack_names = dualstack;
+            let choice = Choice { instance: Some(&instance), use_fips, use_dualstack, ..Choice::default() };
+            choose(&choice, &[endpoint]).unwrap().dns_name
+        };
+        let both = || DnsNames::new(Some("ds.example".into()), Some("dsf.example".into()));
+        assert_eq!(names(both(), false, false), "eice-a.example");
+        assert_eq!(names(both(), true, false), "eice-a.fips.example");
+        assert_eq!(names(both(), false, true), "ds.example");
+        assert_eq!(names(both(), true, true), "dsf.example");
+        assert_eq!(names(DnsNames::default(), false, true), "eice-a.example", "there is no dual-stack name");
+        assert_eq!(names(DnsNames::new(Some("ds".into()), None), true, true), "eice-a.fips.example");
+
+        let mut bare = endpoint("eice-a", "subnet-1", READY, "ipv4");
+        bare.names = DnsNames::new(Some("plain.example".into()), Some(String::new()));
+        let choice = Choice { instance: Some(&instance), use_fips: true, ..Choice::default() };
+        let error = choose(&choice, &[bare]).unwrap_err();
+        assert!(matches!(error, ChoiceError::NoFipsName { .. }), "FIPS is never quietly left out: {error}");
+    }
+
+    #[test]
+    fn an_instance_that_does_not_run_is_told_before_anything_else() {
+        for state in ["pending", "stopping", "stopped", "shutting-down", "terminated", "invented\u{1b}[2J"] {
+            let mut instance = instance(V4, None);
+            instance.state = state.into();
+            instance.vpc_id = None;
+            let choice = Choice { instance: Some(&instance), ..Choice::default() };
+            let error = choose(&choice, &[]).unwrap_err();
+            assert!(matches!(error, ChoiceError::InstanceState { .. }), "{state}: {error:?}");
+            assert!(!error.to_string().contains('\u{1b}'));
+            assert!(!error.hint().is_empty());
+        }
+        assert_eq!(choose(&Choice::default(), &[]), Err(ChoiceError::NoVpc));
+    }
+}

@@ -1,0 +1,426 @@
+//! What can go wrong with an AWS call, grouped by who is at fault.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::terminal::Fault;
+
+use super::choice::ChoiceError;
+
+/// How much of a text from AWS is kept, in characters.
+const MAX_TEXT_LEN: usize = 1024;
+
+/// An AWS call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// EC2's `DescribeInstances`.
+    DescribeInstances,
+    /// EC2's `DescribeInstanceConnectEndpoints`.
+    DescribeInstanceConnectEndpoints,
+    /// EC2 Instance Connect's `SendSSHPublicKey`.
+    SendSshPublicKey,
+}
+
+impl Action {
+    /// The call's name at AWS.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DescribeInstances => "DescribeInstances",
+            Self::DescribeInstanceConnectEndpoints => "DescribeInstanceConnectEndpoints",
+            Self::SendSshPublicKey => "SendSSHPublicKey",
+        }
+    }
+
+    /// The IAM action that allows the call.
+    #[must_use]
+    pub fn permission(self) -> &'static str {
+        match self {
+            Self::DescribeInstances => "ec2:DescribeInstances",
+            Self::DescribeInstanceConnectEndpoints => "ec2:DescribeInstanceConnectEndpoints",
+            Self::SendSshPublicKey => "ec2-instance-connect:SendSSHPublicKey",
+        }
+    }
+
+    /// The form of the resource that the permission is given on.
+    #[must_use]
+    pub fn resource(self) -> &'static str {
+        match self {
+            // Neither call knows resource-level permissions (service authorization reference, EC2).
+            Self::DescribeInstances | Self::DescribeInstanceConnectEndpoints => "*",
+            Self::SendSshPublicKey => "arn:aws:ec2:REGION:ACCOUNT:instance/INSTANCE",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// AWS's own words of refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The call.
+    pub action: Action,
+    /// The HTTP status.
+    pub status: u16,
+    /// AWS's code: `UnauthorizedOperation` and so on.
+    pub code: String,
+    /// AWS's text, cut to a bound.
+    pub message: String,
+    /// The request id.
+    pub request_id: Option<String>,
+}
+
+impl Refusal {
+    pub(super) fn new(
+        action: Action,
+        status: u16,
+        code: &str,
+        message: &str,
+        request_id: Option<&str>,
+    ) -> Self {
+        let cut = |text: &str| text.chars().take(MAX_TEXT_LEN).collect::<String>();
+        Self { action, status, code: cut(code), message: cut(message), request_id: request_id.map(cut) }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl StdError for Refusal {}
+
+/// By how much the local clock differs from AWS's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skew {
+    /// The local clock is ahead by this much.
+    Ahead(Duration),
+    /// The local clock is behind by this much.
+    Behind(Duration),
+    /// AWS says that it is off and not by how much.
+    Unknown,
+}
+
+impl fmt::Display for Skew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ahead(by) => write!(f, "{} s ahead of AWS's", by.as_secs()),
+            Self::Behind(by) => write!(f, "{} s behind AWS's", by.as_secs()),
+            Self::Unknown => f.write_str("not AWS's"),
+        }
+    }
+}
+
+/// An AWS call that failed. `Display` prints one level; the cause is in `source()`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No region is configured.
+    #[error("no AWS region is configured")]
+    NoRegion,
+    /// Not the name of a region.
+    #[error("{0:?} is not the name of an AWS region")]
+    Region(String),
+    /// An endpoint URL that is none.
+    #[error(
+        "{url:?} is not an endpoint URL for {service}: it must read https://host[:port] or http://host[:port]"
+    )]
+    EndpointUrl {
+        /// The service.
+        service: &'static str,
+        /// The text.
+        url: String,
+    },
+    /// The CA bundle cannot be read.
+    #[error("cannot read the CA bundle {path}", path = .path.display())]
+    CaBundle {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The shared configuration files cannot be read.
+    #[error("cannot read the AWS configuration files")]
+    Profile(#[source] Box<dyn StdError + Send + Sync>),
+    /// The chosen profile is not there.
+    #[error("there is no profile {0:?} in the AWS configuration files")]
+    NoProfile(String),
+    /// No credentials were found.
+    #[error("no AWS credentials were found")]
+    NoCredentials(#[source] Box<dyn StdError + Send + Sync>),
+    /// Credentials could not be had: a role that may not be assumed, an expired login.
+    #[error("AWS credentials could not be obtained")]
+    Credentials(#[source] Box<dyn StdError + Send + Sync>),
+    /// The role may not be assumed.
+    #[error("the role {role_arn} could not be assumed")]
+    AssumeRole {
+        /// The role.
+        role_arn: String,
+        /// Why.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// Credentials did not come in time.
+    #[error("AWS credentials did not come within {} s", .0.as_secs())]
+    CredentialsTimeout(Duration),
+    /// AWS does not accept the credentials: unknown, expired, or a wrong signature.
+    #[error("AWS does not accept the credentials for {}", .0.action)]
+    Rejected(#[source] Box<Refusal>),
+    /// The local clock is off, so that no signature is accepted.
+    #[error("AWS does not accept the signature of {}: the local clock is {skew}", .refusal.action)]
+    Clock {
+        /// By how much.
+        skew: Skew,
+        /// AWS's words.
+        #[source]
+        refusal: Box<Refusal>,
+    },
+    /// AWS knows who asks, and says no.
+    #[error("{} is not allowed", .0.action)]
+    Denied(#[source] Box<Refusal>),
+    /// The instance or endpoint does not exist.
+    #[error("{} found nothing", .0.action)]
+    NotFound(#[source] Box<Refusal>),
+    /// It is there, in a state or of a type that the call does not work with.
+    #[error("{} does not work in the present state", .0.action)]
+    State(#[source] Box<Refusal>),
+    /// Too many calls; tried again without success.
+    #[error("{} is throttled", .0.action)]
+    Throttled(#[source] Box<Refusal>),
+    /// AWS finds the request itself wrong.
+    #[error("AWS finds {} invalid", .0.action)]
+    Invalid(#[source] Box<Refusal>),
+    /// AWS failed; tried again without success.
+    #[error("{} failed at AWS", .0.action)]
+    Service(#[source] Box<Refusal>),
+    /// AWS could not be reached.
+    #[error("{action} could not reach {host}")]
+    Network {
+        /// The call.
+        action: Action,
+        /// The host that was tried.
+        host: String,
+        /// Why.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// No answer in time.
+    #[error("{action} was not answered by {host} within {} s", .after.as_secs())]
+    Timeout {
+        /// The call.
+        action: Action,
+        /// The host that was tried.
+        host: String,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// An answer that cannot be understood.
+    #[error("the answer to {action} cannot be understood: {what}")]
+    Malformed {
+        /// The call.
+        action: Action,
+        /// What is wrong with it.
+        what: String,
+        /// The request id.
+        request_id: Option<String>,
+    },
+    /// An answer larger than any true one.
+    #[error("the answer to {action} is larger than {limit} bytes")]
+    TooLarge {
+        /// The call.
+        action: Action,
+        /// The bound, in bytes.
+        limit: usize,
+    },
+    /// The request cannot be signed or built; a fault of this program.
+    #[error("{action} could not be signed")]
+    Sign {
+        /// The call.
+        action: Action,
+        /// Why.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// No endpoint or address can be used.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
+}
+
+impl Error {
+    /// AWS's own words, when it was AWS that refused.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Rejected(refusal)
+            | Self::Denied(refusal)
+            | Self::NotFound(refusal)
+            | Self::State(refusal)
+            | Self::Throttled(refusal)
+            | Self::Invalid(refusal)
+            | Self::Service(refusal)
+            | Self::Clock { refusal, .. } => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// The AWS request id, when there is one.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Malformed { request_id, .. } => request_id.as_deref(),
+            _ => self.refusal()?.request_id.as_deref(),
+        }
+    }
+
+    /// At whose door the failure lies.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NoRegion | Self::Region(_) | Self::EndpointUrl { .. } | Self::CaBundle { .. } => {
+                Fault::Usage
+            }
+            Self::Profile(_)
+            | Self::NoProfile(_)
+            | Self::NoCredentials(_)
+            | Self::Credentials(_)
+            | Self::AssumeRole { .. }
+            | Self::CredentialsTimeout(_)
+            | Self::Rejected(_)
+            | Self::Clock { .. } => Fault::Credentials,
+            Self::Denied(_) => Fault::Denied,
+            Self::NotFound(_) => Fault::NotFound,
+            Self::State(_) => Fault::State,
+            Self::Throttled(_) => Fault::Quota,
+            Self::Invalid(_) => Fault::Usage,
+            Self::Service(_) | Self::Network { .. } => Fault::Network,
+            Self::Timeout { .. } => Fault::Timeout,
+            Self::Malformed { .. } | Self::TooLarge { .. } => Fault::Protocol,
+            Self::Sign { .. } => Fault::Internal,
+            Self::Choice(error) => match error {
+                ChoiceError::NoEndpoint { .. } | ChoiceError::NoSuchEndpoint { .. } => Fault::NotFound,
+                ChoiceError::InstanceState { .. }
+                | ChoiceError::BeingCreated { .. }
+                | ChoiceError::EndpointState { .. }
+                | ChoiceError::NoName { .. } => Fault::State,
+                ChoiceError::NoAddress { .. }
+                | ChoiceError::NoVpc
+                | ChoiceError::AddressFamily { .. }
+                | ChoiceError::NoFipsName { .. } => Fault::Usage,
+            },
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoRegion => "give a region (--region), set AWS_REGION, or set `region` in the profile".into(),
+            Self::Region(_) => "regions read like eu-west-1".into(),
+            Self::EndpointUrl { .. } => "correct the endpoint URL (AWS_ENDPOINT_URL and its variants)".into(),
+            Self::CaBundle { .. } => "correct AWS_CA_BUNDLE or `ca_bundle`: it names a PEM file".into(),
+            Self::Profile(_) => "correct ~/.aws/config or ~/.aws/credentials".into(),
+            Self::NoProfile(_) => "name another profile, or add this one to ~/.aws/config".into(),
+            Self::NoCredentials(_) => {
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile, log in (aws sso login), or \
+                 give the machine an instance role"
+                    .into()
+            }
+            Self::Credentials(_) => "log in again, or check the profile's credential settings".into(),
+            Self::AssumeRole { .. } => {
+                "allow sts:AssumeRole on the role, and check the role's trust policy and external id".into()
+            }
+            Self::CredentialsTimeout(_) => {
+                "check what the credential chain waits for: SSO, a credential process, the metadata service".into()
+            }
+            Self::Rejected(_) => "check the access key and the session token: they may have expired".into(),
+            Self::Clock { .. } => "set the local clock (timedatectl set-ntp true), then try again".into(),
+            Self::Denied(refusal) => format!(
+                "allow {} on {} in the IAM policy of the caller",
+                refusal.action.permission(),
+                refusal.action.resource()
+            ),
+            Self::NotFound(_) => "check the id, the region and the account".into(),
+            Self::State(_) => "check that the instance runs and is of a type that EC2 Instance Connect serves".into(),
+            Self::Throttled(_) | Self::Service(_) => "try again in a minute".into(),
+            Self::Network { .. } | Self::Timeout { .. } => {
+                "check the network, the proxy settings (HTTPS_PROXY, NO_PROXY) and the endpoint URL".into()
+            }
+            Self::Malformed { .. } | Self::TooLarge { .. } => {
+                "check that the endpoint URL is AWS's: something else may be answering".into()
+            }
+            Self::Choice(error) => error.hint().into(),
+            Self::Invalid(_) | Self::Sign { .. } => return None,
+        })
+    }
+}
+
+/// The typed error for a refusal; `skew` is what the answer's `Date` header tells of the local clock.
+pub(super) fn classify(refusal: Refusal, skew: Skew) -> Error {
+    let Refusal { code, message, status, .. } = &refusal;
+    let code = code.strip_suffix("Exception").unwrap_or(code);
+    if is_about_the_clock(code, message) || (is_about_the_signature(code) && skew != Skew::Unknown) {
+        return Error::Clock { skew, refusal: Box::new(refusal) };
+    }
+    let refusal_kind = match code {
+        "UnauthorizedOperation" | "AccessDenied" | "Auth" | "OptInRequired" | "Blocked" => Error::Denied,
+        "AuthFailure" | "ExpiredToken" | "InvalidAccessKeyId" => Error::Rejected,
+        _ if is_about_the_signature(code) => Error::Rejected,
+        "InvalidInstanceID.NotFound"
+        | "InvalidInstanceConnectEndpointId.NotFound"
+        | "EC2InstanceNotFound" => Error::NotFound,
+        "EC2InstanceStateInvalid"
+        | "EC2InstanceTypeInvalid"
+        | "EC2InstanceUnavailable"
+        | "IncorrectInstanceState" => Error::State,
+        "Throttling" | "RequestLimitExceeded" | "TooManyRequests" | "RequestThrottled" | "SlowDown" => {
+            Error::Throttled
+        }
+        _ if code.ends_with(".NotFound") => Error::NotFound,
+        _ => match status {
+            401 => Error::Rejected,
+            403 => Error::Denied,
+            429 => Error::Throttled,
+            500.. => Error::Service,
+            _ => Error::Invalid,
+        },
+    };
+    refusal_kind(Box::new(refusal))
+}
+
+/// Codes and texts that AWS uses for a clock that is off (EC2 error codes; SigV4's own messages).
+fn is_about_the_clock(code: &str, message: &str) -> bool {
+    matches!(
+        code,
+        "RequestExpired"
+            | "RequestTimeTooSkewed"
+            | "RequestInTheFuture"
+            | "InvalidSecurity.RequestHasExpired"
+    ) || ["Signature expired", "Signature not yet current", "Request has expired", "RequestHasExpired"]
+        .iter()
+        .any(|text| message.contains(text))
+}
+
+/// Codes for a signature or key that is not accepted, which a clock that is off causes as well.
+fn is_about_the_signature(code: &str) -> bool {
+    matches!(
+        code,
+        "AuthFailure"
+            | "SignatureDoesNotMatch"
+            | "InvalidSignature"
+            | "IncompleteSignature"
+            | "UnrecognizedClient"
+            | "InvalidClientTokenId"
+            | "MissingAuthenticationToken"
+            | "InvalidToken"
+    )
+}

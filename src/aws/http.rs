@@ -1,0 +1,147 @@
+//! The HTTP client of all AWS calls: one pool of connections, native roots and the CA bundle, proxies as the
+//! environment says.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::error::Error;
+
+/// How long one TCP and TLS connection to AWS may take to come up.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long AWS may take to begin its answer.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest CA bundle that is read, in bytes; a full system store is about 230 KiB.
+const MAX_CA_BUNDLE: u64 = 4 << 20;
+
+/// The HTTP client, for our own calls and in the SDK's form.
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    pub(super) connector: SharedHttpConnector,
+}
+
+impl Http {
+    /// A client that trusts the system's roots and those in `ca_bundle`.
+    ///
+    /// # Errors
+    /// [`Error::CaBundle`] when the bundle cannot be read or holds no certificate that can be a root.
+    pub(super) async fn new(ca_bundle: Option<&Path>) -> Result<Self, Error> {
+        let mut roots = TrustStore::default();
+        if let Some(path) = ca_bundle {
+            let pem = read_ca_bundle(path)
+                .await
+                .map_err(|source| Error::CaBundle { path: path.to_owned(), source })?;
+            roots = roots.with_pem_certificate(pem);
+        }
+        let context = TlsContext::builder()
+            .with_trust_store(roots)
+            .build()
+            .map_err(|source| Error::CaBundle { path: Path::new("").into(), source: source.into() })?;
+        let build = |proxy: ProxyConfig| {
+            let settings = HttpConnectorSettings::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(READ_TIMEOUT)
+                .build();
+            Connector::builder()
+                .connector_settings(settings)
+                .proxy_config(proxy)
+                .tls_provider(Provider::rustls(CryptoMode::AwsLc))
+                .tls_context(context.clone())
+                .build()
+        };
+        let switch =
+            Switch { direct: build(ProxyConfig::disabled()), proxied: build(ProxyConfig::from_env()) };
+        Ok(Self { connector: SharedHttpConnector::new(switch) })
+    }
+
+    /// The same client for the SDK. Its own time limits are those of this file, whatever the SDK asks.
+    pub(super) fn sdk_client(&self) -> SharedHttpClient {
+        let connector = self.connector.clone();
+        http_client_fn(move |_settings, _components| connector.clone())
+    }
+}
+
+/// Sends loopback requests past the proxy, as Go's `net/http` does: no proxy can reach this machine's loopback.
+#[derive(Debug)]
+struct Switch {
+    direct: Connector,
+    proxied: Connector,
+}
+
+impl HttpConnector for Switch {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let host = request.uri().parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+        if host.is_some_and(|host| is_loopback(&host)) {
+            self.direct.call(request)
+        } else {
+            self.proxied.call(request)
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || literal.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The bundle's certificates as PEM, each known to be one that the TLS library takes: it would panic on others.
+async fn read_ca_bundle(path: &Path) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    let size = tokio::fs::metadata(path).await?.len();
+    if size > MAX_CA_BUNDLE {
+        return Err(format!("it is larger than {MAX_CA_BUNDLE} bytes").into());
+    }
+    let pem = tokio::fs::read(path).await?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>()?;
+    if certificates.is_empty() {
+        return Err("it holds no certificate".into());
+    }
+    let mut store = rustls::RootCertStore::empty();
+    for certificate in certificates {
+        store.add(certificate)?;
+    }
+    Ok(pem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_told_from_everything_else() {
+        for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]", "::1"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["localhost.example", "10.0.0.1", "169.254.169.254", "ec2.eu-west-1.amazonaws.com", ""] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bad_bundle_is_an_error_that_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, content) in [
+            ("empty", ""),
+            ("text", "not a certificate"),
+            ("broken", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        ] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            let error = Http::new(Some(&path)).await.unwrap_err();
+            assert!(matches!(error, Error::CaBundle { .. }), "{name}: {error:?}");
+            assert!(error.to_string().contains(name));
+        }
+        assert!(Http::new(Some(&dir.path().join("absent"))).await.is_err());
+    }
+}

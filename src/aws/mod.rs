@@ -1,0 +1,34 @@
+//! L2 · AWS: credentials, the few calls that a tunnel needs, and the choice of endpoint.
+//!
+//! [`Aws`] makes a [`Client`] per account and region. EC2 is asked by a small signed Query client of our own;
+//! keys are pushed by the SDK (`aws-sdk-ec2` would cost more build time than the rest of the project). Which
+//! endpoint carries the tunnel is decided by [`choose`], a pure function.
+//!
+//! Credentials, regions, profiles, endpoint URLs and CA bundles come from where the AWS tools take them; every
+//! one of them can be given by [`Config`] instead.
+
+mod cache;
+mod choice;
+mod client;
+mod clock;
+mod config;
+mod credentials;
+mod error;
+mod http;
+mod key_push;
+mod model;
+mod partition;
+mod query;
+mod setup;
+#[cfg(test)]
+mod tests;
+mod xml;
+
+pub use choice::{Choice, ChoiceError, Chosen, choose};
+pub use client::{Client, EndpointQuery, RouteRequest};
+pub use config::{Config, EndpointUrls};
+pub use error::{Action, Error, Refusal, Skew};
+pub use model::{DnsNames, Endpoint, EndpointState, Instance, InstanceState, IpAddressType};
+pub use partition::partition;
+pub use query::Retries;
+pub use setup::Aws;

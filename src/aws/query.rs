@@ -1,0 +1,249 @@
+//! EC2's Query protocol: form posts, signed by header, answered in XML.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::client::identity::Identity;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::clock::skew;
+use super::credentials::CachedCredentials;
+use super::error::{Action, Error, Refusal, classify};
+use super::http::Http;
+use super::xml;
+
+/// The API version of every call.
+const VERSION: &str = "2016-11-15";
+/// The largest answer that is read, in bytes. A page of 1000 instances takes about 3 MiB.
+const MAX_ANSWER: usize = 8 << 20;
+/// How long one try may take.
+const TRY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a call may take with all its tries.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest pause between two tries.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// How often and how patiently a call is tried again after throttling, a server's fault or a broken connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retries {
+    /// How many tries in all. The default is 4.
+    pub attempts: u32,
+    /// The first pause; each further one is twice as long, and a random part of it is taken. The default is
+    /// 200 ms.
+    pub first_pause: Duration,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { attempts: 4, first_pause: Duration::from_millis(200) }
+    }
+}
+
+/// The EC2 API of one region.
+#[derive(Debug)]
+pub(super) struct Query {
+    pub(super) http: Http,
+    /// `scheme://authority`, without a path.
+    pub(super) url: String,
+    pub(super) region: String,
+    pub(super) credentials: Arc<CachedCredentials>,
+    pub(super) retries: Retries,
+}
+
+/// What came of one try.
+enum Failure {
+    /// Another try may do better.
+    Passing(Error),
+    /// It will not.
+    Lasting(Error),
+}
+
+impl Query {
+    /// Calls `action` and returns the body of the answer.
+    pub(super) async fn call(&self, action: Action, params: &[(String, String)]) -> Result<Vec<u8>, Error> {
+        let body = form(action, params);
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        let mut pause = self.retries.first_pause;
+        let mut attempt = 1;
+        loop {
+            let credentials = self.credentials.load().await?;
+            let error = match timeout_at(deadline, self.attempt(action, &body, credentials)).await {
+                Err(_) => return Err(self.timeout(action, CALL_TIMEOUT)),
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(Failure::Lasting(error))) => {
+                    if matches!(error, Error::Rejected(_)) {
+                        self.credentials.forget().await;
+                    }
+                    return Err(error);
+                }
+                Ok(Err(Failure::Passing(error))) => error,
+            };
+            let wait = pause.min(MAX_PAUSE).mul_f64(rand::random_range(0.5..=1.0));
+            if attempt >= self.retries.attempts || Instant::now() + wait >= deadline {
+                return Err(error);
+            }
+            tracing::debug!(%action, attempt, %error, "trying again");
+            tokio::time::sleep(wait).await;
+            pause = pause.saturating_mul(2);
+            attempt += 1;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        action: Action,
+        body: &str,
+        credentials: Credentials,
+    ) -> Result<Vec<u8>, Failure> {
+        let request = self
+            .signed(body, credentials)
+            .map_err(|source| Failure::Lasting(Error::Sign { action, source }))?;
+        let exchange = async {
+            let response = self.http.connector.call(request).await.map_err(|error| {
+                if error.is_timeout() {
+                    Failure::Passing(self.timeout(action, TRY_TIMEOUT))
+                } else {
+                    Failure::Passing(self.network(action, error.into_source()))
+                }
+            })?;
+            self.read(action, response).await
+        };
+        timeout(TRY_TIMEOUT, exchange)
+            .await
+            .unwrap_or_else(|_| Err(Failure::Passing(self.timeout(action, TRY_TIMEOUT))))
+    }
+
+    async fn read(&self, action: Action, response: HttpResponse) -> Result<Vec<u8>, Failure> {
+        let status = response.status().as_u16();
+        let date = response.headers().get("date").map(str::to_owned);
+        let header_id = response.headers().get("x-amzn-requestid").map(str::to_owned);
+        let mut answer = Vec::new();
+        let mut stream = ByteStream::new(response.into_body());
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|error| Failure::Passing(self.network(action, error.into())))?;
+            if answer.len() + chunk.len() > MAX_ANSWER {
+                return Err(Failure::Lasting(Error::TooLarge { action, limit: MAX_ANSWER }));
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        if (200..300).contains(&status) {
+            return Ok(answer);
+        }
+        let refusal = match xml::fault(&answer) {
+            Some(fault) => {
+                let request_id = fault.request_id.as_deref().or(header_id.as_deref());
+                Refusal::new(action, status, &fault.code, &fault.message, request_id)
+            }
+            None if status >= 500 => Refusal::new(
+                action,
+                status,
+                &format!("HTTP {status}"),
+                "no reason given",
+                header_id.as_deref(),
+            ),
+            None => {
+                let what = format!("HTTP {status} without an error of EC2's");
+                return Err(Failure::Lasting(Error::Malformed { action, what, request_id: header_id }));
+            }
+        };
+        let skew = skew(date.as_deref(), &refusal.message, SystemTime::now());
+        Err(match classify(refusal, skew) {
+            error @ (Error::Throttled(_) | Error::Service(_)) => Failure::Passing(error),
+            error => Failure::Lasting(error),
+        })
+    }
+
+    fn signed(
+        &self,
+        body: &str,
+        credentials: Credentials,
+    ) -> Result<HttpRequest, Box<dyn std::error::Error + Send + Sync>> {
+        const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
+        let uri = format!("{}/", self.url);
+        let identity: Identity = credentials.into();
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(&self.region)
+            .name("ec2")
+            .time(SystemTime::now())
+            .settings(SigningSettings::default())
+            .build()?
+            .into();
+        let signable = SignableRequest::new(
+            "POST",
+            uri.as_str(),
+            [("content-type", CONTENT_TYPE)].into_iter(),
+            SignableBody::Bytes(body.as_bytes()),
+        )?;
+        let (instructions, _signature) = sign(signable, &params)?.into_parts();
+        let mut request = http::Request::builder()
+            .method("POST")
+            .uri(&uri)
+            .header("content-type", CONTENT_TYPE)
+            .header("user-agent", concat!("eice/", env!("CARGO_PKG_VERSION")))
+            .body(SdkBody::from(body))?;
+        instructions.apply_to_request_http1x(&mut request);
+        Ok(HttpRequest::try_from(request)?)
+    }
+
+    /// The host that is called, for an error text.
+    fn host(&self) -> String {
+        self.url.split_once("://").map_or(self.url.as_str(), |(_, host)| host).to_owned()
+    }
+
+    fn timeout(&self, action: Action, after: Duration) -> Error {
+        Error::Timeout { action, host: self.host(), after }
+    }
+
+    fn network(&self, action: Action, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
+        Error::Network { action, host: self.host(), source }
+    }
+}
+
+/// The request's body.
+fn form(action: Action, params: &[(String, String)]) -> String {
+    let mut body = format!("Action={}&Version={VERSION}", action.name());
+    for (name, value) in params {
+        body.push('&');
+        encode(name, &mut body);
+        body.push('=');
+        encode(value, &mut body);
+    }
+    body
+}
+
+/// Appends `text`, all but RFC 3986's unreserved characters percent-encoded.
+fn encode(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_percent_encoded_throughout() {
+        let params =
+            [("Filter.1.Name".to_owned(), "tag:a b".to_owned()), ("NextToken".into(), "+/=&\u{e9}".into())];
+        assert_eq!(
+            form(Action::DescribeInstances, &params),
+            "Action=DescribeInstances&Version=2016-11-15&Filter.1.Name=tag%3Aa%20b&NextToken=%2B%2F%3D%26%C3%A9"
+        );
+    }
+}

@@ -1,0 +1,409 @@
+//! EC2's XML answers, read into the model.
+//!
+//! Elements that are not named here are skipped, so that AWS may add to its answers.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::model::{DnsNames, Endpoint, Instance, IpAddressType};
+
+/// The most instances or endpoints taken from one answer; AWS's pages hold at most 1000.
+const MAX_ITEMS: usize = 4096;
+
+/// One page of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Page<T> {
+    pub(super) items: Vec<T>,
+    pub(super) next_token: Option<String>,
+    pub(super) request_id: Option<String>,
+}
+
+/// EC2's words of refusal.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) request_id: Option<String>,
+}
+
+/// An `itemSet`.
+#[derive(Debug, Deserialize)]
+struct Set<T> {
+    #[serde(default = "Vec::new", rename = "item")]
+    items: Vec<T>,
+}
+
+impl<T> Default for Set<T> {
+    fn default() -> Self {
+        Self { items: Vec::new() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DescribeInstancesResponse {
+    request_id: Option<String>,
+    #[serde(default)]
+    reservation_set: Set<ReservationXml>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReservationXml {
+    owner_id: Option<String>,
+    #[serde(default)]
+    instances_set: Set<InstanceXml>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InstanceXml {
+    instance_id: String,
+    instance_state: StateXml,
+    private_ip_address: Option<String>,
+    ip_address: Option<String>,
+    ipv6_address: Option<String>,
+    vpc_id: Option<String>,
+    subnet_id: Option<String>,
+    placement: Option<PlacementXml>,
+    platform: Option<String>,
+    #[serde(default)]
+    group_set: Set<GroupXml>,
+    #[serde(default)]
+    tag_set: Set<TagXml>,
+    #[serde(default)]
+    network_interface_set: Set<InterfaceXml>,
+}
+
+#[derive(Debug, Deserialize)]
+struct StateXml {
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PlacementXml {
+    availability_zone: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GroupXml {
+    group_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TagXml {
+    key: String,
+    #[serde(default)]
+    value: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InterfaceXml {
+    #[serde(default)]
+    ipv6_addresses_set: Set<Ipv6Xml>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ipv6Xml {
+    ipv6_address: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DescribeEndpointsResponse {
+    request_id: Option<String>,
+    #[serde(default)]
+    instance_connect_endpoint_set: Set<EndpointXml>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EndpointXml {
+    instance_connect_endpoint_id: String,
+    instance_connect_endpoint_arn: Option<String>,
+    state: String,
+    state_message: Option<String>,
+    dns_name: Option<String>,
+    fips_dns_name: Option<String>,
+    vpc_id: Option<String>,
+    subnet_id: Option<String>,
+    preserve_client_ip: Option<String>,
+    ip_address_type: Option<String>,
+    public_dns_names: Option<PublicNamesXml>,
+    #[serde(default)]
+    security_group_id_set: Set<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct PublicNamesXml {
+    dualstack: Option<NamesXml>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NamesXml {
+    dns_name: Option<String>,
+    fips_dns_name: Option<String>,
+}
+
+/// `<Response><Errors><Error>` as EC2 sends it, and `<ErrorResponse><Error>` as the other Query services do.
+#[derive(Debug, Deserialize)]
+struct ErrorResponse {
+    #[serde(rename = "Errors")]
+    errors: Option<ErrorsXml>,
+    #[serde(rename = "Error")]
+    error: Option<ErrorXml>,
+    #[serde(rename = "RequestID", alias = "RequestId", alias = "requestId")]
+    request_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ErrorsXml {
+    #[serde(default = "Vec::new", rename = "Error")]
+    errors: Vec<ErrorXml>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ErrorXml {
+    #[serde(rename = "Code")]
+    code: Option<String>,
+    #[serde(rename = "Message", default)]
+    message: String,
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8], root: &str) -> Result<T, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "it is not UTF-8".to_owned())?;
+    // Any element may be the root for the deserialiser, so an HTML page would read as an empty answer.
+    let start = text.find("<?xml").map_or(text, |_| text.split_once("?>").map_or(text, |(_, rest)| rest));
+    if !start.trim_start_matches('\u{feff}').trim_start().starts_with(&format!("<{root}")) {
+        return Err(format!("it is no {root}"));
+    }
+    quick_xml::de::from_str(text).map_err(|error| error.to_string())
+}
+
+fn some(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn address(text: Option<&str>) -> Result<Option<IpAddr>, String> {
+    match text.filter(|text| !text.is_empty()) {
+        Some(text) => text.parse().map(Some).map_err(|_| "it holds an address that is none".to_owned()),
+        None => Ok(None),
+    }
+}
+
+/// A page of `DescribeInstances`.
+pub(super) fn instances(body: &[u8]) -> Result<Page<Instance>, String> {
+    let answer: DescribeInstancesResponse = parse(body, "DescribeInstancesResponse")?;
+    let mut items = Vec::new();
+    for reservation in answer.reservation_set.items {
+        for instance in reservation.instances_set.items {
+            if items.len() == MAX_ITEMS {
+                return Err(format!("it holds more than {MAX_ITEMS} instances"));
+            }
+            items.push(read_instance(instance, reservation.owner_id.as_deref())?);
+        }
+    }
+    Ok(Page { items, next_token: some(answer.next_token), request_id: some(answer.request_id) })
+}
+
+fn read_instance(xml: InstanceXml, owner: Option<&str>) -> Result<Instance, String> {
+    let id = xml.instance_id.parse().map_err(|error: eice_proto::id::InvalidId| error.to_string())?;
+    let first_ipv6 = xml
+        .network_interface_set
+        .items
+        .iter()
+        .flat_map(|interface| &interface.ipv6_addresses_set.items)
+        .find_map(|item| item.ipv6_address.as_deref());
+    let ipv6 = xml.ipv6_address.as_deref().filter(|text| !text.is_empty()).or(first_ipv6);
+    let mut instance = Instance::new(id, xml.instance_state.name.as_str().into());
+    instance.owner = owner.filter(|owner| !owner.is_empty()).map(str::to_owned);
+    instance.private_ipv4 = address(xml.private_ip_address.as_deref())?;
+    instance.public_ipv4 = address(xml.ip_address.as_deref())?;
+    instance.ipv6 = address(ipv6)?;
+    instance.vpc_id = some(xml.vpc_id);
+    instance.subnet_id = some(xml.subnet_id);
+    instance.availability_zone = some(xml.placement.and_then(|placement| placement.availability_zone));
+    instance.platform = some(xml.platform);
+    instance.security_groups = xml.group_set.items.into_iter().filter_map(|group| group.group_id).collect();
+    instance.tags = xml.tag_set.items.into_iter().map(|tag| (tag.key, tag.value)).collect();
+    Ok(instance)
+}
+
+/// A page of `DescribeInstanceConnectEndpoints`.
+pub(super) fn endpoints(body: &[u8]) -> Result<Page<Endpoint>, String> {
+    let answer: DescribeEndpointsResponse = parse(body, "DescribeInstanceConnectEndpointsResponse")?;
+    let set = answer.instance_connect_endpoint_set.items;
+    if set.len() > MAX_ITEMS {
+        return Err(format!("it holds more than {MAX_ITEMS} endpoints"));
+    }
+    let items = set.into_iter().map(read_endpoint).collect::<Result<_, _>>()?;
+    Ok(Page { items, next_token: some(answer.next_token), request_id: some(answer.request_id) })
+}
+
+fn read_endpoint(xml: EndpointXml) -> Result<Endpoint, String> {
+    let id = xml
+        .instance_connect_endpoint_id
+        .parse()
+        .map_err(|error: eice_proto::id::InvalidId| error.to_string())?;
+    let mut endpoint = Endpoint::new(id, xml.state.as_str().into());
+    endpoint.state_message = some(xml.state_message);
+    endpoint.arn = some(xml.instance_connect_endpoint_arn);
+    endpoint.names = DnsNames::new(xml.dns_name, xml.fips_dns_name);
+    let dualstack = xml.public_dns_names.unwrap_or_default().dualstack.unwrap_or_default();
+    endpoint.dualstack_names = DnsNames::new(dualstack.dns_name, dualstack.fips_dns_name);
+    endpoint.vpc_id = some(xml.vpc_id);
+    endpoint.subnet_id = some(xml.subnet_id);
+    endpoint.ip_address_type = IpAddressType::from(xml.ip_address_type.as_deref().unwrap_or_default());
+    endpoint.preserve_client_ip = xml.preserve_client_ip.as_deref() == Some("true");
+    endpoint.security_groups = xml.security_group_id_set.items;
+    Ok(endpoint)
+}
+
+/// A refusal; `None` when the body is none that AWS sends.
+pub(super) fn fault(body: &[u8]) -> Option<Fault> {
+    let answer: ErrorResponse = parse(body, "Response").or_else(|_| parse(body, "ErrorResponse")).ok()?;
+    let error = answer.errors.and_then(|errors| errors.errors.into_iter().next()).or(answer.error)?;
+    Some(Fault { code: some(error.code)?, message: error.message, request_id: some(answer.request_id) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{EndpointState, InstanceState};
+    use super::*;
+
+    const INSTANCES: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">
+  <requestId>8f7724cf-496f-496e-8fe3-example</requestId>
+  <reservationSet><item><reservationId>r-1</reservationId><ownerId>123456789012</ownerId><groupSet/>
+    <instancesSet><item>
+      <instanceId>i-0123456789abcdef0</instanceId><imageId>ami-1</imageId>
+      <instanceState><code>16</code><name>running</name></instanceState>
+      <privateDnsName/><dnsName/><privateIpAddress>10.0.1.23</privateIpAddress>
+      <ipv6Address>2600:1f10::1c27</ipv6Address>
+      <vpcId>vpc-1</vpcId><subnetId>subnet-1</subnetId>
+      <placement><availabilityZone>eu-west-1a</availabilityZone><tenancy>default</tenancy></placement>
+      <groupSet><item><groupId>sg-1</groupId><groupName>default</groupName></item></groupSet>
+      <tagSet><item><key>Role</key><value>workspace</value></item><item><key>empty</key><value/></item></tagSet>
+      <futureElement><deep><item>x</item></deep></futureElement>
+    </item></instancesSet></item></reservationSet>
+</DescribeInstancesResponse>"#;
+
+    #[test]
+    fn an_instance_is_read_with_everything_that_a_tunnel_needs() {
+        let page = instances(INSTANCES.as_bytes()).unwrap();
+        assert_eq!(page.request_id.as_deref(), Some("8f7724cf-496f-496e-8fe3-example"));
+        assert_eq!(page.next_token, None);
+        let instance = &page.items[0];
+        assert_eq!(instance.id.as_str(), "i-0123456789abcdef0");
+        assert_eq!(instance.state, InstanceState::Running);
+        assert_eq!(instance.owner.as_deref(), Some("123456789012"));
+        assert_eq!(instance.private_ipv4, Some("10.0.1.23".parse().unwrap()));
+        assert_eq!(instance.ipv6, Some("2600:1f10::1c27".parse().unwrap()));
+        assert_eq!(instance.vpc_id.as_deref(), Some("vpc-1"));
+        assert_eq!(instance.subnet_id.as_deref(), Some("subnet-1"));
+        assert_eq!(instance.availability_zone.as_deref(), Some("eu-west-1a"));
+        assert_eq!(instance.security_groups, ["sg-1"]);
+        assert_eq!(instance.tag("Role"), Some("workspace"));
+        assert_eq!(instance.tag("empty"), Some(""));
+        assert_eq!(instance.tag("none"), None);
+    }
+
+    #[test]
+    fn a_terminated_instance_has_no_network() {
+        let xml = r#"<DescribeInstancesResponse><reservationSet><item><ownerId>1</ownerId><instancesSet><item>
+            <instanceId>i-1</instanceId><instanceState><code>48</code><name>terminated</name></instanceState>
+            </item></instancesSet></item></reservationSet></DescribeInstancesResponse>"#;
+        let instance = instances(xml.as_bytes()).unwrap().items.remove(0);
+        assert_eq!(instance.state, InstanceState::Terminated);
+        assert_eq!((instance.vpc_id, instance.private_ipv4), (None, None));
+    }
+
+    #[test]
+    fn an_ipv6_address_of_an_interface_serves_when_the_instance_names_none() {
+        let xml = r#"<DescribeInstancesResponse><reservationSet><item><instancesSet><item>
+            <instanceId>i-1</instanceId><instanceState><name>running</name></instanceState><networkInterfaceSet><item>
+            <ipv6AddressesSet><item><ipv6Address>fd00::1</ipv6Address></item></ipv6AddressesSet></item>
+            </networkInterfaceSet></item></instancesSet></item></reservationSet></DescribeInstancesResponse>"#;
+        assert_eq!(instances(xml.as_bytes()).unwrap().items[0].ipv6, Some("fd00::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_endpoint_is_read_with_all_its_names() {
+        let xml = r#"<?xml version="1.0"?><DescribeInstanceConnectEndpointsResponse xmlns="x"><requestId>r</requestId>
+            <instanceConnectEndpointSet><item><ownerId>1</ownerId>
+            <instanceConnectEndpointId>eice-1</instanceConnectEndpointId>
+            <instanceConnectEndpointArn>arn:aws:ec2:r:1:instance-connect-endpoint/eice-1</instanceConnectEndpointArn>
+            <state>create-complete</state><stateMessage/><dnsName>d.example</dnsName><fipsDnsName/>
+            <networkInterfaceIdSet><item>eni-1</item></networkInterfaceIdSet><vpcId>vpc-1</vpcId>
+            <subnetId>subnet-1</subnetId><preserveClientIp>true</preserveClientIp>
+            <securityGroupIdSet><item>sg-1</item><item>sg-2</item></securityGroupIdSet>
+            <ipAddressType>dualstack</ipAddressType>
+            <publicDnsNames><ipv4><dnsName>d.example</dnsName></ipv4>
+            <dualstack><dnsName>ds.example</dnsName><fipsDnsName>dsf.example</fipsDnsName></dualstack></publicDnsNames>
+            </item></instanceConnectEndpointSet><nextToken>more</nextToken>
+            </DescribeInstanceConnectEndpointsResponse>"#;
+        let page = endpoints(xml.as_bytes()).unwrap();
+        assert_eq!(page.next_token.as_deref(), Some("more"));
+        let endpoint = &page.items[0];
+        assert_eq!(endpoint.state, EndpointState::CreateComplete);
+        assert_eq!(endpoint.state_message, None);
+        assert_eq!(endpoint.names, DnsNames::new(Some("d.example".into()), None));
+        assert_eq!(
+            endpoint.dualstack_names,
+            DnsNames::new(Some("ds.example".into()), Some("dsf.example".into()))
+        );
+        assert_eq!(endpoint.ip_address_type, IpAddressType::Dualstack);
+        assert!(endpoint.preserve_client_ip);
+        assert_eq!(endpoint.security_groups, ["sg-1", "sg-2"]);
+    }
+
+    #[test]
+    fn an_empty_set_is_an_empty_page() {
+        let xml = "<DescribeInstanceConnectEndpointsResponse><requestId>r</requestId><instanceConnectEndpointSet/>\
+                   </DescribeInstanceConnectEndpointsResponse>";
+        assert!(endpoints(xml.as_bytes()).unwrap().items.is_empty());
+    }
+
+    #[test]
+    fn a_refusal_is_read_in_both_dialects() {
+        let ec2 = "<?xml version=\"1.0\"?>\n<Response><Errors><Error><Code>InvalidInstanceID.NotFound</Code>\
+                   <Message>The instance ID 'i-0' does not exist</Message></Error></Errors><RequestID>r-1</RequestID>\
+                   </Response>";
+        let fault_of = |text: &str| fault(text.as_bytes());
+        let read = fault_of(ec2).unwrap();
+        assert_eq!(read.code, "InvalidInstanceID.NotFound");
+        assert_eq!(read.message, "The instance ID 'i-0' does not exist");
+        assert_eq!(read.request_id.as_deref(), Some("r-1"));
+        let query = "<ErrorResponse xmlns=\"x\"><Error><Type>Sender</Type><Code>ExpiredToken</Code><Message>m</Message>\
+                     </Error><RequestId>r-2</RequestId></ErrorResponse>";
+        assert_eq!(fault_of(query).unwrap().request_id.as_deref(), Some("r-2"));
+        for none in ["", "<html><body>Bad gateway</body></html>", "<Response/>", "{}", "\u{0}"] {
+            assert!(fault_of(none).is_none(), "{none:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused_and_told() {
+        for bad in [
+            "",
+            "<html></html>",
+            "<DescribeInstancesResponse>",
+            "<DescribeInstancesResponse><reservationSet><item><instancesSet><item/></instancesSet></item>\
+             </reservationSet></DescribeInstancesResponse>",
+            &INSTANCES.replace("i-0123456789abcdef0", "../../etc"),
+            &INSTANCES.replace("10.0.1.23", "10.0.1.23/openTunnel?x="),
+        ] {
+            assert!(instances(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+        assert!(instances(b"<DescribeInstancesResponse>\xff</DescribeInstancesResponse>").is_err());
+    }
+}
