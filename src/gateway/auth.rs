@@ -10,11 +10,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
 
 use super::State;
 use super::answer::Refusal;
 use super::origin::{Host, Origin};
-use crate::workspace::{BearerToken, Principal};
+use crate::workspace::{BearerToken, DirectoryError, Principal};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -75,9 +76,18 @@ impl State {
         // A cookie travels with whatever page makes the browser send it; only Origin tells which page that was.
         let token = self.cookies.token(&parts.headers, Instant::now());
         match token.filter(|_| comes_from_our_page(parts)) {
-            Some(token) => self.directory.authenticate(&token).await?.ok_or(Refusal::InvalidToken),
+            Some(token) => self.ask(self.directory.authenticate(&token)).await?.ok_or(Refusal::InvalidToken),
             None => Err(Refusal::MissingToken),
         }
+    }
+
+    /// What the directory answers; that it does not answer in time is an outage as well.
+    pub(super) async fn ask<T>(
+        &self,
+        question: impl Future<Output = Result<T, DirectoryError>>,
+    ) -> Result<T, Refusal> {
+        let answer = timeout(self.config.directory_timeout, question).await;
+        Ok(answer.unwrap_or_else(|_| Err(DirectoryError::new("it did not answer in time")))?)
     }
 
     /// Whose `token` is; a wrong one counts against `peer`.
@@ -89,7 +99,7 @@ impl State {
         if let Some(left) = self.throttle.blocked(peer, Instant::now()) {
             return Err(Refusal::Throttled(left));
         }
-        match self.directory.authenticate(token).await? {
+        match self.ask(self.directory.authenticate(token)).await? {
             Some(principal) => Ok(principal),
             None => {
                 self.throttle.note_wrong(peer, Instant::now());

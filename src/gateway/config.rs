@@ -30,6 +30,8 @@ pub struct Config {
     pub max_body: usize,
     /// How long a request other than a terminal may take. The default is 15 s.
     pub request_timeout: Duration,
+    /// How long the directory may take to answer before that is an outage. The default is 5 s.
+    pub directory_timeout: Duration,
     /// How long a peer may take to send a request's head. The default is 10 s.
     pub header_read_timeout: Duration,
     /// How many connections are served at once; more wait in the kernel's queue. The default is 4,096.
@@ -63,6 +65,7 @@ impl Config {
             max_message: 16 << 20,
             max_body: 16 << 10,
             request_timeout: Duration::from_secs(15),
+            directory_timeout: Duration::from_secs(5),
             header_read_timeout: Duration::from_secs(10),
             max_connections: 4096,
             cookie_ttl: Duration::from_secs(12 * 3600),

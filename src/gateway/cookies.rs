@@ -68,7 +68,7 @@ impl Cookies {
         {
             valid.remove(&first);
         }
-        valid.insert(digest, Entry { token: Arc::new(token), until: now + self.ttl });
+        valid.insert(digest, Entry { token: Arc::new(token), until: now.checked_add(self.ttl)? });
         let seconds = self.ttl.as_secs();
         sensitive(format!("{}={id}{}; Max-Age={seconds}", self.name, self.attributes))
     }

@@ -21,6 +21,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A write that takes this long had to wait for the peer to read, and so is a sign of its life.
 const SLOW_WRITE: Duration = Duration::from_millis(20);
 
+/// Pings come no faster, whatever the configuration says.
+const MIN_PING_INTERVAL: Duration = Duration::from_millis(10);
+
 /// A text or message that breaks RFC 6455's rules, by its section 7.4.1.
 const PROTOCOL_ERROR: u16 = 1002;
 const NOT_UTF8: u16 = 1007;
@@ -46,7 +49,8 @@ pub(super) async fn serve(socket: WebSocket, mut viewer: Viewer, config: &Config
     let ending = tokio::select! {
         ending = read(&mut stream, &input, &life) => ending,
         ending = write(&mut sink, &mut viewer, &life, config.ping_interval) => ending,
-        () = life.ended(config.dead_peer_timeout) => Ending::Lost,
+        // Between two pings a viewer that is alive may well be silent.
+        () = life.ended(config.dead_peer_timeout.max(config.ping_interval * 2)) => Ending::Lost,
     };
     // The session begins to close now, whatever the farewell takes.
     drop(viewer);
@@ -105,6 +109,7 @@ async fn write(
     life: &Life,
     ping_interval: Duration,
 ) -> Ending {
+    let ping_interval = ping_interval.max(MIN_PING_INTERVAL);
     let mut pings = interval_at(Instant::now() + ping_interval, ping_interval);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -65,7 +65,6 @@ struct State {
 }
 
 /// The routes of a gateway with `config`, for whoever serves them by other means than [`Gateway::serve`].
-#[must_use]
 pub fn router(config: Config, directory: Arc<dyn Directory>, connect: Arc<dyn Connect>) -> Router {
     Gateway::new(config, directory, connect).router()
 }
@@ -86,7 +85,6 @@ impl Gateway {
     }
 
     /// Every route of the gateway, the page's included. Other routers may be merged with it.
-    #[must_use]
     pub fn router(&self) -> Router {
         let state = &self.state;
         let checked = Router::new()
@@ -104,7 +102,6 @@ impl Gateway {
     ///
     /// A handler finds out who asks by the extractor `Extension<workspace::Principal>`. Merge the result with
     /// [`Self::router`]; the same path with another method is no conflict.
-    #[must_use]
     pub fn protect(&self, routes: Router) -> Router {
         let state = &self.state;
         let checked = routes

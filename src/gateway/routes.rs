@@ -79,7 +79,7 @@ pub(super) async fn list(
 ) -> Result<Json<Vec<Summary>>, Refusal> {
     let (parts, _) = request.into_parts();
     let principal = state.authenticate(&parts).await?;
-    let workspaces = state.directory.list(&principal).await?;
+    let workspaces = state.ask(state.directory.list(&principal)).await?;
     let mine = workspaces.into_iter().filter(|workspace| is_open_to(&principal, workspace));
     Ok(Json(mine.map(Summary::from).collect()))
 }
@@ -99,7 +99,7 @@ pub(super) async fn show(
         }
         Err(Refusal::MissingToken) if state.config.public_status => {
             let id: WorkspaceId = id.parse().map_err(|_| Refusal::NotFound)?;
-            let workspace = state.directory.find(id).await?.ok_or(Refusal::NotFound)?;
+            let workspace = state.ask(state.directory.find(id)).await?.ok_or(Refusal::NotFound)?;
             Ok(Json(json!({"id": workspace.id, "status": workspace.status})).into_response())
         }
         Err(refusal) => Err(refusal),
@@ -110,7 +110,7 @@ impl State {
     /// The workspace `id` when it is there and is `principal`'s; which of the two is wrong is not told.
     pub(super) async fn find(&self, principal: &Principal, id: &str) -> Result<Workspace, Refusal> {
         let id: WorkspaceId = id.parse().map_err(|_| Refusal::NotFound)?;
-        let found = self.directory.find(id).await?;
+        let found = self.ask(self.directory.find(id)).await?;
         found.filter(|workspace| is_open_to(principal, workspace)).ok_or(Refusal::NotFound)
     }
 }

@@ -173,10 +173,10 @@ fn read_shell(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> Shell
         problems.add(offset, "container and command exclude each other");
     }
     if container_offset.is_none() {
-        for offset in [engine.as_ref().map(|(_, offset)| *offset), env.as_ref().map(|(_, offset)| *offset)] {
-            if let Some(offset) = offset {
-                problems.add(offset, "engine and env need container");
-            }
+        let engine = engine.as_ref().map(|(_, offset)| *offset);
+        let env = env.as_ref().map(|(_, offset)| *offset);
+        for offset in engine.into_iter().chain(env) {
+            problems.add(offset, "engine and env need container");
         }
     }
     match (container, command) {

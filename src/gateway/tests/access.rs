@@ -1,5 +1,7 @@
 //! Who gets in, and what everybody else is told.
 
+use std::time::Duration;
+
 use axum::routing::post;
 use axum::{Extension, Router};
 use serde_json::json;
@@ -37,7 +39,8 @@ async fn every_refusal_has_its_status_and_its_body_and_dials_nothing() {
     let not_found = json!({"error": "workspace not found"});
     let origin = json!({"error": "origin not allowed"});
     let long = format!("Bearer {}", "x".repeat(10_000));
-    let cases: [(&str, &[(&str, &str)], u16, &serde_json::Value); 15] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], u16, &'a serde_json::Value);
+    let cases: [Case<'_>; 15] = [
         (&mine, &[], 401, &missing),
         (&mine, &[("Origin", ORIGIN)], 401, &missing),
         (&mine, &[("Authorization", "bearer abc")], 401, &missing),
@@ -220,6 +223,10 @@ async fn an_outage_of_the_directory_is_503_and_never_not_found() {
         assert_eq!(server.http(path, &[BEARER]).await.status, 503);
     }
     assert_eq!(server.http("GET /health", &[]).await.status, 200);
+
+    let configure = |config: &mut Config| config.directory_timeout = Duration::from_millis(20);
+    let server = Server::with(script(Mode::Open), Arc::new(Silent), configure, |_| Router::new()).await;
+    assert_eq!(refused(&server, &terminal_of(MINE), &[BEARER], 503).await.json(), body);
 }
 
 #[tokio::test]

@@ -1,0 +1,70 @@
+//! Nothing that opens anything, and nothing that is typed, reaches a log.
+
+use std::io::Write;
+use std::sync::Mutex;
+
+use futures_util::SinkExt as _;
+
+use super::*;
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(data);
+        Ok(data.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_token_cookie_query_or_keystroke_is_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    // For this thread, on which the runtime of a test runs everything.
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    // printf %s canary-token | sha256sum
+    let text = format!(
+        "[[workspace]]\nid = \"{MINE}\"\nname = \"a\"\ninstance = \"i-1\"\n[[token]]\nname = \"ci\"\n\
+         sha256 = \"{}\"\nworkspaces = \"*\"\n",
+        BearerToken::new("canary-token").unwrap().digest()
+    );
+    let directory = Arc::new(FileDirectory::parse(&text).unwrap());
+    let server = Server::with(script(Mode::Open), directory, |_| {}, |_| Router::new()).await;
+    let bearer = ("Authorization", "Bearer canary-token");
+    let answer = server.http("POST /auth/session", &[bearer, ("Origin", ORIGIN)]).await;
+    let cookie = answer.header("set-cookie").split(';').next().unwrap().to_owned();
+    server.http("GET /workspaces?token=canary-query", &[("Authorization", "Bearer canary-wrong")]).await;
+    server.http("GET /canary-path%1b[2J", &[]).await;
+    let path = format!("/workspaces/{MINE}/terminal?token=canary-query");
+    let mut socket = server.socket(&path, &[("Cookie", &cookie), ("Origin", ORIGIN)]).await.unwrap();
+    socket.send(Message::text("canary-keys\r")).await.unwrap();
+    server.script.say(b"canary-output");
+    server.script.until("input", |seen| !seen.written.is_empty()).await;
+    server.script.exit(0);
+    assert_eq!(read_to_close(&mut socket).await.0, b"canary-output");
+    server.idle().await;
+
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    // What should be there is: the log was really written to.
+    for present in ["session ended", "/auth/session", MINE, "canary-path"] {
+        assert!(log.contains(present), "{present} is not in {log}");
+    }
+    let id = cookie.split('=').nth(1).unwrap();
+    let ours = log.lines().filter(|line| line.contains("eice"));
+    for line in ours {
+        for secret in ["canary-token", "canary-query", "canary-wrong", "canary-keys", "canary-output", id] {
+            assert!(!line.contains(secret), "{secret} is in {line}");
+        }
+    }
+    assert!(!log.contains('\u{1b}'), "a path must not drive the terminal that shows the log");
+}
