@@ -64,6 +64,13 @@ impl Access {
         &self.ca_file
     }
 
+    /// The first principal's credentials.
+    #[must_use]
+    pub fn credentials(&self) -> eice_proto::Credentials {
+        let token = self.session_token().map(str::to_owned);
+        eice_proto::Credentials::new(self.access_key_id(), self.secret_access_key(), token)
+    }
+
     /// The first principal's access key id.
     #[must_use]
     pub fn access_key_id(&self) -> &str {

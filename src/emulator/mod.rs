@@ -7,18 +7,20 @@
 //! What AWS does where no public source tells (marked so in the protocol reference) is a knob or a named
 //! assumption here, never a promise about AWS.
 
-#![allow(dead_code, reason = "the parts that use these follow")]
-
 mod access;
+mod api;
+mod auth;
 mod clock;
 mod config;
 mod error;
 mod faults;
+mod instance;
 mod policy;
 mod record;
 mod running;
 mod secret;
 mod tls;
+mod tunnel;
 mod world;
 
 pub use access::Access;
@@ -35,3 +37,6 @@ pub use policy::{InvalidPolicy, Policy};
 pub use record::{Record, Resource, UserIdentity};
 pub use running::Emulator;
 pub use secret::Secret;
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,12 @@
 //! CloudTrail-shaped records.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 use serde_json::Value;
+
+use super::clock::iso8601;
+use super::world::World;
 
 /// One management event, in the shape of CloudTrail's record format.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -93,4 +98,48 @@ pub struct Resource {
     /// The ARN.
     #[serde(rename = "ARN")]
     pub arn: String,
+}
+
+/// What every record has.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub(super) identity: UserIdentity,
+    pub(super) event_source: String,
+    pub(super) event_name: String,
+    pub(super) source: IpAddr,
+    pub(super) user_agent: String,
+    pub(super) request_id: String,
+}
+
+/// The longest text of a client that a record keeps.
+const MAX_TEXT: usize = 1024;
+
+impl Record {
+    /// A record of `event`, as of now, that succeeded and asked for nothing.
+    pub(super) fn new(world: &World, event: Event) -> Self {
+        let now = world.clock.unix();
+        Self {
+            event_version: "1.09",
+            user_identity: event.identity,
+            event_time: iso8601(now),
+            event_source: event.event_source,
+            event_name: event.event_name.chars().take(MAX_TEXT).collect(),
+            aws_region: world.region.clone(),
+            source_ip_address: event.source.to_string(),
+            user_agent: event.user_agent.chars().take(MAX_TEXT).collect(),
+            error_code: None,
+            error_message: None,
+            request_parameters: Value::Null,
+            response_elements: Value::Null,
+            request_id: event.request_id,
+            event_id: uuid::Uuid::new_v4().to_string(),
+            read_only: false,
+            resources: Vec::new(),
+            event_type: "AwsApiCall",
+            management_event: true,
+            recipient_account_id: world.account_id.clone(),
+            event_category: "Management",
+            unix_time: now,
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! A running emulator.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use eice_proto::{EndpointId, InstanceId};
@@ -11,13 +12,17 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Access;
 use super::clock::Clock;
-use super::config::{Config, EndpointSpec, EndpointState, InstanceSpec, InstanceState, SecurityGroupSpec};
+use super::config::{
+    Backend, Config, EndpointSpec, EndpointState, InstanceSpec, InstanceState, SecurityGroupSpec,
+};
 use super::error::Error;
 use super::faults::FaultsHandle;
+use super::instance::Instance;
 use super::policy::Policy;
 use super::record::Record;
 use super::tls::{StateDir, Tls};
-use super::world::World;
+use super::world::{self, Target, World};
+use super::{api, tunnel};
 
 /// How long [`Emulator::shutdown`] waits for what it ended.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,8 +34,11 @@ pub struct Emulator {
     world: Arc<World>,
     stop: CancellationToken,
     tasks: TaskTracker,
-    /// Kept for its drop, which removes what was made for this run.
-    _state_dir: Arc<StateDir>,
+    /// The instances' own SSH servers. They end with their processes when they are dropped, and before the
+    /// directory that those live in goes.
+    servers: Mutex<HashMap<InstanceId, Instance>>,
+    listen: IpAddr,
+    state_dir: Arc<StateDir>,
 }
 
 impl Emulator {
@@ -70,8 +78,11 @@ impl Emulator {
         let faults = FaultsHandle::new(config.faults.clone());
         let world = Arc::new(World::new(&config, Clock::default(), faults, access.tunnel_authority()));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        drop((api, tunnel));
-        let emulator = Self { access, world, stop, tasks, _state_dir: state_dir };
+        tasks.spawn(api::serve(api, Arc::clone(&world), stop.clone()));
+        tasks.spawn(tunnel::serve(tunnel, Arc::clone(&world), Arc::new(tls), stop.clone(), tasks.clone()));
+        let servers = Mutex::new(HashMap::new());
+        let listen = config.listen;
+        let emulator = Self { access, world, servers, listen, stop, tasks, state_dir };
         for spec in config.instances {
             emulator.add_instance(spec).await?;
         }
@@ -101,20 +112,56 @@ impl Emulator {
     /// # Errors
     /// [`Error`] when its SSH server cannot be started.
     pub async fn add_instance(&self, spec: InstanceSpec) -> Result<(), Error> {
-        let _ = spec;
+        let (mut server, mut host_keys) = (None, Vec::new());
+        let target = match &spec.backend {
+            Backend::Builtin(builtin) => {
+                let stop = self.stop.child_token();
+                let (world, tasks) = (Arc::clone(&self.world), self.tasks.clone());
+                let started =
+                    Instance::start(world, &spec.id, builtin, self.listen, &self.state_dir, stop, tasks);
+                let started = started.await?;
+                host_keys.clone_from(&started.host_keys);
+                let address = started.address;
+                server = Some(started);
+                Target::Address(address)
+            }
+            Backend::Forward(address) => Target::Address(*address),
+            Backend::Closed => Target::Closed,
+            Backend::Silent => Target::Silent,
+        };
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.remove(&spec.id);
+        if let Some(server) = server {
+            servers.insert(spec.id.clone(), server);
+        }
+        drop(servers);
+        let launched = self.world.clock.unix();
+        let instance = world::Instance { spec, target, host_keys, launched };
+        let mut state = self.world.state();
+        match state.instances.iter_mut().find(|known| known.spec.id == instance.spec.id) {
+            Some(known) => *known = instance,
+            None => state.instances.push(instance),
+        }
         Ok(())
     }
 
     /// Adds an endpoint, or replaces the one with its id.
     pub fn add_endpoint(&self, spec: EndpointSpec) {
-        let _ = spec;
+        let created = self.world.clock.unix();
+        let mut state = self.world.state();
+        match state.endpoints.iter_mut().find(|known| known.spec.id == spec.id) {
+            Some(known) => known.spec = spec,
+            None => state.endpoints.push(world::Endpoint { spec, open_tunnels: 0, created }),
+        }
     }
 
     /// Where the SSH server of an instance listens, if it does: for a client without a tunnel.
     #[must_use]
     pub fn ssh_addr(&self, id: &InstanceId) -> Option<SocketAddr> {
-        let _ = id;
-        None
+        match self.world.instance(id)?.target {
+            Target::Address(address) => Some(address),
+            Target::Closed | Target::Silent => None,
+        }
     }
 
     /// Sets the state of an instance. False when there is none with that id.
@@ -143,6 +190,7 @@ impl Emulator {
 
     /// Removes an instance; its processes end. False when there is none with that id.
     pub fn remove_instance(&self, id: &InstanceId) -> bool {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         let mut state = self.world.state();
         let before = state.instances.len();
         state.instances.retain(|instance| instance.spec.id != *id);

@@ -39,8 +39,12 @@ impl StateDir {
         Ok(Self { path, is_temporary })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// A directory of its own in it, made where it is not there.
+    pub(super) fn directory(&self, name: &str) -> Result<PathBuf, Error> {
+        let path = self.path.join(name);
+        let made = fs::DirBuilder::new().mode(0o700).recursive(true).create(&path);
+        made.map_err(|source| Error::State { path: path.clone(), source })?;
+        Ok(path)
     }
 
     /// What the file `name` holds, if it is there.

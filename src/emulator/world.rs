@@ -99,14 +99,6 @@ pub(super) struct Caller {
     pub(super) policies: Vec<Policy>,
 }
 
-impl Caller {
-    /// A caller that could not be told.
-    pub(super) fn unknown(access_key_id: &str) -> UserIdentity {
-        let shown = access_key_id.chars().take(128).collect();
-        UserIdentity { kind: "Unknown".into(), access_key_id: shown, ..UserIdentity::default() }
-    }
-}
-
 impl World {
     pub(super) fn new(config: &Config, clock: Clock, faults: FaultsHandle, tunnel_authority: String) -> Self {
         let created = clock.unix();

@@ -1,0 +1,66 @@
+//! Whose signature a request carries.
+
+use std::time::Duration;
+
+use eice_proto::Timestamp;
+use eice_proto::sigv4::{PayloadHash, ReceivedRequest, Scope, VerifyError, VerifyPolicy, verify};
+
+use super::world::{Caller, World};
+
+/// How far a client's clock may be from ours: EC2's error-code page says 5 minutes.
+const MAX_SKEW: Duration = Duration::from_secs(300);
+/// How long a presigned URL without X-Amz-Expires is good for. What AWS grants is not known.
+const DEFAULT_EXPIRY: Duration = Duration::from_secs(300);
+
+/// Why a signature is refused, as the services tell it apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AuthFault {
+    /// There is none.
+    Missing,
+    /// The access key, or the token that came with it, is not known or has expired.
+    UnknownKey,
+    /// Its time is too far from ours; AWS's sentence.
+    Expired(String),
+    /// It is not what this secret makes of this request.
+    Mismatch,
+    /// It cannot be read, or is made for something else; why.
+    Malformed(String),
+}
+
+/// The caller whose signature, in a header or in the query, `request` carries.
+pub(super) fn authenticate(
+    world: &World,
+    service: &str,
+    method: &str,
+    path_and_query: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<Caller, AuthFault> {
+    let request = ReceivedRequest { method, path_and_query, headers, payload: PayloadHash::of(body) };
+    let scope = Scope::new(world.region.as_str(), service);
+    let now = Timestamp::from(world.clock.now());
+    let policy = VerifyPolicy::default().with_max_skew(MAX_SKEW).with_default_expiry(DEFAULT_EXPIRY);
+    let verified = verify(&request, |key, token| world.secret(key, token), &scope, now, &policy)
+        .map_err(|error| fault_of(&error, now))?;
+    world.caller(&verified.access_key_id).ok_or(AuthFault::UnknownKey)
+}
+
+fn fault_of(error: &VerifyError, now: Timestamp) -> AuthFault {
+    match error {
+        VerifyError::Missing => AuthFault::Missing,
+        VerifyError::UnknownKey { .. } => AuthFault::UnknownKey,
+        VerifyError::Expired { by } => AuthFault::Expired(format!(
+            "Signature expired: the request is {} s too old; the server's time is {now}",
+            by.as_secs()
+        )),
+        VerifyError::NotYetValid { by } => AuthFault::Expired(format!(
+            "Signature not yet current: the request is {} s too early; the server's time is {now}",
+            by.as_secs()
+        )),
+        VerifyError::BadSignature => AuthFault::Mismatch,
+        VerifyError::ScopeMismatch { part, expected, .. } => {
+            AuthFault::Malformed(format!("Credential should be scoped to correct {part}: '{expected}'."))
+        }
+        other => AuthFault::Malformed(other.to_string()),
+    }
+}

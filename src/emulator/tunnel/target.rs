@@ -1,0 +1,83 @@
+//! The target of a tunnel: who has this address, whether packets get there, and the dial.
+
+use std::net::IpAddr;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::emulator::config::{EndpointSpec, InstanceSpec, InstanceState, Rule};
+use crate::emulator::policy::is_within;
+use crate::emulator::world::{Target, World};
+use eice_proto::TunnelParams;
+
+/// What a dial comes to.
+#[derive(Debug)]
+pub(super) enum Dialled {
+    Open(TcpStream),
+    /// Accepted, and never a word.
+    Silent,
+    /// Refused, or no answer in time.
+    Failed,
+}
+
+/// Dials, within the dial timeout. Where no packet would come back, neither does a failure before its end.
+pub(super) async fn dial(world: &World, params: &TunnelParams) -> Dialled {
+    let dialling = async {
+        match find(world, params) {
+            Some(Target::Address(address)) => match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    let _ = stream.set_nodelay(true);
+                    Dialled::Open(stream)
+                }
+                Err(_) => Dialled::Failed,
+            },
+            Some(Target::Silent) => Dialled::Silent,
+            Some(Target::Closed) => Dialled::Failed,
+            None => std::future::pending().await,
+        }
+    };
+    timeout(world.dial_timeout, dialling).await.unwrap_or(Dialled::Failed)
+}
+
+/// Who answers at the address; `None` when nobody does, or packets do not get there.
+fn find(world: &World, params: &TunnelParams) -> Option<Target> {
+    let endpoint = world.endpoint(&params.endpoint)?.spec;
+    let state = world.state();
+    let instance = state.instances.iter().find(|instance| {
+        let spec = &instance.spec;
+        let addresses = [spec.private_ip.map(IpAddr::V4), spec.ipv6.map(IpAddr::V6)];
+        spec.vpc == endpoint.vpc
+            && spec.state == InstanceState::Running
+            && addresses.contains(&Some(params.address))
+    })?;
+    let rules = |ids: &[String], which: fn(&crate::emulator::SecurityGroupSpec) -> &Vec<Rule>| -> Vec<Rule> {
+        let groups = state.security_groups.iter().filter(|group| ids.contains(&group.id));
+        groups.flat_map(which).cloned().collect()
+    };
+    let out = rules(&endpoint.security_groups, |group| &group.egress);
+    let into = rules(&instance.spec.security_groups, |group| &group.ingress);
+    let port = params.port.get();
+    let is_open = out.iter().any(|rule| lets_out(rule, &instance.spec, params.address, port))
+        && into.iter().any(|rule| lets_in(rule, &endpoint, port));
+    if !is_open {
+        return None;
+    }
+    // Only port 22 has something behind it; Windows is not emulated.
+    Some(if port == 22 { instance.target } else { Target::Closed })
+}
+
+fn has_port(rule: &Rule, port: u16) -> bool {
+    rule.ports.is_none_or(|(from, to)| (from..=to).contains(&port))
+}
+
+fn lets_out(rule: &Rule, instance: &InstanceSpec, address: IpAddr, port: u16) -> bool {
+    has_port(rule, port)
+        && (rule.groups.iter().any(|group| instance.security_groups.contains(group))
+            || rule.cidrs.iter().any(|block| is_within(address, block)))
+}
+
+fn lets_in(rule: &Rule, endpoint: &EndpointSpec, port: u16) -> bool {
+    has_port(rule, port)
+        && (rule.groups.iter().any(|group| endpoint.security_groups.contains(group))
+            || rule.cidrs.iter().any(|block| is_within(endpoint.private_ip.into(), block)))
+}
