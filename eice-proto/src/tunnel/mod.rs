@@ -253,6 +253,13 @@ impl Tunnel {
         }
     }
 
+    /// Takes note that the codec below could not make frames of what the peer sent.
+    pub fn handle_violation(&mut self, error: ProtocolError) {
+        if !self.is_closed() {
+            self.fail(error);
+        }
+    }
+
     /// Takes note that the peer's side of the connection ended: a FIN, a reset, a broken TLS session.
     pub fn handle_eof(&mut self, now: Instant) {
         match self.state {

@@ -112,4 +112,13 @@ pub enum ProtocolError {
     /// A CLOSE whose payload is one byte.
     #[error("the endpoint sent a closing frame with half a code")]
     ClosePayload,
+    /// A message longer than the codec below holds.
+    #[error("the endpoint sent a message of more than {limit} bytes")]
+    TooLong {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// Bytes that are no frames: the codec below cannot read them.
+    #[error("the endpoint sent bytes that are no WebSocket frame")]
+    Malformed,
 }
