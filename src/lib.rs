@@ -33,6 +33,7 @@ pub mod emulator;
 pub mod ssh;
 pub mod telemetry;
 pub mod terminal;
+pub mod tunnel;
 #[cfg(feature = "gateway")]
 pub mod workspace;
 

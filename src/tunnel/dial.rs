@@ -1,0 +1,137 @@
+//! Opening a tunnel: TCP, the proxy, TLS, the upgrade, each with its deadline.
+
+use std::fmt;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use eice_proto::tunnel::{Config as MachineConfig, Role, Tunnel as Machine};
+use eice_proto::{MaxDuration, PresignedUrl};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role as CodecRole;
+
+use crate::terminal::{Stage, StageEvent, StageObserver, StageState};
+
+use super::config::Config;
+use super::error::Error;
+use super::lower::Lower;
+use super::proxy::{Proxy, ProxyScheme};
+use super::stream::{Tunnel, codec_config};
+use super::upgrade::upgrade;
+use super::{tcp, through, tls};
+
+/// Opens tunnels.
+#[derive(Clone)]
+pub struct Dialer {
+    config: Config,
+    tls: TlsConnector,
+}
+
+impl Dialer {
+    /// A dialer; reads the roots that it will trust.
+    ///
+    /// # Errors
+    /// The CA bundle cannot be read, or there is no root at all.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        Ok(Self { tls: tls::connector(&config)?, config })
+    }
+
+    /// Opens the tunnel that `url` asks for, telling `observer` of the stages `tcp`, `proxy` (where there is
+    /// one), `tls` and `upgrade`. `max_duration` is what `url` was signed with.
+    ///
+    /// That the service accepts does not mean that the target answers: a target that cannot be reached shows as
+    /// the end of the tunnel, with the reason in its [`Status`](super::Status).
+    ///
+    /// # Errors
+    /// See [`Error`]; none holds the URL's query. Each stage ends within its own deadline. Dropping the future
+    /// closes the connection.
+    pub async fn dial(
+        &self,
+        url: &PresignedUrl,
+        max_duration: Option<MaxDuration>,
+        observer: &dyn StageObserver,
+    ) -> Result<Tunnel, Error> {
+        let (host, port) = (url.authority().host(), url.authority().port());
+        let timeouts = &self.config.timeouts;
+        let proxy = self.config.proxy.proxy_for(host, port);
+        let (first_host, first_port) = proxy.map_or((host, port), |proxy| (proxy.host.as_str(), proxy.port));
+
+        let connect = tcp::connect(first_host, first_port);
+        let stream = staged(Stage::Tcp, first_host, timeouts.tcp, observer, connect).await?;
+        let stream = match proxy {
+            Some(proxy) => {
+                let pass = self.through(proxy, Lower::Tcp(stream), host, port);
+                staged(Stage::Proxy, first_host, timeouts.proxy, observer, pass).await?
+            }
+            None => Lower::Tcp(stream),
+        };
+        let secure = async {
+            tls::connect(&self.tls, host, stream).await.map_err(|failure| match failure {
+                tls::Failure::Tls(fault, source) => Error::Tls { host: host.to_owned(), fault, source },
+                tls::Failure::Broken(source) => Error::TlsBroken { host: host.to_owned(), source },
+            })
+        };
+        let mut stream = staged(Stage::Tls, host, timeouts.tls, observer, secure).await?;
+        let ask = upgrade(&mut stream, url, &self.config.user_agent);
+        let accepted = staged(Stage::Upgrade, host, timeouts.upgrade, observer, ask).await?;
+
+        let socket = WebSocketStream::from_partially_read(
+            stream,
+            accepted.rest,
+            CodecRole::Client,
+            Some(codec_config()),
+        )
+        .await;
+        let mut machine = MachineConfig::default();
+        machine.keepalive_interval = self.config.keepalive;
+        machine.max_duration = Some(max_duration.unwrap_or(MaxDuration::MAX).as_duration());
+        // The codec does it.
+        machine.answers_pings = false;
+        let machine = Machine::new(Role::Client, machine, Instant::now());
+        Ok(Tunnel::new(socket, machine, accepted.request_id))
+    }
+
+    /// Through `proxy` to `host:port`.
+    async fn through(&self, proxy: &Proxy, stream: Lower, host: &str, port: u16) -> Result<Lower, Error> {
+        let mut stream = match stream {
+            Lower::Tcp(stream) if proxy.scheme == ProxyScheme::Https => {
+                let secured = tls::connect(&self.tls, &proxy.host, stream).await;
+                Lower::Tls(Box::new(secured.map_err(|failure| match failure {
+                    tls::Failure::Tls(fault, source) => {
+                        Error::ProxyTls { proxy: proxy.to_string(), fault, source }
+                    }
+                    tls::Failure::Broken(source) => Error::ProxyBroken { proxy: proxy.to_string(), source },
+                })?))
+            }
+            stream => stream,
+        };
+        through::open(proxy, &mut stream, host, port).await.map_err(|failure| failure.error(proxy, host))?;
+        Ok(stream)
+    }
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialer").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Runs one stage within its deadline and tells of it.
+async fn staged<T>(
+    stage: Stage,
+    host: &str,
+    limit: Duration,
+    observer: &dyn StageObserver,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    observer.on_stage(StageEvent::new(stage, StageState::Started));
+    let start = Instant::now();
+    let result = timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(Error::Timeout { stage, host: host.to_owned(), after: limit }));
+    let took = start.elapsed();
+    let state = if result.is_ok() { StageState::Passed(took) } else { StageState::Failed(took) };
+    observer.on_stage(StageEvent::new(stage, state));
+    result
+}

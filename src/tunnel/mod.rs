@@ -1,0 +1,27 @@
+//! L2 · The tunnel: proxy, TLS and WebSocket, and the one pump of [`eice_proto::tunnel`].
+//!
+//! [`Dialer::dial`] turns a presigned URL into a [`Tunnel`], which is `AsyncRead + AsyncWrite`. Why a tunnel ended
+//! is told by its [`Status`], which outlives it: the endpoint says so only then that the target cannot be reached.
+
+mod config;
+mod dial;
+mod error;
+mod head;
+mod lower;
+mod proxy;
+mod status;
+mod stream;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod through;
+mod tls;
+mod upgrade;
+
+pub use config::{Config, Timeouts};
+pub use dial::Dialer;
+pub use eice_proto::tunnel::CloseReason;
+pub use error::{ClockSkew, Error, ProxyFault, TlsFault};
+pub use proxy::{InvalidProxy, Proxy, ProxyConfig, ProxyScheme};
+pub use status::Status;
+pub use stream::{MAX_MESSAGE, Tunnel};

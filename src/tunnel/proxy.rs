@@ -1,0 +1,407 @@
+//! Which proxy, if any, stands between here and a host: the environment as curl reads it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use zeroize::Zeroizing;
+
+/// The port of a proxy that names none, as curl's; of an `https://` proxy it is 443.
+const DEFAULT_PORT: u16 = 1080;
+/// The longest proxy URL or bypass list that is read, in bytes.
+const MAX_TEXT_LEN: usize = 64 << 10;
+/// The longest user name or password that SOCKS5 can carry (RFC 1929).
+const MAX_SOCKS_TEXT: usize = 255;
+
+/// A proxy setting that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is not a proxy URL: {reason}")]
+pub struct InvalidProxy {
+    name: String,
+    reason: &'static str,
+}
+
+impl InvalidProxy {
+    /// The name of the setting.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// How the proxy is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProxyScheme {
+    /// HTTP CONNECT.
+    Http,
+    /// HTTP CONNECT inside TLS.
+    Https,
+    /// SOCKS5, names resolved here.
+    Socks5,
+    /// SOCKS5, names resolved by the proxy.
+    Socks5h,
+}
+
+impl ProxyScheme {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Socks5 => "socks5",
+            Self::Socks5h => "socks5h",
+        }
+    }
+}
+
+/// One proxy. `Debug` and `Display` leave the password out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proxy {
+    pub(super) scheme: ProxyScheme,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) user: Option<ProxyUser>,
+}
+
+/// What the proxy is told of who asks.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct ProxyUser {
+    pub(super) name: String,
+    pub(super) password: Zeroizing<String>,
+}
+
+impl Proxy {
+    /// Reads `text`: `[scheme://][user[:password]@]host[:port]`, the scheme `http` when there is none.
+    ///
+    /// # Errors
+    /// [`InvalidProxy`], which names `name` and quotes nothing: there may be a password in it.
+    pub fn parse(name: &str, text: &str) -> Result<Self, InvalidProxy> {
+        let bad = |reason| InvalidProxy { name: name.to_owned(), reason };
+        if text.len() > MAX_TEXT_LEN {
+            return Err(bad("it is too long"));
+        }
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "http" => ProxyScheme::Http,
+            "https" => ProxyScheme::Https,
+            "socks5" => ProxyScheme::Socks5,
+            "socks5h" => ProxyScheme::Socks5h,
+            _ => return Err(bad("the scheme must be http, https, socks5 or socks5h")),
+        };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let (user, host) = match authority.rsplit_once('@') {
+            Some((user, host)) => (Some(read_user(user).ok_or_else(|| bad("its user is malformed"))?), host),
+            None => (None, authority),
+        };
+        let default_port = if scheme == ProxyScheme::Https { 443 } else { DEFAULT_PORT };
+        let (host, port) = split_port(host).ok_or_else(|| bad("its port is malformed"))?;
+        if host.is_empty() || host.bytes().any(|b| !b.is_ascii_graphic()) {
+            return Err(bad("it names no host"));
+        }
+        if let Some(user) = &user
+            && matches!(scheme, ProxyScheme::Socks5 | ProxyScheme::Socks5h)
+            && (user.name.len() > MAX_SOCKS_TEXT || user.password.len() > MAX_SOCKS_TEXT)
+        {
+            return Err(bad("SOCKS5 carries at most 255 bytes of user name and of password"));
+        }
+        Ok(Self { scheme, host: host.to_owned(), port: port.unwrap_or(default_port), user })
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bracket = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(f, "{}://{}{}{}:{}", self.scheme.name(), bracket.0, self.host, bracket.1, self.port)
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("url", &self.to_string())
+            .field("has_user", &self.user.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+fn read_user(text: &str) -> Option<ProxyUser> {
+    let (name, password) = text.split_once(':').unwrap_or((text, ""));
+    Some(ProxyUser { name: percent_decode(name)?, password: Zeroizing::new(percent_decode(password)?) })
+}
+
+/// `text` with `%XX` decoded; `None` when that is no UTF-8, or holds a control character, which could forge a
+/// header.
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut out = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let mut digit = || char::from(bytes.next()?).to_digit(16);
+            let (high, low) = (digit()?, digit()?);
+            out.push(u8::try_from(high * 16 + low).ok()?);
+        } else {
+            out.push(byte);
+        }
+    }
+    String::from_utf8(out).ok().filter(|text| !text.chars().any(char::is_control))
+}
+
+/// `host[:port]` in its parts, brackets taken off an IPv6 literal; `None` when the port is none.
+fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']')?;
+            (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
+        }
+        None => match text.rsplit_once(':') {
+            // More than one colon and no bracket: an IPv6 literal without a port.
+            Some((host, _)) if host.contains(':') => (text, None),
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    match port {
+        Some(port) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+            port.parse().ok().filter(|port| *port != 0).map(|port| (host, Some(port)))
+        }
+        Some(_) => None,
+        None => Some((host, None)),
+    }
+}
+
+/// Which hosts are reached through which proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyConfig {
+    proxy: Option<Proxy>,
+    bypass: Vec<Bypass>,
+}
+
+/// One entry of `NO_PROXY`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Bypass {
+    /// Everything.
+    All,
+    /// A name and what ends in it, lower case, without the leading dot; a port when one is named.
+    Name(String, Option<u16>),
+    /// An address, or with fewer bits than it has a network.
+    Network { address: IpAddr, bits: u8, port: Option<u16> },
+}
+
+impl ProxyConfig {
+    /// No proxy.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// `proxy` for all hosts but those that `no_proxy` names.
+    #[must_use]
+    pub fn new(proxy: Proxy, no_proxy: &str) -> Self {
+        Self { proxy: Some(proxy), bypass: read_bypass(no_proxy) }
+    }
+
+    /// Reads the environment through `lookup` as curl does for an `https` URL: `https_proxy`, `HTTPS_PROXY`,
+    /// `all_proxy`, `ALL_PROXY`, the first that is not empty; `no_proxy` before `NO_PROXY`. `http_proxy` plays
+    /// no part: a tunnel is TLS.
+    ///
+    /// # Errors
+    /// [`InvalidProxy`] when the variable that counts cannot be read.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidProxy> {
+        let first = |names: &[&'static str]| {
+            names.iter().find_map(|name| Some((*name, lookup(name).filter(|value| !value.is_empty())?)))
+        };
+        let Some((name, url)) = first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]) else {
+            return Ok(Self::none());
+        };
+        let proxy = Proxy::parse(name, &url)?;
+        let no_proxy = first(&["no_proxy", "NO_PROXY"]).map(|(_, list)| list).unwrap_or_default();
+        Ok(Self::new(proxy, &no_proxy))
+    }
+
+    /// The proxy for `host`, a name or an address without brackets, at `port`.
+    #[must_use]
+    pub fn proxy_for(&self, host: &str, port: u16) -> Option<&Proxy> {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let address = host.parse::<IpAddr>().ok();
+        let bypassed = self.bypass.iter().any(|entry| match entry {
+            Bypass::All => true,
+            Bypass::Name(name, at) => {
+                address.is_none()
+                    && at.is_none_or(|at| at == port)
+                    && host
+                        .strip_suffix(name.as_str())
+                        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            }
+            Bypass::Network { address: network, bits, port: at } => {
+                at.is_none_or(|at| at == port)
+                    && address.is_some_and(|address| within(address, *network, *bits))
+            }
+        });
+        self.proxy.as_ref().filter(|_| !bypassed)
+    }
+}
+
+/// Reads a `NO_PROXY` list: entries divided by commas or blanks; what cannot be read matches nothing.
+fn read_bypass(list: &str) -> Vec<Bypass> {
+    if list.trim() == "*" {
+        return vec![Bypass::All];
+    }
+    let list = if list.len() > MAX_TEXT_LEN { "" } else { list };
+    list.split(|c: char| c == ',' || c.is_ascii_whitespace())
+        .filter(|entry| !entry.is_empty())
+        .filter_map(read_entry)
+        .collect()
+}
+
+fn read_entry(entry: &str) -> Option<Bypass> {
+    if let Some((network, bits)) = entry.split_once('/') {
+        let address: IpAddr = network.trim_matches(['[', ']']).parse().ok()?;
+        let bits: u8 = bits.parse().ok()?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        return (bits <= most).then_some(Bypass::Network { address, bits, port: None });
+    }
+    let (host, port) = split_port(entry)?;
+    if let Ok(address) = host.parse::<IpAddr>() {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        return Some(Bypass::Network { address, bits, port });
+    }
+    let name = host.trim_start_matches('.').trim_end_matches('.').to_ascii_lowercase();
+    (!name.is_empty()).then_some(Bypass::Name(name, port))
+}
+
+/// Whether `address` is in `network`, whose first `bits` bits count.
+fn within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
+    match (address, network) {
+        (IpAddr::V4(a), IpAddr::V4(n)) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+            a.to_bits() & mask == n.to_bits() & mask
+        }
+        (IpAddr::V6(a), IpAddr::V6(n)) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+            a.to_bits() & mask == n.to_bits() & mask
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> Result<ProxyConfig, InvalidProxy> {
+        ProxyConfig::from_lookup(|name| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn chosen(pairs: &[(&str, &str)], host: &str) -> Option<String> {
+        env(pairs).unwrap().proxy_for(host, 443).map(Proxy::to_string)
+    }
+
+    #[test]
+    fn the_variables_count_in_curls_order() {
+        let all: &[_] = &[
+            ("https_proxy", "http://a:1"),
+            ("HTTPS_PROXY", "http://b:2"),
+            ("all_proxy", "http://c:3"),
+            ("ALL_PROXY", "http://d:4"),
+            ("http_proxy", "http://e:5"),
+        ];
+        for (skip, expected) in [
+            (0, Some("http://a:1")),
+            (1, Some("http://b:2")),
+            (2, Some("http://c:3")),
+            (3, Some("http://d:4")),
+            (4, None),
+        ] {
+            assert_eq!(chosen(&all[skip..], "x.example").as_deref(), expected);
+        }
+        assert_eq!(
+            chosen(&[("https_proxy", ""), ("HTTPS_PROXY", "b")], "x").as_deref(),
+            Some("http://b:1080"),
+            "empty counts as unset, and the defaults are curl's"
+        );
+        assert_eq!(chosen(&[("HTTP_PROXY", "http://e:5")], "x"), None);
+    }
+
+    #[test]
+    fn a_proxy_url_is_read_in_all_its_forms() {
+        let read = |text| Proxy::parse("https_proxy", text);
+        for (text, expected) in [
+            ("proxy", "http://proxy:1080"),
+            ("proxy:3128", "http://proxy:3128"),
+            ("HTTP://proxy:3128/", "http://proxy:3128"),
+            ("https://proxy", "https://proxy:443"),
+            ("socks5://10.0.0.1", "socks5://10.0.0.1:1080"),
+            ("socks5h://[::1]:9", "socks5h://[::1]:9"),
+        ] {
+            assert_eq!(read(text).unwrap().to_string(), expected);
+        }
+        let proxy = read("http://us%40er:p%3Aw@d@proxy:1").unwrap();
+        let user = proxy.user.as_ref().unwrap();
+        assert_eq!((user.name.as_str(), user.password.as_str()), ("us@er", "p:w@d"));
+        assert!(!format!("{proxy:?} {proxy}").contains("p:w@d"));
+        for bad in [
+            "ftp://x",
+            "socks4://x",
+            "http://",
+            "http://:80",
+            "http://x:0",
+            "http://x:99999",
+            "http://x:a",
+            "http://[::1",
+            "http://a b",
+            "http://u%0d%0aX:1@x",
+            "http://u%4:1@x",
+        ] {
+            let error = read(bad).unwrap_err();
+            assert_eq!(error.name(), "https_proxy", "{bad}");
+        }
+        let error = read("gopher://u:hunter2@x").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"));
+        assert!(read(&format!("socks5://{}:x@h", "u".repeat(256))).is_err());
+    }
+
+    #[test]
+    fn no_proxy_is_read_as_curl_reads_it() {
+        for (no_proxy, host, bypassed) in [
+            ("*", "x.example", true),
+            (" * ", "x.example", true),
+            ("example.com", "example.com", true),
+            ("example.com", "www.example.com", true),
+            (".example.com", "example.com", true),
+            (".example.com", "www.example.com", true),
+            ("example.com", "notexample.com", false),
+            ("www.example.com", "example.com", false),
+            ("EXAMPLE.com", "www.Example.COM", true),
+            ("example.com.", "example.com", true),
+            ("example.com", "example.com.", true),
+            ("a, b example.com", "example.com", true),
+            ("", "example.com", false),
+            (",,", "example.com", false),
+            ("10.0.0.1", "10.0.0.1", true),
+            ("10.0.0.1", "10.0.0.11", false),
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("10.0.0.0/8", "10.example", false),
+            ("0.0.0.0/0", "8.8.8.8", true),
+            ("0.0.0.0/0", "::1", false),
+            ("10.0.0.0/33", "10.0.0.1", false),
+            ("fd00::/8", "fd12::1", true),
+            ("fd00::/8", "fe80::1", false),
+            ("[::1]", "::1", true),
+            ("::1", "0:0:0:0:0:0:0:1", true),
+            ("1", "10.0.0.1", false),
+            ("example.com:443", "example.com", true),
+            ("example.com:8443", "example.com", false),
+            ("10.0.0.1:443", "10.0.0.1", true),
+            ("[fd00::1]:8443", "fd00::1", false),
+            ("amazonaws.com", "eice-1.ec2-instance-connect-endpoint.eu-west-1.amazonaws.com", true),
+        ] {
+            let proxy = chosen(&[("https_proxy", "p"), ("NO_PROXY", no_proxy)], host);
+            assert_eq!(proxy.is_none(), bypassed, "{no_proxy:?} {host}");
+        }
+        let pairs = [("https_proxy", "p"), ("no_proxy", "a"), ("NO_PROXY", "b")];
+        assert!(chosen(&pairs, "a").is_none());
+        assert!(chosen(&pairs, "b").is_some(), "the lower-case name comes first");
+    }
+}

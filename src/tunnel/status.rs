@@ -1,0 +1,53 @@
+//! How a tunnel ended, for who gave the tunnel away.
+
+use eice_proto::tunnel::CloseReason;
+use tokio::sync::watch;
+
+/// Tells why a tunnel ended, after its end. Cheap to clone; take it before the tunnel is given to SSH.
+#[derive(Clone, Debug)]
+pub struct Status(watch::Receiver<Option<CloseReason>>);
+
+/// The tunnel's side of a [`Status`].
+#[derive(Debug)]
+pub(super) struct StatusSetter(watch::Sender<Option<CloseReason>>);
+
+pub(super) fn status() -> (StatusSetter, Status) {
+    let (sender, receiver) = watch::channel(None);
+    (StatusSetter(sender), Status(receiver))
+}
+
+impl StatusSetter {
+    /// Tells `reason`; the first one stays.
+    pub(super) fn end(&self, reason: &CloseReason) {
+        self.0.send_if_modified(|slot| {
+            let is_first = slot.is_none();
+            if is_first {
+                *slot = Some(reason.clone());
+            }
+            is_first
+        });
+    }
+}
+
+impl Drop for StatusSetter {
+    fn drop(&mut self) {
+        self.end(&CloseReason::Local);
+    }
+}
+
+impl Status {
+    /// Why the tunnel ended; `None` while it is open. One that was dropped while open was closed by this side.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for the end and tells why. Cancel safe.
+    pub async fn closed(&mut self) -> CloseReason {
+        match self.0.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(CloseReason::Local),
+            // The tunnel is gone and told nothing: nobody but this side can have dropped it.
+            Err(_) => CloseReason::Local,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! TLS: what is trusted, and what a failure means.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::config::Config;
+use super::error::{Error, TlsFault};
+
+/// The largest CA bundle that is read, in bytes; a full system store is about 230 KiB.
+const MAX_CA_BUNDLE: u64 = 4 << 20;
+
+/// The system's roots, read once in the life of the process.
+fn native_roots() -> &'static [CertificateDer<'static>] {
+    static ROOTS: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let loaded = rustls_native_certs::load_native_certs();
+        for error in &loaded.errors {
+            tracing::warn!(%error, "a system root certificate cannot be read");
+        }
+        loaded.certs
+    })
+}
+
+/// A connector that trusts what `config` says. It offers no ALPN, as aws-cli's tunnel does not.
+pub(super) fn connector(config: &Config) -> Result<TlsConnector, Error> {
+    let mut roots = RootCertStore::empty();
+    if config.native_roots {
+        roots.add_parsable_certificates(native_roots().iter().cloned());
+    }
+    for certificate in &config.extra_ca {
+        roots.add(certificate.clone()).map_err(|error| Error::TlsSetup(error.into()))?;
+    }
+    if let Some(path) = &config.ca_bundle {
+        let failed = |source| Error::CaBundle { path: path.clone(), source };
+        for certificate in read_ca_bundle(path).map_err(failed)? {
+            roots.add(certificate).map_err(|error| failed(error.into()))?;
+        }
+    }
+    if roots.is_empty() {
+        return Err(Error::NoRoots);
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::TlsSetup(error.into()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn read_ca_bundle(
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, Box<dyn std::error::Error + Send + Sync>> {
+    if std::fs::metadata(path)?.len() > MAX_CA_BUNDLE {
+        return Err(format!("it is larger than {MAX_CA_BUNDLE} bytes").into());
+    }
+    let pem = std::fs::read(path)?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>()?;
+    if certificates.is_empty() { Err("it holds no certificate".into()) } else { Ok(certificates) }
+}
+
+/// TLS to `host` over `stream`; the host's name is sent and checked.
+pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+    connector: &TlsConnector,
+    host: &str,
+    stream: S,
+) -> Result<TlsStream<S>, Failure> {
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|error| Failure::Broken(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+    connector.connect(name, stream).await.map_err(Failure::from)
+}
+
+/// Why TLS failed: the peer is not to be trusted, or the connection broke.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Tls(TlsFault, io::Error),
+    Broken(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+            return Self::Broken(error);
+        };
+        let fault = match tls {
+            rustls::Error::InvalidCertificate(reason) => match reason {
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                    TlsFault::Name
+                }
+                CertificateError::UnknownIssuer => TlsFault::Untrusted,
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. } => TlsFault::Expired,
+                _ => TlsFault::Invalid,
+            },
+            rustls::Error::InvalidMessage(_) | rustls::Error::InappropriateMessage { .. } => TlsFault::NotTls,
+            rustls::Error::AlertReceived(_) => TlsFault::Refused,
+            _ => TlsFault::Invalid,
+        };
+        Self::Tls(fault, error)
+    }
+}
