@@ -8,7 +8,11 @@ mod escape;
 use std::io;
 use std::str::FromStr;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use escape::Escaped;
 
@@ -87,12 +91,19 @@ pub fn init(config: &Config) -> Result<(), Error> {
         filter: config.filter.chars().take(MAX_EXCERPT).collect(),
         source,
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(stderr);
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(stderr);
+    let registry = tracing_subscriber::registry().with(filter).with(filter_fn(shows_no_payload));
     match config.format {
-        Format::Text => builder.with_target(true).try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+        Format::Text => registry.with(lines.with_target(true)).try_init(),
+        Format::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     }
     .map_err(|_| Error::AlreadySet)
+}
+
+/// Keeps out what no filter of a user may let in: at its most talkative the WebSocket library writes whole
+/// messages, keystrokes and signed URLs among them.
+fn shows_no_payload(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() < Level::TRACE || !metadata.target().starts_with("tungstenite")
 }
 
 /// Stderr with control bytes escaped.
@@ -115,5 +126,15 @@ mod tests {
     fn a_filter_that_cannot_be_read_is_told() {
         let error = init(&Config::new("eice=loud", Format::Text)).unwrap_err();
         assert!(matches!(error, Error::Filter { .. }), "{error}");
+    }
+    #[test]
+    fn whole_messages_of_the_websocket_library_are_never_let_in() {
+        use tracing::{debug_span, trace_span};
+
+        let subscriber = tracing_subscriber::registry().with(filter_fn(shows_no_payload));
+        let _guard = tracing::subscriber::set_default(subscriber);
+        assert!(trace_span!(target: "tungstenite::protocol", "x").is_disabled());
+        assert!(!debug_span!(target: "tungstenite::protocol", "x").is_disabled());
+        assert!(!trace_span!("x").is_disabled());
     }
 }
