@@ -6,6 +6,8 @@
 //!
 //! Section d of the protocol reference lists the rules that this module keeps.
 
+mod config;
+mod event;
 mod frame;
 mod reason;
 #[cfg(test)]
@@ -16,83 +18,26 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+pub use config::{Config, MAX_CHUNK, Role};
+pub use event::{Closed, Event};
 pub use frame::{Frame, MAX_CONTROL_PAYLOAD, Opcode};
 pub use reason::{CloseReason, ProtocolError};
-
-/// The longest payload of a data frame that this side sends, in bytes (aws-cli `websocket.py`,
-/// `_MAX_BYTES_PER_FRAME`).
-pub const MAX_CHUNK: usize = 65_000;
 
 /// How long a closing side takes to get its CLOSE out before it lets go (aws-c-http,
 /// `AWS_WEBSOCKET_CLOSE_TIMEOUT`).
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How far from the longest duration an end may lie to be taken for it.
+/// The most pieces that wait to be transmitted: a writer of single bytes holds no more memory than one of chunks.
+const MAX_QUEUED_PIECES: usize = 1024;
+
+/// The close code for a broken protocol (RFC 6455, section 7.4.1).
+const PROTOCOL_ERROR: u16 = 1002;
+
+/// How far before the longest duration an end may lie to be taken for it; half the duration if that is less.
 const DURATION_SLACK: Duration = Duration::from_secs(2);
 
 /// How long after the longest duration a client waits for the server to end the tunnel before it does so itself.
 const DURATION_GRACE: Duration = Duration::from_secs(5);
-
-/// Which end of the tunnel this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// The end that dialled.
-    Client,
-    /// The endpoint.
-    Server,
-}
-
-/// How a tunnel behaves. [`Config::default`] is what a client wants.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Config {
-    /// The longest payload of a data frame sent, in bytes. The default is [`MAX_CHUNK`].
-    pub max_chunk: usize,
-    /// How many bytes [`Tunnel::send`] holds until they are transmitted. The default is 256 KiB; more only
-    /// hides the socket's back-pressure.
-    pub max_queued: usize,
-    /// How long the peer may be silent before it is pinged. The default is 25 s, below the idle limits of
-    /// usual middleboxes; `None` never pings.
-    pub keepalive_interval: Option<Duration>,
-    /// How long a ping may stay unanswered before the peer is given up. The default is 20 s.
-    pub keepalive_timeout: Duration,
-    /// The tunnel's longest duration. The default, `None`, has no limit of its own; a client passes what it
-    /// asked for, or 3600 s, to tell that end from others.
-    pub max_duration: Option<Duration>,
-    /// Whether pings are answered here. The default is yes; no where the WebSocket codec below does it already.
-    pub answers_pings: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            max_chunk: MAX_CHUNK,
-            max_queued: 256 * 1024,
-            keepalive_interval: Some(Duration::from_secs(25)),
-            keepalive_timeout: Duration::from_secs(20),
-            max_duration: None,
-            answers_pings: true,
-        }
-    }
-}
-
-/// What a tunnel has to say to its owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// Bytes of the tunnelled connection, never empty. Boundaries mean nothing.
-    Data(Bytes),
-    /// The server's longest duration is over: time to end the tunnel in the form that the server has.
-    DurationReached,
-    /// The tunnel is over; the last event. What [`Tunnel::poll_transmit`] still has should be sent, then the
-    /// connection dropped.
-    Closed(CloseReason),
-}
-
-/// The tunnel is over: nothing can be sent any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the tunnel is closed")]
-pub struct Closed;
 
 /// ```text
 ///           close()                  CLOSE handed out, CLOSE or end received, 1 s over
@@ -110,6 +55,12 @@ enum State {
         frame: Frame,
     },
     Closed(CloseReason),
+}
+
+/// What is to be done about a quiet peer, and when.
+enum Keepalive {
+    Ping(Instant),
+    GiveUp(Instant),
 }
 
 /// One tunnel, either end of it.
@@ -136,6 +87,10 @@ pub struct Tunnel {
     pings_sent: u64,
     last_heard: Instant,
     ping_sent_at: Option<Instant>,
+    /// Whether the peer has ever answered a ping.
+    is_answering: bool,
+    last_ping: Instant,
+    warning_told: bool,
     duration_told: bool,
     events: VecDeque<Event>,
 }
@@ -146,7 +101,7 @@ impl Tunnel {
     pub fn new(role: Role, config: Config, now: Instant) -> Self {
         Self {
             role,
-            config: Config { max_chunk: config.max_chunk.max(1), ..config },
+            config: config.bounded(),
             state: State::Open,
             opened: now,
             in_message: false,
@@ -158,6 +113,9 @@ impl Tunnel {
             pings_sent: 0,
             last_heard: now,
             ping_sent_at: None,
+            is_answering: false,
+            last_ping: now,
+            warning_told: false,
             duration_told: false,
             events: VecDeque::new(),
         }
@@ -182,9 +140,16 @@ impl Tunnel {
     #[must_use]
     pub fn capacity(&self) -> usize {
         match self.state {
+            State::Open if self.outgoing.len() >= MAX_QUEUED_PIECES => 0,
             State::Open => self.config.max_queued.saturating_sub(self.queued),
             State::Closing { .. } | State::Closed(_) => 0,
         }
+    }
+
+    /// Whether everything that was taken has been handed out by [`poll_transmit`](Self::poll_transmit).
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.queued == 0
     }
 
     /// Takes bytes off the front of `data`, as many as there is room for, and says how many. None of them means:
@@ -206,6 +171,9 @@ impl Tunnel {
     }
 
     /// Ends the tunnel: what is queued still goes out, then a CLOSE without a payload, as aws-cli sends it.
+    ///
+    /// All of it has [`CLOSE_TIMEOUT`] from now: who must not lose queued bytes to a slow network closes when
+    /// [`is_flushed`](Self::is_flushed). The peer's CLOSE is not waited for.
     pub fn close(&mut self, now: Instant) {
         self.close_with(Frame::new(Opcode::Close, Bytes::new()), now);
     }
@@ -217,7 +185,8 @@ impl Tunnel {
         }
     }
 
-    /// Takes a frame of the peer's.
+    /// Takes a frame of the peer's. It makes at most one event and one frame to transmit, so that a caller who polls
+    /// after each bounds both queues. Fragments are handed on as they come, never assembled.
     pub fn handle_frame(&mut self, frame: Frame, now: Instant) {
         if self.is_closed() {
             return;
@@ -238,7 +207,7 @@ impl Tunnel {
                     self.pong = Some(frame.payload);
                 }
             }
-            (Opcode::Pong, _) => {}
+            (Opcode::Pong, _) => self.is_answering |= self.pings_sent > 0,
             (Opcode::Close, _) => self.handle_close(&frame, now),
             (Opcode::Text, _) => self.fail(ProtocolError::Text),
             (Opcode::Binary, true) => self.fail(ProtocolError::InterruptedMessage),
@@ -291,19 +260,25 @@ impl Tunnel {
                 }
             }
         }
-        let Some(interval) = self.config.keepalive_interval else { return };
-        match self.ping_sent_at {
-            Some(sent) if now >= sent + self.config.keepalive_timeout => {
+        if let Some((limit, due)) = self.warning_due()
+            && now >= due
+        {
+            self.warning_told = true;
+            let remaining = (self.opened + limit).saturating_duration_since(now);
+            self.events.push_back(Event::DurationNear { remaining });
+        }
+        match self.keepalive_due() {
+            Some(Keepalive::GiveUp(due)) if now >= due => {
                 let silence = now.saturating_duration_since(self.last_heard);
                 self.end_with_close(CloseReason::PeerSilent { silence });
             }
-            Some(_) => {}
-            None if now >= self.last_heard + interval => {
+            Some(Keepalive::Ping(due)) if now >= due => {
                 self.pings_sent += 1;
                 self.ping = Some(Bytes::copy_from_slice(&self.pings_sent.to_be_bytes()));
                 self.ping_sent_at = Some(now);
+                self.last_ping = now;
             }
-            None => {}
+            _ => {}
         }
     }
 
@@ -314,12 +289,11 @@ impl Tunnel {
             State::Closed(_) => None,
             State::Closing { deadline, .. } => Some(deadline),
             State::Open => {
-                let keepalive = self.config.keepalive_interval.map(|interval| match self.ping_sent_at {
-                    Some(sent) => sent + self.config.keepalive_timeout,
-                    None => self.last_heard + interval,
-                });
+                let keepalive =
+                    self.keepalive_due().map(|(Keepalive::Ping(due) | Keepalive::GiveUp(due))| due);
+                let warning = self.warning_due().map(|(_, due)| due);
                 let duration = self.duration_due().map(|(_, due)| due);
-                [keepalive, duration].into_iter().flatten().min()
+                [keepalive, warning, duration].into_iter().flatten().min()
             }
         }
     }
@@ -368,11 +342,29 @@ impl Tunnel {
     /// `reason`, or that the duration was reached where an end that nobody asked for comes at that moment.
     fn or_duration(&self, reason: CloseReason, now: Instant) -> CloseReason {
         match self.config.max_duration {
-            Some(limit) if self.role == Role::Client && now + DURATION_SLACK >= self.opened + limit => {
+            Some(limit)
+                if self.role == Role::Client
+                    && now + DURATION_SLACK.min(limit / 2) >= self.opened + limit =>
+            {
                 CloseReason::DurationReached { limit }
             }
             _ => reason,
         }
+    }
+
+    fn warning_due(&self) -> Option<(Duration, Instant)> {
+        let (limit, before) = (self.config.max_duration?, self.config.duration_warning?);
+        let is_pending = !self.warning_told && before < limit;
+        is_pending.then(|| (limit, self.opened + limit.saturating_sub(before)))
+    }
+
+    fn keepalive_due(&self) -> Option<Keepalive> {
+        let interval = self.config.keepalive_interval?;
+        Some(match (self.is_answering, self.ping_sent_at) {
+            (false, _) => Keepalive::Ping(self.last_ping + interval),
+            (true, None) => Keepalive::Ping(self.last_heard + interval),
+            (true, Some(sent)) => Keepalive::GiveUp(sent + self.config.keepalive_timeout),
+        })
     }
 
     fn duration_due(&self) -> Option<(Duration, Instant)> {
@@ -388,7 +380,10 @@ impl Tunnel {
     }
 
     fn end_with_close(&mut self, reason: CloseReason) {
-        self.farewell = Some(Frame::new(Opcode::Close, Bytes::new()));
+        self.farewell = Some(match reason {
+            CloseReason::Protocol(_) => Frame::close(PROTOCOL_ERROR, ""),
+            _ => Frame::new(Opcode::Close, Bytes::new()),
+        });
         self.end(reason);
     }
 

@@ -224,3 +224,104 @@ fn a_close_reason_is_cut_at_a_characters_edge() {
     assert!(frame.payload.len() <= MAX_CONTROL_PAYLOAD);
     assert!(std::str::from_utf8(&frame.payload[2..]).is_ok());
 }
+
+#[test]
+fn a_peer_that_never_answers_a_ping_keeps_its_tunnel() {
+    let (mut tunnel, start) = client();
+    for minute in 0..60 {
+        tunnel.handle_timeout(start + Duration::from_secs(60 * minute));
+    }
+    assert!(!tunnel.is_closed());
+    assert_eq!(frames(&mut tunnel).len(), 1, "pings that nobody takes do not pile up");
+}
+
+#[test]
+fn a_busy_peer_is_asked_too_until_it_has_answered_once() {
+    let (mut tunnel, start) = client();
+    let interval = Duration::from_secs(25);
+    tunnel.handle_frame(binary(b"x"), start + interval / 2);
+    assert_eq!(tunnel.poll_timeout(), Some(start + interval));
+    tunnel.handle_timeout(start + interval);
+    let ping = tunnel.poll_transmit().unwrap();
+    let heard = start + interval + Duration::from_secs(1);
+    tunnel.handle_frame(Frame::new(Opcode::Pong, ping.payload), heard);
+    tunnel.handle_frame(binary(b"y"), heard + interval / 2);
+    assert_eq!(tunnel.poll_timeout(), Some(heard + interval / 2 + interval), "busy is proof enough now");
+}
+
+#[test]
+fn a_pong_that_nobody_asked_for_proves_nothing() {
+    let (mut tunnel, start) = client();
+    tunnel.handle_frame(Frame::new(Opcode::Pong, &b"hello"[..]), start);
+    tunnel.handle_timeout(start + Duration::from_secs(25));
+    tunnel.handle_timeout(start + Duration::from_secs(100));
+    assert!(!tunnel.is_closed());
+}
+
+#[test]
+fn the_end_of_the_duration_is_told_beforehand_once() {
+    let config = Config {
+        max_duration: Some(Duration::from_secs(100)),
+        duration_warning: Some(Duration::from_secs(30)),
+        keepalive_interval: None,
+        ..Config::default()
+    };
+    let (mut tunnel, start) = open(Role::Client, config);
+    let due = tunnel.poll_timeout().unwrap();
+    assert_eq!(due, start + Duration::from_secs(70));
+    tunnel.handle_timeout(due);
+    tunnel.handle_timeout(due);
+    assert_eq!(events(&mut tunnel), [Event::DurationNear { remaining: Duration::from_secs(30) }]);
+    assert_eq!(tunnel.poll_timeout(), Some(start + Duration::from_secs(100) + DURATION_GRACE));
+}
+
+#[test]
+fn a_short_duration_is_not_taken_for_reached_at_once() {
+    let config = Config { max_duration: Some(Duration::from_secs(1)), ..Config::default() };
+    let (mut tunnel, start) = open(Role::Client, config.clone());
+    tunnel.handle_frame(Frame::close(1000, ""), start + Duration::from_millis(100));
+    assert_eq!(tunnel.close_reason(), Some(&CloseReason::Clean));
+    let (mut tunnel, start) = open(Role::Client, config);
+    tunnel.handle_frame(Frame::close(1000, ""), start + Duration::from_millis(900));
+    assert!(matches!(tunnel.close_reason(), Some(CloseReason::DurationReached { .. })));
+}
+
+#[test]
+fn a_writer_of_single_bytes_is_bounded_by_pieces() {
+    let (mut tunnel, _) = client();
+    let mut taken = 0;
+    while tunnel.send(&mut Bytes::from_static(b"x")).unwrap() == 1 {
+        taken += 1;
+    }
+    assert_eq!(taken, MAX_QUEUED_PIECES);
+    assert!(!tunnel.is_flushed());
+    assert_eq!(frames(&mut tunnel).len(), MAX_QUEUED_PIECES);
+    assert!(tunnel.is_flushed() && tunnel.capacity() > 0);
+}
+
+#[test]
+fn a_broken_protocol_is_answered_with_its_code() {
+    let (mut tunnel, now) = client();
+    tunnel.handle_frame(Frame::new(Opcode::Text, &b"x"[..]), now);
+    assert_eq!(frames(&mut tunnel), [Frame::close(PROTOCOL_ERROR, "")]);
+}
+
+#[test]
+fn no_setting_is_too_long_or_too_small() {
+    let long = Some(Duration::MAX);
+    let config = Config {
+        max_chunk: 0,
+        keepalive_interval: long,
+        keepalive_timeout: Duration::MAX,
+        max_duration: long,
+        duration_warning: long,
+        ..Config::default()
+    };
+    for role in [Role::Client, Role::Server] {
+        let (mut tunnel, now) = open(role, config.clone());
+        tunnel.send(&mut Bytes::from_static(b"ab")).unwrap();
+        assert_eq!(frames(&mut tunnel).len(), 2);
+        tunnel.handle_timeout(now);
+        tunnel.handle_eof(now);
+    }
+}
