@@ -17,7 +17,7 @@
 //! | L2 | [`docker`] | the exec template and the one quoting function |
 //! | L2 | `workspace` | the directory of workspaces and who may open them |
 //! | L2 | `emulator` | a local stand-in for the AWS services and the instance |
-//! | L3 | `connect` | target to host: key push, tunnel and SSH together |
+//! | L3 | [`connect`] | target to host: key push, tunnel and SSH together |
 //! | L3 | `session` | one terminal and its viewer |
 //! | L4 | `gateway` | the browser's side: routes, authentication, protocols, page |
 //! | L5 | `config` | file and environment |
@@ -27,6 +27,7 @@ pub use eice_proto as proto;
 
 pub mod aws;
 pub mod cli;
+pub mod connect;
 pub mod docker;
 #[cfg(feature = "emulator")]
 pub mod emulator;

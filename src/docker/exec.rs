@@ -33,14 +33,15 @@ impl fmt::Display for Marker {
     }
 }
 
-/// The command line that opens `shell` on a PTY, its processes marked with `marker`. `TERM` and `LANG` are those
-/// that the login shell has.
+/// The command line that opens `shell`, its processes marked with `marker`; on a PTY where `pty` says so. `TERM`
+/// and `LANG` are those that the login shell has.
 ///
 /// # Errors
 /// [`InvalidCommand`] when there is no engine or a value holds a NUL byte.
-pub fn exec_command(shell: &ContainerShell, marker: &Marker) -> Result<String, InvalidCommand> {
+pub fn exec_command(shell: &ContainerShell, marker: &Marker, pty: bool) -> Result<String, InvalidCommand> {
     let mut words = engine(shell)?;
-    words.extend(["exec", "-it", "-e", "TERM", "-e", "LANG", "-e"].map(String::from));
+    let flags = if pty { "-it" } else { "-i" };
+    words.extend(["exec", flags, "-e", "TERM", "-e", "LANG", "-e"].map(String::from));
     words.push(marker.to_string());
     for (name, value) in &shell.env {
         words.push("-e".into());
@@ -72,7 +73,7 @@ mod tests {
         let marker = Marker::random();
         let mut shell = ContainerShell::new("ws-1".parse().unwrap());
         assert_eq!(
-            exec_command(&shell, &marker).unwrap(),
+            exec_command(&shell, &marker, true).unwrap(),
             format!(
                 "docker exec -it -e TERM -e LANG -e {marker} ws-1 \
                  sh -c 'command -v bash >/dev/null && exec bash; exec sh'"
@@ -80,12 +81,12 @@ mod tests {
         );
         shell.engine = vec!["sudo".into(), "-n".into(), "my docker".into()];
         shell.env = vec![("MOLECULE_WS_ID".parse().unwrap(), "a'; id; '".into())];
-        let line = exec_command(&shell, &marker).unwrap();
+        let line = exec_command(&shell, &marker, true).unwrap();
         assert!(line.starts_with("sudo -n 'my docker' exec -it "), "{line}");
         assert!(line.contains(r"-e 'MOLECULE_WS_ID=a'\''; id; '\''' ws-1 "), "{line}");
         shell.env[0].1 = "\0".into();
-        assert!(matches!(exec_command(&shell, &marker), Err(InvalidCommand::Nul { .. })));
+        assert!(matches!(exec_command(&shell, &marker, true), Err(InvalidCommand::Nul { .. })));
         shell.engine.clear();
-        assert_eq!(exec_command(&shell, &marker), Err(InvalidCommand::NoEngine));
+        assert_eq!(exec_command(&shell, &marker, true), Err(InvalidCommand::NoEngine));
     }
 }

@@ -1,0 +1,268 @@
+//! Key push and dial side by side, joined at authentication.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::{BoxFuture, Either, select};
+
+use super::explain::{self, Place};
+use super::host::SshHost;
+use super::route::{Route, staged};
+use crate::aws::{Aws, Client, partition};
+use crate::ssh::{self, EphemeralKey, Handshake, HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource};
+use crate::terminal::{Connect, Host, HostIds, InstanceTarget, Stage, StageError, StageObserver, Target};
+use crate::tunnel::{Dialer, Tunnel};
+
+/// A key that was pushed longer ago than this is pushed again before it is used: the instance forgets it after
+/// 60 s (EC2 Instance Connect API reference, `SendSSHPublicKey`).
+const MAX_KEY_AGE: Duration = Duration::from_secs(45);
+
+/// The account in a host key's scope when the instance was not looked up. Instance ids are unique without it.
+const UNKNOWN_ACCOUNT: &str = "-";
+
+/// How a [`Connector`] connects.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Config {
+    /// How SSH is tuned. The default is for terminals; [`ssh::Config::bulk`] is for copies.
+    pub ssh: ssh::Config,
+    /// What is done about host keys.
+    pub host_keys: HostKeyMode,
+}
+
+impl Config {
+    /// SSH tuned by `ssh`, host keys treated by `host_keys`.
+    #[must_use]
+    pub fn new(ssh: ssh::Config, host_keys: HostKeyMode) -> Self {
+        Self { ssh, host_keys }
+    }
+}
+
+/// What is done about an instance's host key. One that contradicts a pinned key fails in any but the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HostKeyMode {
+    /// The first key that is seen is pinned.
+    #[default]
+    TrustOnFirstUse,
+    /// Only keys that are pinned already pass.
+    Strict,
+    /// Any key passes and none is pinned: whoever sits between endpoint and instance reads and writes along.
+    DangerAcceptAny,
+}
+
+/// Opens hosts on EC2 instances through EC2 Instance Connect Endpoints.
+pub struct Connector {
+    pub(super) aws: Aws,
+    pub(super) dialer: Dialer,
+    host_keys: Arc<dyn HostKeySource>,
+    config: Config,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// A key that the instance knows for a while.
+struct Pushed {
+    at: Instant,
+    request_id: String,
+}
+
+impl Connector {
+    /// Connects with `aws`'s credentials and `dialer`'s tunnels; host keys are pinned in `host_keys`.
+    #[must_use]
+    pub fn new(aws: Aws, dialer: Dialer, host_keys: Arc<dyn HostKeySource>, config: Config) -> Self {
+        Self { aws, dialer, host_keys, config }
+    }
+
+    /// Opens a tunnel to the target's port and nothing more: no key is pushed, no SSH is spoken.
+    ///
+    /// # Errors
+    /// Of the stages credentials to upgrade.
+    pub async fn open_tunnel(
+        &self,
+        target: &InstanceTarget,
+        observer: &dyn StageObserver,
+    ) -> Result<Tunnel, StageError> {
+        let client = self.client(target, observer).await?;
+        let route = self.route(&client, target, observer).await?;
+        self.dial(&client, &route, target, observer).await
+    }
+
+    /// Opens an SSH connection to the target, for whoever wants more of it than a [`Host`] gives.
+    ///
+    /// Dropping the future abandons the attempt and leaves nothing behind.
+    ///
+    /// # Errors
+    /// Of the stages credentials to authentication.
+    pub async fn connect_ssh(
+        &self,
+        target: &InstanceTarget,
+        observer: &dyn StageObserver,
+    ) -> Result<SshHost, StageError> {
+        let client = self.client(target, observer).await?;
+        let key = EphemeralKey::generate().map_err(explain::key)?;
+        let public = key.public_openssh().map_err(explain::key)?;
+
+        let push = Box::pin(self.push(&client, target, &public, observer));
+        let (route, push) = beside(push, self.route(&client, target, observer)).await;
+        let route = route?;
+        let push = push.settled()?;
+        let reached = async {
+            let tunnel = self.dial(&client, &route, target, observer).await?;
+            self.shake_hands(tunnel, &client, &route, target, observer).await
+        };
+        let ((shaken, place), mut pushed) = match push {
+            Push::Done(pushed) => (reached.await?, pushed),
+            Push::Running(push) => futures_util::future::try_join(reached, push).await?,
+        };
+
+        if pushed.at.elapsed() > MAX_KEY_AGE && !shaken.is_closed() {
+            pushed = self.push(&client, target, &public, observer).await?;
+        }
+        let connection =
+            shaken.authenticate(key, observer).await.map_err(|error| explain::ssh(error, &place))?;
+        let ids = HostIds { key_push: Some(pushed.request_id), tunnel: place.tunnel_request_id.clone() };
+        Ok(SshHost::new(connection, target.shell.clone(), ids, place))
+    }
+
+    async fn client(
+        &self,
+        target: &InstanceTarget,
+        observer: &dyn StageObserver,
+    ) -> Result<Arc<Client>, StageError> {
+        staged(Stage::Credentials, observer, async {
+            let client = self.aws.client(&target.account, target.region.as_deref()).await?;
+            client.credentials().await?;
+            Ok(client)
+        })
+        .await
+        .map_err(|error| explain::aws(Stage::Credentials, error, target, None))
+    }
+
+    async fn push(
+        &self,
+        client: &Client,
+        target: &InstanceTarget,
+        public: &str,
+        observer: &dyn StageObserver,
+    ) -> Result<Pushed, StageError> {
+        let at = Instant::now();
+        let push = client.send_ssh_public_key(&target.instance, &target.os_user, public);
+        let request_id = staged(Stage::KeyPush, observer, push)
+            .await
+            .map_err(|error| explain::aws(Stage::KeyPush, error, target, Some(client.region())))?;
+        Ok(Pushed { at, request_id })
+    }
+
+    /// SSH over `tunnel`, as far as it goes without the key.
+    async fn shake_hands(
+        &self,
+        tunnel: Tunnel,
+        client: &Client,
+        route: &Route,
+        target: &InstanceTarget,
+        observer: &dyn StageObserver,
+    ) -> Result<(Handshake, Place), StageError> {
+        let place = Place::new(target, route, &tunnel);
+        let mut config = self.config.ssh.clone();
+        let status = tunnel.status();
+        config.why_closed = Some(Arc::new(move || explain::close_reason(&status)));
+        let check = self.host_key_check(client, route, target);
+        let shaken = ssh::handshake(tunnel, &config, check, &target.os_user, observer)
+            .await
+            .map_err(|error| explain::ssh(error, &place))?;
+        Ok((shaken, place))
+    }
+
+    fn host_key_check(&self, client: &Client, route: &Route, target: &InstanceTarget) -> HostKeyCheck {
+        let policy = match self.config.host_keys {
+            HostKeyMode::TrustOnFirstUse => HostKeyPolicy::TrustOnFirstUse,
+            HostKeyMode::Strict => HostKeyPolicy::Strict,
+            HostKeyMode::DangerAcceptAny => return HostKeyCheck::danger_accept_any(),
+        };
+        let region = client.region();
+        let account = route.account.as_deref().unwrap_or(UNKNOWN_ACCOUNT);
+        let scope = HostKeyScope::new(partition(region), account, region, &target.instance);
+        HostKeyCheck::pinned(scope, Arc::clone(&self.host_keys), policy)
+    }
+}
+
+impl Connect for Connector {
+    fn connect<'a>(
+        &'a self,
+        target: &'a Target,
+        observer: &'a dyn StageObserver,
+    ) -> BoxFuture<'a, Result<Box<dyn Host>, StageError>> {
+        Box::pin(async move {
+            match target {
+                Target::Instance(target) => {
+                    let host = self.connect_ssh(target, observer).await?;
+                    Ok(Box::new(host) as Box<dyn Host>)
+                }
+            }
+        })
+    }
+}
+
+/// A key push beside something else.
+enum Push<F, T> {
+    Running(F),
+    Done(T),
+}
+
+impl<F, T> Push<F, Result<T, StageError>> {
+    /// The push as it stands, or its failure.
+    fn settled(self) -> Result<Push<F, T>, StageError> {
+        match self {
+            Self::Running(push) => Ok(Push::Running(push)),
+            Self::Done(done) => done.map(Push::Done),
+        }
+    }
+}
+
+/// Runs `work` to its end with `push` under way beside it. A push that fails does not end `work`: a look-up
+/// that fails as well tells more, and so the same trouble is always told in the same way.
+async fn beside<F, W>(push: F, work: W) -> (W::Output, Push<F, F::Output>)
+where
+    F: Future + Unpin,
+    W: Future,
+{
+    let work = std::pin::pin!(work);
+    match select(work, push).await {
+        Either::Left((worked, push)) => (worked, Push::Running(push)),
+        Either::Right((pushed, work)) => (work.await, Push::Done(pushed)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+    use crate::terminal::Fault;
+
+    fn failed(stage: Stage) -> Result<(), StageError> {
+        Err(StageError::new(stage, Fault::Denied, "no"))
+    }
+
+    #[tokio::test]
+    async fn a_failed_push_waits_for_the_look_up_and_a_slow_one_does_not_hold_it_up() {
+        let (route, push) = beside(ready(failed(Stage::KeyPush)), async {
+            tokio::task::yield_now().await;
+            failed(Stage::Instance)
+        })
+        .await;
+        assert_eq!(route.unwrap_err().stage(), Stage::Instance);
+        assert_eq!(push.settled().err().unwrap().stage(), Stage::KeyPush);
+
+        let (route, push) = beside(pending::<Result<(), StageError>>(), ready(7)).await;
+        assert_eq!(route, 7);
+        assert!(matches!(push.settled(), Ok(Push::Running(_))));
+    }
+}

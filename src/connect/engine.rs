@@ -1,0 +1,259 @@
+//! Whether the container engine opened the container at all.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, timeout_at};
+
+use crate::terminal::{
+    ContainerShell, Exit, Fault, OsUser, Output, Stage, StageError, Terminal, TerminalEvent,
+};
+
+/// How long the first words of a shell are waited for before it is taken for started.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An engine's complaint is not longer than this, in bytes.
+const MAX_COMPLAINT: usize = 4096;
+
+/// What engines, sudo and shells say when nothing could be started.
+const COMPLAINTS: &[&str] = &[
+    "Error response from daemon",
+    "Error: No such container",
+    "Error: no container with name or ID",
+    "Error: can only create exec sessions on running containers",
+    "OCI runtime exec failed",
+    "permission denied while trying to connect",
+    "Cannot connect to the Docker daemon",
+    "Cannot connect to Podman",
+    "sudo: ",
+    "not found",
+    "cannot execute",
+    "No such file or directory",
+];
+
+type Event = io::Result<TerminalEvent>;
+
+/// `terminal` when a shell has begun in it; what was read to find out is read again from it.
+///
+/// Nothing has been typed yet, and only a complaint or silence with an exit right behind it counts: the same
+/// words and the same status later on are the user's own.
+pub(super) async fn started(
+    mut terminal: Terminal,
+    container: &ContainerShell,
+    user: &OsUser,
+) -> Result<Terminal, StageError> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    let mut seen: VecDeque<Event> = VecDeque::new();
+    let mut said = Vec::new();
+    while let Ok(event) = timeout_at(deadline, terminal.output.next()).await {
+        let Some(event) = event else { break };
+        match &event {
+            Ok(TerminalEvent::Output(bytes) | TerminalEvent::Stderr(bytes)) => said.extend_from_slice(bytes),
+            Ok(TerminalEvent::Exit(exit)) => {
+                if let Some(error) = complaint(&String::from_utf8_lossy(&said), exit, container, user) {
+                    terminal.control.close().await;
+                    return Err(error);
+                }
+            }
+            Err(_) => {}
+        }
+        let is_over = !matches!(event, Ok(TerminalEvent::Output(_) | TerminalEvent::Stderr(_)));
+        seen.push_back(event);
+        let is_shell = !said.is_empty() && !is_complaint(&String::from_utf8_lossy(&said));
+        if is_over || is_shell || said.len() > MAX_COMPLAINT {
+            break;
+        }
+    }
+    let output = std::mem::replace(&mut terminal.output, Box::new(Nothing));
+    terminal.output = Box::new(Replay { seen, output });
+    Ok(terminal)
+}
+
+fn is_complaint(said: &str) -> bool {
+    COMPLAINTS.iter().any(|complaint| said.contains(complaint))
+}
+
+/// The failure that `said` and `exit` tell of, if they do.
+fn complaint(said: &str, exit: &Exit, container: &ContainerShell, user: &OsUser) -> Option<StageError> {
+    // Engines exit with 1 or 125 for themselves, 126 and 127 for what they could not run.
+    let Exit::Code(code @ (1 | 125..=127)) = exit else { return None };
+    let said = said.trim();
+    if !is_complaint(said) && !(said.is_empty() && *code >= 125) {
+        return None;
+    }
+    let name = &container.container;
+    let engine = container.engine.join(" ");
+    let has = |text: &str| said.contains(text);
+    let (fault, message, hint) = if has("No such container") || has("no container with name or ID") {
+        (
+            Fault::NotFound,
+            format!("there is no container {name} on the instance"),
+            format!("check the name with `{engine} ps` on the instance"),
+        )
+    } else if has("is not running")
+        || has("is paused")
+        || has("is restarting")
+        || has("on running containers")
+    {
+        (
+            Fault::State,
+            format!("container {name} does not run"),
+            format!("start it with `{engine} start {name}` on the instance"),
+        )
+    } else if has("permission denied while trying") || has("sudo: ") {
+        (
+            Fault::Denied,
+            format!("user {user} may not use `{engine}` on the instance"),
+            format!("add {user} to the docker group, or set the engine to `sudo -n docker` and allow that"),
+        )
+    } else if has("Cannot connect to") {
+        (
+            Fault::State,
+            "the container engine of the instance does not run".to_owned(),
+            "start it on the instance: systemctl start docker".to_owned(),
+        )
+    } else if has("OCI runtime") || has("executable file not found") {
+        (
+            Fault::Remote,
+            format!("container {name} cannot start a shell"),
+            "the image needs a POSIX sh".to_owned(),
+        )
+    } else if *code == 127 {
+        (
+            Fault::Remote,
+            format!("`{engine}` is not installed on the instance, or not in the PATH of {user}"),
+            "install it, or name the engine with its path".to_owned(),
+        )
+    } else {
+        (
+            Fault::Remote,
+            format!("the container engine could not open container {name}"),
+            format!("try `{engine} exec {name} true` on the instance"),
+        )
+    };
+    let said = if said.is_empty() { format!("exit status {code}") } else { said.to_owned() };
+    Some(StageError::new(Stage::Shell, fault, message).with_hint(hint).with_source(said))
+}
+
+/// Gives what was read ahead, then the rest.
+struct Replay {
+    seen: VecDeque<Event>,
+    output: Box<dyn Output>,
+}
+
+impl Output for Replay {
+    fn next(&mut self) -> BoxFuture<'_, Option<Event>> {
+        match self.seen.pop_front() {
+            Some(event) => Box::pin(std::future::ready(Some(event))),
+            None => self.output.next(),
+        }
+    }
+}
+
+struct Nothing;
+
+impl Output for Nothing {
+    fn next(&mut self) -> BoxFuture<'_, Option<Event>> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::terminal::{Control, Input, Signal, Size};
+
+    struct Script(VecDeque<TerminalEvent>);
+
+    impl Output for Script {
+        fn next(&mut self) -> BoxFuture<'_, Option<Event>> {
+            let event = self.0.pop_front().map(Ok);
+            Box::pin(std::future::ready(event))
+        }
+    }
+
+    struct Deaf;
+
+    impl Input for Deaf {
+        fn write(&mut self, _: Bytes) -> BoxFuture<'_, io::Result<()>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+        fn end(&mut self) -> BoxFuture<'_, io::Result<()>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    impl Control for Deaf {
+        fn resize(&self, _: Size) -> BoxFuture<'_, io::Result<()>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+        fn signal(&self, _: Signal) -> BoxFuture<'_, io::Result<()>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+        fn close(&self) -> BoxFuture<'_, ()> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    async fn run(said: &[&'static str], exit: Option<u32>) -> Result<Vec<TerminalEvent>, StageError> {
+        let events = said.iter().map(|text| TerminalEvent::Output(Bytes::from_static(text.as_bytes())));
+        let script = events.chain(exit.map(|code| TerminalEvent::Exit(Exit::Code(code)))).collect();
+        let terminal =
+            Terminal { input: Box::new(Deaf), output: Box::new(Script(script)), control: Box::new(Deaf) };
+        let container = ContainerShell::new("web".parse().unwrap());
+        let mut terminal = started(terminal, &container, &OsUser::default()).await?;
+        let mut seen = Vec::new();
+        while let Some(event) = terminal.output.next().await {
+            seen.push(event.unwrap());
+        }
+        Ok(seen)
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_opens_nothing_says_what_to_do() {
+        for (said, code, fault) in [
+            ("Error response from daemon: No such container: web\r\n", 1, Fault::NotFound),
+            ("Error: No such container: web\r\n", 1, Fault::NotFound),
+            ("Error response from daemon: container 0a is not running\r\n", 1, Fault::State),
+            (
+                "permission denied while trying to connect to the Docker daemon socket at unix:///x\r\n",
+                1,
+                Fault::Denied,
+            ),
+            ("sudo: a password is required\r\n", 1, Fault::Denied),
+            ("Cannot connect to the Docker daemon at unix:///x. Is it running?\r\n", 1, Fault::State),
+            ("bash: line 1: docker: command not found\r\n", 127, Fault::Remote),
+            ("sh: 1: docker: not found\r\n", 127, Fault::Remote),
+            (
+                "OCI runtime exec failed: exec: \"sh\": executable file not found in $PATH\r\n",
+                126,
+                Fault::Remote,
+            ),
+            ("", 127, Fault::Remote),
+        ] {
+            let error = run(&[said], Some(code)).await.unwrap_err();
+            assert_eq!((error.stage(), error.fault()), (Stage::Shell, fault), "{said:?}: {error}");
+            assert!(error.hint().is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_users_own_words_and_status_stay_the_users() {
+        for (said, code) in [
+            (&["/ # "][..], 127),
+            (&["/ # ", "foo: not found\r\n"], 127),
+            (&["Error response from daemon: but it went on\r\n", "/ # "], 0),
+            (&["welcome\r\n"], 1),
+            (&[], 0),
+            (&[], 1),
+        ] {
+            let seen = run(said, Some(code)).await.unwrap();
+            assert_eq!(seen.len(), said.len() + 1, "nothing is lost: {seen:?}");
+            assert_eq!(seen.last(), Some(&TerminalEvent::Exit(Exit::Code(code))));
+        }
+    }
+}

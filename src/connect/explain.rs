@@ -1,0 +1,235 @@
+//! What the layers below say, as the failure of a stage: at whose door it lies, and the way out.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::net::IpAddr;
+
+use eice_proto::handshake::RejectionKind;
+use eice_proto::tunnel::CloseReason;
+use eice_proto::{EndpointId, InstanceId, RemotePort};
+
+use super::route::Route;
+use crate::aws::{self, ChoiceError, partition};
+use crate::ssh;
+use crate::terminal::{Fault, InstanceTarget, OsUser, Stage, StageError};
+use crate::tunnel::{self, Status, Tunnel};
+
+/// Where a connection went, for the texts of its failures.
+pub(super) struct Place {
+    pub(super) instance: InstanceId,
+    pub(super) os_user: OsUser,
+    pub(super) port: RemotePort,
+    pub(super) endpoint: EndpointId,
+    pub(super) address: IpAddr,
+    pub(super) tunnel_request_id: Option<String>,
+    status: Status,
+}
+
+impl Place {
+    pub(super) fn new(target: &InstanceTarget, route: &Route, tunnel: &Tunnel) -> Self {
+        Self {
+            instance: target.instance.clone(),
+            os_user: target.os_user.clone(),
+            port: target.port,
+            endpoint: route.chosen.id.clone(),
+            address: route.chosen.address,
+            tunnel_request_id: tunnel.request_id().map(str::to_owned),
+            status: tunnel.status(),
+        }
+    }
+}
+
+/// Why a tunnel ended, when that was not our own doing.
+pub(super) fn close_reason(status: &Status) -> Option<String> {
+    status.close_reason().filter(|reason| *reason != CloseReason::Local).map(|reason| reason.to_string())
+}
+
+/// What stands below an error: its own text is the message already.
+#[derive(Debug)]
+struct Below<E>(E);
+
+impl<E: StdError> fmt::Display for Below<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.source() {
+            Some(source) => fmt::Display::fmt(source, f),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<E: StdError> StdError for Below<E> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source().and_then(StdError::source)
+    }
+}
+
+/// A failure in the error's own words, with what stands below it as the cause.
+fn plain<E>(stage: Stage, fault: Fault, error: E) -> StageError
+where
+    E: StdError + Send + Sync + 'static,
+{
+    let failure = StageError::new(stage, fault, error.to_string());
+    if error.source().is_some() { failure.with_source(Below(error)) } else { failure }
+}
+
+/// A key that cannot be made.
+pub(super) fn key(error: ssh::Error) -> StageError {
+    plain(Stage::KeyPush, Fault::Internal, error)
+}
+
+/// The stage of a choice that failed: an instance that does not run is found out with the endpoint.
+pub(super) fn route_stage(error: &aws::Error) -> Stage {
+    match error {
+        aws::Error::Choice(ChoiceError::InstanceState { .. } | ChoiceError::NoAddress { .. }) => {
+            Stage::Instance
+        }
+        _ => Stage::Endpoint,
+    }
+}
+
+/// An AWS call that failed in `stage`.
+pub(super) fn aws(
+    stage: Stage,
+    error: aws::Error,
+    target: &InstanceTarget,
+    region: Option<&str>,
+) -> StageError {
+    let hint = match (&error, region) {
+        (aws::Error::Denied(_), Some(region)) if stage == Stage::KeyPush => Some(format!(
+            "allow ec2-instance-connect:SendSSHPublicKey on arn:{}:ec2:{region}:ACCOUNT:instance/{} in the IAM \
+             policy of the caller; a condition on ec2:osuser must allow {}",
+            partition(region),
+            target.instance,
+            target.os_user,
+        )),
+        _ => error.hint(),
+    };
+    let request_id = error.request_id().map(str::to_owned);
+    let failure = plain(stage, error.fault(), error).with_request_id(request_id);
+    match hint {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}
+
+/// A dial that failed.
+pub(super) fn tunnel(
+    error: tunnel::Error,
+    target: &InstanceTarget,
+    route: &Route,
+    region: &str,
+) -> StageError {
+    let hint = match &error {
+        tunnel::Error::Rejected { skew: None, rejection } if rejection.kind() == RejectionKind::Denied => {
+            Some(open_tunnel_permission(target, route, region))
+        }
+        error => error.hint(),
+    };
+    let request_id = error.request_id().map(str::to_owned);
+    let failure = plain(error.stage(), error.fault(), error).with_request_id(request_id);
+    match hint {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}
+
+/// What a policy must say for this tunnel.
+fn open_tunnel_permission(target: &InstanceTarget, route: &Route, region: &str) -> String {
+    format!(
+        "allow ec2-instance-connect:OpenTunnel on arn:{}:ec2:{region}:{}:instance-connect-endpoint/{} in the IAM \
+         policy of the caller: it is authorised on the endpoint, not on the instance; its conditions must allow \
+         remotePort {}, privateIpAddress {}{}",
+        partition(region),
+        route.account.as_deref().unwrap_or("ACCOUNT"),
+        route.chosen.id,
+        target.port,
+        route.chosen.address,
+        match target.max_duration {
+            Some(duration) => format!(" and maxTunnelDuration {duration}"),
+            None => "; one on maxTunnelDuration needs a duration to be asked for".to_owned(),
+        },
+    )
+}
+
+/// An SSH failure at `place`.
+pub(super) fn ssh(error: ssh::Error, place: &Place) -> StageError {
+    let stage = error.stage();
+    let request_id = place.tunnel_request_id.clone();
+    let Place { instance, os_user, port, endpoint, address, .. } = place;
+    let reach = format!(
+        "check that sshd runs on {instance} and listens on port {port}, that the security group of the endpoint \
+         {endpoint} lets {port} out to {address}, and that the instance's group lets {port} in from it"
+    );
+    if let ssh::Error::Closed { stage: Stage::Banner | Stage::KeyExchange, said: None, .. } = &error {
+        match place.status.close_reason() {
+            Some(CloseReason::Peer { .. } | CloseReason::Eof | CloseReason::Clean)
+                if stage == Stage::Banner =>
+            {
+                let message = format!("the endpoint could not connect to {address} port {port}");
+                return StageError::new(stage, Fault::Network, message)
+                    .with_hint(reach)
+                    .with_request_id(request_id)
+                    .with_source(error);
+            }
+            _ => {}
+        }
+    }
+    let (fault, hint) = match &error {
+        ssh::Error::Timeout { stage: Stage::Banner, .. } => (Fault::Timeout, reach),
+        ssh::Error::Timeout { .. } => {
+            (Fault::Timeout, format!("check the load of {instance}, and the way to it; try again"))
+        }
+        ssh::Error::NotSsh { .. } => {
+            (Fault::Protocol, format!("check what listens on port {port} of {instance}: it is not sshd"))
+        }
+        ssh::Error::Closed { said: Some(_), .. } => (
+            Fault::Quota,
+            format!("sshd on {instance} takes no more connections for now (MaxStartups): try again"),
+        ),
+        ssh::Error::Closed { stage: Stage::Authentication, .. } => {
+            (Fault::Authentication, format!("read sshd's log on {instance}: it ended the authentication"))
+        }
+        ssh::Error::Closed { .. } => (Fault::Network, format!("try again; read sshd's log on {instance}")),
+        ssh::Error::NoCommonAlgorithm { .. } => {
+            (Fault::Protocol, format!("allow a current algorithm in the sshd_config of {instance}"))
+        }
+        ssh::Error::HostKeyChanged { .. } | ssh::Error::HostKeyMissing { .. } => (
+            Fault::HostKey,
+            format!(
+                "another machine may be answering. If the host keys of {instance} were changed on purpose, compare \
+                 the fingerprint with the instance's console output and remove the old key from the store"
+            ),
+        ),
+        ssh::Error::HostKeyUnknown { .. } => (
+            Fault::HostKey,
+            "compare the fingerprint with the instance's console output and pin it, or allow trust on first use"
+                .to_owned(),
+        ),
+        ssh::Error::HostKeyStore(_) => {
+            (Fault::HostKey, "make the store readable and writable, or name another".to_owned())
+        }
+        ssh::Error::KeyRefused { .. } => (
+            Fault::Authentication,
+            format!(
+                "check that user {os_user} exists on {instance} and may log in, and that EC2 Instance Connect is \
+                 installed there (package ec2-instance-connect: sshd's AuthorizedKeysCommand); a pushed key is good \
+                 for 60 s"
+            ),
+        ),
+        ssh::Error::ChannelRefused { .. } => (
+            Fault::Quota,
+            format!("sshd on {instance} allows no further session on a connection: raise MaxSessions"),
+        ),
+        ssh::Error::PtyRefused => {
+            (Fault::Remote, format!("allow PTYs on {instance}: PermitTTY in sshd_config, /dev/pts mounted"))
+        }
+        ssh::Error::CommandRefused => {
+            (Fault::Remote, format!("check the login shell of {os_user} on {instance}, and ForceCommand"))
+        }
+        ssh::Error::KeyGeneration { .. } => (Fault::Internal, "report this".to_owned()),
+        ssh::Error::Protocol { .. } => {
+            (Fault::Protocol, format!("check what answers on port {port} of {instance}, and sshd's log"))
+        }
+    };
+    plain(stage, fault, error).with_hint(hint).with_request_id(request_id)
+}

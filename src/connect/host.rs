@@ -1,0 +1,132 @@
+//! An open SSH connection as a host.
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+
+use super::engine;
+use super::explain::{self, Place};
+use crate::docker::{InvalidCommand, Marker, exec_command, watcher_command};
+use crate::ssh::{ChannelRequest, Connection, Pty};
+use crate::terminal::{
+    Fault, Host, HostIds, Shell, Stage, StageError, StageObserver, Terminal, TerminalRequest,
+};
+
+/// An SSH connection to an instance through a tunnel.
+pub struct SshHost {
+    connection: Connection,
+    shell: Shell,
+    ids: HostIds,
+    place: Place,
+}
+
+impl fmt::Debug for SshHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SshHost").field("ids", &self.ids).finish_non_exhaustive()
+    }
+}
+
+impl SshHost {
+    pub(super) fn new(connection: Connection, shell: Shell, ids: HostIds, place: Place) -> Self {
+        Self { connection, shell, ids, place }
+    }
+
+    /// Opens a terminal that runs `shell` in place of the target's own.
+    ///
+    /// In a container it comes with a watcher on a second channel, which ends what the container engine leaves
+    /// behind: when the terminal ends, is closed or dropped, or when the connection breaks.
+    ///
+    /// # Errors
+    /// Of the stages channel and shell. An engine that cannot open the container is told apart from a shell
+    /// that ends at once.
+    pub async fn open(
+        &self,
+        shell: &Shell,
+        request: &TerminalRequest,
+        observer: &dyn StageObserver,
+    ) -> Result<Terminal, StageError> {
+        let channel = channel_request(shell, request).map_err(|error| {
+            StageError::new(Stage::Shell, Fault::Usage, error.to_string())
+                .with_hint("correct the container settings of the workspace")
+        })?;
+        let terminal = self
+            .connection
+            .open(&channel, observer)
+            .await
+            .map_err(|error| explain::ssh(error, &self.place))?;
+        match shell {
+            Shell::Container(container) => engine::started(terminal, container, &self.place.os_user).await,
+            _ => Ok(terminal),
+        }
+    }
+
+    /// Whether the connection is gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.connection.is_closed()
+    }
+
+    /// Waits until the connection is gone and says why where that is known.
+    pub async fn closed(&self) -> Option<String> {
+        self.connection.closed().await
+    }
+}
+
+fn channel_request(shell: &Shell, request: &TerminalRequest) -> Result<ChannelRequest, InvalidCommand> {
+    let mut channel = ChannelRequest::default();
+    if request.pty {
+        channel.pty = Some(Pty { term: request.term.clone(), size: request.size });
+    }
+    channel.env.extend(request.lang.clone().map(|lang| ("LANG".to_owned(), lang)));
+    match shell {
+        Shell::Login => {}
+        Shell::Command(command) => channel.command = Some(command.clone()),
+        Shell::Container(container) => {
+            let marker = Marker::random();
+            channel.command = Some(exec_command(container, &marker, request.pty)?);
+            channel.watcher = Some(watcher_command(container, &marker)?);
+        }
+    }
+    Ok(channel)
+}
+
+impl Host for SshHost {
+    fn open_terminal<'a>(
+        &'a self,
+        request: &'a TerminalRequest,
+        observer: &'a dyn StageObserver,
+    ) -> BoxFuture<'a, Result<Terminal, StageError>> {
+        Box::pin(self.open(&self.shell, request, observer))
+    }
+
+    fn ids(&self) -> HostIds {
+        self.ids.clone()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.connection.close())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminal::ContainerShell;
+
+    #[test]
+    fn only_a_container_has_a_watcher_and_it_looks_for_the_same_marker() {
+        let request = TerminalRequest::default();
+        let login = channel_request(&Shell::Login, &request).unwrap();
+        assert!(login.command.is_none() && login.watcher.is_none() && login.pty.is_some());
+        assert_eq!(login.env, [("LANG".to_owned(), "C.UTF-8".to_owned())]);
+
+        let bare = channel_request(&Shell::Command("id".into()), &TerminalRequest::without_pty()).unwrap();
+        assert_eq!((bare.command.as_deref(), bare.watcher, bare.pty), (Some("id"), None, None));
+
+        let shell = Shell::Container(ContainerShell::new("web".parse().unwrap()));
+        let channel = channel_request(&shell, &request).unwrap();
+        let (command, watcher) = (channel.command.unwrap(), channel.watcher.unwrap());
+        let marker = command.split(' ').find(|word| word.starts_with(Marker::NAME)).unwrap();
+        assert!(watcher.ends_with(&format!(" {marker}")));
+    }
+}

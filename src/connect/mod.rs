@@ -1,0 +1,17 @@
+//! L3 · From a target to an open host: key push, tunnel and SSH together.
+//!
+//! A [`Connector`] looks the instance and its endpoint up, dials the tunnel and takes SSH as far as it goes
+//! without a key, while a fresh key is pushed at the same time; the two meet at public-key authentication.
+//! Whatever fails is a [`StageError`](crate::terminal::StageError) that names the stage, at whose door the fault
+//! lies, and what to change.
+//!
+//! One connection carries one terminal for now: a host is never shared.
+
+mod connector;
+mod engine;
+mod explain;
+mod host;
+mod route;
+
+pub use connector::{Config, Connector, HostKeyMode};
+pub use host::SshHost;
