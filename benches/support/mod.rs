@@ -1,0 +1,6 @@
+//! What the benchmarks share.
+
+#![allow(dead_code, reason = "each benchmark uses its part")]
+
+pub mod openssh;
+pub mod paired;
