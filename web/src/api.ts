@@ -1,0 +1,68 @@
+// The gateway's routes as the page uses them. The session cookie is HttpOnly: no script ever sees it.
+
+export interface Workspace {
+  id: string;
+  name: string;
+  status: string;
+  instance: string;
+  container?: string;
+  note?: string;
+}
+
+/** The gateway's answer was not what was asked for. `status` is 0 when there was none. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+    this.name = "ApiError";
+  }
+}
+
+/** How long an answer may take, in milliseconds. */
+const DEADLINE = 15_000;
+
+async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+  let answer: Response;
+  try {
+    answer = await fetch(path, {
+      ...init,
+      credentials: "same-origin",
+      cache: "no-store",
+      signal: AbortSignal.timeout(DEADLINE),
+    });
+  } catch {
+    throw new ApiError(0, "The gateway does not answer.");
+  }
+  if (answer.ok) return answer;
+  throw new ApiError(answer.status, await complaint(answer));
+}
+
+/** What the gateway says went wrong: its JSON's `error`, else the status. */
+async function complaint(answer: Response): Promise<string> {
+  try {
+    const body: unknown = await answer.json();
+    if (typeof body === "object" && body !== null && "error" in body && typeof body.error === "string") {
+      return body.error;
+    }
+  } catch {
+    // Not JSON: the status has to do.
+  }
+  return `The gateway answered ${answer.status}.`;
+}
+
+/** Trades a token for the session cookie. */
+export async function signIn(token: string): Promise<void> {
+  await ask("/auth/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+}
+
+/** Makes the session cookie invalid. */
+export async function signOut(): Promise<void> {
+  await ask("/auth/session", { method: "DELETE" });
+}
+
+/** The workspaces that the caller may open. */
+export async function workspaces(): Promise<Workspace[]> {
+  return (await (await ask("/workspaces")).json()) as Workspace[];
+}

@@ -1,0 +1,50 @@
+// The page's elements, found once; a missing one is a fault of the build.
+
+function element<T extends HTMLElement>(id: string): T {
+  const found = document.getElementById(id);
+  if (found === null) throw new Error(`the page has no #${id}`);
+  return found as T;
+}
+
+export const view = {
+  app: element("app"),
+  notice: element("notice"),
+  signOut: element<HTMLButtonElement>("sign-out"),
+  workspaces: element<HTMLUListElement>("workspaces"),
+  noWorkspaces: element("no-workspaces"),
+  terminal: element("terminal"),
+  where: element("where"),
+  dot: element("dot"),
+  status: element("status"),
+  elapsed: element("elapsed"),
+  reconnect: element<HTMLButtonElement>("reconnect"),
+  signIn: element<HTMLFormElement>("sign-in"),
+  token: element<HTMLInputElement>("token"),
+  signInError: element("sign-in-error"),
+};
+
+export type Phase = "idle" | "connecting" | "open" | "ended" | "failed";
+
+/** Shows where the terminal stands; `reconnect` offers to open it again. */
+export function showStatus(phase: Phase, text: string, reconnect = false): void {
+  view.dot.dataset.phase = phase;
+  view.status.textContent = text;
+  view.reconnect.hidden = !reconnect;
+}
+
+/** Shows the sign-in form, with what went wrong. */
+export function showSignIn(error = ""): void {
+  view.app.hidden = true;
+  view.signOut.hidden = true;
+  view.signIn.hidden = false;
+  view.signInError.textContent = error;
+  view.token.value = "";
+  view.token.focus();
+}
+
+/** Shows the workspaces in place of the sign-in form. */
+export function showApp(): void {
+  view.signIn.hidden = true;
+  view.app.hidden = false;
+  view.signOut.hidden = false;
+}

@@ -1,0 +1,49 @@
+// The list of workspaces.
+
+import type { Workspace } from "./api";
+
+/** Where the workspace's shell runs, in a few words. */
+export function place(workspace: Workspace): string {
+  if (workspace.container !== undefined) return `container ${workspace.container} on ${workspace.instance}`;
+  return `${workspace.note ?? "login shell"} on ${workspace.instance}`;
+}
+
+/** Whether its terminal can be opened now. */
+export function isReady(workspace: Workspace): boolean {
+  return !["provisioning", "failed", "removed", "paused", "hibernated"].includes(workspace.status);
+}
+
+/** Fills `list`; the chosen one is marked. */
+export function fill(
+  list: HTMLUListElement,
+  workspaces: readonly Workspace[],
+  chosen: string | null,
+  choose: (workspace: Workspace) => void,
+): void {
+  list.replaceChildren(
+    ...workspaces.map((workspace) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "entry";
+      button.dataset.workspace = workspace.id;
+      button.setAttribute("aria-current", String(workspace.id === chosen));
+      button.append(
+        line("name", workspace.name),
+        line("faint", `${workspace.status} · ${workspace.id.slice(0, 8)}`),
+      );
+      button.dataset.status = workspace.status;
+      button.title = place(workspace);
+      button.addEventListener("click", () => choose(workspace));
+      const item = document.createElement("li");
+      item.append(button);
+      return item;
+    }),
+  );
+}
+
+function line(style: string, text: string): HTMLSpanElement {
+  const span = document.createElement("span");
+  span.className = style;
+  span.textContent = text;
+  return span;
+}
