@@ -212,7 +212,7 @@ fn log_end(end: Option<&End>, began: Instant, counts: &Counts) {
         None => &"the viewer left",
         Some(End::Exit(exit)) => exit,
         Some(End::Drained) => &"drained",
-        Some(End::Failed(error)) => &error.chain(),
+        Some(End::Failed(error)) => &format!("{} failed: {}", error.stage(), error.chain()),
         Some(End::Broken(error)) => &error.to_string().escape_debug().to_string(),
     };
     tracing::info!(

@@ -269,6 +269,13 @@ workspaces = "*"
     }
 
     #[test]
+    fn the_example_is_a_directory() {
+        let example = include_str!("../../docs/directory.example.toml");
+        let directory = FileDirectory::parse(example).unwrap();
+        assert_eq!((directory.workspaces.len(), directory.tokens.len()), (2, 2));
+    }
+
+    #[test]
     fn every_problem_is_told_at_once_with_its_line() {
         let text = format!(
             r#"
