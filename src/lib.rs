@@ -27,6 +27,8 @@ pub use eice_proto as proto;
 
 pub mod aws;
 pub mod cli;
+#[cfg(feature = "gateway")]
+pub mod config;
 pub mod connect;
 pub mod docker;
 #[cfg(feature = "emulator")]

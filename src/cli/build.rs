@@ -1,4 +1,4 @@
-//! Builds what the verbs use, from their arguments or from an emulator.
+//! Builds what the verbs use, from their arguments, a configuration or an emulator.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,8 +11,11 @@ use tokio::net::TcpListener;
 use super::exit;
 use super::failure::Failure;
 use super::target::AwsArgs;
-use crate::emulator::Access;
-use crate::terminal::{Connect, Fault, Host, Stage, StageError, StageObserver, Target};
+use crate::aws::{self, Aws};
+use crate::connect::{self, Connector, HostKeyMode};
+use crate::ssh::host_keys::{FileHostKeys, MemoryHostKeys};
+use crate::ssh::{self, HostKeySource};
+use crate::tunnel::{self, Dialer, ProxyConfig};
 
 /// What to do with a host key that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -23,32 +26,122 @@ pub(crate) enum HostKeyArg {
     Tofu,
 }
 
-/// How host keys are checked.
-#[derive(Clone, Debug)]
-pub(crate) struct HostKeyOptions {
-    pub(crate) policy: HostKeyArg,
-    pub(crate) file: Option<PathBuf>,
-}
-
-struct NotYet;
-impl Connect for NotYet {
-    fn connect<'a>(
-        &'a self,
-        _: &'a Target,
-        _: &'a dyn StageObserver,
-    ) -> futures_util::future::BoxFuture<'a, Result<Box<dyn Host>, StageError>> {
-        Box::pin(async { Err(StageError::new(Stage::Tcp, Fault::Internal, "not built yet")) })
+impl From<HostKeyArg> for HostKeyMode {
+    fn from(arg: HostKeyArg) -> Self {
+        match arg {
+            HostKeyArg::Strict => Self::Strict,
+            HostKeyArg::Tofu => Self::TrustOnFirstUse,
+        }
     }
 }
 
-/// A connector for the client verbs.
-pub(crate) fn client_connector(_aws: &AwsArgs, _keys: &HostKeyOptions) -> Result<Arc<dyn Connect>, Failure> {
-    Ok(Arc::new(NotYet))
+/// How host keys are checked.
+pub(crate) struct HostKeyOptions {
+    mode: HostKeyMode,
+    store: Arc<dyn HostKeySource>,
+}
+
+impl HostKeyOptions {
+    /// Keys in a file: `file`, else the user's own.
+    pub(crate) fn in_file(mode: HostKeyMode, file: Option<PathBuf>) -> Result<Self, Failure> {
+        let file = file.or_else(|| state_file(|name| std::env::var_os(name).map(PathBuf::from))).ok_or_else(
+            || {
+                Failure::new(exit::CONFIG, "there is no place for host keys: HOME is not set")
+                    .with_hint("--host-keys names a file")
+            },
+        )?;
+        Ok(Self { mode, store: Arc::new(FileHostKeys::new(file)) })
+    }
+
+    /// Keys that are kept as long as the process runs.
+    pub(crate) fn in_memory() -> Self {
+        Self { mode: HostKeyMode::TrustOnFirstUse, store: Arc::new(MemoryHostKeys::new()) }
+    }
+}
+
+/// `$XDG_STATE_HOME/eice/host_keys.json`, else `~/.local/state/…` (XDG Base Directory Specification).
+fn state_file(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let state = var("XDG_STATE_HOME").filter(|path| path.is_absolute());
+    let state = state.or_else(|| {
+        var("HOME").filter(|home| !home.as_os_str().is_empty()).map(|home| home.join(".local/state"))
+    })?;
+    Some(state.join("eice/host_keys.json"))
+}
+
+/// A connector for the client verbs, with SSH tuned by `ssh`.
+pub(crate) fn client_connector(
+    args: &AwsArgs,
+    keys: &HostKeyOptions,
+    ssh: ssh::Config,
+) -> Result<Arc<Connector>, Failure> {
+    // Region, profile and role are the target's.
+    let aws = aws::Config {
+        endpoint_url: args.endpoint_url.clone(),
+        ca_bundle: args.ca_bundle.clone(),
+        ..aws::Config::default()
+    };
+    let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let proxy = ProxyConfig::from_lookup(var)
+        .map_err(|error| Failure::because(exit::CONFIG, "the proxy cannot be used", &error))?;
+    let tunnel = tunnel::Config {
+        ca_bundle: args.ca_bundle.clone().or_else(|| var("AWS_CA_BUNDLE").map(PathBuf::from)),
+        proxy,
+        ..tunnel::Config::default()
+    };
+    assemble(aws, tunnel, keys, ssh)
+}
+
+/// A connector for a gateway.
+#[cfg(feature = "gateway")]
+pub(crate) fn gateway_connector(config: &crate::config::Config) -> Result<Arc<Connector>, Failure> {
+    let mode = match config.host_keys.policy {
+        ssh::HostKeyPolicy::Strict => HostKeyMode::Strict,
+        _ => HostKeyMode::TrustOnFirstUse,
+    };
+    let keys = match &config.host_keys.file {
+        Some(file) => HostKeyOptions::in_file(mode, Some(file.clone()))?,
+        None => HostKeyOptions { mode, ..HostKeyOptions::in_memory() },
+    };
+    assemble(config.aws.clone(), config.tunnel.clone(), &keys, ssh::Config::default())
 }
 
 /// A connector to an emulator of this process.
-pub(crate) fn emulated_connector(_access: &Access) -> Result<Arc<dyn Connect>, Failure> {
-    Ok(Arc::new(NotYet))
+#[cfg(feature = "emulator")]
+pub(crate) fn emulated_connector(access: &crate::emulator::Access) -> Result<Arc<Connector>, Failure> {
+    let aws = aws::Config {
+        region: Some(access.region().to_owned()),
+        endpoint_url: Some(access.api_url()),
+        credentials: Some(eice_proto::Credentials::new(
+            access.access_key_id(),
+            access.secret_access_key(),
+            access.session_token().map(str::to_owned),
+        )),
+        ..aws::Config::default()
+    };
+    // Nothing of the user's own set-up plays a part: neither the proxy nor the system's roots.
+    let tunnel = tunnel::Config {
+        native_roots: false,
+        ca_bundle: Some(access.ca_file().to_owned()),
+        ..tunnel::Config::default()
+    };
+    assemble(aws, tunnel, &HostKeyOptions::in_memory(), ssh::Config::default())
+}
+
+fn assemble(
+    aws: aws::Config,
+    tunnel: tunnel::Config,
+    keys: &HostKeyOptions,
+    ssh: ssh::Config,
+) -> Result<Arc<Connector>, Failure> {
+    let dialer = Dialer::new(tunnel).map_err(|error| {
+        let failure = Failure::because(exit::CONFIG, "tunnels cannot be dialled", &error);
+        match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    })?;
+    let config = connect::Config::new(ssh, keys.mode);
+    Ok(Arc::new(Connector::new(Aws::new(aws), dialer, Arc::clone(&keys.store), config)))
 }
 
 /// Listens on `address`.
@@ -67,4 +160,29 @@ pub(crate) fn local_addr(listener: &TcpListener) -> Result<SocketAddr, Failure> 
     listener
         .local_addr()
         .map_err(|error| Failure::because(exit::INTERNAL, "the listener has no address", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_keys_are_kept_where_the_xdg_specification_says() {
+        let at = |pairs: &'static [(&str, &str)]| {
+            state_file(move |name| {
+                pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))
+            })
+        };
+        assert_eq!(at(&[("HOME", "/home/me")]), Some("/home/me/.local/state/eice/host_keys.json".into()));
+        assert_eq!(
+            at(&[("XDG_STATE_HOME", "/s"), ("HOME", "/home/me")]),
+            Some("/s/eice/host_keys.json".into())
+        );
+        assert_eq!(
+            at(&[("XDG_STATE_HOME", "relative"), ("HOME", "/home/me")]),
+            Some("/home/me/.local/state/eice/host_keys.json".into()),
+            "a relative path is to be ignored"
+        );
+        assert_eq!(at(&[("HOME", "")]), None);
+    }
 }

@@ -14,6 +14,8 @@ mod progress;
 mod raw;
 pub mod ready;
 mod relay;
+#[cfg(feature = "gateway")]
+mod serve;
 mod ssh;
 mod stdin;
 mod stop;
@@ -72,6 +74,8 @@ enum Verb {
     Tunnel(Box<tunnel::TunnelArgs>),
     #[cfg(all(feature = "gateway", feature = "emulator"))]
     Demo(Box<demo::DemoArgs>),
+    #[cfg(feature = "gateway")]
+    Serve(Box<serve::ServeArgs>),
     #[cfg(feature = "emulator")]
     Emulator(Box<emulator::EmulatorArgs>),
 }
@@ -83,6 +87,8 @@ impl Verb {
             Self::Ssh(_) | Self::Tunnel(_) => "warn",
             #[cfg(all(feature = "gateway", feature = "emulator"))]
             Self::Demo(_) => "warn",
+            #[cfg(feature = "gateway")]
+            Self::Serve(_) => "info",
             #[cfg(feature = "emulator")]
             Self::Emulator(_) => "warn",
         }
@@ -94,6 +100,8 @@ impl Verb {
             Self::Tunnel(args) => tunnel::run(*args).await,
             #[cfg(all(feature = "gateway", feature = "emulator"))]
             Self::Demo(args) => demo::run(*args).await,
+            #[cfg(feature = "gateway")]
+            Self::Serve(args) => serve::run(*args).await,
             #[cfg(feature = "emulator")]
             Self::Emulator(args) => emulator::run(*args).await,
         }

@@ -19,7 +19,7 @@ static HOOK: Once = Once::new();
 ///
 /// Restored by `Drop` when the verb returns (signals make it return), and by a panic hook before the panic's
 /// message is printed. Only SIGKILL leaves a raw terminal behind.
-pub struct RawTerminal {
+pub(crate) struct RawTerminal {
     fd: OwnedFd,
     saved: Termios,
 }
@@ -29,7 +29,7 @@ impl RawTerminal {
     ///
     /// # Errors
     /// When `fd` is not a terminal.
-    pub fn enter(fd: impl AsFd) -> io::Result<Self> {
+    pub(crate) fn enter(fd: impl AsFd) -> io::Result<Self> {
         let fd = fd.as_fd().try_clone_to_owned()?;
         let saved = termios::tcgetattr(&fd)?;
         let terminal = Self { fd, saved };
@@ -48,7 +48,7 @@ impl RawTerminal {
     }
 
     /// Goes back to the mode from before, for a stop (SIGTSTP) or the end.
-    pub fn suspend(&self) {
+    pub(crate) fn suspend(&self) {
         let _ = termios::tcsetattr(&self.fd, OptionalActions::Drain, &self.saved);
     }
 
@@ -56,7 +56,7 @@ impl RawTerminal {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn resume(&self) -> io::Result<()> {
+    pub(crate) fn resume(&self) -> io::Result<()> {
         let mut raw = self.saved.clone();
         raw.make_raw();
         Ok(termios::tcsetattr(&self.fd, OptionalActions::Now, &raw)?)
@@ -82,7 +82,7 @@ fn lock() -> std::sync::MutexGuard<'static, Option<(OwnedFd, Termios)>> {
 
 /// The size of the terminal `fd`, within the bounds of [`Size`]; `None` when it is no terminal or says 0x0.
 #[must_use]
-pub fn size(fd: impl AsFd) -> Option<Size> {
+pub(crate) fn size(fd: impl AsFd) -> Option<Size> {
     let size = termios::tcgetwinsize(fd).ok()?;
     if size.ws_col == 0 || size.ws_row == 0 {
         return None;

@@ -14,6 +14,7 @@ use super::progress::{Mode, Progress};
 use super::raw;
 use super::stop::Signals;
 use super::target::{AwsArgs, Destination, EndpointArgs};
+use crate::ssh;
 use crate::terminal::{
     Connect, ContainerName, ContainerShell, OsUser, Shell, StageError, Target, TerminalRequest,
 };
@@ -97,7 +98,10 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot watch signals", &error))?;
     let target = args.target()?;
     let pty = args.wants_pty();
-    let connector = build::client_connector(&args.aws, &args.host_key_options())?;
+    // A terminal wants a short way from Ctrl-C to silence, a copy a long one.
+    let tuning = if pty { ssh::Config::default() } else { ssh::Config::bulk() };
+    let keys = HostKeyOptions::in_file(args.host_key.into(), args.host_keys.clone())?;
+    let connector = build::client_connector(&args.aws, &keys, tuning)?;
     let progress = Progress::new(Mode::choose(args.quiet, args.verbose));
 
     let connecting = async {
@@ -140,10 +144,6 @@ impl SshArgs {
     /// A terminal when the login shell runs and a person sits at one, unless told otherwise.
     fn wants_pty(&self) -> bool {
         self.tty || (!self.no_tty && self.command.is_empty() && io::stdin().is_terminal())
-    }
-
-    fn host_key_options(&self) -> HostKeyOptions {
-        HostKeyOptions { policy: self.host_key, file: self.host_keys.clone() }
     }
 
     fn target(&self) -> Result<Target, Failure> {

@@ -17,7 +17,7 @@ const QUEUE: usize = 4;
 /// would wait for it at the end; and not a non-blocking descriptor, because that flag belongs to the open file
 /// and would follow it into the shell that started us.
 #[derive(Debug)]
-pub struct Stdin {
+pub(crate) struct Stdin {
     chunks: mpsc::Receiver<io::Result<Bytes>>,
 }
 
@@ -26,11 +26,11 @@ impl Stdin {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         Self::from_reader(io::stdin())
     }
 
-    pub(super) fn from_reader(mut reader: impl Read + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn from_reader(mut reader: impl Read + Send + 'static) -> io::Result<Self> {
         let (send, chunks) = mpsc::channel(QUEUE);
         std::thread::Builder::new().name("stdin".into()).spawn(move || {
             let mut buffer = vec![0; CHUNK];
@@ -51,7 +51,7 @@ impl Stdin {
     }
 
     /// The next chunk; `None` at the end of the input. Cancel safe.
-    pub async fn next(&mut self) -> Option<io::Result<Bytes>> {
+    pub(crate) async fn next(&mut self) -> Option<io::Result<Bytes>> {
         self.chunks.recv().await
     }
 }

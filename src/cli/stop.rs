@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 /// The signals that end a verb, registered. To be made before anything that needs cleaning up.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
@@ -16,7 +16,7 @@ pub struct Signals {
 /// Why a verb was asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum StopReason {
+pub(crate) enum StopReason {
     /// SIGINT.
     Interrupt,
     /// SIGTERM.
@@ -30,7 +30,7 @@ pub enum StopReason {
 impl StopReason {
     /// The status of a process that this signal ended, as a shell shows it; 0 for an end of stdin.
     #[must_use]
-    pub fn status(self) -> u8 {
+    pub(crate) fn status(self) -> u8 {
         match self {
             Self::Hangup => 129,
             Self::Interrupt => 130,
@@ -45,7 +45,7 @@ impl Signals {
     ///
     /// # Errors
     /// When the runtime cannot register a handler.
-    pub fn register() -> io::Result<Self> {
+    pub(crate) fn register() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -54,7 +54,7 @@ impl Signals {
     }
 
     /// The next of them. Cancel safe.
-    pub async fn next(&mut self) -> StopReason {
+    pub(crate) async fn next(&mut self) -> StopReason {
         tokio::select! {
             _ = self.interrupt.recv() => StopReason::Interrupt,
             _ = self.terminate.recv() => StopReason::Terminate,
@@ -63,7 +63,7 @@ impl Signals {
     }
 
     /// The next of them, or the end of stdin when `watch_stdin`.
-    pub async fn stop(&mut self, watch_stdin: bool) -> StopReason {
+    pub(crate) async fn stop(&mut self, watch_stdin: bool) -> StopReason {
         if !watch_stdin {
             return self.next().await;
         }

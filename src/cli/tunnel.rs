@@ -1,14 +1,33 @@
 //! `eice tunnel`: bytes to a port of an instance, on stdin and stdout or a local listener.
 
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use eice_proto::InstanceId;
+use eice_proto::tunnel::CloseReason;
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
+use super::build::{self, HostKeyOptions};
 use super::exit;
 use super::failure::Failure;
 use super::help::{aws_help, exit_help};
+use super::progress::{Mode, Progress};
+use super::ready::Ready;
+use super::relay::{self, Broken};
+use super::stdin::Stdin;
+use super::stop::Signals;
 use super::target::{AwsArgs, EndpointArgs};
+use crate::connect::Connector;
+use crate::ssh;
+use crate::terminal::InstanceTarget;
 
 const HELP: &str = aws_help!(
     "Examples:
@@ -64,6 +83,203 @@ pub(crate) struct TunnelArgs {
 }
 
 pub(crate) async fn run(args: TunnelArgs) -> Result<u8, Failure> {
-    let _ = args;
-    Err(Failure::new(exit::INTERNAL, "not built yet"))
+    let mut signals = Signals::register()
+        .map_err(|error| Failure::because(exit::INTERNAL, "cannot watch signals", &error))?;
+    let target = super::target::target(args.instance.clone(), None, &args.aws, &args.endpoint)?;
+    // Host keys are none of a tunnel's business.
+    let connector = build::client_connector(&args.aws, &HostKeyOptions::in_memory(), ssh::Config::default())?;
+    match args.listen {
+        None => on_stdio(&connector, &target, args.verbose, &mut signals).await,
+        Some(address) => {
+            let listener = build::listen(address).await?;
+            let local = build::local_addr(&listener)?;
+            announce(local, &args)?;
+            let forward = Arc::new(Forward {
+                connector,
+                target,
+                slots: Arc::new(Semaphore::new(args.max_connections.into())),
+                half_close_timeout: Duration::from_secs(args.half_close_timeout),
+                verbose: args.verbose,
+            });
+            forward.serve(&listener, &mut signals).await
+        }
+    }
+}
+
+/// Tells where it listens.
+fn announce(address: SocketAddr, args: &TunnelArgs) -> Result<(), Failure> {
+    if args.json {
+        let mut ready = Ready::new("tunnel", format!("tcp://{address}"));
+        ready.instance = Some(args.instance.to_string());
+        ready
+            .write(&mut io::stdout().lock())
+            .map_err(|error| Failure::because(exit::UNAVAILABLE, "cannot write to stdout", &error))
+    } else {
+        super::say(&format!("eice: listening on {address}\n"));
+        Ok(())
+    }
+}
+
+async fn on_stdio(
+    connector: &Connector,
+    target: &InstanceTarget,
+    verbose: bool,
+    signals: &mut Signals,
+) -> Result<u8, Failure> {
+    if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        return Err(Failure::new(
+            exit::USAGE,
+            "stdin and stdout are a terminal, and a tunnel is for a program",
+        )
+        .with_hint("`eice ssh` opens a shell; --listen takes connections; ssh's ProxyCommand runs this"));
+    }
+    let progress = Progress::new(Mode::choose(false, verbose));
+    let tunnel = tokio::select! {
+        tunnel = connector.open_tunnel(target, &progress) => tunnel,
+        reason = signals.next() => return Ok(reason.status()),
+    };
+    progress.clear();
+    let tunnel = tunnel?;
+    let stdin =
+        Stdin::start().map_err(|error| Failure::because(exit::INTERNAL, "cannot read stdin", &error))?;
+    let relay = relay::stdio(tunnel, stdin, tokio::io::stdout(), stdout_gone());
+    let ended = tokio::select! {
+        ended = relay => ended,
+        reason = signals.next() => return Ok(reason.status()),
+    };
+    match ended {
+        Ok(_) => Ok(exit::OK),
+        Err(broken) => Err(failure(broken)),
+    }
+}
+
+/// Waits until nobody reads our stdout any more. For a file or a terminal that is never.
+async fn stdout_gone() {
+    // A duplicate, because the watcher closes what it watches; not made non-blocking, because that would be
+    // seen by everybody who shares the open file. Only its errors are waited for.
+    let watched = io::stdout().as_fd().try_clone_to_owned().and_then(pipe::Sender::from_owned_fd_unchecked);
+    if let Ok(watched) = watched
+        && watched.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
+}
+
+/// A listener whose every connection is a tunnel.
+struct Forward {
+    connector: Arc<Connector>,
+    target: InstanceTarget,
+    slots: Arc<Semaphore>,
+    half_close_timeout: Duration,
+    verbose: bool,
+}
+
+/// How long to wait after a connection could not be accepted: too many open files pass.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+impl Forward {
+    async fn serve(self: Arc<Self>, listener: &TcpListener, signals: &mut Signals) -> Result<u8, Failure> {
+        let mut connections = JoinSet::new();
+        let reason = loop {
+            tokio::select! {
+                reason = signals.next() => break reason,
+                accepted = listener.accept() => match accepted {
+                    Ok((local, peer)) => {
+                        let forward = Arc::clone(&self);
+                        connections.spawn(async move { forward.connection(local, peer).await });
+                    }
+                    Err(error) => {
+                        super::say(&format!("eice: cannot accept a connection: {error}\n"));
+                        tokio::time::sleep(ACCEPT_BACKOFF).await;
+                    }
+                },
+                Some(_) = connections.join_next() => {}
+            }
+        };
+        tracing::info!(?reason, open = connections.len(), "ending");
+        // Dropping a tunnel closes it.
+        connections.shutdown().await;
+        Ok(exit::OK)
+    }
+
+    /// One connection. What goes wrong with it is told and ends nothing else.
+    async fn connection(&self, local: TcpStream, peer: SocketAddr) {
+        let Ok(_slot) = self.slots.try_acquire() else {
+            super::say(&format!("eice: {peer}: closed, --max-connections are open already\n"));
+            return;
+        };
+        if let Err(failure) = self.carry(local).await {
+            super::say(&format!("eice: connection from {peer} failed\n{}", failure.render()));
+        }
+    }
+
+    async fn carry(&self, local: TcpStream) -> Result<(), Failure> {
+        if let Err(error) = local.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        let progress = Progress::new(if self.verbose { Mode::Lines } else { Mode::Quiet });
+        let tunnel = self.connector.open_tunnel(&self.target, &progress).await?;
+        relay::stream(tunnel, local, self.half_close_timeout).await.map(drop).map_err(failure)
+    }
+}
+
+/// Why a relay broke, in words and with the way out.
+fn failure(broken: Broken) -> Failure {
+    let error = match broken {
+        Broken::Local(error) => {
+            return Failure::because(exit::UNAVAILABLE, "the local side broke", &error);
+        }
+        Broken::Tunnel(error) => error,
+    };
+    let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<CloseReason>());
+    let (code, hint) = match reason {
+        Some(CloseReason::Peer { reason, .. }) if reason.contains("connect to target") => (
+            exit::UNAVAILABLE,
+            Some(
+                "check that something listens on the instance's port, that the endpoint's security group lets it \
+                 out and the instance's lets it in from the endpoint",
+            ),
+        ),
+        Some(CloseReason::DurationReached { .. }) => {
+            (exit::UNAVAILABLE, Some("a tunnel lasts 3600 seconds at most; open another one"))
+        }
+        Some(CloseReason::PeerSilent { .. }) => {
+            (exit::TIMEOUT, Some("the network between here and AWS fell silent"))
+        }
+        Some(CloseReason::Protocol(_)) => (exit::PROTOCOL, None),
+        _ => (exit::UNAVAILABLE, None),
+    };
+    let failure = match reason {
+        Some(reason) => Failure::new(code, format!("the tunnel broke: {reason}")),
+        None => Failure::because(code, "the tunnel broke", &error),
+    };
+    match hint {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tunnel_that_found_nobody_says_what_to_check() {
+        let reason = CloseReason::Peer { code: 1011, reason: "Unable to connect to target".into() };
+        let failure = failure(Broken::Tunnel(io::Error::other(reason)));
+        assert_eq!(failure.code(), exit::UNAVAILABLE);
+        let text = failure.render();
+        assert!(text.contains("Unable to connect to target") && text.contains("security group"), "{text}");
+        assert_eq!(text.matches("Unable").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn each_end_of_a_tunnel_has_its_exit_code() {
+        let code = |reason: CloseReason| super::failure(Broken::Tunnel(io::Error::other(reason))).code();
+        assert_eq!(code(CloseReason::Eof), exit::UNAVAILABLE);
+        assert_eq!(code(CloseReason::PeerSilent { silence: Duration::from_secs(50) }), exit::TIMEOUT);
+        let limit = Duration::from_secs(3600);
+        assert_eq!(code(CloseReason::DurationReached { limit }), exit::UNAVAILABLE);
+    }
 }

@@ -78,6 +78,11 @@ impl<'a> Reader<'a> {
         self.problems
     }
 
+    /// A variable of the environment.
+    pub(super) fn env(&self, name: &str) -> Option<String> {
+        self.env.value(name)
+    }
+
     /// Remembers a problem.
     pub(super) fn problem(&mut self, place: impl Into<String>, message: impl Into<String>) {
         self.problems.push(Problem::new(place, message));
@@ -141,8 +146,9 @@ impl<'a> Reader<'a> {
                 for value in values {
                     match value {
                         toml::Value::String(text) => texts.push(text),
-                        other => self
-                            .problem(&place, format!("each must be a text, not {}", indefinite(&other))),
+                        other => {
+                            self.problem(&place, format!("each must be a text, not {}", indefinite(&other)))
+                        }
                     }
                 }
                 (place, texts)
@@ -155,7 +161,7 @@ impl<'a> Reader<'a> {
         };
         let mut values = Vec::with_capacity(texts.len());
         for text in texts {
-            match text.parse() {
+            match text.parse::<T>() {
                 Ok(value) => values.push(value),
                 Err(error) => self.problem(&place, error.to_string()),
             }

@@ -1,0 +1,102 @@
+//! L5 · What `eice serve` is told: each module's own settings, composed from a file and the environment.
+//!
+//! The command line wins over the environment, the environment over the file, the file over the defaults.
+//! Every problem is reported, not only the first, and before anything is bound or dialled.
+
+mod lookup;
+mod reader;
+mod sections;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub use lookup::{Lookup, ProcessEnv};
+pub use reader::Problem;
+
+use crate::ssh::HostKeyPolicy;
+use crate::workspace::FileDirectory;
+use crate::{aws, gateway, tunnel};
+use reader::Reader;
+
+/// Everything that a gateway is built from.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where it listens. The default is 127.0.0.1:8080.
+    pub listen: SocketAddr,
+    /// The browser's side.
+    pub gateway: gateway::Config,
+    /// How AWS is reached.
+    pub aws: aws::Config,
+    /// How tunnels are dialled.
+    pub tunnel: tunnel::Config,
+    /// Which host keys are accepted.
+    pub host_keys: HostKeys,
+    /// The workspaces and who may open them.
+    pub directory: FileDirectory,
+}
+
+/// Which host keys are accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostKeys {
+    /// What to do with one that is not known. The default is to trust it on first use.
+    pub policy: HostKeyPolicy,
+    /// Where they are kept. The default, `None`, keeps them in memory, for as long as the process runs.
+    pub file: Option<PathBuf>,
+}
+
+/// What the command line says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Overrides {
+    /// Where to listen.
+    pub listen: Option<SocketAddr>,
+    /// The file of the directory.
+    pub directory: Option<PathBuf>,
+}
+
+impl Overrides {
+    /// These two.
+    #[must_use]
+    pub fn new(listen: Option<SocketAddr>, directory: Option<PathBuf>) -> Self {
+        Self { listen, directory }
+    }
+}
+
+/// A configuration that cannot be used, with everything that is wrong with it.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration has {} problem(s)", problems.len())]
+#[non_exhaustive]
+pub struct Invalid {
+    /// Every problem.
+    pub problems: Vec<Problem>,
+}
+
+impl Config {
+    /// The largest file that is read, in bytes.
+    pub const MAX_LEN: u64 = 1 << 20;
+
+    /// Reads `text` with `env` and `overrides` on top of it. Files that it names are read as well.
+    ///
+    /// # Errors
+    /// [`Invalid`], with every problem at once.
+    pub fn read(text: &str, env: &dyn Lookup, overrides: &Overrides) -> Result<Self, Invalid> {
+        let mut reader = Reader::new(text, env);
+        let (listen, gateway) = sections::gateway(&mut reader, overrides);
+        let aws = sections::aws(&mut reader);
+        let tunnel = sections::tunnel(&mut reader, &aws);
+        let host_keys = sections::ssh(&mut reader);
+        let directory = sections::directory(&mut reader, overrides);
+        let problems = reader.finish();
+        match directory {
+            Some(directory) if problems.is_empty() => {
+                Ok(Self { listen, gateway, aws, tunnel, host_keys, directory })
+            }
+            _ => Err(Invalid { problems }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
