@@ -1,0 +1,67 @@
+//! Replays fuzz/seeds through the fuzz targets' own bodies, so that every test run keeps their invariants.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::field_reassign_with_default,
+    unreachable_pub,
+    reason = "the bodies are the fuzz targets'"
+)]
+
+#[path = "../../fuzz/src/handshake.rs"]
+mod handshake;
+#[path = "../../fuzz/src/ids.rs"]
+mod ids;
+#[path = "../../fuzz/src/params.rs"]
+mod params;
+#[path = "../../fuzz/src/tunnel.rs"]
+mod tunnel;
+#[path = "../../fuzz/src/verify.rs"]
+mod verify;
+
+use std::path::Path;
+
+/// Runs every seed, every beginning of it, and the seed with each byte changed.
+fn replay(target: &str, run: fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
+    let mut count = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let seed = std::fs::read(entry.unwrap().path()).unwrap();
+        run(&seed);
+        count += 1;
+        let step = (seed.len() / 64).max(1);
+        for at in (0..seed.len()).step_by(step) {
+            run(&seed[..at]);
+            let mut changed = seed.clone();
+            changed[at] ^= 1;
+            run(&changed);
+        }
+    }
+    assert!(count >= 8, "{target} has {count} seeds");
+}
+
+#[test]
+fn seeds_of_ids() {
+    replay("ids", ids::run);
+}
+
+#[test]
+fn seeds_of_params() {
+    replay("params", params::run);
+}
+
+#[test]
+fn seeds_of_handshake() {
+    replay("handshake", handshake::run);
+}
+
+#[test]
+fn seeds_of_verify() {
+    replay("verify", verify::run);
+}
+
+#[test]
+fn seeds_of_tunnel() {
+    replay("tunnel", tunnel::run);
+}
