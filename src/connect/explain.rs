@@ -174,6 +174,14 @@ pub(super) fn ssh(error: ssh::Error, place: &Place) -> StageError {
             _ => {}
         }
     }
+    if let (ssh::Error::Closed { .. }, Some(CloseReason::Protocol(_))) = (&error, place.status.close_reason())
+    {
+        return plain(stage, Fault::Protocol, error)
+            .with_hint(format!(
+                "check that {endpoint} is an EC2 Instance Connect Endpoint and that no proxy changes what it says"
+            ))
+            .with_request_id(request_id);
+    }
     let (fault, hint) = match &error {
         ssh::Error::Timeout { stage: Stage::Banner, .. } => (Fault::Timeout, reach),
         ssh::Error::Timeout { .. } => {
