@@ -72,21 +72,21 @@ struct Condition {
 
 /// What a request tells of itself: condition keys (in lower case) and their values.
 #[derive(Clone, Debug, Default)]
-pub struct Context {
+pub(super) struct Context {
     keys: BTreeMap<String, String>,
 }
 
 impl Context {
     /// Adds a key and its value.
     #[must_use]
-    pub fn with(mut self, key: &str, value: impl ToString) -> Self {
+    pub(super) fn with(mut self, key: &str, value: impl ToString) -> Self {
         self.keys.insert(key.to_ascii_lowercase(), value.to_string());
         self
     }
 
     /// Adds a resource's tags, under both names that AWS knows them by.
     #[must_use]
-    pub fn with_tags(mut self, tags: &BTreeMap<String, String>) -> Self {
+    pub(super) fn with_tags(mut self, tags: &BTreeMap<String, String>) -> Self {
         for (key, value) in tags {
             self = self
                 .with(&format!("aws:ResourceTag/{key}"), value)
@@ -98,7 +98,7 @@ impl Context {
 
 /// What the policies say together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(super) enum Decision {
     /// A statement allows it and none denies it.
     Allowed,
     /// No statement allows it.
@@ -108,7 +108,7 @@ pub enum Decision {
 }
 
 /// What `policies` say together of `action` on `resource`.
-pub fn decide(policies: &[Policy], action: &str, resource: &str, context: &Context) -> Decision {
+pub(super) fn decide(policies: &[Policy], action: &str, resource: &str, context: &Context) -> Decision {
     let mut decision = Decision::ImplicitDeny;
     for statement in policies.iter().flat_map(|policy| &policy.statements) {
         if statement.matches(action, resource, context) {

@@ -144,14 +144,10 @@ async fn serve(listener: TcpListener, config: Arc<russh::server::Config>, shared
                 let session = russh::server::run_stream(config, stream, handler).await?;
                 let handle = session.handle();
                 tokio::pin!(session);
-                let late = tokio::time::sleep(LOGIN_GRACE);
-                tokio::pin!(late);
-                loop {
-                    tokio::select! {
-                        ended = &mut session => return ended,
-                        () = &mut late, if !logged_in.is_cancelled() => break,
-                        () = one.stop.cancelled() => break,
-                    }
+                tokio::select! {
+                    ended = &mut session => return ended,
+                    () = too_late(LOGIN_GRACE, &logged_in) => {}
+                    () = one.stop.cancelled() => {}
                 }
                 let reason = russh::Disconnect::ByApplication;
                 let _ = handle.disconnect(reason, "closing".into(), "en".into()).await;
@@ -170,6 +166,14 @@ async fn serve(listener: TcpListener, config: Arc<russh::server::Config>, shared
             }
             drop(permit);
         });
+    }
+}
+
+/// Comes to an end after `grace` unless somebody logged in before.
+async fn too_late(grace: Duration, logged_in: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(grace) => {}
+        () = logged_in.cancelled() => std::future::pending().await,
     }
 }
 
@@ -205,4 +209,22 @@ pub(super) fn console_output(id: &InstanceId, host_keys: &[String]) -> String {
     }
     text.push_str("-----END SSH HOST KEY KEYS-----\r\n");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_login_grace_is_over_once_somebody_logged_in() {
+        let logged_in = CancellationToken::new();
+        too_late(Duration::ZERO, &logged_in).await;
+        logged_in.cancel();
+        let grace = too_late(Duration::from_millis(1), &logged_in);
+        assert!(grace.now_or_never().is_none());
+        let grace = too_late(Duration::from_millis(1), &logged_in);
+        assert!(tokio::time::timeout(Duration::from_millis(20), grace).await.is_err());
+    }
 }

@@ -1,7 +1,10 @@
 //! The emulator as its clients see it: real sockets, real TLS, real signatures.
 
+mod api;
 mod client;
+mod faults;
 mod ssh;
+mod tunnel;
 
 use std::time::Duration;
 

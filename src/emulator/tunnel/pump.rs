@@ -334,10 +334,9 @@ impl Side {
             Self::Dialling(dial) => Step::Dialled(dial.await),
             Self::Open(read, write) => {
                 tokio::select! {
-                    wrote = write.write(inward), if !inward.is_empty() => Step::ToTarget(wrote.map(|count| {
-                        inward.advance(count);
-                        count
-                    })),
+                    wrote = write.write(inward), if !inward.is_empty() => {
+                        Step::ToTarget(wrote.inspect(|count| inward.advance(*count)))
+                    }
                     count = async {
                         buffer.reserve(room);
                         read.take(room as u64).read_buf(buffer).await
