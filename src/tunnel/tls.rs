@@ -95,7 +95,8 @@ impl From<io::Error> for Failure {
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                     TlsFault::Name
                 }
-                CertificateError::UnknownIssuer => TlsFault::Untrusted,
+                // A bad signature is an authority of the same name with another key.
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsFault::Untrusted,
                 CertificateError::Expired
                 | CertificateError::ExpiredContext { .. }
                 | CertificateError::NotValidYet
