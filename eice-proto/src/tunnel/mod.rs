@@ -282,7 +282,11 @@ impl Tunnel {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do next. Changes with every other call.
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do next; `None` for never.
+    ///
+    /// May change after [`handle_frame`](Self::handle_frame), [`handle_eof`](Self::handle_eof),
+    /// [`handle_timeout`](Self::handle_timeout), [`close`](Self::close), [`close_with`](Self::close_with), and a
+    /// [`poll_transmit`](Self::poll_transmit) that hands out a CLOSE.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
@@ -299,6 +303,10 @@ impl Tunnel {
     }
 
     /// The next frame for the peer. Control frames go before data, so that a bulk transfer cannot starve them.
+    ///
+    /// There may be one after [`send`](Self::send), [`handle_frame`](Self::handle_frame) (a PONG, or the CLOSE that answers
+    /// one or ends a broken tunnel), [`handle_timeout`](Self::handle_timeout) (a PING, a CLOSE), [`close`](Self::close) and
+    /// [`close_with`](Self::close_with).
     pub fn poll_transmit(&mut self) -> Option<Frame> {
         if let State::Closed(_) = self.state {
             return self.farewell.take();
@@ -327,6 +335,9 @@ impl Tunnel {
 
     /// The next event. Each [`handle_frame`](Self::handle_frame) makes at most one, and it should be taken before the next
     /// frame is handed in: events that nobody takes are kept.
+    ///
+    /// There may be one after [`handle_frame`](Self::handle_frame), [`handle_eof`](Self::handle_eof),
+    /// [`handle_timeout`](Self::handle_timeout), and a [`poll_transmit`](Self::poll_transmit) that hands out a CLOSE.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
