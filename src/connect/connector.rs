@@ -15,28 +15,37 @@ use crate::ssh::{self, EphemeralKey, Handshake, HostKeyCheck, HostKeyPolicy, Hos
 use crate::terminal::{Connect, Host, HostIds, InstanceTarget, Stage, StageError, StageObserver, Target};
 use crate::tunnel::{Dialer, Tunnel};
 
-/// A key that was pushed longer ago than this is pushed again before it is used: the instance forgets it after
-/// 60 s (EC2 Instance Connect API reference, `SendSSHPublicKey`).
-const MAX_KEY_AGE: Duration = Duration::from_secs(45);
-
 /// The account in a host key's scope when the instance was not looked up. Instance ids are unique without it.
 const UNKNOWN_ACCOUNT: &str = "-";
 
 /// How a [`Connector`] connects.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// How SSH is tuned. The default is for terminals; [`ssh::Config::bulk`] is for copies.
     pub ssh: ssh::Config,
     /// What is done about host keys.
     pub host_keys: HostKeyMode,
+    /// A key that was pushed longer ago than this is pushed again before it is used. The default is 45 s: the
+    /// instance forgets it after 60 s (EC2 Instance Connect API reference, `SendSSHPublicKey`).
+    pub max_key_age: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ssh: ssh::Config::default(),
+            host_keys: HostKeyMode::default(),
+            max_key_age: Duration::from_secs(45),
+        }
+    }
 }
 
 impl Config {
     /// SSH tuned by `ssh`, host keys treated by `host_keys`.
     #[must_use]
     pub fn new(ssh: ssh::Config, host_keys: HostKeyMode) -> Self {
-        Self { ssh, host_keys }
+        Self { ssh, host_keys, ..Self::default() }
     }
 }
 
@@ -122,7 +131,7 @@ impl Connector {
             Push::Running(push) => futures_util::future::try_join(reached, push).await?,
         };
 
-        if pushed.at.elapsed() > MAX_KEY_AGE && !shaken.is_closed() {
+        if pushed.at.elapsed() > self.config.max_key_age && !shaken.is_closed() {
             pushed = self.push(&client, target, &public, observer).await?;
         }
         let connection =
