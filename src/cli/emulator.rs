@@ -224,6 +224,9 @@ pub(super) fn ready(verb: &str, access: &Access, instance: Option<&InstanceId>) 
     ready.region = Some(access.region().to_owned());
     ready.ca_file = Some(access.ca_file().display().to_string());
     ready.env = access.env().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    // The instance has the same id and other host keys each time, so they are not for the user's own store.
+    let host_keys = access.ca_file().with_file_name("known_host_keys.json");
+    ready.env.insert("EICE_HOST_KEYS".into(), host_keys.display().to_string());
     ready
 }
 
