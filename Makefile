@@ -74,4 +74,4 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 
 web/dist/index.html: web/node_modules/.package-lock.json $(PAGE_SOURCES)
 	cd web && npm run --silent build
-	@touch $@
+	@touch $@ src/gateway/page.rs # so that cargo sees a page that was not there before
