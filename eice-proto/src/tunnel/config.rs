@@ -27,7 +27,7 @@ pub enum Role {
 pub struct Config {
     /// The longest payload of a data frame sent, in bytes. The default is [`MAX_CHUNK`].
     pub max_chunk: usize,
-    /// How many bytes [`Tunnel::send`] holds until they are transmitted. The default is 256 KiB; more only
+    /// How many bytes [`Tunnel::send`](super::Tunnel::send) holds until they are transmitted. The default is 256 KiB; more only
     /// hides the socket's back-pressure.
     pub max_queued: usize,
     /// How long the peer may be silent before it is pinged. The default is 25 s, below the idle limits of
