@@ -250,7 +250,12 @@ async fn a_dropped_tunnel_tells_that_this_side_ended_it() {
 
 #[tokio::test]
 async fn the_longest_duration_is_told_as_such() {
-    let peer = tunnel_peer(|stream| async move { drop(stream) }).await;
+    // The service's own clock: it cuts the connection when the second is over.
+    let peer = tunnel_peer(|stream| async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(stream);
+    })
+    .await;
     let dialer = crate::tunnel::Dialer::new(trusting(&peer.certificate)).unwrap();
     let one_second = eice_proto::MaxDuration::from_secs(1).unwrap();
     let url = url(&format!("localhost:{}", peer.port));
