@@ -80,7 +80,8 @@ fn complaint(said: &str, exit: &Exit, container: &ContainerShell, user: &OsUser)
     // Engines exit with 1 or 125 for themselves, 126 and 127 for what they could not run.
     let Exit::Code(code @ (1 | 125..=127)) = exit else { return None };
     let said = said.trim();
-    if !is_complaint(said) && !(said.is_empty() && *code >= 125) {
+    let is_silent_refusal = said.is_empty() && *code >= 125;
+    if !is_silent_refusal && !is_complaint(said) {
         return None;
     }
     let name = &container.container;
