@@ -64,5 +64,12 @@ export async function signOut(): Promise<void> {
 
 /** The workspaces that the caller may open. */
 export async function workspaces(): Promise<Workspace[]> {
-  return (await (await ask("/workspaces")).json()) as Workspace[];
+  const body: unknown = await (await ask("/workspaces")).json();
+  if (!Array.isArray(body)) throw new ApiError(0, "The gateway's list cannot be read.");
+  return body as Workspace[];
+}
+
+/** Throws what the gateway has against the caller opening workspace `id`, if it has anything. */
+export async function mayOpen(id: string): Promise<void> {
+  await ask(`/workspaces/${encodeURIComponent(id)}`);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { type Ending, LegacyTerminal, MAX_PIECE, type Socket, ending } from "./legacy";
+import { type Ending, LegacyTerminal, MAX_PIECE, type Socket, ending, printable } from "./legacy";
 import { tokenIn } from "./token";
 
 /** A socket whose other end is the test. */
@@ -93,6 +93,10 @@ describe("the legacy protocol", () => {
     expect(ending(1006, "", null, false).text).toContain("refused");
     expect(ending(1006, "", null, true).text).toContain("broke");
     expect(ending(4408, "idle", null, true).text).toBe("Closed: idle (4408).");
+  });
+
+  it("shows what it quotes without control characters", () => {
+    expect(printable("a\x1b[2J\u202eb\u009b\r\nc \u00e9")).toBe("a\ufffd[2J\ufffdb\ufffd\ufffd\ufffdc \u00e9");
   });
 
   it("says nothing after it was left", () => {

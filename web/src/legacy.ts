@@ -4,6 +4,9 @@
 /** The longest piece of a paste, in UTF-16 units; the gateway takes messages up to 16 MiB. */
 export const MAX_PIECE = 1 << 20;
 
+/** A browser does not tell a page why an upgrade failed. */
+export const REFUSED = "The gateway refused the terminal.";
+
 /** How a terminal ended, in words for the status line. */
 export interface Ending {
   /** Whether the shell ended by itself. */
@@ -90,11 +93,16 @@ function isHighSurrogate(unit: number): boolean {
   return unit >= 0xd800 && unit <= 0xdbff;
 }
 
+/** `text` without control characters and changes of direction: it quotes the far side. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
+}
+
 /** What a close means, by its code; the gateway's own last line says it best. */
 export function ending(code: number, reason: string, failure: string | null, opened: boolean): Ending {
   if (failure !== null) return { clean: false, text: failure };
   if (code === 1000) return { clean: true, text: "The shell ended." };
-  if (!opened) return { clean: false, text: "The gateway refused the terminal. Sign in again, or ask who may open it." };
+  if (!opened) return { clean: false, text: REFUSED };
   if (code === 1001 || code === 1012) return { clean: false, text: "The gateway is restarting." };
   if (code === 1006) return { clean: false, text: "The connection to the gateway broke." };
   return { clean: false, text: reason === "" ? `Closed with code ${code}.` : `Closed: ${reason} (${code}).` };

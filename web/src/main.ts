@@ -3,7 +3,8 @@
 import "@xterm/xterm/css/xterm.css";
 import "./style.css";
 
-import { ApiError, type Workspace, signIn, signOut, workspaces } from "./api";
+import { ApiError, type Workspace, mayOpen, signIn, signOut, workspaces } from "./api";
+import { REFUSED } from "./legacy";
 import { TerminalView } from "./terminal";
 import { takeToken } from "./token";
 import { showApp, showSignIn, showStatus, view } from "./view";
@@ -60,11 +61,12 @@ function choose(workspace: Workspace): void {
 
 function open(workspace: Workspace): void {
   leave();
-  const began = Date.now();
+  let began = Date.now();
   terminal = new TerminalView(view.terminal);
   showStatus("connecting", "Connecting…");
   terminal.connect(workspace.id, {
     opened() {
+      began = Date.now();
       showStatus("open", `Connected to ${workspace.name}`);
       view.elapsed.textContent = "";
       clock = window.setInterval(() => {
@@ -75,8 +77,20 @@ function open(workspace: Workspace): void {
       window.clearInterval(clock);
       showStatus(ending.clean ? "ended" : "failed", ending.text, true);
       view.reconnect.focus();
+      if (ending.text === REFUSED) void explain(workspace);
     },
   });
+}
+
+/** Why the gateway refused a terminal: it tells an ordinary request what it cannot tell a WebSocket. */
+async function explain(workspace: Workspace): Promise<void> {
+  try {
+    await mayOpen(workspace.id);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.status === 401) showSignIn("The session is over. Sign in again.");
+    else showStatus("failed", `${REFUSED} ${error.message}`, true);
+  }
 }
 
 /** Ends the terminal that is shown. */

@@ -2,7 +2,7 @@
 
 import { type ITheme, Terminal } from "@xterm/xterm";
 
-import { type Ending, LegacyTerminal } from "./legacy";
+import { type Ending, LegacyTerminal, printable } from "./legacy";
 
 const DARK: ITheme = {
   background: "#0d1117",
@@ -34,7 +34,14 @@ const LIGHT: ITheme = {
   white: "#6e7781",
 };
 
+/**
+ * How many bytes may wait to be drawn. xterm throws above 50 MB, and the legacy protocol cannot hold the shell back,
+ * so that a flood is cut here, where it can be said.
+ */
+const MAX_BACKLOG = 8 << 20;
+
 export interface Watcher {
+  /** The first byte of the shell came. */
   opened(): void;
   closed(ending: Ending): void;
 }
@@ -46,6 +53,8 @@ export class TerminalView {
     this.xterm.options.theme = this.scheme.matches ? LIGHT : DARK;
   };
   private line: LegacyTerminal | null = null;
+  private backlog = 0;
+  private skipped = 0;
 
   constructor(private readonly place: HTMLElement) {
     this.xterm = new Terminal({
@@ -57,7 +66,6 @@ export class TerminalView {
       scrollback: 5000,
       // The shell's bytes are not trusted: a link that they make is not followed.
       linkHandler: { activate: () => undefined },
-      screenReaderMode: true,
     });
     // Neither may they read or write the clipboard.
     this.xterm.parser.registerOscHandler(52, () => true);
@@ -72,18 +80,36 @@ export class TerminalView {
   connect(id: string, watcher: Watcher): void {
     const url = new URL(`/workspaces/${encodeURIComponent(id)}/terminal`, window.location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    let silent = true;
     this.line = new LegacyTerminal(new WebSocket(url), {
-      opened: () => {
-        this.xterm.focus();
-        watcher.opened();
+      opened: () => this.xterm.focus(),
+      output: (bytes) => {
+        // The gateway accepts the socket before it dials: only the shell's own bytes say that there is one.
+        if (silent) watcher.opened();
+        silent = false;
+        this.draw(bytes);
       },
-      output: (bytes) => this.xterm.write(bytes),
       failed: (text) => this.xterm.write(`\r\n\x1b[31m${printable(text)}\x1b[0m\r\n`),
       closed: (ending) => {
         this.xterm.options.disableStdin = true;
         this.xterm.options.cursorBlink = false;
         watcher.closed(ending);
       },
+    });
+  }
+
+  private draw(bytes: Uint8Array): void {
+    if (this.backlog + bytes.length > MAX_BACKLOG) {
+      this.skipped += bytes.length;
+      return;
+    }
+    if (this.skipped > 0) {
+      this.xterm.write(`\x1b[0m\r\n[${this.skipped} bytes not shown: they came faster than they can be drawn]\r\n`);
+      this.skipped = 0;
+    }
+    this.backlog += bytes.length;
+    this.xterm.write(bytes, () => {
+      this.backlog -= bytes.length;
     });
   }
 
@@ -96,8 +122,3 @@ export class TerminalView {
   }
 }
 
-/** `text` without control characters: it quotes the far side. */
-export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "\ufffd");
-}
