@@ -80,7 +80,7 @@ async function drive() {
   await light.emulateMedia({ colorScheme: "light" });
   await light.setViewportSize({ width: 640, height: 800 });
   await light.goto(address);
-  await light.locator(".entry").first().waitFor({ timeout: TIMEOUT });
+  await status(light, "Connected to");
   await light.screenshot({ path: join(directory, "narrow.png") });
   await light.close();
 

@@ -5,7 +5,7 @@ import type { Workspace } from "./api";
 /** Where the workspace's shell runs, in a few words. */
 export function place(workspace: Workspace): string {
   if (workspace.container !== undefined) return `container ${workspace.container} on ${workspace.instance}`;
-  return `${workspace.note ?? "login shell"} on ${workspace.instance}`;
+  return `login shell on ${workspace.instance}`;
 }
 
 /** Whether its terminal can be opened now. */
