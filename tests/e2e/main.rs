@@ -12,6 +12,5 @@
 )]
 
 mod connect;
-mod docker;
 mod lab;
 mod sshd;

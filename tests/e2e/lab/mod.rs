@@ -1,24 +1,33 @@
 //! The real parts, started privately and ended with the test.
 
-#![allow(dead_code, unused_imports, reason = "the topics that use the rest follow")]
-
+mod census;
+pub(crate) mod cloudtrail;
+mod console;
 mod containers;
 mod docker;
+mod http;
 mod part;
 mod process;
+mod program;
 mod reaper;
 mod require;
 mod run_dir;
+mod served;
 mod sshd;
 mod user;
+mod viewer;
 mod wait;
+mod world;
 
+pub(crate) use census::{Census, open_files};
+pub(crate) use console::Console;
 pub(crate) use containers::Container;
 pub(crate) use docker::Docker;
-pub(crate) use part::Part;
 pub(crate) use process::Process;
-pub(crate) use require::{program, run, run_ok};
-pub(crate) use run_dir::RunDir;
+pub(crate) use program::{EICE, Program};
+pub(crate) use require::{program, run_ok};
+pub(crate) use served::{Served, TOKEN, WORKSPACE, directory};
 pub(crate) use sshd::Sshd;
-pub(crate) use user::User;
-pub(crate) use wait::{eventually, eventually_within};
+pub(crate) use viewer::Viewer;
+pub(crate) use wait::eventually;
+pub(crate) use world::{INSTANCE, World, console};

@@ -37,6 +37,7 @@ printf '%s' "$list" | while read -r what name more; do
 done >/dev/null 2>&1
 "#;
 
+#[allow(clippy::zombie_processes, reason = "it outlives this process; that is what it is for")]
 static LIST: LazyLock<Mutex<ChildStdin>> = LazyLock::new(|| {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", &format!("trap '' INT TERM HUP; {SCRIPT}")]).current_dir("/").process_group(0);

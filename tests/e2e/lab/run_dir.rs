@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::reaper;
 
@@ -21,10 +21,6 @@ impl RunDir {
         reaper::removes_folder(&path);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         Self { path }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// `name` in it.

@@ -1,0 +1,79 @@
+//! The `eice` program itself, started as a user starts it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use eice::cli::ready::Ready;
+
+use super::part::Part;
+
+/// How long a verb may take until it is ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The program under test.
+pub(crate) const EICE: &str = env!("CARGO_BIN_EXE_eice");
+
+/// A running verb that serves.
+pub(crate) struct Program {
+    pub(crate) part: Part,
+    pub(crate) ready: Ready,
+    home: tempfile::TempDir,
+}
+
+impl Program {
+    /// Starts `eice ARGS` and waits for its line of JSON.
+    #[track_caller]
+    pub(crate) fn start(args: &[&str], env: &[(&str, String)]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let log = fs::File::create(home.path().join("stderr")).unwrap();
+        let mut command = eice(home.path(), env);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut part = Part::start(&mut command);
+        let stdout = part.child().stdout.take().unwrap();
+        let (send, receive) = mpsc::sync_channel(1);
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(stdout).lines();
+            let _ = send.send(lines.next());
+            // Whatever else it prints must not fill the pipe.
+            lines.for_each(drop);
+        });
+        let line = match receive.recv_timeout(READY_TIMEOUT) {
+            Ok(Some(Ok(line))) => line,
+            other => {
+                let text = fs::read_to_string(home.path().join("stderr")).unwrap_or_default();
+                panic!("eice {args:?} is not ready ({other:?}):\n{text}");
+            }
+        };
+        let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        Self { part, ready, home }
+    }
+
+    /// Where it serves.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        let authority = self.ready.url.split("://").nth(1).unwrap();
+        authority.parse().unwrap_or_else(|error| panic!("{error}: {}", self.ready.url))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.part.process.pid
+    }
+
+    /// What it said on stderr.
+    pub(crate) fn stderr(&self) -> String {
+        fs::read_to_string(self.home.path().join("stderr")).unwrap_or_default()
+    }
+}
+
+/// `eice` with nothing of this process's environment but PATH, its home in `home`.
+pub(crate) fn eice(home: &Path, env: &[(&str, String)]) -> Command {
+    let mut command = Command::new(EICE);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", home);
+    command.env("XDG_STATE_HOME", home.join("state"));
+    command.envs(env.iter().map(|(name, value)| (*name, value)));
+    command
+}

@@ -1,0 +1,71 @@
+//! The gateway in this process, with one workspace.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use eice::gateway::{self, Gateway, Origin};
+use eice::workspace::{BearerToken, FileDirectory};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::{Census, Viewer, World};
+
+/// The token that opens the workspace.
+pub(crate) const TOKEN: &str = "e2e-token-0123456789abcdefghijklmnopqrstuvwxyz";
+/// The workspace.
+pub(crate) const WORKSPACE: &str = "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
+
+/// A gateway that serves the instance of a [`World`].
+pub(crate) struct Served {
+    pub(crate) addr: SocketAddr,
+    drain: oneshot::Sender<()>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Served {
+    /// Serves `world`'s instance, with more lines in the workspace's entry.
+    pub(crate) async fn start(world: &World, lines: &str) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let origin: Origin = format!("http://{addr}").parse().unwrap();
+        let directory = FileDirectory::parse(&directory(&world.target().os_user.to_string(), lines)).unwrap();
+        let gateway =
+            Gateway::new(gateway::Config::new(vec![origin]), Arc::new(directory), world.connector.clone());
+        let (drain, drained) = oneshot::channel();
+        let routes = gateway.router();
+        let serving =
+            tokio::spawn(async move { gateway.serve(listener, routes, async { drop(drained.await) }).await });
+        Self { addr, drain, serving }
+    }
+
+    pub(crate) async fn viewer(&self) -> Viewer {
+        Viewer::open(self.addr, WORKSPACE, TOKEN).await
+    }
+
+    /// What there is when no tab is open, counted after a first one came and went. `backend` is where the instance's
+    /// sshd listens.
+    pub(crate) async fn census(&self, world: &World, backend: SocketAddr) -> Census {
+        let mut viewer = self.viewer().await;
+        viewer.line("echo wa''rm").await;
+        viewer.until("warm").await;
+        viewer.leave().await;
+        Census::settled(&[self.addr, backend], world.emulator.access().api_addr()).await
+    }
+
+    /// Drains it, and waits until it is gone.
+    pub(crate) async fn stop(self) {
+        let _ = self.drain.send(());
+        self.serving.await.unwrap().unwrap();
+    }
+}
+
+/// A directory with the one workspace.
+pub(crate) fn directory(os_user: &str, lines: &str) -> String {
+    let digest = BearerToken::new(TOKEN).unwrap().digest();
+    format!(
+        "[[workspace]]\nid = {WORKSPACE:?}\nname = \"prod-agent\"\ninstance = {:?}\nos_user = {os_user:?}\n\
+         {lines}\n[[token]]\nname = \"e2e\"\nsha256 = \"{digest}\"\nworkspaces = \"*\"\n",
+        super::world::INSTANCE,
+    )
+}
