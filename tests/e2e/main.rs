@@ -12,5 +12,6 @@
 )]
 
 mod connect;
+mod docker;
 mod lab;
 mod sshd;
