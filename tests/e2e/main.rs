@@ -11,6 +11,7 @@
     reason = "these are tests: what goes wrong in one is its failure"
 )]
 
+mod bad_input;
 mod connect;
 mod docker;
 mod lab;
