@@ -15,4 +15,5 @@ mod bad_input;
 mod connect;
 mod docker;
 mod lab;
+mod openssh_client;
 mod sshd;
