@@ -17,3 +17,4 @@ mod docker;
 mod lab;
 mod openssh_client;
 mod sshd;
+mod tutorial;
