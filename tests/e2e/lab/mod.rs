@@ -1,5 +1,7 @@
 //! The real parts, started privately and ended with the test.
 
+#![allow(dead_code, unused_imports, reason = "the benchmarks use the laboratory as well, each a part of it")]
+
 mod census;
 pub(crate) mod cloudtrail;
 mod console;
@@ -25,7 +27,8 @@ pub(crate) use containers::Container;
 pub(crate) use docker::Docker;
 pub(crate) use process::Process;
 pub(crate) use program::{EICE, Program};
-pub(crate) use require::{program, run_ok};
+pub(crate) use require::{program, run, run_ok};
+pub(crate) use run_dir::RunDir;
 pub(crate) use served::{Served, TOKEN, WORKSPACE, directory};
 pub(crate) use sshd::Sshd;
 pub(crate) use viewer::Viewer;
