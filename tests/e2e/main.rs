@@ -12,6 +12,7 @@
 )]
 
 mod bad_input;
+mod browser;
 mod connect;
 mod docker;
 mod lab;
