@@ -25,17 +25,22 @@
 
 pub use eice_proto as proto;
 
+#[cfg(feature = "connect")]
 pub mod aws;
 pub mod cli;
 #[cfg(feature = "gateway")]
 pub mod config;
+#[cfg(feature = "connect")]
 pub mod connect;
+#[cfg(feature = "connect")]
 pub mod docker;
 #[cfg(feature = "emulator")]
 pub mod emulator;
+#[cfg(feature = "connect")]
 pub mod ssh;
 pub mod telemetry;
 pub mod terminal;
+#[cfg(feature = "connect")]
 pub mod tunnel;
 #[cfg(feature = "gateway")]
 pub mod workspace;

@@ -5,19 +5,24 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(feature = "client")]
 use clap::ValueEnum;
 use tokio::net::TcpListener;
 
 use super::exit;
 use super::failure::Failure;
+#[cfg(feature = "client")]
 use super::target::AwsArgs;
 use crate::aws::{self, Aws};
 use crate::connect::{self, Connector, HostKeyMode};
 use crate::ssh::host_keys::{FileHostKeys, MemoryHostKeys};
 use crate::ssh::{self, HostKeySource};
-use crate::tunnel::{self, Dialer, ProxyConfig};
+#[cfg(feature = "client")]
+use crate::tunnel::ProxyConfig;
+use crate::tunnel::{self, Dialer};
 
 /// What to do with a host key that is not known.
+#[cfg(feature = "client")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum HostKeyArg {
     /// Only keys that are known already
@@ -26,6 +31,7 @@ pub(crate) enum HostKeyArg {
     Tofu,
 }
 
+#[cfg(feature = "client")]
 impl From<HostKeyArg> for HostKeyMode {
     fn from(arg: HostKeyArg) -> Self {
         match arg {
@@ -69,6 +75,7 @@ fn state_file(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
 }
 
 /// A connector for the client verbs, with SSH tuned by `ssh`.
+#[cfg(feature = "client")]
 pub(crate) fn client_connector(
     args: &AwsArgs,
     keys: &HostKeyOptions,
@@ -106,7 +113,7 @@ pub(crate) fn gateway_connector(config: &crate::config::Config) -> Result<Arc<Co
 }
 
 /// A connector to an emulator of this process.
-#[cfg(feature = "emulator")]
+#[cfg(all(feature = "gateway", feature = "emulator"))]
 pub(crate) fn emulated_connector(access: &crate::emulator::Access) -> Result<Arc<Connector>, Failure> {
     let aws = aws::Config {
         region: Some(access.region().to_owned()),

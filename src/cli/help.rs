@@ -1,6 +1,7 @@
 //! What the help texts of the verbs share.
 
 /// The environment that every verb that speaks to AWS reads, then the exit codes.
+#[cfg(feature = "client")]
 macro_rules! aws_help {
     ($examples:literal) => {
         concat!(
@@ -36,4 +37,6 @@ macro_rules! exit_help {
     };
 }
 
-pub(crate) use {aws_help, exit_help};
+#[cfg(feature = "client")]
+pub(crate) use aws_help;
+pub(crate) use exit_help;

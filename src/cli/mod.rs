@@ -1,28 +1,39 @@
 //! L6 · The verbs, one file each, and the only place that builds objects.
 
+#[cfg(feature = "connect")]
 mod build;
 #[cfg(all(feature = "gateway", feature = "emulator"))]
 mod demo;
 #[cfg(feature = "emulator")]
 mod emulator;
+#[cfg(feature = "client")]
 mod escape;
 pub mod exit;
 mod failure;
 mod help;
+#[cfg(feature = "client")]
 mod interactive;
+#[cfg(feature = "client")]
 mod progress;
+#[cfg(feature = "client")]
 mod raw;
 pub mod ready;
+#[cfg(feature = "client")]
 mod relay;
 #[cfg(feature = "gateway")]
 mod serve;
+#[cfg(feature = "client")]
 mod ssh;
+#[cfg(feature = "client")]
 mod stdin;
 mod stop;
+#[cfg(feature = "client")]
 mod target;
+#[cfg(feature = "client")]
 mod tunnel;
 
 use std::ffi::OsString;
+#[cfg(feature = "connect")]
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -70,7 +81,9 @@ struct LogArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    #[cfg(feature = "client")]
     Ssh(Box<ssh::SshArgs>),
+    #[cfg(feature = "client")]
     Tunnel(Box<tunnel::TunnelArgs>),
     #[cfg(all(feature = "gateway", feature = "emulator"))]
     Demo(Box<demo::DemoArgs>),
@@ -84,6 +97,7 @@ impl Verb {
     /// What is logged when nobody says: a client is quiet save for warnings, a server tells what it does.
     fn default_filter(&self) -> &'static str {
         match self {
+            #[cfg(feature = "client")]
             Self::Ssh(_) | Self::Tunnel(_) => "warn",
             #[cfg(all(feature = "gateway", feature = "emulator"))]
             Self::Demo(_) => "warn",
@@ -96,7 +110,9 @@ impl Verb {
 
     async fn run(self) -> Result<u8, Failure> {
         match self {
+            #[cfg(feature = "client")]
             Self::Ssh(args) => ssh::run(*args).await,
+            #[cfg(feature = "client")]
             Self::Tunnel(args) => tunnel::run(*args).await,
             #[cfg(all(feature = "gateway", feature = "emulator"))]
             Self::Demo(args) => demo::run(*args).await,
@@ -146,6 +162,7 @@ fn start(cli: Cli) -> Result<u8, Failure> {
 }
 
 /// Writes `text` to stderr; one that is gone is no reason to fail.
+#[cfg(feature = "connect")]
 fn say(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
@@ -161,6 +178,7 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    #[cfg(feature = "client")]
     #[test]
     fn a_wrong_command_line_is_64_and_help_and_version_are_0() {
         let status =

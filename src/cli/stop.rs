@@ -29,6 +29,7 @@ pub(crate) enum StopReason {
 
 impl StopReason {
     /// The status of a process that this signal ended, as a shell shows it; 0 for an end of stdin.
+    #[cfg(feature = "client")]
     #[must_use]
     pub(crate) fn status(self) -> u8 {
         match self {

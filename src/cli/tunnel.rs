@@ -71,6 +71,10 @@ pub(crate) struct TunnelArgs {
     #[arg(long, requires = "listen")]
     json: bool,
 
+    /// When listening, end when stdin does
+    #[arg(long, requires = "listen")]
+    until_stdin_closes: bool,
+
     /// A line for each stage of connecting, with its time
     #[arg(short, long)]
     verbose: bool,
@@ -101,7 +105,14 @@ pub(crate) async fn run(args: TunnelArgs) -> Result<u8, Failure> {
                 half_close_timeout: Duration::from_secs(args.half_close_timeout),
                 verbose: args.verbose,
             });
-            forward.serve(&listener, &mut signals).await
+            tokio::select! {
+                never = forward.serve(&listener) => never,
+                reason = signals.stop(args.until_stdin_closes) => {
+                    // Dropping a tunnel closes it.
+                    tracing::info!(?reason, "ending");
+                    Ok(exit::OK)
+                }
+            }
         }
     }
 }
@@ -179,11 +190,11 @@ struct Forward {
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 impl Forward {
-    async fn serve(self: Arc<Self>, listener: &TcpListener, signals: &mut Signals) -> Result<u8, Failure> {
+    /// Takes connections for as long as it is polled.
+    async fn serve(self: Arc<Self>, listener: &TcpListener) -> Result<u8, Failure> {
         let mut connections = JoinSet::new();
-        let reason = loop {
+        loop {
             tokio::select! {
-                reason = signals.next() => break reason,
                 accepted = listener.accept() => match accepted {
                     Ok((local, peer)) => {
                         let forward = Arc::clone(&self);
@@ -196,11 +207,7 @@ impl Forward {
                 },
                 Some(_) = connections.join_next() => {}
             }
-        };
-        tracing::info!(?reason, open = connections.len(), "ending");
-        // Dropping a tunnel closes it.
-        connections.shutdown().await;
-        Ok(exit::OK)
+        }
     }
 
     /// One connection. What goes wrong with it is told and ends nothing else.
