@@ -166,7 +166,7 @@ impl Client {
         ))
     }
 
-    /// Looks `id` up; an answer that says it runs is believed for [`INSTANCE_TTL`].
+    /// Looks `id` up; an answer that says it runs is believed for `INSTANCE_TTL`.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such instance; otherwise see [`Error`]. A stopped instance is no
@@ -192,7 +192,7 @@ impl Client {
     }
 
     /// The endpoints that `query` asks for, in AWS's order. An answer that holds any is believed for
-    /// [`ENDPOINT_TTL`].
+    /// `ENDPOINT_TTL`.
     ///
     /// # Errors
     /// See [`Error`]. None found is an empty list, save that AWS refuses an id that it does not know.

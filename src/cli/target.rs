@@ -30,7 +30,7 @@ pub(crate) struct AwsArgs {
     #[arg(long, value_name = "ID", requires = "role_arn")]
     pub(crate) external_id: Option<String>,
 
-    /// Where the AWS APIs answer, for all services; else AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>
+    /// Where the AWS APIs answer, for all services; else AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_SERVICE
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
 

@@ -1,6 +1,6 @@
 //! L2 · SSH over any byte stream.
 //!
-//! [`handshake`] takes the stream as far as it goes without a key: identification, key exchange, host key,
+//! [`handshake()`] takes the stream as far as it goes without a key: identification, key exchange, host key,
 //! service request. [`Handshake::authenticate`] adds the key and makes a [`Connection`], which opens terminals
 //! and runs commands. The two are apart because the key is pushed to the instance at the same time.
 //!

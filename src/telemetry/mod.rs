@@ -1,7 +1,7 @@
 //! L1 · Tracing set-up.
 //!
 //! Events go to stderr, never to stdout: stdout belongs to the remote process or to the `--json` line. What the
-//! far side says may be in them, so every control byte is escaped on the way out ([`escape`]).
+//! far side says may be in them, so every control byte is escaped on the way out (`escape`).
 
 mod escape;
 

@@ -1,6 +1,6 @@
 //! AWS Signature Version 4, both ways, in the query and in headers.
 //!
-//! [`presign`] and [`sign`] make a signature, [`verify`] checks one; all three go through the same
+//! [`presign`] and [`sign()`] make a signature, [`verify()`] checks one; all three go through the same
 //! [`CanonicalRequest`]. Nothing here reads a clock: the moment is an argument.
 //!
 //! What is canonical follows botocore's `SigV4QueryAuth` and `SigV4Auth`: names and values percent-encoded with
