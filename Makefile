@@ -46,12 +46,11 @@ unit: setup-build ## the Rust tests, against real sshd, Docker, ssh and Chromium
 
 # Each feature by itself; what a default build compiles is checked by the rest.
 features: setup-build
-	$(CARGO) check --locked -p eice --lib --bins --no-default-features
 	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features client
 	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features gateway
 	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features emulator
 
-soak: ## what takes too long for `make test`; the log goes to docs/soak.log
+soak: ## the end-to-end tests again and again (SOAK_ROUNDS, 20); the log goes to docs/soak.log
 	scripts/setup.sh $(BUILD_NEEDS) $(TEST_NEEDS)
 	scripts/soak.sh docs/soak.log
 
