@@ -60,14 +60,17 @@ async function drive() {
   const workspace = page.locator(".entry").first();
   await workspace.click();
   await status(page, "Connected to");
+  const id = await workspace.getAttribute("data-workspace");
+  await type(page, "whoami");
+  await row(page, /^[a-z_][a-z0-9_-]*$/);
+  await type(page, "df -h /");
+  await row(page, /Mounted on/);
+  await type(page, "echo $MOLECULE_WS_ID");
+  await row(page, new RegExp(`^${id}$`));
+  await page.screenshot({ path: join(directory, "terminal.png") });
   const user = await run(page, "whoami");
   const answer = await run(page, "echo hello-$((40+2))");
   must(answer === "hello-42", `the shell answered ${JSON.stringify(answer)}`);
-  const id = await run(page, "echo $MOLECULE_WS_ID");
-  must(id === (await workspace.getAttribute("data-workspace")), `MOLECULE_WS_ID is ${JSON.stringify(id)}`);
-  await type(page, "df -h /");
-  await row(page, /Mounted on/);
-  await page.screenshot({ path: join(directory, "terminal.png") });
 
   await type(page, "exit");
   await status(page, "The shell ended.");

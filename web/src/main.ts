@@ -54,7 +54,8 @@ function choose(workspace: Workspace): void {
   chosen = workspace;
   draw();
   view.where.textContent = place(workspace);
-  view.notice.textContent = workspace.note ?? "";
+  // In a container there is nothing to warn of.
+  view.notice.textContent = workspace.container === undefined ? (workspace.note ?? "") : "";
   if (isReady(workspace)) open(workspace);
   else showStatus("connecting", `The workspace is ${workspace.status}.`);
 }

@@ -63,6 +63,8 @@ export class TerminalView {
       cursorBlink: true,
       fontFamily: '"JetBrains Mono", "Cascadia Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace',
       fontSize: 14,
+      // At 1 the underscores of some fonts fall between two rows.
+      lineHeight: 1.2,
       scrollback: 5000,
       // The shell's bytes are not trusted: a link that they make is not followed.
       linkHandler: { activate: () => undefined },
