@@ -17,5 +17,6 @@ mod connect;
 mod docker;
 mod lab;
 mod openssh_client;
+mod policy;
 mod sshd;
 mod tutorial;
