@@ -13,10 +13,13 @@
 
 mod bad_input;
 mod browser;
+mod client;
 mod connect;
 mod docker;
 mod lab;
 mod openssh_client;
 mod policy;
+mod proxies;
+mod secrets;
 mod sshd;
 mod tutorial;

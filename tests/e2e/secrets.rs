@@ -1,0 +1,90 @@
+//! No secret in anything that the program prints, at the most talkative level of every library.
+
+use eice::emulator::{Config, Principal, UpgradeFault};
+
+use crate::lab::{INSTANCE, Shell, World};
+
+const SECRET: &str = "canary-secret+access/key";
+const TOKEN: &str = "canary-session/token+==";
+
+/// `text` as it may stand in a log: plain, percent-encoded, hexadecimal, and as a list of bytes.
+fn spellings(text: &str) -> Vec<String> {
+    let bytes = text.as_bytes();
+    let percent = |byte: &u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(*byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    let list: Vec<_> = bytes.iter().map(u8::to_string).collect();
+    vec![
+        text.to_owned(),
+        bytes.iter().map(percent).collect(),
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        list.join(", "),
+    ]
+}
+
+#[track_caller]
+fn assert_hides(log: &str, secrets: &[&str]) {
+    for secret in secrets {
+        for spelling in spellings(secret) {
+            let at = log.find(&spelling);
+            assert!(at.is_none(), "{secret:?}: {}", &log[at.unwrap().saturating_sub(200)..][..200]);
+        }
+    }
+    // Neither a presigned URL's signature nor a header's.
+    for mark in ["X-Amz-Signature=", "Signature="] {
+        for (at, _) in log.match_indices(mark) {
+            let signature: String = log[at + mark.len()..].chars().take(64).collect();
+            let is_signature = signature.len() == 64 && signature.bytes().all(|b| b.is_ascii_hexdigit());
+            assert!(!is_signature, "a signature is in the log: {mark}{signature}");
+        }
+    }
+    assert!(!log.contains("PRIVATE KEY"));
+}
+
+async fn world() -> World {
+    let principal = Principal {
+        access_key_id: "ASIACANARY".into(),
+        secret_access_key: SECRET.into(),
+        session_token: Some(TOKEN.into()),
+        ..Principal::default()
+    };
+    World::with(Config { principals: vec![principal], ..Config::default() }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_of_the_whole_client_has_no_secret_and_nothing_that_was_typed() {
+    let world = world().await;
+    let secrets = [SECRET, TOKEN, "canary-keys", "canary-output"];
+    for format in ["text", "json"] {
+        let mut shell = Shell::new(&world);
+        shell.export("EICE_LOG", "trace");
+        shell.export("EICE_LOG_FORMAT", format);
+        let said =
+            shell.run(&["ssh", INSTANCE, "--", "cat; printf canary-%s output"], b"canary-keys\n").await;
+        assert_eq!(said.good(), "canary-keys\ncanary-output");
+        // The log is there, and of every library that a secret passes through.
+        for present in ["eice::", "aws_sigv4", "tokio_tungstenite", "rustls", "russh", "ASIACANARY"] {
+            assert!(said.stderr.contains(present), "{present} is not in the log");
+        }
+        assert_hides(&said.stderr, &secrets);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_tells_no_secret_either() {
+    let world = world().await;
+    world.emulator.faults().update(|faults| faults.upgrade = Some(UpgradeFault::Refuse(Default::default())));
+    let mut shell = Shell::new(&world);
+    shell.export("EICE_LOG", "trace");
+    let proxy = "http://user:canary-proxy-password@127.0.0.1:9";
+    for proxy in [None, Some(proxy)] {
+        if let Some(proxy) = proxy {
+            shell.export("HTTPS_PROXY", proxy);
+        }
+        let said = shell.run(&["ssh", INSTANCE, "--", "true"], b"").await;
+        assert_ne!(said.code, Some(0));
+        assert!(said.stderr.contains("hint: "), "{}", said.stderr);
+        assert_hides(&said.stderr, &[SECRET, TOKEN, "canary-proxy-password"]);
+    }
+}
