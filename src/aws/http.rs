@@ -2,6 +2,7 @@
 //! environment says.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_smithy_http_client::Connector;
@@ -44,24 +45,9 @@ impl Http {
                 .map_err(|source| Error::CaBundle { path: path.to_owned(), source })?;
             roots = roots.with_pem_certificate(pem);
         }
-        let context = TlsContext::builder()
-            .with_trust_store(roots)
-            .build()
-            .map_err(|source| Error::CaBundle { path: Path::new("").into(), source: source.into() })?;
-        let build = |proxy: ProxyConfig| {
-            let settings = HttpConnectorSettings::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(READ_TIMEOUT)
-                .build();
-            Connector::builder()
-                .connector_settings(settings)
-                .proxy_config(proxy)
-                .tls_provider(Provider::rustls(CryptoMode::AwsLc))
-                .tls_context(context.clone())
-                .build()
-        };
-        let switch =
-            Switch { direct: build(ProxyConfig::disabled()), proxied: build(ProxyConfig::from_env()) };
+        let plain = connector(ProxyConfig::disabled(), context(TrustStore::empty())?);
+        let context = context(roots)?;
+        let switch = Switch { context, plain, direct: OnceLock::new(), proxied: OnceLock::new() };
         Ok(Self { connector: SharedHttpConnector::new(switch) })
     }
 
@@ -72,21 +58,50 @@ impl Http {
     }
 }
 
+fn context(roots: TrustStore) -> Result<TlsContext, Error> {
+    TlsContext::builder()
+        .with_trust_store(roots)
+        .build()
+        .map_err(|source| Error::CaBundle { path: Path::new("").into(), source: source.into() })
+}
+
+/// A connector through `proxy`. Reads the system's roots when `context` trusts them.
+fn connector(proxy: ProxyConfig, context: TlsContext) -> Connector {
+    let settings =
+        HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
+    Connector::builder()
+        .connector_settings(settings)
+        .proxy_config(proxy)
+        .tls_provider(Provider::rustls(CryptoMode::AwsLc))
+        .tls_context(context)
+        .build()
+}
+
 /// Sends loopback requests past the proxy, as Go's `net/http` does: no proxy can reach this machine's loopback.
+///
+/// What needs no TLS does not wait for the system's roots: they are read at the first request that may.
 #[derive(Debug)]
 struct Switch {
-    direct: Connector,
-    proxied: Connector,
+    /// Trusts the system's roots and the CA bundle's.
+    context: TlsContext,
+    /// For plain HTTP to loopback. It trusts nobody.
+    plain: Connector,
+    direct: OnceLock<Connector>,
+    proxied: OnceLock<Connector>,
 }
 
 impl HttpConnector for Switch {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let host = request.uri().parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
-        if host.is_some_and(|host| is_loopback(&host)) {
-            self.direct.call(request)
-        } else {
-            self.proxied.call(request)
-        }
+        let uri = request.uri().parse::<http::Uri>().ok();
+        let is_plain = uri.as_ref().and_then(http::Uri::scheme) == Some(&http::uri::Scheme::HTTP);
+        let connector = match uri.as_ref().and_then(http::Uri::host) {
+            Some(host) if is_loopback(host) && is_plain => &self.plain,
+            Some(host) if is_loopback(host) => {
+                self.direct.get_or_init(|| connector(ProxyConfig::disabled(), self.context.clone()))
+            }
+            _ => self.proxied.get_or_init(|| connector(ProxyConfig::from_env(), self.context.clone())),
+        };
+        connector.call(request)
     }
 }
 

@@ -156,9 +156,23 @@ fn start(cli: Cli) -> Result<u8, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot start the runtime", &error))?;
+    let warm_up = warm_up_randomness();
     let result = runtime.block_on(cli.verb.run());
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
+    // The library frees its generator as the process ends, and aborts when a thread is in the middle of it.
+    if let Some(thread) = warm_up {
+        let _ = thread.join();
+    }
     result
+}
+
+/// Asks the TLS library for a first random byte, beside everything else: it gathers entropy from the jitter of
+/// the processor then, once in the life of a process, and that takes 30 ms.
+fn warm_up_randomness() -> Option<std::thread::JoinHandle<()>> {
+    let ask = || {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut [0]);
+    };
+    std::thread::Builder::new().name("entropy".into()).spawn(ask).ok()
 }
 
 /// Writes `text` to stderr; one that is gone is no reason to fail.

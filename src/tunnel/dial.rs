@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use eice_proto::tunnel::{Config as MachineConfig, Role, Tunnel as Machine};
 use eice_proto::{MaxDuration, PresignedUrl};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role as CodecRole;
 
@@ -25,16 +24,16 @@ use super::{tcp, through, tls};
 #[derive(Clone)]
 pub struct Dialer {
     config: Config,
-    tls: TlsConnector,
+    trust: tls::Trust,
 }
 
 impl Dialer {
-    /// A dialer; reads the roots that it will trust.
+    /// A dialer; begins to read the roots that it will trust.
     ///
     /// # Errors
-    /// The CA bundle cannot be read, or there is no root at all.
+    /// The CA bundle cannot be read, or no root at all is to be trusted.
     pub fn new(config: Config) -> Result<Self, Error> {
-        Ok(Self { tls: tls::connector(&config)?, config })
+        Ok(Self { trust: tls::Trust::new(&config)?, config })
     }
 
     /// Opens the tunnel that `url` asks for, telling `observer` of the stages `tcp`, `proxy` (where there is
@@ -67,7 +66,8 @@ impl Dialer {
             None => Lower::Tcp(stream),
         };
         let secure = async {
-            tls::connect(&self.tls, host, stream).await.map_err(|failure| match failure {
+            let connector = self.trust.connector().await?;
+            tls::connect(&connector, host, stream).await.map_err(|failure| match failure {
                 tls::Failure::Tls(fault, source) => Error::Tls { host: host.to_owned(), fault, source },
                 tls::Failure::Broken(source) => Error::TlsBroken { host: host.to_owned(), source },
             })
@@ -96,7 +96,8 @@ impl Dialer {
     async fn through(&self, proxy: &Proxy, stream: Lower, host: &str, port: u16) -> Result<Lower, Error> {
         let mut stream = match stream {
             Lower::Tcp(stream) if proxy.scheme == ProxyScheme::Https => {
-                let secured = tls::connect(&self.tls, &proxy.host, stream).await;
+                let connector = self.trust.connector().await?;
+                let secured = tls::connect(&connector, &proxy.host, stream).await;
                 Lower::Tls(Box::new(secured.map_err(|failure| match failure {
                     tls::Failure::Tls(fault, source) => {
                         Error::ProxyTls { proxy: proxy.to_string(), fault, source }

@@ -8,6 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -29,20 +30,60 @@ fn native_roots() -> &'static [CertificateDer<'static>] {
     })
 }
 
-/// A connector that trusts what `config` says. It offers no ALPN, as aws-cli's tunnel does not.
-pub(super) fn connector(config: &Config) -> Result<TlsConnector, Error> {
-    let mut roots = RootCertStore::empty();
-    if config.native_roots {
-        roots.add_parsable_certificates(native_roots().iter().cloned());
-    }
-    for certificate in &config.extra_ca {
-        roots.add(certificate.clone()).map_err(|error| Error::TlsSetup(error.into()))?;
-    }
-    if let Some(path) = &config.ca_bundle {
-        let failed = |source| Error::CaBundle { path: path.clone(), source };
-        for certificate in read_ca_bundle(path).map_err(failed)? {
-            roots.add(certificate).map_err(|error| failed(error.into()))?;
+/// What is trusted. The system's roots are read on a thread of their own from the beginning and waited for at the
+/// first handshake: reading them takes as long as several round trips.
+#[derive(Clone)]
+pub(super) struct Trust {
+    /// What is trusted besides the system's roots.
+    own: Arc<RootCertStore>,
+    native_roots: bool,
+    connector: Arc<OnceCell<TlsConnector>>,
+}
+
+impl Trust {
+    /// Trusts what `config` says.
+    ///
+    /// # Errors
+    /// The CA bundle cannot be read, or nothing at all would be trusted.
+    pub(super) fn new(config: &Config) -> Result<Self, Error> {
+        let mut own = RootCertStore::empty();
+        for certificate in &config.extra_ca {
+            own.add(certificate.clone()).map_err(|error| Error::TlsSetup(error.into()))?;
         }
+        if let Some(path) = &config.ca_bundle {
+            let failed = |source| Error::CaBundle { path: path.clone(), source };
+            for certificate in read_ca_bundle(path).map_err(failed)? {
+                own.add(certificate).map_err(|error| failed(error.into()))?;
+            }
+        }
+        if config.native_roots {
+            // Without the thread they are read when they are needed.
+            let _ = std::thread::Builder::new().name("roots".into()).spawn(native_roots);
+        } else if own.is_empty() {
+            return Err(Error::NoRoots);
+        }
+        Ok(Self { own: Arc::new(own), native_roots: config.native_roots, connector: Arc::default() })
+    }
+
+    /// A connector that trusts this. It offers no ALPN, as aws-cli's tunnel does not.
+    ///
+    /// # Errors
+    /// [`Error::NoRoots`] when the system has none either.
+    pub(super) async fn connector(&self) -> Result<TlsConnector, Error> {
+        let make = || async {
+            let (own, native_roots) = (Arc::clone(&self.own), self.native_roots);
+            tokio::task::spawn_blocking(move || connector(&own, native_roots))
+                .await
+                .unwrap_or_else(|error| Err(Error::TlsSetup(error.into())))
+        };
+        self.connector.get_or_try_init(make).await.cloned()
+    }
+}
+
+fn connector(own: &RootCertStore, with_native_roots: bool) -> Result<TlsConnector, Error> {
+    let mut roots = own.clone();
+    if with_native_roots {
+        roots.add_parsable_certificates(native_roots().iter().cloned());
     }
     if roots.is_empty() {
         return Err(Error::NoRoots);
