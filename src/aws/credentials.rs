@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::error::Error;
+use super::role;
 
 /// How long the credential chain may take, the region's look-up included: SSO, credential processes and the
 /// metadata service may each hang.
@@ -64,7 +65,7 @@ impl CachedCredentials {
             (CredentialsError::ProviderTimedOut(details), _) => {
                 Error::CredentialsTimeout(details.timeout_duration())
             }
-            (_, Some(role_arn)) => Error::AssumeRole { role_arn: role_arn.clone(), source: error.into() },
+            (_, Some(role_arn)) => role::failed(role_arn, error),
             (CredentialsError::CredentialsNotLoaded(_), None) => Error::NoCredentials(error.into()),
             _ => Error::Credentials(error.into()),
         }

@@ -22,6 +22,8 @@ pub enum Action {
     DescribeInstanceConnectEndpoints,
     /// EC2 Instance Connect's `SendSSHPublicKey`.
     SendSshPublicKey,
+    /// STS's `AssumeRole`.
+    AssumeRole,
 }
 
 impl Action {
@@ -32,6 +34,7 @@ impl Action {
             Self::DescribeInstances => "DescribeInstances",
             Self::DescribeInstanceConnectEndpoints => "DescribeInstanceConnectEndpoints",
             Self::SendSshPublicKey => "SendSSHPublicKey",
+            Self::AssumeRole => "AssumeRole",
         }
     }
 
@@ -42,6 +45,7 @@ impl Action {
             Self::DescribeInstances => "ec2:DescribeInstances",
             Self::DescribeInstanceConnectEndpoints => "ec2:DescribeInstanceConnectEndpoints",
             Self::SendSshPublicKey => "ec2-instance-connect:SendSSHPublicKey",
+            Self::AssumeRole => "sts:AssumeRole",
         }
     }
 
@@ -52,6 +56,7 @@ impl Action {
             // Neither call knows resource-level permissions (service authorization reference, EC2).
             Self::DescribeInstances | Self::DescribeInstanceConnectEndpoints => "*",
             Self::SendSshPublicKey => "arn:aws:ec2:REGION:ACCOUNT:instance/INSTANCE",
+            Self::AssumeRole => "arn:aws:iam::ACCOUNT:role/ROLE",
         }
     }
 }
@@ -269,6 +274,15 @@ impl Error {
             | Self::Invalid(refusal)
             | Self::Service(refusal)
             | Self::Clock { refusal, .. } => Some(refusal),
+            Self::AssumeRole { .. } => self.assuming()?.refusal(),
+            _ => None,
+        }
+    }
+
+    /// What became of the call that was to assume a role, when it was the call that failed.
+    fn assuming(&self) -> Option<&Self> {
+        match self {
+            Self::AssumeRole { source, .. } => source.downcast_ref(),
             _ => None,
         }
     }
@@ -293,10 +307,10 @@ impl Error {
             | Self::NoProfile(_)
             | Self::NoCredentials(_)
             | Self::Credentials(_)
-            | Self::AssumeRole { .. }
             | Self::CredentialsTimeout(_)
             | Self::Rejected(_)
             | Self::Clock { .. } => Fault::Credentials,
+            Self::AssumeRole { .. } => self.assuming().map_or(Fault::Credentials, Self::fault),
             Self::Denied(_) => Fault::Denied,
             Self::NotFound(_) => Fault::NotFound,
             Self::State(_) => Fault::State,
@@ -336,9 +350,12 @@ impl Error {
                     .into()
             }
             Self::Credentials(_) => "log in again, or check the profile's credential settings".into(),
-            Self::AssumeRole { .. } => {
-                "allow sts:AssumeRole on the role, and check the role's trust policy and external id".into()
-            }
+            Self::AssumeRole { role_arn, .. } => match self.assuming() {
+                None | Some(Self::Denied(_) | Self::Invalid(_)) => format!(
+                    "allow sts:AssumeRole on {role_arn}, and check the role's trust policy and external id"
+                ),
+                Some(other) => return other.hint(),
+            },
             Self::CredentialsTimeout(_) => {
                 "check what the credential chain waits for: SSO, a credential process, the metadata service".into()
             }

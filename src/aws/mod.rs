@@ -19,6 +19,7 @@ mod key_push;
 mod model;
 mod partition;
 mod query;
+mod role;
 mod setup;
 #[cfg(test)]
 mod tests;

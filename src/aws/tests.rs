@@ -375,14 +375,26 @@ async fn a_role_is_assumed_with_its_external_id_and_its_credentials_sign() {
     let authorization = ec2.seen.lock().unwrap()[0].header("authorization").unwrap().to_owned();
     assert!(authorization.contains("Credential=ASIAROLE/"), "{authorization}");
 
-    let denied = Server::start(vec![answer("403 Forbidden", "", "<ErrorResponse><Error><Code>AccessDenied</Code>\
+    let denied = Server::start(vec![answer("403 Forbidden", "x-amzn-RequestId: r\r\n", "<ErrorResponse><Error><Code>AccessDenied</Code>\
         <Message>not authorized to perform: sts:AssumeRole</Message></Error><RequestId>r</RequestId></ErrorResponse>")]).await;
     let mut config = self::config(&ec2.url);
     config.endpoint_urls.sts = Some(denied.url.clone());
     let client = Aws::new(config).client(&account, None).await.unwrap();
     let error = client.instance(&"i-1".parse().unwrap()).await.unwrap_err();
     assert!(matches!(error, Error::AssumeRole { .. }), "{error:?}");
-    assert!(chain(&error).contains("sts:AssumeRole"), "{}", chain(&error));
+    assert!(chain(&error).contains("not authorized to perform: sts:AssumeRole"), "{}", chain(&error));
+    assert!(!chain(&error).contains("unhandled"), "AWS's words and not the SDK's: {}", chain(&error));
+    assert_eq!((error.fault(), error.request_id()), (Fault::Denied, Some("r")));
+    assert!(error.hint().unwrap().contains("arn:aws:iam::1:role/r"), "{:?}", error.hint());
+
+    // A server that is not there is no matter of permissions.
+    let mut config = self::config(&ec2.url);
+    config.endpoint_urls.sts = Some("http://127.0.0.1:9".into());
+    let client = Aws::new(config).client(&account, None).await.unwrap();
+    let error = client.instance(&"i-1".parse().unwrap()).await.unwrap_err();
+    assert_eq!(error.fault(), Fault::Network, "{error:?}");
+    assert!(chain(&error).contains("refused"), "{}", chain(&error));
+    assert!(error.hint().unwrap().contains("the network"), "{:?}", error.hint());
 }
 
 #[tokio::test]

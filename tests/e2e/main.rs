@@ -11,6 +11,7 @@
     reason = "these are tests: what goes wrong in one is its failure"
 )]
 
+mod accounts;
 mod bad_input;
 mod browser;
 mod client;

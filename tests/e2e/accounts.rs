@@ -1,0 +1,161 @@
+//! Whose account, which region, which servers: through the program, by the variables that every AWS tool reads.
+
+use eice::emulator::{AddressType, Config, EndpointSpec, InstanceSpec, Policy, Principal, Role};
+use serde_json::Value;
+
+use crate::lab::{INSTANCE, Shell, World};
+
+/// Where nothing listens (TCP port 9, `discard`).
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+/// The events of `name`, as CloudTrail has them.
+fn events(world: &World, name: &str) -> Vec<Value> {
+    let records = world.emulator.records().into_iter().map(|record| serde_json::to_value(record).unwrap());
+    records.filter(|record| record["eventName"] == name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_is_assumed_and_makes_every_call() {
+    // The user may do nothing but assume the role, and the role all the rest.
+    let only_assume = r#"{"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]}"#;
+    let mut config = Config::default();
+    config.principals =
+        vec![Principal { policies: vec![only_assume.parse().unwrap()], ..Principal::default() }];
+    config.roles = vec![Role {
+        name: "terminal".into(),
+        external_id: Some("tenant-7".into()),
+        policies: vec![Policy::terminal()],
+        ..Role::default()
+    }];
+    let world = World::with(config).await;
+    let shell = Shell::new(&world);
+    let arn = "arn:aws:iam::123456789012:role/terminal";
+    let said = shell.run(&["ssh", INSTANCE, "--", "true"], b"").await;
+    assert_eq!(said.code, Some(77), "the user alone may not: {}", said.stderr);
+    let as_role = async |external_id: &str| {
+        shell
+            .run(&["ssh", "--role-arn", arn, "--external-id", external_id, INSTANCE, "--", "echo in"], b"")
+            .await
+    };
+    assert_eq!(as_role("tenant-7").await.good(), "in\n");
+    for name in ["SendSSHPublicKey", "OpenTunnel"] {
+        let events = events(&world, name);
+        let done: Vec<_> = events.iter().filter(|event| event["errorCode"].is_null()).collect();
+        assert_eq!(done.len(), 1, "{events:#?}");
+        assert_eq!(done[0]["userIdentity"]["type"], "AssumedRole");
+        let by = done[0]["userIdentity"]["arn"].as_str().unwrap();
+        assert!(by.starts_with("arn:aws:sts::123456789012:assumed-role/terminal/"), "{by}");
+    }
+    let said = as_role("other").await;
+    assert_eq!(said.code, Some(77), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("eice: credentials: ") && said.stderr.contains("terminal"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_of_the_targets_own_comes_before_the_environments() {
+    let world = World::with(Config { region: "ap-southeast-4".into(), ..Config::default() }).await;
+    let mut shell = Shell::new(&world);
+    shell.export("AWS_REGION", "us-east-1");
+    shell.export("AWS_DEFAULT_REGION", "us-east-1");
+    // The emulator takes signatures for its own region only.
+    let said = shell.run(&["ssh", INSTANCE, "--", "true"], b"").await;
+    assert_eq!(said.code, Some(78), "{}", said.stderr);
+    shell.run(&["ssh", "--region", "ap-southeast-4", INSTANCE, "--", "true"], b"").await.good();
+    assert_eq!(events(&world, "OpenTunnel")[0]["awsRegion"], "ap-southeast-4");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_services_own_endpoint_url_comes_before_the_common_one() {
+    let world = World::builtin().await;
+    let api = world.emulator.access().api_url();
+    let ssh = ["ssh", INSTANCE, "--", "true"];
+    let mut shell = Shell::new(&world);
+    shell.export("AWS_ENDPOINT_URL", NOWHERE);
+    assert_eq!(shell.run(&ssh, b"").await.code, Some(69));
+    shell.export("AWS_ENDPOINT_URL_EC2", &api);
+    let said = shell.run(&ssh, b"").await;
+    assert!(said.stderr.starts_with("eice: key-push: "), "only EC2 answers: {}", said.stderr);
+    shell.export("AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", &api);
+    shell.run(&ssh, b"").await.good();
+    // STS is asked for a role only, and has a variable of its own.
+    let with_role = ["ssh", "--role-arn", "arn:aws:iam::123456789012:role/nobody", INSTANCE, "--", "true"];
+    let said = shell.run(&with_role, b"").await;
+    assert_eq!(said.code, Some(69), "{}", said.stderr);
+    shell.export("AWS_ENDPOINT_URL_STS", &api);
+    let said = shell.run(&with_role, b"").await;
+    assert_eq!(said.code, Some(77), "now it is refused: {}", said.stderr);
+    shell.export("AWS_ENDPOINT_URL_EC2", NOWHERE);
+    assert_eq!(shell.run(&ssh, b"").await.code, Some(69), "its own counts, even when it is wrong");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_looked_up_when_the_user_says_it_all() {
+    let world = World::builtin().await;
+    let name = world.emulator.access().tunnel_authority();
+    let shell = Shell::new(&world);
+    let args = [
+        "ssh",
+        "--endpoint-id",
+        "eice-0123456789abcdef0",
+        "--endpoint-dns-name",
+        &name,
+        "--private-ip-address",
+        "10.0.1.23",
+        "--max-tunnel-duration",
+        "600",
+        INSTANCE,
+        "--",
+        "true",
+    ];
+    shell.run(&args, b"").await.good();
+    assert!(events(&world, "DescribeInstances").is_empty());
+    assert!(events(&world, "DescribeInstanceConnectEndpoints").is_empty());
+    let asked = &events(&world, "OpenTunnel")[0]["requestParameters"];
+    assert_eq!((&asked["maxTunnelDuration"], &asked["remotePort"]), (&"600".into(), &"22".into()));
+}
+
+/// What aws-cli lacks: it passes over an endpoint that cannot carry the address, and uses the dual-stack name.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ipv6_instance_is_reached_by_the_endpoint_that_can() {
+    let mut config = Config::default();
+    config.instances = vec![InstanceSpec {
+        private_ip: None,
+        ipv6: Some("2600:1f10::17".parse().unwrap()),
+        ..InstanceSpec::default()
+    }];
+    // The first is in the instance's own subnet, and IPv4 only.
+    config.endpoints.push(EndpointSpec {
+        id: "eice-00000000000000006".parse().unwrap(),
+        subnet: "subnet-0ffffffffffffffff".into(),
+        address_type: AddressType::Dualstack,
+        ..EndpointSpec::default()
+    });
+    let world = World::with(config).await;
+    let shell = Shell::new(&world);
+    shell.run(&["ssh", INSTANCE, "--", "true"], b"").await.good();
+    let asked = &events(&world, "OpenTunnel")[0]["requestParameters"];
+    assert_eq!(asked["instanceConnectEndpointId"], "eice-00000000000000006");
+    assert_eq!(asked["privateIpAddress"], "2600:1f10::17");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dual_stack_name_is_dialled_when_dual_stack_is_asked_for() {
+    let world = World::builtin().await;
+    let name = world.emulator.access().tunnel_authority();
+    world.emulator.edit_endpoint(&"eice-0123456789abcdef0".parse().unwrap(), |endpoint| {
+        endpoint.dns_name = Some("endpoint.invalid".into());
+        endpoint.dualstack_dns_name = Some(name);
+    });
+    let mut shell = Shell::new(&world);
+    // The tunnel alone: AWS's own clients take no endpoint URL together with dual-stack.
+    let said = shell.run(&["tunnel", INSTANCE, "--max-tunnel-duration", "1"], b"").await;
+    assert!(said.code == Some(69) && said.stderr.contains("endpoint.invalid"), "{}", said.stderr);
+    shell.export("AWS_USE_DUALSTACK_ENDPOINT", "true");
+    let said = shell.run(&["tunnel", INSTANCE, "--max-tunnel-duration", "1"], b"").await;
+    assert!(said.stdout.starts_with(b"SSH-2.0-"), "{}", said.stderr);
+}
