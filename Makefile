@@ -42,7 +42,7 @@ lint: setup-build ## formatting, clippy, rustdoc, and that `ring` is not in the 
 		|| { echo 'ring is in the dependency tree; aws-lc-rs is the one crypto provider' >&2; exit 1; }
 
 unit: setup-build ## the Rust tests, against real sshd, Docker, ssh and Chromium
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --no-fail-fast
 
 # Each feature by itself; what a default build compiles is checked by the rest.
 features: setup-build
