@@ -19,6 +19,7 @@ mod policy;
 mod record;
 mod running;
 mod secret;
+mod state_dir;
 mod tls;
 mod tunnel;
 mod world;

@@ -20,7 +20,8 @@ use super::faults::FaultsHandle;
 use super::instance::Instance;
 use super::policy::Policy;
 use super::record::Record;
-use super::tls::{StateDir, Tls};
+use super::state_dir::StateDir;
+use super::tls::Tls;
 use super::world::{self, Target, World};
 use super::{api, tunnel};
 

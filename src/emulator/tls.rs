@@ -1,8 +1,6 @@
 //! The tunnel's certificates, signed by a CA made here.
 
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
@@ -11,78 +9,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::error::Error;
 use super::faults::Certificate;
+use super::state_dir::StateDir;
 
 /// The CA's file names in the state directory.
 const CA_CERT: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
-
-/// A private directory. One of our own making goes when this is dropped; a given one stays.
-#[derive(Debug)]
-pub(super) struct StateDir {
-    path: PathBuf,
-    is_temporary: bool,
-}
-
-impl StateDir {
-    /// Opens `given`, or makes a new one under the system's temporary directory.
-    pub(super) fn open(given: Option<&Path>) -> Result<Self, Error> {
-        let (path, is_temporary) = match given {
-            Some(path) => (path.to_owned(), false),
-            None => (std::env::temp_dir().join(format!("eice-emulator-{}", uuid::Uuid::new_v4())), true),
-        };
-        // A new one must not be there already: under /tmp anybody could have made it.
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .recursive(!is_temporary)
-            .create(&path)
-            .map_err(|source| Error::State { path: path.clone(), source })?;
-        Ok(Self { path, is_temporary })
-    }
-
-    /// A directory of its own in it, made where it is not there.
-    pub(super) fn directory(&self, name: &str) -> Result<PathBuf, Error> {
-        let path = self.path.join(name);
-        let made = fs::DirBuilder::new().mode(0o700).recursive(true).create(&path);
-        made.map_err(|source| Error::State { path: path.clone(), source })?;
-        Ok(path)
-    }
-
-    /// What the file `name` holds, if it is there.
-    pub(super) fn read(&self, name: &str) -> Result<Option<String>, Error> {
-        let path = self.path.join(name);
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::State { path, source }),
-        }
-    }
-
-    /// Writes the file `name`, readable by its owner only.
-    pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf, Error> {
-        let path = self.path.join(name);
-        let write = || -> std::io::Result<()> {
-            use std::io::Write;
-            let mut options = fs::OpenOptions::new();
-            options
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&path)?
-                .write_all(text.as_bytes())
-        };
-        write().map_err(|source| Error::State { path: path.clone(), source })?;
-        Ok(path)
-    }
-}
-
-impl Drop for StateDir {
-    fn drop(&mut self) {
-        if self.is_temporary {
-            let _ = fs::remove_dir_all(&self.path);
-        }
-    }
-}
 
 /// The CA and a TLS set-up for each [`Certificate`] knob.
 #[derive(Debug)]

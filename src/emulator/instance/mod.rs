@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::config::Builtin;
 use super::error::Error;
-use super::tls::StateDir;
+use super::state_dir::StateDir;
 use super::world::World;
 use crate::terminal::processes;
 use handler::Handler;

@@ -1,0 +1,178 @@
+//! Where an emulator keeps its files, and what is done about those of one that was killed.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::error::Error;
+
+/// How the name of a directory of our own making begins; a UUID follows.
+const PREFIX: &str = "eice-emulator-";
+
+/// The file in it that its emulator holds locked: the kernel lets go of the lock however the process ends, and
+/// a process number that is used again is taken for nobody.
+const LOCK: &str = "lock";
+
+/// How many left-overs are removed at a time.
+const MAX_REMOVED: usize = 100;
+
+/// How often a new directory is made when another emulator takes it for a left-over.
+const MAX_ATTEMPTS: usize = 10;
+
+/// A private directory. One of our own making goes when this is dropped; a given one stays.
+#[derive(Debug)]
+pub(super) struct StateDir {
+    path: PathBuf,
+    /// The lock file of a directory that goes with us, locked for as long as we live.
+    lock: Option<File>,
+}
+
+impl StateDir {
+    /// Opens `given`, or makes a new one under the system's temporary directory and removes those there whose
+    /// emulator was killed.
+    pub(super) fn open(given: Option<&Path>) -> Result<Self, Error> {
+        let Some(path) = given else { return Self::temporary(&std::env::temp_dir()) };
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .recursive(true)
+            .create(path)
+            .map_err(|source| Error::State { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), lock: None })
+    }
+
+    fn temporary(parent: &Path) -> Result<Self, Error> {
+        remove_left_overs(parent);
+        // Between the making of the lock file and the lock somebody else may take the directory for a left-over.
+        for _ in 0..MAX_ATTEMPTS {
+            let path = parent.join(format!("{PREFIX}{}", uuid::Uuid::new_v4()));
+            let failed = |source| Error::State { path: path.clone(), source };
+            // It must not be there already: under /tmp anybody could have made it.
+            fs::DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
+            if let Some(lock) = lock(&path, true).map_err(failed)? {
+                return Ok(Self { path, lock: Some(lock) });
+            }
+        }
+        let source = io::Error::other("every new directory was taken away");
+        Err(Error::State { path: parent.to_owned(), source })
+    }
+
+    /// A directory of its own in it, made where it is not there.
+    pub(super) fn directory(&self, name: &str) -> Result<PathBuf, Error> {
+        let path = self.path.join(name);
+        let made = fs::DirBuilder::new().mode(0o700).recursive(true).create(&path);
+        made.map_err(|source| Error::State { path: path.clone(), source })?;
+        Ok(path)
+    }
+
+    /// What the file `name` holds, if it is there.
+    pub(super) fn read(&self, name: &str) -> Result<Option<String>, Error> {
+        let path = self.path.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::State { path, source }),
+        }
+    }
+
+    /// Writes the file `name`, readable by its owner only.
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf, Error> {
+        let path = self.path.join(name);
+        let write = || -> io::Result<()> {
+            let mut options = fs::OpenOptions::new();
+            options
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&path)?
+                .write_all(text.as_bytes())
+        };
+        write().map_err(|source| Error::State { path: path.clone(), source })?;
+        Ok(path)
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        if self.lock.is_some() {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Locks the directory `path`; `None` when somebody else has, or has removed it meanwhile.
+fn lock(path: &Path, create: bool) -> io::Result<Option<File>> {
+    let file = path.join(LOCK);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(create).mode(0o600);
+    let opened = match options.open(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    match opened.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => return Ok(None),
+        Err(fs::TryLockError::Error(error)) => return Err(error),
+    }
+    let is_there =
+        fs::metadata(&file).is_ok_and(|now| opened.metadata().is_ok_and(|own| own.ino() == now.ino()));
+    Ok(is_there.then_some(opened))
+}
+
+/// Removes the directories in `parent` that are ours by name, by owner and by their lock file, and whose emulator
+/// is gone. What cannot be removed stays: it is no reason not to start.
+fn remove_left_overs(parent: &Path) {
+    let us = rustix::process::geteuid().as_raw();
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    let ours = entries.filter_map(Result::ok).filter(|entry| {
+        let name = entry.file_name();
+        let id = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        id.is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
+            // Of the entry itself: a link is no directory.
+            && entry.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == us)
+    });
+    for entry in ours.take(MAX_REMOVED) {
+        let path = entry.path();
+        if let Ok(Some(_locked)) = lock(&path, false) {
+            tracing::debug!(path = %path.display(), "removing what a killed emulator left");
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_emulator_left_goes_and_nothing_else_does() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        let alive = StateDir::temporary(parent.path()).unwrap();
+        let killed = StateDir::temporary(parent.path()).unwrap();
+        killed.write("ca.pem", "text").unwrap();
+        let left = killed.path.clone();
+        // As the kernel does: the lock goes and the files stay.
+        let mut killed = std::mem::ManuallyDrop::new(killed);
+        drop(killed.lock.take());
+
+        let uuid = uuid::Uuid::new_v4();
+        let (unlocked, other) = (at(&format!("{PREFIX}{uuid}")), at(&format!("{PREFIX}mine")));
+        for path in [&unlocked, &other] {
+            fs::create_dir(path).unwrap();
+        }
+        fs::write(other.join(LOCK), "").unwrap();
+        let link = at(&format!("{PREFIX}{}", uuid::Uuid::new_v4()));
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+
+        let next = StateDir::temporary(parent.path()).unwrap();
+        assert!(!left.exists());
+        assert!(alive.path.exists() && next.path.exists());
+        assert!(unlocked.exists(), "nobody says that it is an emulator's");
+        assert!(other.exists() && link.is_symlink());
+        let own = next.path.clone();
+        drop(next);
+        assert!(!own.exists());
+    }
+}
