@@ -10,7 +10,7 @@ use crate::terminal::ContainerShell;
 /// looks at every process's environment (a NUL is nothing to `read`, a newline in a value ends one of its
 /// lines). The first round sends HUP, and CONT so that a stopped job hears it; the sixth and later ones KILL.
 /// Two clean rounds in a row are the end, because one may pass just before the engine starts the shell. After
-/// 60 rounds, 12 s, something cannot be killed, and that is an error.
+/// 60 rounds, 12 s, something cannot be killed, and that is an error: 3, which no engine exits with.
 ///
 /// The script's own environment does not carry the marker, its arguments do.
 const SCRIPT: &str = "\
@@ -28,7 +28,7 @@ elif [ $round -ge 6 ]; then kill -KILL ${p#/proc/}; fi; \
 done 2>/dev/null; \
 sleep 0.2 2>/dev/null || sleep 1; \
 done; \
-[ $clean -ge 2 ]";
+[ $clean -ge 2 ] || exit 3";
 
 /// The command line that ends the processes marked with `marker` in the container of `shell`, once its stdin
 /// ends. It exits with 0 when none is left.

@@ -157,8 +157,9 @@ impl Watcher {
         Arc::clone(&self.opened.requests)
     }
 
-    /// Ends the watcher's stdin and waits until it has done its work.
-    async fn finish(self) {
+    /// Ends the watcher's stdin and waits until it has done its work. `terminal` is how the terminal ended: what
+    /// kept both from starting was told there.
+    async fn finish(self, terminal: Option<&Exit>) {
         let work = async {
             let _ = self.opened.requests.eof().await;
             self.opened.life.ended.cancelled().await;
@@ -169,6 +170,7 @@ impl Watcher {
         }
         match self.opened.life.outcome() {
             Ok(Exit::Code(0)) => {}
+            Ok(exit) if Some(&exit) == terminal => tracing::debug!(%exit, "neither terminal nor watcher ran"),
             Ok(exit) => tracing::warn!(%exit, "the watcher of a terminal failed"),
             Err(error) => tracing::debug!(%error, "the connection went before the watcher was done"),
         }
@@ -194,7 +196,8 @@ impl Reader {
         if !self.is_closed && !self.link.cut.is_cancelled() && life.closing.is_cancelled() {
             self.wind_down().await;
         }
-        let outcome = match self.exit.take() {
+        let exit = self.exit.take();
+        let outcome = match exit.clone() {
             Some(exit) => Ok(exit),
             None if self.is_closed || life.closing.is_cancelled() => Ok(Exit::Unknown),
             None => Err(self.link.broken().to_string()),
@@ -204,7 +207,7 @@ impl Reader {
         drop(events);
         drop(self);
         if let Some(watcher) = watcher {
-            watcher.finish().await;
+            watcher.finish(exit.as_ref()).await;
         }
         life.cleared.cancel();
     }
