@@ -1,4 +1,4 @@
-//! `~.` and `~~` at the start of a line, as ssh has them.
+//! `~.`, `~^Z` and `~~` at the start of a line, as ssh has them.
 
 use bytes::Bytes;
 
@@ -23,7 +23,12 @@ pub(crate) enum Typed {
     Send(Bytes),
     /// Send these bytes, then end the connection.
     Disconnect(Bytes),
+    /// Send the first bytes, then stop until we are continued; the others were typed behind it.
+    Suspend(Bytes, Bytes),
 }
+
+/// What Ctrl-Z sends.
+const CTRL_Z: u8 = 0x1a;
 
 impl Escapes {
     pub(crate) fn new() -> Self {
@@ -36,13 +41,17 @@ impl Escapes {
             return Typed::Send(typed);
         }
         let mut out = Vec::with_capacity(typed.len() + 1);
-        for byte in typed {
+        for (index, byte) in typed.iter().copied().enumerate() {
             match (self.at, byte) {
                 (At::Start, b'~') => {
                     self.at = At::AfterTilde;
                     continue;
                 }
                 (At::AfterTilde, b'.') => return Typed::Disconnect(out.into()),
+                (At::AfterTilde, CTRL_Z) => {
+                    self.at = At::Start;
+                    return Typed::Suspend(out.into(), typed.slice(index + 1..));
+                }
                 (At::AfterTilde, b'~') => out.push(b'~'),
                 (At::AfterTilde, _) => out.extend([b'~', byte]),
                 _ => out.push(byte),
@@ -63,6 +72,12 @@ mod tests {
         for piece in pieces {
             match escapes.scan(Bytes::copy_from_slice(piece.as_bytes())) {
                 Typed::Send(bytes) => out.extend_from_slice(&bytes),
+                Typed::Suspend(bytes, rest) => {
+                    out.extend_from_slice(&bytes);
+                    out.extend_from_slice(b"<stop>");
+                    let Typed::Send(rest) = escapes.scan(rest) else { panic!("one escape at a time") };
+                    out.extend_from_slice(&rest);
+                }
                 Typed::Disconnect(bytes) => {
                     out.extend_from_slice(&bytes);
                     return (String::from_utf8(out).unwrap(), true);
@@ -80,6 +95,7 @@ mod tests {
         assert_eq!(sent(&["~~."]), ("~.".into(), false));
         assert_eq!(sent(&["~", "x\r~y"]), ("~x\r~y".into(), false));
         assert_eq!(sent(&["~\r~."]), ("~\r".into(), true));
+        assert_eq!(sent(&["ls\r~\u{1a}~~x", "~\u{1a}"]), ("ls\r<stop>~x~\u{1a}".into(), false));
         assert_eq!(sent(&["a", "~."]), ("a~.".into(), false));
     }
 }

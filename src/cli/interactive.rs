@@ -115,25 +115,39 @@ enum Pumped {
 async fn pump(mut stdin: Stdin, mut input: Box<dyn Input>, typed_by_a_person: bool) -> io::Result<Pumped> {
     let mut escapes = typed_by_a_person.then(Escapes::new);
     while let Some(chunk) = stdin.next().await {
-        let chunk = chunk?;
-        let chunk = match &mut escapes {
-            None => chunk,
-            Some(escapes) => match escapes.scan(chunk) {
-                Typed::Send(bytes) => bytes,
+        let mut chunk = chunk?;
+        while let Some(escapes) = &mut escapes {
+            match escapes.scan(chunk) {
+                Typed::Send(bytes) => {
+                    chunk = bytes;
+                    break;
+                }
+                Typed::Suspend(bytes, rest) => {
+                    if !bytes.is_empty() {
+                        input.write(bytes).await?;
+                    }
+                    suspend_ourselves();
+                    chunk = rest;
+                }
                 Typed::Disconnect(bytes) => {
                     if !bytes.is_empty() {
                         input.write(bytes).await?;
                     }
                     return Ok(Pumped::Disconnect);
                 }
-            },
-        };
+            }
+        }
         if !chunk.is_empty() {
             input.write(chunk).await?;
         }
     }
     input.end().await?;
     Ok(Pumped::Ended)
+}
+
+/// As Ctrl-Z would, were the terminal not raw; what to do about it is the loop's.
+fn suspend_ourselves() {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
 }
 
 async fn write(out: &mut (impl AsyncWriteExt + Unpin), bytes: &Bytes) -> io::Result<()> {

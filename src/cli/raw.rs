@@ -108,6 +108,13 @@ mod tests {
         drop(raw);
         assert_eq!(termios::tcgetattr(&pty).unwrap().local_modes, before.local_modes);
         assert!(lock().is_none());
+
+        // A panic puts it back before its message is printed, whatever becomes of the guard.
+        let raw = std::mem::ManuallyDrop::new(RawTerminal::enter(&pty).unwrap());
+        assert_ne!(termios::tcgetattr(&pty).unwrap().local_modes, before.local_modes);
+        std::panic::catch_unwind(|| panic!("on purpose")).unwrap_err();
+        assert_eq!(termios::tcgetattr(&pty).unwrap().local_modes, before.local_modes);
+        drop(std::mem::ManuallyDrop::into_inner(raw));
     }
 
     #[test]

@@ -31,7 +31,12 @@ What AWS must allow: ec2:DescribeInstances, ec2:DescribeInstanceConnectEndpoints
 ec2-instance-connect:SendSSHPublicKey on the instance and ec2-instance-connect:OpenTunnel on the
 endpoint. A tunnel ends after 3600 seconds at the latest; that is the service's limit.
 
-In an interactive terminal `~.` at the start of a line ends the connection, `~~` sends a tilde."
+In an interactive terminal, at the start of a line, `~.` ends the connection (exit code 255), `~^Z`
+(tilde, Ctrl-Z) suspends eice, and `~~` sends a tilde.
+
+A terminal is asked for when the login shell runs and stdin is a terminal; for a command, -t asks for
+one. A terminal has no end of input, so -t is ignored when stdin is no terminal, as in ssh; -tt insists,
+and then the remote side must end by itself."
 );
 
 /// Opens a shell, or runs one command, on an instance.
@@ -61,9 +66,9 @@ pub(crate) struct SshArgs {
     #[arg(long, value_name = "WORDS", default_value = "docker", requires = "container")]
     engine: String,
 
-    /// Ask for a terminal even with a command
-    #[arg(short = 't', long, overrides_with = "no_tty")]
-    tty: bool,
+    /// Ask for a terminal even with a command; twice, even when stdin is no terminal
+    #[arg(short = 't', long, action = clap::ArgAction::Count, overrides_with = "no_tty")]
+    tty: u8,
 
     /// Never ask for a terminal
     #[arg(short = 'T', long, overrides_with = "tty")]
@@ -98,6 +103,9 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot watch signals", &error))?;
     let target = args.target()?;
     let pty = args.wants_pty();
+    if args.tty == 1 && !pty && !args.quiet {
+        super::say("eice: no terminal is asked for, because stdin is none; -tt insists\n");
+    }
     // A terminal wants a short way from Ctrl-C to silence, a copy a long one.
     let tuning = if pty { ssh::Config::default() } else { ssh::Config::bulk() };
     let keys = HostKeyOptions::in_file(args.host_key.into(), args.host_keys.clone())?;
@@ -129,7 +137,7 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
         Ok(End::Exit(exit)) => Ok(u8::try_from(exit.code()).unwrap_or(u8::MAX)),
         Ok(End::Disconnected) => {
             super::say("eice: disconnected\n");
-            Ok(exit::OK)
+            Ok(DISCONNECTED)
         }
         Ok(End::Stopped(reason)) => Ok(reason.status()),
         Ok(End::StdoutClosed) => Ok(STDOUT_CLOSED),
@@ -137,13 +145,20 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
     }
 }
 
+/// What ssh exits with when it was told to end the connection.
+const DISCONNECTED: u8 = 255;
+
 /// The status of a process that SIGPIPE ended, as a shell shows it.
 const STDOUT_CLOSED: u8 = 128 + 13;
 
 impl SshArgs {
-    /// A terminal when the login shell runs and a person sits at one, unless told otherwise.
+    /// A terminal when the login shell runs and a person sits at one, unless told otherwise. The rules are ssh's.
     fn wants_pty(&self) -> bool {
-        self.tty || (!self.no_tty && self.command.is_empty() && io::stdin().is_terminal())
+        match self.tty {
+            0 => !self.no_tty && self.command.is_empty() && io::stdin().is_terminal(),
+            1 => io::stdin().is_terminal(),
+            _ => true,
+        }
     }
 
     fn target(&self) -> Result<Target, Failure> {
