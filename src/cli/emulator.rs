@@ -17,7 +17,7 @@ use crate::emulator::{self, Access, Backend, Config, Emulator, InstanceSpec};
 const HELP: &str = concat!(
     "Examples:
   eice emulator                                  prints the environment to export
-  eice emulator --json | head -1                 the same for a script, on one line
+  eice emulator --json --until-stdin-closes      the same for a script, on one line of JSON
   eice emulator --sshd 127.0.0.1:2222            tunnels end at a real sshd
   eice emulator --fault latency_ms=20 --fault upgrade=drop-before
   eice emulator --config world.toml              instances, endpoints, policies, faults as a file

@@ -9,9 +9,9 @@ macro_rules! aws_help {
             "\n\nEnvironment:
   AWS_REGION, AWS_PROFILE, AWS_ACCESS_KEY_ID, …  as for every AWS client: variables, profiles,
                            single sign-on, web identity, container and instance roles
-  AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_EC2, AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT, AWS_ENDPOINT_URL_STS
-                           where the AWS APIs answer, when it is not AWS
-  AWS_CA_BUNDLE            PEM file of authorities to trust besides the system's, for APIs and tunnel
+  AWS_ENDPOINT_URL         where the AWS APIs answer, when it is not AWS; with _EC2, _STS or
+                           _EC2_INSTANCE_CONNECT at the end for one of them
+  AWS_CA_BUNDLE            PEM file of authorities to trust besides the system's, by APIs and tunnel
   HTTPS_PROXY, ALL_PROXY, NO_PROXY  proxy of the tunnel (http:// or socks5://), as curl reads them
   EICE_LOG                 what to log, as --log
 

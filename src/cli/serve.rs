@@ -31,7 +31,8 @@ SIGTERM, SIGINT and SIGHUP end it: no new terminals, the open ones are told, the
 
 Environment:
   EICE_CONFIG              the file, as --config
-  EICE_LISTEN, EICE_ALLOWED_ORIGINS, EICE_ALLOWED_HOSTS, EICE_DIRECTORY, EICE_HOST_KEY, EICE_HOST_KEYS
+  EICE_LISTEN, EICE_ALLOWED_ORIGINS, EICE_ALLOWED_HOSTS, EICE_DIRECTORY, EICE_HOST_KEY,
+  EICE_HOST_KEYS
                            the settings of these names; lists are divided by commas
   AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_CA_BUNDLE, …  as for every AWS client
   HTTPS_PROXY, ALL_PROXY, NO_PROXY  proxy of the tunnels, as curl reads them

@@ -34,9 +34,9 @@ endpoint. A tunnel ends after 3600 seconds at the latest; that is the service's 
 In an interactive terminal, at the start of a line, `~.` ends the connection (exit code 255), `~^Z`
 (tilde, Ctrl-Z) suspends eice, and `~~` sends a tilde.
 
-A terminal is asked for when the login shell runs and stdin is a terminal; for a command, -t asks for
-one. A terminal has no end of input, so -t is ignored when stdin is no terminal, as in ssh; -tt insists,
-and then the remote side must end by itself."
+A terminal is asked for when the login shell runs and stdin is a terminal; for a command, -t asks
+for one. A terminal has no end of input, so -t is ignored when stdin is no terminal, as in ssh; -tt
+insists, and then the remote side must end by itself."
 );
 
 /// Opens a shell, or runs one command, on an instance.

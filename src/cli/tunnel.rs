@@ -31,11 +31,12 @@ use crate::terminal::InstanceTarget;
 
 const HELP: &str = aws_help!(
     "Examples:
-  ssh -o ProxyCommand='eice tunnel %h' ec2-user@i-0123456789abcdef0    (with a key the instance knows)
+  ssh -o ProxyCommand='eice tunnel %h' ec2-user@i-0123456789abcdef0
   eice tunnel i-0123456789abcdef0 --listen 127.0.0.1:2222
-  eice tunnel i-0123456789abcdef0 --listen 127.0.0.1:0 --json          prints the port it got
+  eice tunnel i-0123456789abcdef0 --listen 127.0.0.1:0 --json    prints the port it got
 
-No key is pushed: this is the tunnel alone.
+No key is pushed: this is the tunnel alone. ssh needs a key that the instance knows already, or that
+`aws ec2-instance-connect send-ssh-public-key` pushed in the last 60 seconds.
 
 The end of input. The tunnel protocol has no mark for \"no more from me\": a tunnel is open both ways
 or closed. So when stdin ends, or the local side of a --listen connection stops sending, nothing is
