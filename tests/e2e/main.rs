@@ -14,6 +14,7 @@
 mod accounts;
 mod bad_input;
 mod browser;
+mod cli_ssh;
 mod client;
 mod connect;
 mod docker;

@@ -1,0 +1,124 @@
+//! A program at a terminal of its own, as a person has it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pty_process::blocking::{Command, Pty};
+use rustix::termios::{self, Termios};
+
+use super::process::Process;
+use super::program::EICE;
+use super::reaper;
+use super::wait::eventually;
+
+/// `eice` as the leader of a terminal's foreground, with its stderr in a file so that it can be told apart, or on
+/// the terminal as well.
+pub(crate) struct Tty {
+    pty: Arc<Pty>,
+    child: std::process::Child,
+    pub(crate) process: Process,
+    before: Termios,
+    said: Arc<Mutex<Vec<u8>>>,
+    read_to: usize,
+}
+
+impl Tty {
+    /// Starts `eice ARGS` in a terminal of 100x30 with nothing but `env` and `home`.
+    #[track_caller]
+    pub(crate) fn start(args: &[&str], env: &[(&str, String)], home: &Path, stderr: Option<&Path>) -> Self {
+        let (pty, pts) = pty_process::blocking::open().unwrap();
+        pty.resize(pty_process::Size::new(30, 100)).unwrap();
+        let before = termios::tcgetattr(&pty).unwrap();
+        let mut command = Command::new(EICE).args(args).env_clear().env("HOME", home).env("TERM", "xterm");
+        command = command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        for (name, value) in env {
+            command = command.env(name, value);
+        }
+        if let Some(file) = stderr {
+            command = command.stderr(fs::File::create(file).unwrap());
+        }
+        let child = command.spawn(pts).unwrap();
+        let process = Process::find(child.id()).expect("it runs");
+        reaper::ends(&process);
+        let (pty, said) = (Arc::new(pty), Arc::new(Mutex::new(Vec::new())));
+        let (reader, heard) = (Arc::clone(&pty), Arc::clone(&said));
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // An error is the end: nobody has the terminal open any more.
+            while let Ok(read @ 1..) = (&*reader).read(&mut buffer) {
+                heard.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..read]);
+            }
+        });
+        Self { pty, child, process, before, said, read_to: 0 }
+    }
+
+    /// Types `text` as it is.
+    pub(crate) fn types(&self, text: &str) {
+        (&*self.pty).write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Makes the window another size, which the kernel tells the program.
+    pub(crate) fn resize(&self, rows: u16, cols: u16) {
+        self.pty.resize(pty_process::Size::new(rows, cols)).unwrap();
+    }
+
+    /// All that was said so far.
+    pub(crate) fn said(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+
+    /// Waits until `text` is said, after what was waited for before.
+    #[track_caller]
+    pub(crate) fn until(&mut self, text: &str) {
+        let (said, from) = (Arc::clone(&self.said), self.read_to);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while std::time::Instant::now() < deadline {
+            let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(at) = said[from..].windows(text.len()).position(|window| window == text.as_bytes()) {
+                self.read_to = from + at + text.len();
+                return;
+            }
+            drop(said);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        panic!("no {text:?} in {:?}", &self.said()[..]);
+    }
+
+    /// Whether the terminal is as it was before the program began.
+    pub(crate) fn is_restored(&self) -> bool {
+        let now = termios::tcgetattr(&*self.pty).unwrap();
+        (now.local_modes, now.input_modes, now.output_modes, now.control_modes)
+            == (
+                self.before.local_modes,
+                self.before.input_modes,
+                self.before.output_modes,
+                self.before.control_modes,
+            )
+    }
+
+    /// Waits for the end, which must leave the terminal as it was.
+    #[track_caller]
+    pub(crate) fn ends(&mut self) -> ExitStatus {
+        let (said, child) = (Arc::clone(&self.said), &mut self.child);
+        let status = eventually("the program ends", || child.try_wait().unwrap());
+        let text = String::from_utf8_lossy(&said.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+        assert!(self.is_restored(), "the terminal is left in another mode: {status}: {text}");
+        status
+    }
+
+    /// Whether the program is stopped, as by Ctrl-Z.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.pid)).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+}
+
+impl Drop for Tty {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
