@@ -181,3 +181,26 @@ async fn each_failure_has_its_exit_code_its_stage_and_a_way_out() {
         assert_eq!(world.emulator.open_tunnels(), 0);
     }
 }
+
+/// Each call to AWS that is never answered ends in time and by its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_hangs_is_given_up_at_its_deadline() {
+    let calls = [
+        ("DescribeInstances", "instance"),
+        ("DescribeInstanceConnectEndpoints", "endpoint"),
+        ("SendSSHPublicKey", "key-push"),
+    ];
+    let hangs = async |(action, stage): (&str, &str)| {
+        let world = World::builtin().await;
+        world.emulator.faults().update(|faults| {
+            faults.api_hang = true;
+            faults.api_action = Some(action.to_owned());
+        });
+        let said = Shell::new(&world).run(&["ssh", INSTANCE, "--", "true"], b"").await;
+        assert_eq!(said.code, Some(75), "{action}: {}", said.stderr);
+        assert!(said.stderr.starts_with(&format!("eice: {stage}: ")), "{action}: {}", said.stderr);
+        assert!(said.stderr.contains(action) && said.stderr.contains("hint: "), "{action}: {}", said.stderr);
+        eventually("its tunnel is closed", || (world.emulator.open_tunnels() == 0).then_some(()));
+    };
+    tokio::join!(hangs(calls[0]), hangs(calls[1]), hangs(calls[2]));
+}

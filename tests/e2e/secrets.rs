@@ -1,8 +1,9 @@
 //! No secret in anything that the program prints, at the most talkative level of every library.
 
-use eice::emulator::{Config, Principal, UpgradeFault};
+use eice::emulator::{Backend, Config, InstanceSpec, Principal, UpgradeFault};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::lab::{INSTANCE, Shell, World};
+use crate::lab::{INSTANCE, Program, Shell, Viewer, World};
 
 const SECRET: &str = "canary-secret+access/key";
 const TOKEN: &str = "canary-session/token+==";
@@ -87,4 +88,48 @@ async fn a_failure_tells_no_secret_either() {
         assert!(said.stderr.contains("hint: "), "{}", said.stderr);
         assert_hides(&said.stderr, &[SECRET, TOKEN, "canary-proxy-password"]);
     }
+}
+
+/// Without SSH around them, the bytes pass the WebSocket library as they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_of_a_bare_tunnel_has_nothing_of_its_bytes() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let backend = Backend::Forward(listener.local_addr().unwrap());
+    let instances = vec![InstanceSpec { backend, ..InstanceSpec::default() }];
+    let world = World::with(Config { instances, ..Config::default() }).await;
+    let target = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_exact(&mut [0; 11]).await.unwrap();
+        stream.write_all(b"canary-output").await.unwrap();
+    });
+    let mut shell = Shell::new(&world);
+    shell.export("EICE_LOG", "trace");
+    let said = shell.run(&["tunnel", INSTANCE], b"canary-keys").await;
+    assert_eq!(said.good(), "canary-output");
+    target.await.unwrap();
+    assert!(said.stderr.contains("tokio_tungstenite"), "the log is there");
+    assert_hides(
+        &said.stderr,
+        &["canary-keys", "canary-output", world.emulator.access().secret_access_key()],
+    );
+}
+
+/// Gateway, client, emulator and instance in one process, at trace level.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_of_the_demo_has_neither_its_token_nor_what_was_typed() {
+    // No engine there: a local shell stands in.
+    let env = [("DOCKER_HOST", "unix:///nonexistent".to_owned()), ("EICE_LOG", "trace".to_owned())];
+    let demo = Program::start(&["demo", "--listen", "127.0.0.1:0", "--json"], &env);
+    let token = demo.ready.token.clone().unwrap();
+    let mut viewer = Viewer::open(demo.addr(), demo.ready.workspace.as_deref().unwrap(), &token).await;
+    viewer.line("echo canary-key's'; echo do''ne").await;
+    viewer.until("done").await;
+    viewer.line("exit").await;
+    viewer.finish().await;
+    let log = demo.stderr();
+    for present in ["eice::gateway", "eice::", "russh", "tokio_tungstenite"] {
+        assert!(log.contains(present), "{present} is not in the log");
+    }
+    let secret = demo.ready.credentials.clone().unwrap().secret_access_key;
+    assert_hides(&log, &[&token, &secret, "canary-key"]);
 }

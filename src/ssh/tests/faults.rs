@@ -102,6 +102,19 @@ async fn refusals_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_server_that_hangs_ends_at_the_deadline_of_its_stage() {
+    let mut config = Config::default();
+    config.timeouts.authentication = SHORT;
+    config.timeouts.channel = SHORT;
+    let script = |stage| Script { hangs_in: Some(stage), ..Script::default() };
+    let error = connect(serve(script(Stage::Authentication)), &any_key(), &config).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { stage: Stage::Authentication, after: SHORT }), "{error:?}");
+    let connection = connect(serve(script(Stage::Channel)), &any_key(), &config).await.unwrap();
+    let error = connection.open(&on_pty("x"), &ignore).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { stage: Stage::Channel, after: SHORT }), "{error:?}");
+}
+
+#[tokio::test]
 async fn an_exit_is_kept_however_it_comes() {
     for (exit, expected) in [
         (scripted::Exit::StatusAfterEof(9), Exit::Code(9)),

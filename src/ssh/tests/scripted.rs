@@ -9,6 +9,7 @@ use russh::{Channel, ChannelId, Sig};
 use tokio::io::DuplexStream;
 
 use crate::ssh::EphemeralKey;
+use crate::terminal::Stage;
 
 /// What the server does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(super) struct Script {
     pub(super) refuse_exec: bool,
     pub(super) ignore_requests: bool,
     pub(super) refuse_channel: bool,
+    /// Never answers in this stage.
+    pub(super) hangs_in: Option<Stage>,
     pub(super) exit: Exit,
     pub(super) open_channel_back: bool,
 }
@@ -60,6 +63,9 @@ impl server::Handler for Scripted {
         _: &str,
         _: server::VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
+        if self.0.hangs_in == Some(Stage::Authentication) {
+            std::future::pending::<()>().await;
+        }
         Ok(Auth::Accept)
     }
 
@@ -71,6 +77,9 @@ impl server::Handler for Scripted {
     ) -> Result<(), Self::Error> {
         if self.0.open_channel_back {
             session.channel_open_forwarded_tcpip("127.0.0.1", 1, "127.0.0.1", 2)?;
+        }
+        if self.0.hangs_in == Some(Stage::Channel) {
+            std::future::pending::<()>().await;
         }
         if self.0.refuse_channel {
             drop(reply);

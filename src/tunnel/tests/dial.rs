@@ -174,6 +174,23 @@ async fn silence_ends_at_the_deadline_of_its_stage() {
     }
 }
 
+/// A firewall that drops every packet is played by a listener whose backlog is full: Linux drops what is too much.
+#[tokio::test]
+async fn a_host_that_never_answers_ends_at_the_deadline_of_tcp() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let filling: Vec<_> = (0..8).map(|_| tokio::spawn(tokio::net::TcpStream::connect(addr))).collect();
+    let first = filling.into_iter().map(Box::pin);
+    let (_filled, _, _rest) = futures_util::future::select_all(first).await;
+    let dialer = Dialer::new(impatient(Default::default())).unwrap();
+    let error = dialer.dial(&url(&addr.to_string()), None, &|_| {}).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+    assert_eq!((error.stage(), error.fault()), (Stage::Tcp, Fault::Timeout));
+    assert!(error.hint().is_some());
+}
+
 #[tokio::test]
 async fn each_fault_of_a_certificate_is_told_from_the_others() {
     for (name, is_expired, is_trusted, expected) in [
