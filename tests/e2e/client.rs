@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::lab::{Console, EICE, INSTANCE, Shell, Sshd, World, eventually, run_ok};
+use crate::lab::{Console, EICE, INSTANCE, Program, Shell, Sshd, World, eventually, run_ok};
 
 /// Longer than any of this takes.
 const LONG: Duration = Duration::from_secs(30);
@@ -203,4 +203,40 @@ async fn an_api_that_hangs_is_given_up_at_its_deadline() {
         eventually("its tunnel is closed", || (world.emulator.open_tunnels() == 0).then_some(()));
     };
     tokio::join!(hangs(calls[0]), hangs(calls[1]), hangs(calls[2]));
+}
+
+/// What `eice emulator --json` prints is all that another program needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_emulators_line_is_all_that_a_client_needs() {
+    let mut emulator = Program::start(&["emulator", "--listen", "127.0.0.1:0", "--json"], &[]);
+    let ready = &emulator.ready;
+    let urls = ready.endpoint_urls.clone().unwrap();
+    assert!([&urls.ec2, &urls.ec2_instance_connect, &urls.sts].iter().all(|url| **url == ready.url));
+    let credentials = ready.credentials.clone().unwrap();
+    assert_eq!(ready.env["AWS_ACCESS_KEY_ID"], credentials.access_key_id);
+    assert_eq!(Some(&ready.env["AWS_REGION"]), ready.region.as_ref());
+    let ca_file = ready.ca_file.clone().unwrap();
+    assert_eq!(ready.env["AWS_CA_BUNDLE"], ca_file);
+    let shell = Shell { home: tempfile::tempdir().unwrap(), env: ready.env.clone().into_iter().collect() };
+    let instance = ready.instance.clone().unwrap();
+    let said = shell.run(&["ssh", &instance, "--", "echo here"], b"").await;
+    assert_eq!(said.good(), "here\n");
+    assert_eq!(tokio::task::block_in_place(|| emulator.part.terminate()).code(), Some(0));
+    assert!(!std::path::Path::new(&ca_file).exists(), "nothing is left behind");
+}
+
+/// Once built, a demo is there in less than a second, page included.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_is_ready_within_a_second_of_its_start() {
+    let env = [("DOCKER_HOST", "unix:///nonexistent".to_owned())];
+    // The best of a few: other tests are at work beside this one.
+    let best = (0..5).map(|_| {
+        let began = std::time::Instant::now();
+        let demo = Program::start(&["demo", "--listen", "127.0.0.1:0", "--json"], &env);
+        let took = began.elapsed();
+        assert!(demo.ready.link.is_some());
+        took
+    });
+    let best = tokio::task::block_in_place(|| best.min()).unwrap();
+    assert!(best < Duration::from_secs(1), "{best:?}");
 }
