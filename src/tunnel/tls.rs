@@ -30,8 +30,8 @@ fn native_roots() -> &'static [CertificateDer<'static>] {
     })
 }
 
-/// What is trusted. The system's roots are read on a thread of their own from the beginning and waited for at the
-/// first handshake: reading them takes as long as several round trips.
+/// What is trusted. Beside other roots the system's are read on a thread of their own from the beginning, and
+/// waited for at the first handshake: reading them takes as long as several round trips.
 #[derive(Clone)]
 pub(super) struct Trust {
     /// What is trusted besides the system's roots.
@@ -56,11 +56,14 @@ impl Trust {
                 own.add(certificate).map_err(|error| failed(error.into()))?;
             }
         }
-        if config.native_roots {
+        if own.is_empty() {
+            // To be told before anything is asked of AWS, whose client would only say that it trusts nobody.
+            if !config.native_roots || native_roots().is_empty() {
+                return Err(Error::NoRoots);
+            }
+        } else if config.native_roots {
             // Without the thread they are read when they are needed.
             let _ = std::thread::Builder::new().name("roots".into()).spawn(native_roots);
-        } else if own.is_empty() {
-            return Err(Error::NoRoots);
         }
         Ok(Self { own: Arc::new(own), native_roots: config.native_roots, connector: Arc::default() })
     }
@@ -68,7 +71,7 @@ impl Trust {
     /// A connector that trusts this. It offers no ALPN, as aws-cli's tunnel does not.
     ///
     /// # Errors
-    /// [`Error::NoRoots`] when the system has none either.
+    /// [`Error::NoRoots`] when there is no root that TLS can use, [`Error::TlsSetup`].
     pub(super) async fn connector(&self) -> Result<TlsConnector, Error> {
         let make = || async {
             let (own, native_roots) = (Arc::clone(&self.own), self.native_roots);

@@ -206,6 +206,9 @@ async fn each_fault_has_its_exit_code_and_says_what_to_do() {
     let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     proxied.extend([("HTTPS_PROXY", format!("http://{dead}")), ("NO_PROXY", "example.com".into())]);
     let untrusting = without("AWS_CA_BUNDLE");
+    let mut rootless = untrusting.clone();
+    let empty = tempfile::tempdir().unwrap();
+    rootless.push(("SSL_CERT_DIR", empty.path().display().to_string()));
     let command = ["ssh", INSTANCE, "--", "true"];
     let unknown = ["ssh", "i-0fffffffffffffff0", "--", "true"];
     for (what, env, args, code) in [
@@ -214,6 +217,7 @@ async fn each_fault_has_its_exit_code_and_says_what_to_do() {
         ("no such bundle", &changed, command, 78),
         ("no credentials", &keyless, command, 78),
         ("a proxy that is not there", &proxied, command, 69),
+        ("no authority at all", &rootless, command, 78),
         ("an authority that is not trusted", &untrusting, command, 76),
     ] {
         let output = run(env, home.path(), &args, Vec::new()).await;
