@@ -1,0 +1,117 @@
+use super::*;
+
+const ENDPOINT: &str = "arn:aws:ec2:eu-west-1:123456789012:instance-connect-endpoint/eice-1";
+const OPEN: &str = "ec2-instance-connect:OpenTunnel";
+
+fn policy(condition: &str, effect: &str) -> Policy {
+    format!(
+        r#"{{"Version":"2012-10-17","Statement":{{"Effect":"{effect}","Action":"{OPEN}","Resource":"*","Condition":{condition}}}}}"#
+    )
+    .parse()
+    .unwrap()
+}
+
+fn context() -> Context {
+    Context::default()
+        .with_tags(&[("Role".to_owned(), "workspace".to_owned())].into())
+        .with("ec2-instance-connect:remotePort", 22)
+        .with("ec2-instance-connect:privateIpAddress", "10.0.1.23")
+        .with("ec2-instance-connect:maxTunnelDuration", 3600)
+        .with("ec2:osuser", "ec2-user")
+}
+
+#[test]
+fn each_condition_operator_does_what_iam_says() {
+    for (condition, holds) in [
+        (r#"{"StringEquals":{"aws:ResourceTag/Role":"workspace"}}"#, true),
+        (r#"{"StringEquals":{"aws:ResourceTag/Role":"Workspace"}}"#, false),
+        (r#"{"StringEqualsIgnoreCase":{"aws:ResourceTag/Role":"Workspace"}}"#, true),
+        (r#"{"StringEquals":{"ec2:ResourceTag/Role":["other","workspace"]}}"#, true),
+        (r#"{"StringEquals":{"aws:ResourceTag/Absent":"workspace"}}"#, false),
+        (r#"{"StringNotEquals":{"aws:ResourceTag/Absent":"workspace"}}"#, false),
+        (r#"{"StringEqualsIfExists":{"aws:ResourceTag/Absent":"workspace"}}"#, true),
+        (r#"{"StringLike":{"ec2:osuser":"ec2-*"}}"#, true),
+        (r#"{"StringLike":{"ec2:osuser":"root"}}"#, false),
+        (r#"{"NumericEquals":{"ec2-instance-connect:remotePort":"22"}}"#, true),
+        (r#"{"NumericEquals":{"ec2-instance-connect:remotePort":3389}}"#, false),
+        (r#"{"NumericLessThanEquals":{"ec2-instance-connect:maxTunnelDuration":"3600"}}"#, true),
+        (r#"{"NumericLessThan":{"ec2-instance-connect:maxTunnelDuration":"3600"}}"#, false),
+        (r#"{"NumericGreaterThan":{"ec2-instance-connect:maxTunnelDuration":"x"}}"#, false),
+        (r#"{"IpAddress":{"ec2-instance-connect:privateIpAddress":"10.0.1.0/24"}}"#, true),
+        (r#"{"IpAddress":{"ec2-instance-connect:privateIpAddress":["10.0.2.0/24","10.0.1.23"]}}"#, true),
+        (r#"{"IpAddress":{"ec2-instance-connect:privateIpAddress":"2600::/16"}}"#, false),
+        (r#"{"NotIpAddress":{"ec2-instance-connect:privateIpAddress":"10.0.0.0/8"}}"#, false),
+        (
+            r#"{"StringEquals":{"ec2:osuser":"ec2-user"},"NumericEquals":{"ec2-instance-connect:remotePort":"3389"}}"#,
+            false,
+        ),
+    ] {
+        let decision = decide(&[policy(condition, "Allow")], OPEN, ENDPOINT, &context());
+        assert_eq!(decision == Decision::Allowed, holds, "{condition}");
+    }
+}
+
+#[test]
+fn an_explicit_deny_wins_and_nothing_is_allowed_by_default() {
+    let deny = policy("{}", "Deny");
+    assert_eq!(decide(&[Policy::allow_all(), deny], OPEN, ENDPOINT, &context()), Decision::ExplicitDeny);
+    assert_eq!(decide(&[], OPEN, ENDPOINT, &context()), Decision::ImplicitDeny);
+    let other = [policy("{}", "Allow")];
+    assert_eq!(decide(&other, "ec2:DescribeInstances", "*", &context()), Decision::ImplicitDeny);
+    assert_eq!(decide(&other, "EC2-Instance-Connect:opentunnel", "*", &context()), Decision::Allowed);
+}
+
+#[test]
+fn the_terminal_policy_opens_tagged_things_on_port_22_only() {
+    let policies = [Policy::terminal()];
+    let instance = "arn:aws:ec2:eu-west-1:123456789012:instance/i-1";
+    let send = "ec2-instance-connect:SendSSHPublicKey";
+    assert_eq!(decide(&policies, OPEN, ENDPOINT, &context()), Decision::Allowed);
+    assert_eq!(decide(&policies, OPEN, instance, &context()), Decision::ImplicitDeny);
+    assert_eq!(decide(&policies, send, instance, &context()), Decision::Allowed);
+    assert_eq!(decide(&policies, send, instance, &Context::default()), Decision::ImplicitDeny);
+    let rdp = context().with("ec2-instance-connect:remotePort", 3389);
+    assert_eq!(decide(&policies, OPEN, ENDPOINT, &rdp), Decision::ImplicitDeny);
+}
+
+#[test]
+fn a_document_that_is_not_understood_grants_nothing_because_it_is_refused() {
+    for bad in [
+        "",
+        "[]",
+        "{}",
+        r#"{"Statement":[{"Effect":"allow","Action":"*","Resource":"*"}]}"#,
+        r#"{"Statement":[{"Effect":"Allow","Action":"*"}]}"#,
+        r#"{"Statement":[{"Effect":"Allow","Action":"*","NotAction":"*","Resource":"*"}]}"#,
+        r#"{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"Bool":{"a":"b"}}}]}"#,
+        r#"{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Principal":"*"}]}"#,
+        r#"{"Statement":[{"Effect":"Allow","Action":{"a":1},"Resource":"*"}]}"#,
+    ] {
+        assert!(bad.parse::<Policy>().is_err(), "{bad}");
+    }
+    let not: Policy =
+        r#"{"Statement":[{"Effect":"Allow","NotAction":"ec2:*","Resource":"*"}]}"#.parse().unwrap();
+    let decided = |action| decide(std::slice::from_ref(&not), action, "*", &Context::default());
+    assert_eq!(decided("ec2:DescribeInstances"), Decision::ImplicitDeny);
+    assert_eq!(decided("sts:AssumeRole"), Decision::Allowed);
+}
+
+#[test]
+fn wildcards_and_blocks_have_their_edges() {
+    for (pattern, text, matches) in [
+        ("", "", true),
+        ("*", "", true),
+        ("a*b*c", "aXbYbZc", true),
+        ("a*b*c", "aXbYbZ", false),
+        ("?", "", false),
+        ("i-?", "i-1", true),
+        ("**", "x", true),
+        ("a", "ab", false),
+    ] {
+        assert_eq!(like(pattern, text), matches, "{pattern} {text}");
+    }
+    let v4: IpAddr = "10.0.1.23".parse().unwrap();
+    let v6: IpAddr = "2600::1".parse().unwrap();
+    assert!(is_within(v4, "0.0.0.0/0") && is_within(v6, "::/0") && is_within(v6, "2600::1"));
+    assert!(!is_within(v4, "10.0.1.24/32") && !is_within(v4, "x/8") && !is_within(v4, "10.0.0.0/x"));
+}
