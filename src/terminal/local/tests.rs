@@ -1,0 +1,151 @@
+use super::*;
+
+const ENOUGH: Duration = Duration::from_secs(20);
+
+fn sh(script: &str) -> Terminal {
+    let command = Command::new("/bin/sh").args(["-c", script]).env([("PATH", "/usr/bin:/bin")]);
+    spawn(command, Size::default()).unwrap()
+}
+
+async fn read_until(output: &mut dyn Output, seen: &mut String, end: impl Fn(&str) -> bool) {
+    timeout(ENOUGH, async {
+        while !end(seen) {
+            match output.next().await {
+                Some(Ok(TerminalEvent::Output(bytes))) => seen.push_str(&String::from_utf8_lossy(&bytes)),
+                other => panic!("{other:?} after {seen:?}"),
+            }
+        }
+    })
+    .await
+    .unwrap();
+}
+
+async fn exit(output: &mut dyn Output) -> (String, Exit) {
+    let mut seen = String::new();
+    timeout(ENOUGH, async {
+        loop {
+            match output.next().await {
+                Some(Ok(TerminalEvent::Output(bytes))) => seen.push_str(&String::from_utf8_lossy(&bytes)),
+                Some(Ok(TerminalEvent::Exit(exit))) => {
+                    assert!(output.next().await.is_none());
+                    return (seen, exit);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_command_has_a_terminal_of_its_size_and_all_its_output_comes_before_its_status() {
+    let mut terminal = sh("stty size; tty >/dev/null && echo yes; seq 1 20000 | tail -1; exit 7");
+    let (seen, exit) = exit(&mut *terminal.output).await;
+    assert_eq!(seen, "24 80\r\nyes\r\n20000\r\n");
+    assert_eq!(exit, Exit::Code(7));
+}
+
+#[tokio::test]
+async fn input_is_echoed_a_resize_is_seen_and_the_interrupt_key_reaches_the_job() {
+    let mut terminal =
+        sh("trap 'stty size' WINCH; trap 'echo int; exit 3' INT; echo on; while :; do read x; done");
+    let mut seen = String::new();
+    read_until(&mut *terminal.output, &mut seen, |seen| seen.contains("on\r\n")).await;
+    terminal.control.resize(Size::new(100, 40).unwrap()).await.unwrap();
+    terminal.input.write(Bytes::from_static(b"hello\n")).await.unwrap();
+    read_until(&mut *terminal.output, &mut seen, |seen| {
+        seen.contains("hello\r\n") && seen.contains("40 100")
+    })
+    .await;
+    terminal.input.write(Bytes::from_static(b"\x03")).await.unwrap();
+    let (_, exit) = exit(&mut *terminal.output).await;
+    assert_eq!(exit, Exit::Code(3));
+}
+
+#[tokio::test]
+async fn a_signal_is_told_as_one() {
+    let mut terminal = sh("echo on; exec sleep 1000");
+    let mut seen = String::new();
+    read_until(&mut *terminal.output, &mut seen, |seen| seen.contains("on")).await;
+    terminal.control.signal(Signal::Term).await.unwrap();
+    let (_, exit) = exit(&mut *terminal.output).await;
+    assert_eq!(exit, Exit::Signal { name: "TERM".into(), core_dumped: false });
+}
+
+/// A shell that ignores the hang-up, with a job in a group of its own, and their session's leader.
+async fn stubborn() -> (Terminal, u32) {
+    let mut terminal =
+        sh("set -m; trap '' HUP TERM; sleep 1000 & echo pid $$ on; while :; do sleep 1000; done");
+    let mut seen = String::new();
+    read_until(&mut *terminal.output, &mut seen, |seen| seen.contains("on\r\n")).await;
+    let leader = seen.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(processes::members(leader).len() >= 2, "the shell and its job");
+    (terminal, leader)
+}
+
+async fn gone(leader: u32) {
+    timeout(ENOUGH, async {
+        while !processes::members(leader).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn closing_leaves_no_process_even_of_a_shell_that_ignores_the_hang_up() {
+    let (mut terminal, leader) = stubborn().await;
+    terminal.control.close().await;
+    assert!(processes::members(leader).is_empty());
+    assert!(matches!(exit(&mut *terminal.output).await.1, Exit::Signal { name, .. } if name == "KILL"));
+}
+
+#[tokio::test]
+async fn dropping_leaves_no_process_and_no_descriptor() {
+    let (terminal, leader) = stubborn().await;
+    let slave = std::fs::read_link(format!("/proc/{leader}/fd/0")).unwrap();
+    let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let mut links = links.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+    assert!(!links.any(|link| link == slave), "the slave is not held here");
+    let index = format!("tty-index:\t{}", slave.file_name().unwrap().to_str().unwrap());
+    let is_master_open = || {
+        let fds = std::fs::read_dir("/proc/self/fdinfo").unwrap().flatten();
+        let mut fds = fds.filter_map(|fd| std::fs::read_to_string(fd.path()).ok());
+        fds.any(|info| info.lines().any(|line| line == index))
+    };
+    assert!(is_master_open());
+    drop(terminal);
+    gone(leader).await;
+    // Another test may get a terminal of the same number, for a while.
+    timeout(ENOUGH, async {
+        while is_master_open() || std::path::Path::new(&format!("/proc/{leader}")).exists() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("no descriptor and no zombie is left");
+}
+
+#[tokio::test]
+async fn a_job_left_in_the_background_does_not_hold_the_end_back() {
+    let mut terminal = sh("trap '' HUP; sleep 1000 & echo pid $$; exit 0");
+    let (seen, exit) = exit(&mut *terminal.output).await;
+    assert_eq!(exit, Exit::Code(0));
+    let leader = seen.split_whitespace().nth(1).unwrap().parse().unwrap();
+    processes::send(&processes::members(leader), rustix::process::Signal::KILL);
+    gone(leader).await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_an_error() {
+    let error = spawn(Command::new("/nonexistent/program"), Size::default()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn the_environment_is_the_given_one_only() {
+    let mut terminal = sh("/usr/bin/env | grep -v -e ^PWD= -e ^_= -e ^SHLVL= -e ^OLDPWD=");
+    assert_eq!(exit(&mut *terminal.output).await.0, "PATH=/usr/bin:/bin\r\n");
+}
