@@ -19,15 +19,16 @@ async fn a_role_is_assumed_and_makes_every_call() {
     // The user may do nothing but assume the role, and the role all the rest.
     let only_assume = r#"{"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]}"#;
-    let mut config = Config::default();
-    config.principals =
-        vec![Principal { policies: vec![only_assume.parse().unwrap()], ..Principal::default() }];
-    config.roles = vec![Role {
-        name: "terminal".into(),
-        external_id: Some("tenant-7".into()),
-        policies: vec![Policy::terminal()],
-        ..Role::default()
-    }];
+    let config = Config {
+        principals: vec![Principal { policies: vec![only_assume.parse().unwrap()], ..Principal::default() }],
+        roles: vec![Role {
+            name: "terminal".into(),
+            external_id: Some("tenant-7".into()),
+            policies: vec![Policy::terminal()],
+            ..Role::default()
+        }],
+        ..Config::default()
+    };
     let world = World::with(config).await;
     let shell = Shell::new(&world);
     let arn = "arn:aws:iam::123456789012:role/terminal";
@@ -122,12 +123,12 @@ async fn nothing_is_looked_up_when_the_user_says_it_all() {
 /// What aws-cli lacks: it passes over an endpoint that cannot carry the address, and uses the dual-stack name.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ipv6_instance_is_reached_by_the_endpoint_that_can() {
-    let mut config = Config::default();
-    config.instances = vec![InstanceSpec {
+    let instance = InstanceSpec {
         private_ip: None,
         ipv6: Some("2600:1f10::17".parse().unwrap()),
         ..InstanceSpec::default()
-    }];
+    };
+    let mut config = Config { instances: vec![instance], ..Config::default() };
     // The first is in the instance's own subnet, and IPv4 only.
     config.endpoints.push(EndpointSpec {
         id: "eice-00000000000000006".parse().unwrap(),
