@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::encoding::{Param, encode_into, encode_path_into};
+use super::encoding::{Pair, encode_into, encode_path_into, encoded_len};
 use crate::Timestamp;
 
 pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -71,28 +71,28 @@ impl CanonicalRequest {
     pub(crate) fn new(
         method: &str,
         path: &str,
-        params: &[Param],
+        params: &[Pair<'_>],
         headers: &[(String, String)],
         payload: &PayloadHash,
     ) -> Self {
-        let mut encoded: Vec<String> = params
-            .iter()
-            .map(|param| {
-                let mut piece = String::with_capacity(param.name.len() + 3 * param.value.len() + 1);
-                encode_into(&mut piece, &param.name);
-                piece.push('=');
-                encode_into(&mut piece, &param.value);
-                piece
-            })
-            .collect();
-        sort_by_name(&mut encoded);
+        let params = sorted_by_name(params);
+        let query_len: usize = params.iter().map(|(name, value)| name.len() + encoded_len(value) + 2).sum();
+        let headers_len: usize = headers.iter().map(|(name, value)| 2 * name.len() + value.len() + 3).sum();
+        let rest_len = method.len() + 3 * path.len() + 2 * size_of_val(&payload.0) + 6;
 
-        let mut text = String::new();
+        let mut text = Zeroizing::new(String::with_capacity(query_len + headers_len + rest_len));
         text.push_str(method);
         text.push('\n');
         encode_path_into(&mut text, path);
         text.push('\n');
-        text.push_str(&encoded.join("&"));
+        for (at, (name, value)) in params.iter().enumerate() {
+            if at > 0 {
+                text.push('&');
+            }
+            text.push_str(name);
+            text.push('=');
+            encode_into(&mut text, value);
+        }
         text.push('\n');
         for (name, value) in headers {
             text.push_str(name);
@@ -104,8 +104,7 @@ impl CanonicalRequest {
         text.push_str(&signed_headers(headers));
         text.push('\n');
         text.push_str(&payload.to_string());
-        encoded.into_iter().for_each(|piece| drop(Zeroizing::new(piece)));
-        Self(Zeroizing::new(text))
+        Self(text)
     }
 
     /// The text. It may hold the session token: not for logs.
@@ -127,13 +126,18 @@ impl fmt::Debug for CanonicalRequest {
     }
 }
 
-/// Sorts `name=value` pieces by name. Comparing the pieces whole would put `a=1` after `a-b=1`, for `-` is less
-/// than `=`.
-fn sort_by_name(pieces: &mut [String]) {
-    pieces.sort_by(|a, b| {
-        let name = |piece: &str| piece.split('=').next().unwrap_or_default().to_owned();
-        name(a).cmp(&name(b)).then_with(|| a.cmp(b))
-    });
+/// The parameters with their names encoded, sorted by these, and one name's by their encoded values. Comparing
+/// `name=value` whole would put `a=1` after `a-b=1`, for `-` is less than `=`.
+fn sorted_by_name<'a>(params: &[Pair<'a>]) -> Vec<(String, &'a [u8])> {
+    let encoded = |bytes: &[u8]| {
+        let mut text = Zeroizing::new(String::with_capacity(encoded_len(bytes)));
+        encode_into(&mut text, bytes);
+        text
+    };
+    let mut sorted: Vec<(String, &[u8])> =
+        params.iter().map(|(name, value)| (std::mem::take(&mut *encoded(name)), *value)).collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| encoded(a.1).cmp(&encoded(b.1))));
+    sorted
 }
 
 /// The names, joined as `SignedHeaders` has them.
@@ -173,11 +177,12 @@ fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
-        .collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -191,9 +196,10 @@ mod tests {
 
     #[test]
     fn parameters_sort_by_name_not_by_piece() {
-        let mut pieces = ["a-b=1", "a=2", "B=3"].map(str::to_owned);
-        sort_by_name(&mut pieces);
-        assert_eq!(pieces, ["B=3", "a=2", "a-b=1"]);
+        let pieces: [Pair<'_>; 4] = [(b"a-b", b"1"), (b"a", b"b"), (b"B", b"3"), (b"a", b"!")];
+        let sorted = sorted_by_name(&pieces);
+        let names = sorted.iter().map(|(name, value)| (name.as_str(), *value)).collect::<Vec<_>>();
+        assert_eq!(names, [("B", &b"3"[..]), ("a", b"!"), ("a", b"b"), ("a-b", b"1")]);
     }
 
     #[test]
@@ -203,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_canonical_request_is_not_printed() {
-        let param = Param { name: b"X-Amz-Security-Token".to_vec(), value: b"tok".to_vec() };
+        let param: Pair<'_> = (b"X-Amz-Security-Token", b"tok");
         let canonical = CanonicalRequest::new("GET", "/", &[param], &[], &PayloadHash::EMPTY);
         assert!(canonical.as_str().contains("tok"));
         assert!(!format!("{canonical:?}").contains("tok"));

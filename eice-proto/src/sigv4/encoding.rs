@@ -1,7 +1,5 @@
 //! Percent encoding, both ways, and queries as lists of decoded parameters.
 
-use std::fmt::Write as _;
-
 use super::error::{Malformed, VerifyError};
 
 /// The longest query that is read, in bytes. A session token is 1 to 4 KiB before it is encoded.
@@ -17,6 +15,16 @@ pub(crate) struct Param {
     pub(crate) value: Vec<u8>,
 }
 
+impl Param {
+    /// Its name and its value.
+    pub(crate) fn pair(&self) -> Pair<'_> {
+        (&self.name, &self.value)
+    }
+}
+
+/// A decoded parameter's name and value, where others keep them.
+pub(crate) type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// Appends `bytes` in RFC 3986 form: unreserved characters as they are, all others as `%XX` in upper case.
 pub(crate) fn encode_into(out: &mut String, bytes: &[u8]) {
     encode_except(out, bytes, b"");
@@ -27,12 +35,36 @@ pub(crate) fn encode_path_into(out: &mut String, path: &str) {
     encode_except(out, path.as_bytes(), b"/");
 }
 
+/// How many bytes [`encode_into`] appends for `bytes`: room made for them in one go leaves no copy of a secret behind,
+/// as a buffer that grows does.
+pub(crate) fn encoded_len(bytes: &[u8]) -> usize {
+    bytes.len() + 2 * bytes.iter().filter(|&&byte| !is_unreserved(byte)).count()
+}
+
+/// By byte, whether it stands for itself (RFC 3986, section 2.3).
+static UNRESERVED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+        byte += 1;
+    }
+    table
+};
+
+fn is_unreserved(byte: u8) -> bool {
+    UNRESERVED[usize::from(byte)]
+}
+
 fn encode_except(out: &mut String, bytes: &[u8], safe: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) || safe.contains(&byte) {
-            out.push(char::from(byte));
+        if is_unreserved(byte) || safe.contains(&byte) {
+            out.push(char::from(byte & 0x7F)); // ASCII as it is: the mask tells the compiler so
         } else {
-            let _ = write!(out, "%{byte:02X}"); // writing to a String cannot fail
+            out.push('%');
+            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            out.push(char::from(DIGITS[usize::from(byte & 15)]));
         }
     }
 }
@@ -88,6 +120,7 @@ mod tests {
         let all: Vec<u8> = (0..=255).collect();
         let mut encoded = String::new();
         encode_into(&mut encoded, &all);
+        assert_eq!(encoded.len(), encoded_len(&all));
         assert_eq!(decode(&encoded).unwrap(), all);
         let literal = encoded.split('%').map(|piece| piece.get(2..).unwrap_or_default()).collect::<String>();
         assert_eq!(literal, "-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~");

@@ -8,7 +8,7 @@ use super::canonical::{
     ALGORITHM, CanonicalRequest, PayloadHash, Scope, canonical_value, hex, signature, signed_headers,
     string_to_sign,
 };
-use super::encoding::{Param, encode_into};
+use super::encoding::{Pair, encode_into, encoded_len};
 use crate::{Credentials, Timestamp};
 
 /// A request that is to be signed.
@@ -102,28 +102,27 @@ pub fn presign(
     expires: Option<u32>,
 ) -> Signed {
     let headers = canonical_headers(request.headers.iter().copied());
-    let mut params = decoded(request.params);
-    let mut add = |name: &str, value: &str| params.push(Param { name: name.into(), value: value.into() });
-    add("X-Amz-Algorithm", ALGORITHM);
-    add("X-Amz-Credential", &format!("{}/{}", credentials.access_key_id(), scope.on(&now.date())));
-    add("X-Amz-Date", &now.to_string());
-    if let Some(seconds) = expires {
-        add("X-Amz-Expires", &seconds.to_string());
+    let credential = format!("{}/{}", credentials.access_key_id(), scope.on(&now.date()));
+    let date = now.to_string();
+    let expires = expires.map(|seconds| seconds.to_string());
+    let names = signed_headers(&headers);
+    let mut params = pairs(request.params);
+    let mut add = |name: &'static str, value| params.push((name.as_bytes(), value));
+    add("X-Amz-Algorithm", ALGORITHM.as_bytes());
+    add("X-Amz-Credential", credential.as_bytes());
+    add("X-Amz-Date", date.as_bytes());
+    if let Some(seconds) = &expires {
+        add("X-Amz-Expires", seconds.as_bytes());
     }
-    add("X-Amz-SignedHeaders", &signed_headers(&headers));
+    add("X-Amz-SignedHeaders", names.as_bytes());
     if let Some(token) = credentials.session_token() {
-        add("X-Amz-Security-Token", token);
+        add("X-Amz-Security-Token", token.as_bytes());
     }
     let canonical = CanonicalRequest::new(request.method, request.path, &params, &headers, &request.payload);
     let (string_to_sign, signature) = seal(&canonical, credentials, scope, now);
-    params.push(Param { name: "X-Amz-Signature".into(), value: signature.as_bytes().to_vec() });
-    Signed {
-        query: query_of(params),
-        headers: Vec::new(),
-        canonical_request: canonical,
-        string_to_sign,
-        signature,
-    }
+    params.push((b"X-Amz-Signature", signature.as_bytes()));
+    let query = query_of(&params);
+    Signed { query, headers: Vec::new(), canonical_request: canonical, string_to_sign, signature }
 }
 
 /// Signs `request` with an `Authorization` header.
@@ -140,7 +139,7 @@ pub fn sign(request: &Request<'_>, credentials: &Credentials, scope: &Scope, now
     let headers = canonical_headers(
         request.headers.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str()))),
     );
-    let params = decoded(request.params);
+    let params = pairs(request.params);
     let canonical = CanonicalRequest::new(request.method, request.path, &params, &headers, &request.payload);
     let (string_to_sign, signature) = seal(&canonical, credentials, scope, now);
     let authorization = format!(
@@ -152,7 +151,7 @@ pub fn sign(request: &Request<'_>, credentials: &Credentials, scope: &Scope, now
     );
     added.push(("Authorization", Zeroizing::new(authorization)));
     Signed {
-        query: query_of(params),
+        query: query_of(&params),
         headers: added,
         canonical_request: canonical,
         string_to_sign,
@@ -171,8 +170,8 @@ fn seal(
     (text, Zeroizing::new(signature))
 }
 
-fn decoded(params: &[(&str, &str)]) -> Vec<Param> {
-    params.iter().map(|(name, value)| Param { name: (*name).into(), value: (*value).into() }).collect()
+fn pairs<'a>(params: &[(&'a str, &'a str)]) -> Vec<Pair<'a>> {
+    params.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect()
 }
 
 /// Names in lower case and sorted, with their canonical values.
@@ -183,16 +182,16 @@ fn canonical_headers<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> V
     headers
 }
 
-fn query_of(params: Vec<Param>) -> Zeroizing<String> {
-    let mut query = Zeroizing::new(String::new());
-    for param in params {
+fn query_of(params: &[Pair<'_>]) -> Zeroizing<String> {
+    let len = params.iter().map(|(name, value)| encoded_len(name) + encoded_len(value) + 2).sum();
+    let mut query = Zeroizing::new(String::with_capacity(len));
+    for (name, value) in params {
         if !query.is_empty() {
             query.push('&');
         }
-        encode_into(&mut query, &param.name);
+        encode_into(&mut query, name);
         query.push('=');
-        encode_into(&mut query, &param.value);
-        drop(Zeroizing::new(param.value));
+        encode_into(&mut query, value);
     }
     query
 }

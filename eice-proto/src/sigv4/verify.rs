@@ -6,6 +6,7 @@ use std::time::Duration;
 use subtle::ConstantTimeEq;
 
 use super::canonical::{CanonicalRequest, Scope, hex, signature, string_to_sign};
+use super::encoding::Param;
 use super::error::{ScopePart, VerifyError, excerpt};
 use super::received::{Claim, ReceivedRequest};
 use crate::Timestamp;
@@ -112,8 +113,9 @@ pub fn verify<S: AsRef<[u8]>>(
     check_scope(&claim, expected)?;
     let valid_until = check_time(&claim, now, policy)?;
 
+    let params: Vec<_> = claim.params.iter().map(Param::pair).collect();
     let canonical_request =
-        CanonicalRequest::new(request.method, request.path(), &claim.params, &headers, &request.payload);
+        CanonicalRequest::new(request.method, request.path(), &params, &headers, &request.payload);
     let text = string_to_sign(&canonical_request, expected, claim.date);
     let wanted = hex(&signature(secret.as_ref(), expected, claim.date, &text));
     if !bool::from(wanted.as_bytes().ct_eq(&claim.signature)) {
