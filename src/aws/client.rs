@@ -7,10 +7,11 @@ use eice_proto::{Credentials, EndpointId, InstanceId};
 
 use crate::terminal::{AddressFamily, EndpointChoice, OsUser};
 
+use super::action::Action;
 use super::cache::Cache;
 use super::choice::{Choice, ChoiceError, Chosen, addresses, choose};
 use super::credentials::CachedCredentials;
-use super::error::{Action, Error, Refusal};
+use super::error::{Error, Refusal};
 use super::key_push;
 use super::model::{Endpoint, EndpointState, Instance, InstanceState};
 use super::query::Query;

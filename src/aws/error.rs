@@ -7,65 +7,11 @@ use std::time::Duration;
 
 use crate::terminal::Fault;
 
+use super::action::Action;
 use super::choice::ChoiceError;
 
 /// How much of a text from AWS is kept, in characters.
 const MAX_TEXT_LEN: usize = 1024;
-
-/// An AWS call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Action {
-    /// EC2's `DescribeInstances`.
-    DescribeInstances,
-    /// EC2's `DescribeInstanceConnectEndpoints`.
-    DescribeInstanceConnectEndpoints,
-    /// EC2 Instance Connect's `SendSSHPublicKey`.
-    SendSshPublicKey,
-    /// STS's `AssumeRole`.
-    AssumeRole,
-}
-
-impl Action {
-    /// The call's name at AWS.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::DescribeInstances => "DescribeInstances",
-            Self::DescribeInstanceConnectEndpoints => "DescribeInstanceConnectEndpoints",
-            Self::SendSshPublicKey => "SendSSHPublicKey",
-            Self::AssumeRole => "AssumeRole",
-        }
-    }
-
-    /// The IAM action that allows the call.
-    #[must_use]
-    pub fn permission(self) -> &'static str {
-        match self {
-            Self::DescribeInstances => "ec2:DescribeInstances",
-            Self::DescribeInstanceConnectEndpoints => "ec2:DescribeInstanceConnectEndpoints",
-            Self::SendSshPublicKey => "ec2-instance-connect:SendSSHPublicKey",
-            Self::AssumeRole => "sts:AssumeRole",
-        }
-    }
-
-    /// The form of the resource that the permission is given on.
-    #[must_use]
-    pub fn resource(self) -> &'static str {
-        match self {
-            // Neither call knows resource-level permissions (service authorization reference, EC2).
-            Self::DescribeInstances | Self::DescribeInstanceConnectEndpoints => "*",
-            Self::SendSshPublicKey => "arn:aws:ec2:REGION:ACCOUNT:instance/INSTANCE",
-            Self::AssumeRole => "arn:aws:iam::ACCOUNT:role/ROLE",
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// AWS's own words of refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -379,65 +325,4 @@ impl Error {
             Self::Invalid(_) | Self::Sign { .. } => return None,
         })
     }
-}
-
-/// The typed error for a refusal; `skew` is what the answer's `Date` header tells of the local clock.
-pub(super) fn classify(refusal: Refusal, skew: Skew) -> Error {
-    let Refusal { code, message, status, .. } = &refusal;
-    let code = code.strip_suffix("Exception").unwrap_or(code);
-    if is_about_the_clock(code, message) || (is_about_the_signature(code) && skew != Skew::Unknown) {
-        return Error::Clock { skew, refusal: Box::new(refusal) };
-    }
-    let refusal_kind = match code {
-        "UnauthorizedOperation" | "AccessDenied" | "Auth" | "OptInRequired" | "Blocked" => Error::Denied,
-        "AuthFailure" | "ExpiredToken" | "InvalidAccessKeyId" => Error::Rejected,
-        _ if is_about_the_signature(code) => Error::Rejected,
-        "InvalidInstanceID.NotFound"
-        | "InvalidInstanceConnectEndpointId.NotFound"
-        | "EC2InstanceNotFound" => Error::NotFound,
-        "EC2InstanceStateInvalid"
-        | "EC2InstanceTypeInvalid"
-        | "EC2InstanceUnavailable"
-        | "IncorrectInstanceState" => Error::State,
-        "Throttling" | "RequestLimitExceeded" | "TooManyRequests" | "RequestThrottled" | "SlowDown" => {
-            Error::Throttled
-        }
-        _ if code.ends_with(".NotFound") => Error::NotFound,
-        _ => match status {
-            401 => Error::Rejected,
-            403 => Error::Denied,
-            429 => Error::Throttled,
-            500.. => Error::Service,
-            _ => Error::Invalid,
-        },
-    };
-    refusal_kind(Box::new(refusal))
-}
-
-/// Codes and texts that AWS uses for a clock that is off (EC2 error codes; SigV4's own messages).
-fn is_about_the_clock(code: &str, message: &str) -> bool {
-    matches!(
-        code,
-        "RequestExpired"
-            | "RequestTimeTooSkewed"
-            | "RequestInTheFuture"
-            | "InvalidSecurity.RequestHasExpired"
-    ) || ["Signature expired", "Signature not yet current", "Request has expired", "RequestHasExpired"]
-        .iter()
-        .any(|text| message.contains(text))
-}
-
-/// Codes for a signature or key that is not accepted, which a clock that is off causes as well.
-fn is_about_the_signature(code: &str) -> bool {
-    matches!(
-        code,
-        "AuthFailure"
-            | "SignatureDoesNotMatch"
-            | "InvalidSignature"
-            | "IncompleteSignature"
-            | "UnrecognizedClient"
-            | "InvalidClientTokenId"
-            | "MissingAuthenticationToken"
-            | "InvalidToken"
-    )
 }

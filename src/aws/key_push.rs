@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use crate::terminal::OsUser;
 
+use super::action::Action;
+use super::classify::classify;
 use super::clock::skew;
-use super::error::{Action, Error, Refusal, classify};
+use super::error::{Error, Refusal};
 
 /// How long one try may take.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -7,8 +7,10 @@
 //! Credentials, regions, profiles, endpoint URLs and CA bundles come from where the AWS tools take them; every
 //! one of them can be given by [`Config`] instead.
 
+mod action;
 mod cache;
 mod choice;
+mod classify;
 mod client;
 mod clock;
 mod config;
@@ -25,10 +27,11 @@ mod setup;
 mod tests;
 mod xml;
 
+pub use action::Action;
 pub use choice::{Choice, ChoiceError, Chosen, choose};
 pub use client::{Client, EndpointQuery, RouteRequest};
 pub use config::{Config, EndpointUrls};
-pub use error::{Action, Error, Refusal, Skew};
+pub use error::{Error, Refusal, Skew};
 pub use model::{DnsNames, Endpoint, EndpointState, Instance, InstanceState, IpAddressType};
 pub use partition::partition;
 pub use query::Retries;

@@ -14,9 +14,11 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::action::Action;
+use super::classify::classify;
 use super::clock::skew;
 use super::credentials::CachedCredentials;
-use super::error::{Action, Error, Refusal, classify};
+use super::error::{Error, Refusal};
 use super::http::Http;
 use super::xml;
 

@@ -9,9 +9,11 @@ use aws_sdk_sts::operation::RequestId;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
+use super::action::Action;
+use super::classify::classify;
 use super::clock::skew;
 use super::credentials::CREDENTIALS_TIMEOUT;
-use super::error::{Action, Error, Refusal, classify};
+use super::error::{Error, Refusal};
 
 /// The failure of assuming `role_arn`.
 pub(super) fn failed(role_arn: &str, error: CredentialsError) -> Error {

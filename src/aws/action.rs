@@ -1,0 +1,58 @@
+//! The AWS calls there are, and what allows them.
+
+use std::fmt;
+
+/// An AWS call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// EC2's `DescribeInstances`.
+    DescribeInstances,
+    /// EC2's `DescribeInstanceConnectEndpoints`.
+    DescribeInstanceConnectEndpoints,
+    /// EC2 Instance Connect's `SendSSHPublicKey`.
+    SendSshPublicKey,
+    /// STS's `AssumeRole`.
+    AssumeRole,
+}
+
+impl Action {
+    /// The call's name at AWS.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DescribeInstances => "DescribeInstances",
+            Self::DescribeInstanceConnectEndpoints => "DescribeInstanceConnectEndpoints",
+            Self::SendSshPublicKey => "SendSSHPublicKey",
+            Self::AssumeRole => "AssumeRole",
+        }
+    }
+
+    /// The IAM action that allows the call.
+    #[must_use]
+    pub fn permission(self) -> &'static str {
+        match self {
+            Self::DescribeInstances => "ec2:DescribeInstances",
+            Self::DescribeInstanceConnectEndpoints => "ec2:DescribeInstanceConnectEndpoints",
+            Self::SendSshPublicKey => "ec2-instance-connect:SendSSHPublicKey",
+            Self::AssumeRole => "sts:AssumeRole",
+        }
+    }
+
+    /// The form of the resource that the permission is given on.
+    #[must_use]
+    pub fn resource(self) -> &'static str {
+        match self {
+            // Neither call knows resource-level permissions (service authorization reference, EC2).
+            Self::DescribeInstances | Self::DescribeInstanceConnectEndpoints => "*",
+            Self::SendSshPublicKey => "arn:aws:ec2:REGION:ACCOUNT:instance/INSTANCE",
+            Self::AssumeRole => "arn:aws:iam::ACCOUNT:role/ROLE",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

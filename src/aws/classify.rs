@@ -1,0 +1,64 @@
+//! The typed error for each code that AWS refuses with.
+
+use super::error::{Error, Refusal, Skew};
+
+/// The typed error for a refusal; `skew` is what the answer's `Date` header tells of the local clock.
+pub(super) fn classify(refusal: Refusal, skew: Skew) -> Error {
+    let Refusal { code, message, status, .. } = &refusal;
+    let code = code.strip_suffix("Exception").unwrap_or(code);
+    if is_about_the_clock(code, message) || (is_about_the_signature(code) && skew != Skew::Unknown) {
+        return Error::Clock { skew, refusal: Box::new(refusal) };
+    }
+    let refusal_kind = match code {
+        "UnauthorizedOperation" | "AccessDenied" | "Auth" | "OptInRequired" | "Blocked" => Error::Denied,
+        "AuthFailure" | "ExpiredToken" | "InvalidAccessKeyId" => Error::Rejected,
+        _ if is_about_the_signature(code) => Error::Rejected,
+        "InvalidInstanceID.NotFound"
+        | "InvalidInstanceConnectEndpointId.NotFound"
+        | "EC2InstanceNotFound" => Error::NotFound,
+        "EC2InstanceStateInvalid"
+        | "EC2InstanceTypeInvalid"
+        | "EC2InstanceUnavailable"
+        | "IncorrectInstanceState" => Error::State,
+        "Throttling" | "RequestLimitExceeded" | "TooManyRequests" | "RequestThrottled" | "SlowDown" => {
+            Error::Throttled
+        }
+        _ if code.ends_with(".NotFound") => Error::NotFound,
+        _ => match status {
+            401 => Error::Rejected,
+            403 => Error::Denied,
+            429 => Error::Throttled,
+            500.. => Error::Service,
+            _ => Error::Invalid,
+        },
+    };
+    refusal_kind(Box::new(refusal))
+}
+
+/// Codes and texts that AWS uses for a clock that is off (EC2 error codes; SigV4's own messages).
+fn is_about_the_clock(code: &str, message: &str) -> bool {
+    matches!(
+        code,
+        "RequestExpired"
+            | "RequestTimeTooSkewed"
+            | "RequestInTheFuture"
+            | "InvalidSecurity.RequestHasExpired"
+    ) || ["Signature expired", "Signature not yet current", "Request has expired", "RequestHasExpired"]
+        .iter()
+        .any(|text| message.contains(text))
+}
+
+/// Codes for a signature or key that is not accepted, which a clock that is off causes as well.
+fn is_about_the_signature(code: &str) -> bool {
+    matches!(
+        code,
+        "AuthFailure"
+            | "SignatureDoesNotMatch"
+            | "InvalidSignature"
+            | "IncompleteSignature"
+            | "UnrecognizedClient"
+            | "InvalidClientTokenId"
+            | "MissingAuthenticationToken"
+            | "InvalidToken"
+    )
+}
