@@ -1,6 +1,9 @@
 //! The EC2 Query API.
 
-use eice_proto::{EndpointId, InstanceId};
+mod console;
+mod groups;
+
+use eice_proto::EndpointId;
 
 use super::fault::ApiError;
 use super::form::{Filter, Form};
@@ -8,15 +11,13 @@ use super::page::{max_results, page};
 use super::xml::Xml;
 use super::{Answer, Context, Failure, Service};
 use crate::emulator::clock::iso8601;
-use crate::emulator::config::{Rule, SecurityGroupSpec};
-use crate::emulator::instance::console_output;
 use crate::emulator::policy;
 use crate::emulator::world::{Endpoint, Instance, World};
+use console::get_console_output;
+use groups::describe_security_groups;
 
 /// The namespace of version 2016-11-15.
 const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
-/// The most bytes of console output, as EC2 keeps.
-const MAX_CONSOLE: usize = 64 * 1024;
 
 pub(super) fn call(context: &Context<'_>, action: &str, form: &Form) -> Result<Answer, Failure> {
     match form.get("Version") {
@@ -303,128 +304,9 @@ fn write_endpoint(xml: &mut Xml, world: &World, endpoint: &Endpoint) {
     });
 }
 
-fn describe_security_groups(context: &Context<'_>, form: &Form) -> Result<String, ApiError> {
-    authorize(context, "ec2:DescribeSecurityGroups")?;
-    let world = context.world;
-    let wanted = form.list("GroupId");
-    let size = max_results(form.get("MaxResults"), 5..=1000)?;
-    let all = world.state().security_groups.clone();
-    if let Some(id) = wanted.iter().find(|id| !all.iter().any(|group| group.id == **id)) {
-        let message = format!("The security group '{id}' does not exist");
-        return Err(ApiError::new(400, "InvalidGroup.NotFound", message));
-    }
-    let filters = form.filters();
-    let mut found = Vec::new();
-    let no_tags = std::collections::BTreeMap::new();
-    for group in all {
-        let field = |name: &str| {
-            Some(match name {
-                "group-id" => vec![group.id.clone()],
-                "group-name" => vec![group.name.clone()],
-                "vpc-id" => vec![group.vpc.clone()],
-                _ => return None,
-            })
-        };
-        let is_wanted = wanted.is_empty() || wanted.contains(&group.id.as_str());
-        if filtered(&filters, &no_tags, field)? && is_wanted {
-            found.push(group);
-        }
-    }
-    let page = page("DescribeSecurityGroups", found, size, form.get("NextToken"))?;
-    Ok(Xml::document("DescribeSecurityGroupsResponse", NAMESPACE, |xml| {
-        xml.text("requestId", context.request_id);
-        xml.items("securityGroupInfo", &page.items, |xml, group| write_group(xml, world, group));
-        xml.option("nextToken", page.next_token);
-    }))
-}
-
-fn write_group(xml: &mut Xml, world: &World, group: &SecurityGroupSpec) {
-    let write_rules = |xml: &mut Xml, name: &str, rules: &[Rule]| {
-        xml.items(name, rules, |xml, rule| {
-            match rule.ports {
-                Some((from, to)) => {
-                    xml.text("ipProtocol", "tcp");
-                    xml.text("fromPort", from);
-                    xml.text("toPort", to);
-                }
-                None => xml.text("ipProtocol", -1),
-            }
-            xml.items("groups", &rule.groups, |xml, id| {
-                xml.text("userId", &world.account_id);
-                xml.text("groupId", id);
-            });
-            let (v6, v4): (Vec<_>, Vec<_>) = rule.cidrs.iter().partition(|block| block.contains(':'));
-            xml.items("ipRanges", v4, |xml, block| xml.text("cidrIp", block));
-            xml.items("ipv6Ranges", v6, |xml, block| xml.text("cidrIpv6", block));
-            xml.items("prefixListIds", std::iter::empty::<()>(), |_, ()| {});
-        });
-    };
-    xml.text("ownerId", &world.account_id);
-    xml.text("groupId", &group.id);
-    xml.text("groupName", &group.name);
-    xml.text("groupDescription", &group.name);
-    xml.text("vpcId", &group.vpc);
-    write_rules(xml, "ipPermissions", &group.ingress);
-    write_rules(xml, "ipPermissionsEgress", &group.egress);
-}
-
-fn get_console_output(context: &Context<'_>, form: &Form) -> Result<String, ApiError> {
-    let world = context.world;
-    let id = form.get("InstanceId").ok_or_else(|| ApiError::missing("InstanceId"))?;
-    let known = id.parse::<InstanceId>().ok().and_then(|id| world.instance(&id));
-    let tags = known.as_ref().map(|instance| instance.spec.tags.clone()).unwrap_or_default();
-    let about = policy::Context::default().with_tags(&tags);
-    let arn = world.ec2_arn("instance", id);
-    let action = "ec2:GetConsoleOutput";
-    if let Some(sentence) = world.denial(context.caller, action, &arn, about, context.source) {
-        return Err(ApiError::denied(Service::Ec2, &sentence));
-    }
-    let Some(instance) = known else {
-        return Err(find_instances(&[id], &[]).err().unwrap_or_else(|| ApiError::missing("InstanceId")));
-    };
-    let text = match &instance.spec.console_output {
-        Some(text) => text.clone(),
-        None if instance.host_keys.is_empty() => String::new(),
-        None => console_output(&instance.spec.id, &instance.host_keys),
-    };
-    let bytes = text.as_bytes();
-    let bytes = &bytes[bytes.len().saturating_sub(MAX_CONSOLE)..];
-    Ok(Xml::document("GetConsoleOutputResponse", NAMESPACE, |xml| {
-        xml.text("requestId", context.request_id);
-        xml.text("instanceId", id);
-        xml.text("timestamp", iso8601(instance.launched).replace('Z', ".000Z"));
-        xml.text("output", base64(bytes));
-    }))
-}
-
-/// Base64 (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let [a, b, c] = [0, 1, 2].map(|at| u32::from(chunk.get(at).copied().unwrap_or(0)));
-        let bits = a << 16 | b << 8 | c;
-        for at in 0..4_usize {
-            let index = bits >> (18 - 6 * at) & 63;
-            let is_padding = at > chunk.len();
-            text.push(if is_padding { '=' } else { char::from(ALPHABET[index as usize]) });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        for (plain, coded) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
-        {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
-    }
 
     #[test]
     fn ids_are_judged_as_ec2_judges_them() {

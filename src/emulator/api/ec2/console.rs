@@ -1,0 +1,74 @@
+//! GetConsoleOutput.
+
+use eice_proto::InstanceId;
+
+use super::super::fault::ApiError;
+use super::super::form::Form;
+use super::super::xml::Xml;
+use super::super::{Context, Service};
+use super::{NAMESPACE, find_instances};
+use crate::emulator::clock::iso8601;
+use crate::emulator::instance::console_output;
+use crate::emulator::policy;
+
+/// The most bytes of console output, as EC2 keeps.
+const MAX_CONSOLE: usize = 64 * 1024;
+
+pub(super) fn get_console_output(context: &Context<'_>, form: &Form) -> Result<String, ApiError> {
+    let world = context.world;
+    let id = form.get("InstanceId").ok_or_else(|| ApiError::missing("InstanceId"))?;
+    let known = id.parse::<InstanceId>().ok().and_then(|id| world.instance(&id));
+    let tags = known.as_ref().map(|instance| instance.spec.tags.clone()).unwrap_or_default();
+    let about = policy::Context::default().with_tags(&tags);
+    let arn = world.ec2_arn("instance", id);
+    let action = "ec2:GetConsoleOutput";
+    if let Some(sentence) = world.denial(context.caller, action, &arn, about, context.source) {
+        return Err(ApiError::denied(Service::Ec2, &sentence));
+    }
+    let Some(instance) = known else {
+        return Err(find_instances(&[id], &[]).err().unwrap_or_else(|| ApiError::missing("InstanceId")));
+    };
+    let text = match &instance.spec.console_output {
+        Some(text) => text.clone(),
+        None if instance.host_keys.is_empty() => String::new(),
+        None => console_output(&instance.spec.id, &instance.host_keys),
+    };
+    let bytes = text.as_bytes();
+    let bytes = &bytes[bytes.len().saturating_sub(MAX_CONSOLE)..];
+    Ok(Xml::document("GetConsoleOutputResponse", NAMESPACE, |xml| {
+        xml.text("requestId", context.request_id);
+        xml.text("instanceId", id);
+        xml.text("timestamp", iso8601(instance.launched).replace('Z', ".000Z"));
+        xml.text("output", base64(bytes));
+    }))
+}
+
+/// Base64 (RFC 4648, section 4).
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let [a, b, c] = [0, 1, 2].map(|at| u32::from(chunk.get(at).copied().unwrap_or(0)));
+        let bits = a << 16 | b << 8 | c;
+        for at in 0..4_usize {
+            let index = bits >> (18 - 6 * at) & 63;
+            let is_padding = at > chunk.len();
+            text.push(if is_padding { '=' } else { char::from(ALPHABET[index as usize]) });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        for (plain, coded) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+        {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+}
