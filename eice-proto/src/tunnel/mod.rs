@@ -7,6 +7,7 @@
 //! Section d of the protocol reference lists the rules that this module keeps.
 
 mod config;
+mod due;
 mod event;
 mod frame;
 mod reason;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 pub use config::{Config, MAX_CHUNK, Role};
+use due::Keepalive;
 pub use event::{Closed, Event};
 pub use frame::{Frame, MAX_CONTROL_PAYLOAD, Opcode};
 pub use reason::{CloseReason, ProtocolError};
@@ -36,9 +38,6 @@ const PROTOCOL_ERROR: u16 = 1002;
 /// How far before the longest duration an end may lie to be taken for it; half the duration if that is less.
 const DURATION_SLACK: Duration = Duration::from_secs(2);
 
-/// How long after the longest duration a client waits for the server to end the tunnel before it does so itself.
-const DURATION_GRACE: Duration = Duration::from_secs(5);
-
 /// ```text
 ///           close()                  CLOSE handed out, CLOSE or end received, 1 s over
 ///   Open ────────────────► Closing ──────────────────────────────────────────────────► Closed(Local)
@@ -55,12 +54,6 @@ enum State {
         frame: Frame,
     },
     Closed(CloseReason),
-}
-
-/// What is to be done about a quiet peer, and when.
-enum Keepalive {
-    Ping(Instant),
-    GiveUp(Instant),
 }
 
 /// One tunnel, either end of it.
@@ -360,29 +353,6 @@ impl Tunnel {
                 CloseReason::DurationReached { limit }
             }
             _ => reason,
-        }
-    }
-
-    fn warning_due(&self) -> Option<(Duration, Instant)> {
-        let (limit, before) = (self.config.max_duration?, self.config.duration_warning?);
-        let is_pending = !self.warning_told && before < limit;
-        is_pending.then(|| (limit, self.opened + limit.saturating_sub(before)))
-    }
-
-    fn keepalive_due(&self) -> Option<Keepalive> {
-        let interval = self.config.keepalive_interval?;
-        Some(match (self.is_answering, self.ping_sent_at) {
-            (false, _) => Keepalive::Ping(self.last_ping + interval),
-            (true, None) => Keepalive::Ping(self.last_heard + interval),
-            (true, Some(sent)) => Keepalive::GiveUp(sent + self.config.keepalive_timeout),
-        })
-    }
-
-    fn duration_due(&self) -> Option<(Duration, Instant)> {
-        let limit = self.config.max_duration?;
-        match self.role {
-            Role::Client => Some((limit, self.opened + limit + DURATION_GRACE)),
-            Role::Server => (!self.duration_told).then(|| (limit, self.opened + limit)),
         }
     }
 

@@ -1,3 +1,4 @@
+use super::due::DURATION_GRACE;
 use super::*;
 
 fn open(role: Role, config: Config) -> (Tunnel, Instant) {
