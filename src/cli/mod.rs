@@ -98,7 +98,8 @@ impl Verb {
     fn default_filter(&self) -> &'static str {
         match self {
             #[cfg(feature = "client")]
-            Self::Ssh(_) | Self::Tunnel(_) => "warn",
+            // The SDK warns of a refused role before the error itself says it better.
+            Self::Ssh(_) | Self::Tunnel(_) => "warn,aws_config=error",
             #[cfg(all(feature = "gateway", feature = "emulator"))]
             Self::Demo(_) => "warn",
             #[cfg(feature = "gateway")]
