@@ -58,11 +58,8 @@ impl Drop for Peer {
     }
 }
 
-/// `script` gets the bare TCP connection.
-pub(super) async fn tcp_peer<F>(
-    identity: Identity,
-    script: impl FnOnce(TcpStream, TlsAcceptor) -> F + Send + 'static,
-) -> Peer
+/// Runs `script` on the first connection to the port that it tells.
+pub(super) async fn listen<F>(script: impl FnOnce(TcpStream) -> F + Send + 'static) -> (u16, JoinHandle<()>)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -71,8 +68,20 @@ where
     let task = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
-        script(stream, identity.acceptor).await;
+        script(stream).await;
     });
+    (port, task)
+}
+
+/// `script` gets the bare TCP connection.
+pub(super) async fn tcp_peer<F>(
+    identity: Identity,
+    script: impl FnOnce(TcpStream, TlsAcceptor) -> F + Send + 'static,
+) -> Peer
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (port, task) = listen(|stream| script(stream, identity.acceptor)).await;
     Peer { port, certificate: identity.certificate, task }
 }
 

@@ -11,20 +11,6 @@ use crate::tunnel::{Error, Proxy, ProxyConfig, ProxyFault, TlsFault};
 
 use super::peer::*;
 
-/// A proxy that runs `script` on its first connection.
-async fn proxy<F>(script: impl FnOnce(TcpStream) -> F + Send + 'static) -> (u16, JoinHandle<()>)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let task = tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.unwrap();
-        script(stream).await;
-    });
-    (port, task)
-}
-
 async fn quiet_endpoint() -> Peer {
     tunnel_peer(|stream| async move {
         let _stream = stream;
@@ -44,7 +30,7 @@ async fn connect_is_asked_with_the_login_and_carries_the_tunnel() {
     let peer = quiet_endpoint().await;
     let target = peer.port;
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    let (port, _task) = proxy(move |mut stream| async move {
+    let (port, _task) = listen(move |mut stream| async move {
         let head = read_head(&mut stream).await;
         let _ = sender.send(head);
         stream.write_all(b"HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n").await.unwrap();
@@ -71,7 +57,7 @@ async fn a_proxy_that_refuses_is_told_with_its_status() {
         ("HTTP/1.0 502\r\n\r\n", 502, "CONNECT"),
     ] {
         let peer = quiet_endpoint().await;
-        let (port, _task) = proxy(move |mut stream| async move {
+        let (port, _task) = listen(move |mut stream| async move {
             read_head(&mut stream).await;
             stream.write_all(answer.as_bytes()).await.unwrap();
         })
@@ -100,7 +86,7 @@ async fn a_proxy_that_is_none_breaks_or_hangs_ends_in_its_stage() {
         (b"", true),
     ] {
         let peer = quiet_endpoint().await;
-        let (port, _task) = proxy(move |mut stream| async move {
+        let (port, _task) = listen(move |mut stream| async move {
             read_head(&mut stream).await;
             stream.write_all(answer).await.unwrap();
             if is_open {
@@ -120,7 +106,7 @@ async fn an_https_proxy_is_spoken_to_in_tls() {
     let target = peer.port;
     let front = identity("localhost", false);
     let (acceptor, certificate) = (front.acceptor, front.certificate);
-    let (port, _task) = proxy(move |stream| async move {
+    let (port, _task) = listen(move |stream| async move {
         let Ok(mut stream) = acceptor.accept(stream).await else { return };
         read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
@@ -134,7 +120,7 @@ async fn an_https_proxy_is_spoken_to_in_tls() {
     dial_stages(config, target).await.0.unwrap();
 
     let stranger = identity("localhost", false);
-    let (port, _task) = proxy(move |stream| async move {
+    let (port, _task) = listen(move |stream| async move {
         let _ = stranger.acceptor.accept(stream).await;
     })
     .await;
@@ -237,7 +223,7 @@ async fn socks5_refusals_are_typed() {
         }
         assert_eq!(error.fault(), Fault::Proxy);
     }
-    let (port, _task) = proxy(|mut stream| async move {
+    let (port, _task) = listen(|mut stream| async move {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         pending::<()>().await;
     })
