@@ -55,9 +55,19 @@ pub(crate) async fn end(child: &mut Child, leader: u32) -> Exit {
     }
     send(&members(leader), Number::KILL);
     let _ = child.start_kill();
-    match timeout(REAP_TIMEOUT, child.wait()).await {
+    let deadline = Instant::now() + REAP_TIMEOUT;
+    let exit = match timeout(REAP_TIMEOUT, child.wait()).await {
         Ok(Ok(status)) => exit_of(status),
         _ => Exit::Unknown,
+    };
+    // A killed process is there for a moment yet, and what was forked while the list was made was not in it.
+    loop {
+        let left = members(leader);
+        if left.is_empty() || Instant::now() >= deadline {
+            return exit;
+        }
+        send(&left, Number::KILL);
+        sleep(LOOK_EVERY).await;
     }
 }
 
