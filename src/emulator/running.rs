@@ -235,6 +235,8 @@ impl Emulator {
         self.stop.cancel();
         self.tasks.close();
         let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, self.tasks.wait()).await;
+        let servers = std::mem::take(&mut *self.servers.lock().unwrap_or_else(PoisonError::into_inner));
+        futures_util::future::join_all(servers.into_values().map(Instance::end)).await;
     }
 }
 

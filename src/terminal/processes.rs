@@ -55,16 +55,22 @@ pub(crate) async fn end(child: &mut Child, leader: u32) -> Exit {
     }
     send(&members(leader), Number::KILL);
     let _ = child.start_kill();
-    let deadline = Instant::now() + REAP_TIMEOUT;
     let exit = match timeout(REAP_TIMEOUT, child.wait()).await {
         Ok(Ok(status)) => exit_of(status),
         _ => Exit::Unknown,
     };
-    // A killed process is there for a moment yet, and what was forked while the list was made was not in it.
+    kill(|| members(leader)).await;
+    exit
+}
+
+/// Kills what `find` finds until it finds nothing, within a bound: a killed process is there for a moment yet, and
+/// what was forked while the list was made was not in it.
+pub(crate) async fn kill(find: impl Fn() -> Vec<Pid>) {
+    let deadline = Instant::now() + REAP_TIMEOUT;
     loop {
-        let left = members(leader);
+        let left = find();
         if left.is_empty() || Instant::now() >= deadline {
-            return exit;
+            return;
         }
         send(&left, Number::KILL);
         sleep(LOOK_EVERY).await;

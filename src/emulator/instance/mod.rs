@@ -95,13 +95,24 @@ impl Instance {
     }
 }
 
+impl Instance {
+    /// Ends it and waits, within a bound, until nothing that it ran is left.
+    pub(super) async fn end(self) {
+        self.stop.cancel();
+        processes::kill(|| self.processes()).await;
+    }
+
+    /// What a user of the instance detached with `setsid` lives on between connections, as it does on a real one; it
+    /// ends with the instance.
+    fn processes(&self) -> Vec<rustix::process::Pid> {
+        processes::marked(&format!("{MARKER}={}", self.marker))
+    }
+}
+
 impl Drop for Instance {
     fn drop(&mut self) {
         self.stop.cancel();
-        // What a user of the instance detached with `setsid` lives on between connections, as it does on a
-        // real one; it ends with the instance.
-        let left = processes::marked(&format!("{MARKER}={}", self.marker));
-        processes::send(&left, rustix::process::Signal::KILL);
+        processes::send(&self.processes(), rustix::process::Signal::KILL);
     }
 }
 

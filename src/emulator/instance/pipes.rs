@@ -66,7 +66,7 @@ async fn supervise(
             told.send_replace(Some(exit));
             // What it left behind may still write: until the channel goes.
             stop.cancelled().await;
-            processes::send(&processes::members(leader), rustix::process::Signal::KILL);
+            processes::kill(|| processes::members(leader)).await;
         }
         None => {
             let exit = processes::end(&mut child, leader).await;
