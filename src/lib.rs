@@ -42,7 +42,7 @@ pub mod telemetry;
 pub mod terminal;
 #[cfg(feature = "connect")]
 pub mod tunnel;
-#[cfg(feature = "gateway")]
+#[cfg(any(feature = "client", feature = "gateway"))]
 pub mod workspace;
 
 #[cfg(feature = "gateway")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use eice_proto::{Credentials, EndpointId, InstanceId};
+use eice_proto::{Credentials, InstanceId};
 
 use crate::terminal::{AddressFamily, EndpointChoice, OsUser};
 
@@ -12,8 +12,9 @@ use super::cache::Cache;
 use super::choice::{Choice, ChoiceError, Chosen, addresses, choose};
 use super::credentials::CachedCredentials;
 use super::error::{Error, Refusal};
+use super::filter::{EndpointQuery, InstanceFilter};
 use super::key_push;
-use super::model::{Endpoint, EndpointState, Instance, InstanceState};
+use super::model::{Endpoint, Instance, InstanceState};
 use super::query::Query;
 use super::xml;
 
@@ -25,71 +26,6 @@ const ENDPOINT_TTL: Duration = Duration::from_secs(60);
 const MAX_CACHED: usize = 1024;
 /// The most pages of one answer that are read.
 const MAX_PAGES: usize = 50;
-
-/// Which endpoints are asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct EndpointQuery {
-    /// This one, by id.
-    pub id: Option<EndpointId>,
-    /// Those of this VPC.
-    pub vpc_id: Option<String>,
-    /// Stop reading pages at one in this subnet: it will be chosen (aws-cli `eicefetcher.py`).
-    pub stop_at_subnet: Option<String>,
-    /// Also those that cannot be used at present.
-    pub any_state: bool,
-}
-
-impl EndpointQuery {
-    /// The endpoint `id`, if it can be used.
-    #[must_use]
-    pub fn by_id(id: EndpointId) -> Self {
-        Self { id: Some(id), vpc_id: None, stop_at_subnet: None, any_state: false }
-    }
-
-    /// The usable endpoints of the VPC `vpc_id`.
-    #[must_use]
-    pub fn in_vpc(vpc_id: impl Into<String>) -> Self {
-        Self { id: None, vpc_id: Some(vpc_id.into()), stop_at_subnet: None, any_state: false }
-    }
-
-    /// Stop at the first in `subnet_id`.
-    #[must_use]
-    pub fn stop_at_subnet(mut self, subnet_id: Option<String>) -> Self {
-        self.stop_at_subnet = subnet_id;
-        self
-    }
-
-    /// In whatever state, and all of them.
-    #[must_use]
-    pub fn any_state(mut self) -> Self {
-        self.any_state = true;
-        self.stop_at_subnet = None;
-        self
-    }
-
-    /// The request's parameters, as aws-cli sends them (protocol reference, section i).
-    fn params(&self) -> Vec<(String, String)> {
-        let mut params = Vec::new();
-        let mut filters: Vec<(&str, Vec<&str>)> = Vec::new();
-        if !self.any_state {
-            filters.push(("state", EndpointState::USABLE.iter().map(EndpointState::as_str).collect()));
-        }
-        if let Some(vpc_id) = &self.vpc_id {
-            filters.push(("vpc-id", vec![vpc_id]));
-        }
-        for (n, (name, values)) in filters.into_iter().enumerate() {
-            params.push((format!("Filter.{}.Name", n + 1), name.to_owned()));
-            for (m, value) in values.into_iter().enumerate() {
-                params.push((format!("Filter.{}.Value.{}", n + 1, m + 1), value.to_owned()));
-            }
-        }
-        if let Some(id) = &self.id {
-            params.push(("InstanceConnectEndpointId.1".to_owned(), id.to_string()));
-        }
-        params
-    }
-}
 
 /// What a tunnel is wanted to, for [`Client::route`].
 #[derive(Clone, Debug)]
@@ -201,26 +137,47 @@ impl Client {
         if let Some(endpoints) = self.known.endpoints.find(query, Instant::now()) {
             return Ok(endpoints);
         }
+        let stop = |page: &[Endpoint]| {
+            query.stop_at_subnet.is_some() && page.iter().any(|e| e.subnet_id == query.stop_at_subnet)
+        };
         let action = Action::DescribeInstanceConnectEndpoints;
-        let mut params = query.params();
+        let endpoints = self.pages(action, query.params(), xml::endpoints, stop).await?;
+        if !endpoints.is_empty() && !query.any_state {
+            self.known.endpoints.insert(query.clone(), endpoints.clone(), Instant::now());
+        }
+        Ok(endpoints)
+    }
+
+    /// The instances that fit `filter`, in AWS's order; those that run are believed for `INSTANCE_TTL` when they
+    /// are then asked for by id.
+    ///
+    /// # Errors
+    /// See [`Error`]. None found is an empty list.
+    pub async fn find_instances(&self, filter: &InstanceFilter) -> Result<Vec<Instance>, Error> {
+        let action = Action::DescribeInstances;
+        let found = self.pages(action, filter.params(), xml::instances, |_| false).await?;
+        for instance in found.iter().filter(|instance| instance.state == InstanceState::Running) {
+            self.known.instances.insert(instance.id.clone(), instance.clone(), Instant::now());
+        }
+        Ok(found)
+    }
+
+    /// What all pages of an answer hold, or those up to the first that `stop` is content with.
+    async fn pages<T>(
+        &self,
+        action: Action,
+        mut params: Vec<(String, String)>,
+        read: fn(&[u8]) -> Result<xml::Page<T>, String>,
+        stop: impl Fn(&[T]) -> bool,
+    ) -> Result<Vec<T>, Error> {
         let fixed = params.len();
-        let mut endpoints: Vec<Endpoint> = Vec::new();
+        let mut items = Vec::new();
         for _ in 0..MAX_PAGES {
             let answer = self.query.call(action, &params).await?;
-            let page = xml::endpoints(&answer).map_err(|what| Error::Malformed {
-                action,
-                what,
-                request_id: None,
-            })?;
-            let stop = query.stop_at_subnet.is_some()
-                && page.items.iter().any(|endpoint| endpoint.subnet_id == query.stop_at_subnet);
-            endpoints.extend(page.items);
-            let Some(token) = page.next_token.filter(|_| !stop) else {
-                if !endpoints.is_empty() && !query.any_state {
-                    self.known.endpoints.insert(query.clone(), endpoints.clone(), Instant::now());
-                }
-                return Ok(endpoints);
-            };
+            let page = read(&answer).map_err(|what| Error::Malformed { action, what, request_id: None })?;
+            let next_token = page.next_token.filter(|_| !stop(&page.items));
+            items.extend(page.items);
+            let Some(token) = next_token else { return Ok(items) };
             params.truncate(fixed);
             params.push(("NextToken".to_owned(), token));
         }
@@ -303,32 +260,5 @@ impl Client {
             _ => {}
         }
         sent
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_query_reads_on_the_wire_as_aws_clis() {
-        let text = |query: &EndpointQuery| {
-            query.params().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
-        };
-        assert_eq!(
-            text(&EndpointQuery::in_vpc("vpc-1").stop_at_subnet(Some("subnet-1".into()))),
-            "Filter.1.Name=state&Filter.1.Value.1=create-complete&Filter.1.Value.2=update-in-progress\
-             &Filter.1.Value.3=update-failed&Filter.1.Value.4=update-complete&Filter.2.Name=vpc-id\
-             &Filter.2.Value.1=vpc-1"
-        );
-        assert_eq!(
-            text(&EndpointQuery::by_id("eice-1".parse().unwrap())),
-            "Filter.1.Name=state&Filter.1.Value.1=create-complete&Filter.1.Value.2=update-in-progress\
-             &Filter.1.Value.3=update-failed&Filter.1.Value.4=update-complete&InstanceConnectEndpointId.1=eice-1"
-        );
-        assert_eq!(
-            text(&EndpointQuery::in_vpc("vpc-1").any_state()),
-            "Filter.1.Name=vpc-id&Filter.1.Value.1=vpc-1"
-        );
     }
 }

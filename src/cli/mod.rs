@@ -2,6 +2,8 @@
 
 #[cfg(feature = "connect")]
 mod build;
+#[cfg(feature = "client")]
+mod client_args;
 #[cfg(all(feature = "gateway", feature = "emulator"))]
 mod demo;
 #[cfg(feature = "emulator")]
@@ -202,7 +204,7 @@ mod tests {
         assert_eq!(status(&["ssh", "--help"]), exit::OK);
         assert_eq!(status(&[]), exit::USAGE);
         assert_eq!(status(&["nonsense"]), exit::USAGE);
-        assert_eq!(status(&["ssh", "not-an-instance"]), exit::USAGE);
+        assert_eq!(status(&["ssh", "i-not-an-instance"]), exit::USAGE);
         assert_eq!(status(&["ssh", "i-1", "--endpoint-dns-name", "x"]), exit::USAGE);
         assert_eq!(status(&["tunnel", "i-1", "--max-tunnel-duration", "3601"]), exit::USAGE);
     }

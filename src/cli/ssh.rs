@@ -1,23 +1,18 @@
 //! `eice ssh`: a terminal, or one command, on an instance.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
 
 use clap::Args;
 
-use super::build::{self, HostKeyArg, HostKeyOptions};
+use super::client_args::{ClientArgs, ContainerArgs};
 use super::exit;
 use super::failure::Failure;
 use super::help::{aws_help, exit_help};
 use super::interactive::{self, End};
-use super::progress::{Mode, Progress};
 use super::raw;
 use super::stop::Signals;
-use super::target::{AwsArgs, Destination, EndpointArgs};
-use crate::ssh;
-use crate::terminal::{
-    Connect, ContainerName, ContainerShell, OsUser, Shell, StageError, Target, TerminalRequest,
-};
+use super::target::Destination;
+use crate::terminal::{Host, Shell, TerminalRequest};
 
 const HELP: &str = aws_help!(
     "Examples:
@@ -26,6 +21,7 @@ const HELP: &str = aws_help!(
   eice ssh i-0123456789abcdef0 -- tar c /etc | tar x   lossless, stdout and stderr apart
   eice ssh -t i-0123456789abcdef0 -- top           a command that needs a terminal
   eice ssh i-0123456789abcdef0 --container web     a shell in a container of the instance
+  eice ssh web-1                                   by Name tag; also by private address or workspace id
 
 What AWS must allow: ec2:DescribeInstances, ec2:DescribeInstanceConnectEndpoints,
 ec2-instance-connect:SendSSHPublicKey on the instance and ec2-instance-connect:OpenTunnel on the
@@ -46,7 +42,7 @@ insists, and then the remote side must end by itself."
 #[derive(Args, Debug)]
 #[command(after_long_help = HELP, after_help = "`eice ssh --help` has examples, environment and exit codes.")]
 pub(crate) struct SshArgs {
-    /// Instance, with the login name before it where that is not ec2-user
+    /// Instance by id, Name tag, private address or workspace id; the login name before it, else ec2-user
     #[arg(value_name = "[USER@]INSTANCE")]
     destination: Destination,
 
@@ -54,17 +50,8 @@ pub(crate) struct SshArgs {
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 
-    /// Login name
-    #[arg(long, short = 'l', value_name = "USER")]
-    os_user: Option<OsUser>,
-
-    /// Run in this container of the instance, by docker exec
-    #[arg(long, value_name = "NAME")]
-    container: Option<ContainerName>,
-
-    /// Program that runs containers, as words: `sudo -n docker`, `podman`
-    #[arg(long, value_name = "WORDS", default_value = "docker", requires = "container")]
-    engine: String,
+    #[command(flatten)]
+    container: ContainerArgs,
 
     /// Ask for a terminal even with a command; twice, even when stdin is no terminal
     #[arg(short = 't', long, action = clap::ArgAction::Count, overrides_with = "no_tty")]
@@ -74,48 +61,32 @@ pub(crate) struct SshArgs {
     #[arg(short = 'T', long, overrides_with = "tty")]
     no_tty: bool,
 
-    /// What to do with a host key not seen before: refuse it, or keep it and hold the instance to it
-    #[arg(long, value_enum, value_name = "POLICY", default_value_t = HostKeyArg::Tofu, env = "EICE_HOST_KEY")]
-    host_key: HostKeyArg,
-
-    /// Where host keys are kept; else $XDG_STATE_HOME/eice/host_keys.json
-    #[arg(long, value_name = "FILE", env = "EICE_HOST_KEYS")]
-    host_keys: Option<PathBuf>,
-
-    /// A line for each stage of connecting, with its time
-    #[arg(short, long)]
-    verbose: bool,
-
-    /// No progress
-    #[arg(short, long, conflicts_with = "verbose")]
-    quiet: bool,
-
     #[command(flatten)]
-    aws: AwsArgs,
-
-    #[command(flatten)]
-    endpoint: EndpointArgs,
+    client: ClientArgs,
 }
 
 pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
     // Before the first connection: a signal from here on ends what is open instead of leaving it behind.
     let mut signals = Signals::register()
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot watch signals", &error))?;
-    let target = args.target()?;
+    let shell = args.shell()?;
     let pty = args.wants_pty();
-    if args.tty == 1 && !pty && !args.quiet {
+    if args.tty == 1 && !pty && !args.client.quiet {
         super::say("eice: no terminal is asked for, because stdin is none; -tt insists\n");
     }
     // A terminal wants a short way from Ctrl-C to silence, a copy a long one.
-    let tuning = if pty { ssh::Config::default() } else { ssh::Config::bulk() };
-    let keys = HostKeyOptions::in_file(args.host_key.into(), args.host_keys.clone())?;
-    let connector = build::client_connector(&args.aws, &keys, tuning)?;
-    let progress = Progress::new(Mode::choose(args.quiet, args.verbose));
+    let tuning = if pty { crate::ssh::Config::default() } else { crate::ssh::Config::bulk() };
+    let connector = args.client.connector(tuning)?;
+    let progress = args.client.progress();
 
     let connecting = async {
-        let host = connector.connect(&target, &progress).await?;
-        let terminal = host.open_terminal(&request(pty), &progress).await?;
-        Ok::<_, StageError>((host, terminal))
+        let mut target = args.client.locate(&connector, &args.destination, &progress).await?;
+        if let Some(shell) = shell {
+            target.shell = shell;
+        }
+        let host = connector.connect_ssh(&target, &progress).await?;
+        let terminal = host.open(&request(pty), &progress).await?;
+        Ok::<_, Failure>((host, terminal))
     };
     let connected = tokio::select! {
         connected = connecting => connected,
@@ -161,30 +132,18 @@ impl SshArgs {
         }
     }
 
-    fn target(&self) -> Result<Target, Failure> {
-        let user = match (&self.destination.user, &self.os_user) {
-            (Some(a), Some(b)) if a != b => {
-                return Err(Failure::new(exit::USAGE, format!("the login name is both {a} and {b}")));
-            }
-            (a, b) => a.clone().or_else(|| b.clone()),
-        };
-        let mut target =
-            super::target::target(self.destination.instance.clone(), user, &self.aws, &self.endpoint)?;
+    /// What is asked to run; `None` is what the target says by itself.
+    fn shell(&self) -> Result<Option<Shell>, Failure> {
         let command = (!self.command.is_empty()).then(|| self.command.join(" "));
-        target.shell = match (&self.container, command) {
-            (None, None) => Shell::Login,
-            (None, Some(command)) => Shell::Command(command),
-            (Some(container), None) => {
-                let mut shell = ContainerShell::new(container.clone());
-                shell.engine = self.engine.split_whitespace().map(str::to_owned).collect();
-                Shell::Container(shell)
-            }
+        match (self.container.shell()?, command) {
+            (None, None) => Ok(None),
+            (None, Some(command)) => Ok(Some(Shell::Command(command))),
+            (Some(container), None) => Ok(Some(Shell::Container(container))),
             (Some(_), Some(_)) => {
-                return Err(Failure::new(exit::USAGE, "--container opens a shell and takes no command")
-                    .with_hint("`-- docker exec NAME COMMAND` runs one in a container"));
+                Err(Failure::new(exit::USAGE, "--container opens a shell and takes no command")
+                    .with_hint("`-- docker exec NAME COMMAND` runs one in a container"))
             }
-        };
-        Ok(target.into())
+        }
     }
 }
 

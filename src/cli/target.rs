@@ -4,11 +4,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use eice_proto::{EndpointId, InstanceId, MaxDuration, RemotePort};
+use eice_proto::{EndpointId, MaxDuration, RemotePort};
 
 use super::exit;
 use super::failure::Failure;
-use crate::terminal::{Account, AddressFamily, EndpointChoice, InstanceTarget, OsUser};
+use crate::connect::Connector;
+use crate::terminal::{
+    Account, AddressFamily, EndpointChoice, InstanceName, InstanceTarget, OsUser, StageObserver, Target,
+};
+use crate::workspace::{Directory, FileDirectory, WorkspaceId};
 
 /// Whose AWS account, which region, which servers.
 #[derive(Args, Clone, Debug, Default)]
@@ -64,9 +68,9 @@ pub(crate) struct EndpointArgs {
     #[arg(long, value_enum, default_value_t = Family::Any, value_name = "FAMILY")]
     pub(crate) address_family: Family,
 
-    /// Port on the instance; AWS serves 22 and 3389
-    #[arg(long, visible_alias = "remote-port", short = 'p', value_name = "PORT", default_value = "22")]
-    pub(crate) port: RemotePort,
+    /// Port on the instance, 22 when absent; AWS serves 22 and 3389
+    #[arg(long, visible_alias = "remote-port", short = 'p', value_name = "PORT")]
+    pub(crate) port: Option<RemotePort>,
 
     /// Longest life of the tunnel in seconds, 1 to 3600; needed where a policy caps it
     #[arg(long, value_name = "SECONDS")]
@@ -85,13 +89,42 @@ pub(crate) enum Family {
     Ipv6,
 }
 
-/// An instance, perhaps with a login name: `[user@]i-…`.
+/// Everything that leads to an instance, once it is named.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct TargetArgs {
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+
+    #[command(flatten)]
+    pub(crate) endpoint: EndpointArgs,
+
+    #[command(flatten)]
+    workspaces: WorkspaceArgs,
+}
+
+/// How workspaces are found.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Workspaces")]
+struct WorkspaceArgs {
+    /// TOML file of workspaces, as `eice serve` reads it: an id then stands for all that the file says of it
+    #[arg(long, value_name = "FILE", env = "EICE_DIRECTORY")]
+    directory: Option<PathBuf>,
+
+    /// Tag that holds an instance's workspace id, where no directory is given
+    #[arg(long, value_name = "KEY", env = "EICE_WORKSPACE_TAG", default_value = WORKSPACE_TAG)]
+    workspace_tag: String,
+}
+
+/// The tag that a workspace is looked for by.
+const WORKSPACE_TAG: &str = "WorkspaceId";
+
+/// An instance, perhaps with a login name: `[user@]instance`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Destination {
     /// The login name before the `@`.
     pub(crate) user: Option<OsUser>,
     /// The instance.
-    pub(crate) instance: InstanceId,
+    pub(crate) instance: InstanceName,
 }
 
 impl std::str::FromStr for Destination {
@@ -103,40 +136,121 @@ impl std::str::FromStr for Destination {
             Some((user, instance)) => (Some(user.parse::<OsUser>().map_err(|e| e.to_string())?), instance),
             None => (None, text),
         };
-        Ok(Self { user, instance: instance.parse::<InstanceId>().map_err(|e| e.to_string())? })
+        Ok(Self { user, instance: instance.parse::<InstanceName>().map_err(|e| e.to_string())? })
     }
 }
 
-/// The target that the arguments name.
-pub(crate) fn target(
-    instance: InstanceId,
-    os_user: Option<OsUser>,
-    aws: &AwsArgs,
-    endpoint: &EndpointArgs,
-) -> Result<InstanceTarget, Failure> {
-    let mut target = InstanceTarget::new(instance);
-    target.account = Account::new(aws.profile.clone(), aws.role_arn.clone(), aws.external_id.clone());
-    target.region.clone_from(&aws.region);
-    target.endpoint = match (&endpoint.endpoint_id, &endpoint.endpoint_dns_name) {
-        (None, None) => EndpointChoice::Automatic,
-        (Some(id), None) => EndpointChoice::Id(id.clone()),
-        (Some(id), Some(name)) => EndpointChoice::Known { id: id.clone(), dns_name: name.clone() },
-        (None, Some(_)) => {
-            return Err(Failure::new(exit::USAGE, "--endpoint-dns-name needs --endpoint-id"));
+impl Destination {
+    /// The login name, whether it stands before the `@` or is an option of its own.
+    ///
+    /// # Errors
+    /// When both are given and differ.
+    pub(crate) fn login(&self, option: Option<&OsUser>) -> Result<Option<OsUser>, Failure> {
+        match (&self.user, option) {
+            (Some(a), Some(b)) if a != b => {
+                Err(Failure::new(exit::USAGE, format!("the login name is both {a} and {b}")))
+            }
+            (a, b) => Ok(a.as_ref().or(b).cloned()),
         }
-    };
-    target.private_address = endpoint.private_ip_address;
-    target.address_family = match endpoint.address_family {
-        Family::Any => AddressFamily::Any,
-        Family::Ipv4 => AddressFamily::Ipv4,
-        Family::Ipv6 => AddressFamily::Ipv6,
-    };
-    if let Some(user) = os_user {
-        target.os_user = user;
     }
-    target.port = endpoint.port;
-    target.max_duration = endpoint.max_tunnel_duration;
-    Ok(target)
+}
+
+impl TargetArgs {
+    /// The target that `name` means: from the directory, by a look-up, or as it stands. What the command line says
+    /// goes before what the directory says.
+    ///
+    /// # Errors
+    /// When there is none, or several, or it cannot be told.
+    pub(crate) async fn locate(
+        &self,
+        connector: &Connector,
+        name: &InstanceName,
+        os_user: Option<OsUser>,
+        observer: &dyn StageObserver,
+    ) -> Result<InstanceTarget, Failure> {
+        let mut target = match self.from_directory(name).await? {
+            Some(target) => target,
+            None => {
+                let (account, region) = (self.account(), self.aws.region.as_deref());
+                let tag = &self.workspaces.workspace_tag;
+                InstanceTarget::new(connector.locate(name, tag, &account, region, observer).await?)
+            }
+        };
+        self.apply(&mut target)?;
+        if let Some(user) = os_user {
+            target.os_user = user;
+        }
+        Ok(target)
+    }
+
+    fn account(&self) -> Account {
+        let aws = &self.aws;
+        Account::new(aws.profile.clone(), aws.role_arn.clone(), aws.external_id.clone())
+    }
+
+    /// What the directory says of `name`, where there is one and `name` is a workspace's id.
+    async fn from_directory(&self, name: &InstanceName) -> Result<Option<InstanceTarget>, Failure> {
+        let (Some(file), InstanceName::Workspace(id)) = (&self.workspaces.directory, name) else {
+            return Ok(None);
+        };
+        let place = file.display();
+        let directory = FileDirectory::load(file).map_err(|error| {
+            Failure::because(
+                exit::CONFIG,
+                format!("the directory of workspaces {place} cannot be used"),
+                &error,
+            )
+        })?;
+        let id: WorkspaceId = id
+            .parse()
+            .map_err(|error| Failure::because(exit::USAGE, format!("{id} is no workspace"), &error))?;
+        let found = directory.find(id).await.map_err(|error| {
+            Failure::because(exit::UNAVAILABLE, format!("{place} cannot be asked"), &error)
+        })?;
+        let workspace = found.ok_or_else(|| {
+            Failure::new(exit::NOT_FOUND, format!("{place} has no workspace {id}"))
+                .with_hint("add it there, or leave --directory out to look for an instance with its tag")
+        })?;
+        let Target::Instance(target) = workspace.target;
+        Ok(Some(*target))
+    }
+
+    /// Writes what the command line says over `target`.
+    fn apply(&self, target: &mut InstanceTarget) -> Result<(), Failure> {
+        let account = self.account();
+        if account != Account::default() {
+            target.account = account;
+        }
+        if self.aws.region.is_some() {
+            target.region.clone_from(&self.aws.region);
+        }
+        let endpoint = &self.endpoint;
+        match (&endpoint.endpoint_id, &endpoint.endpoint_dns_name) {
+            (None, None) => {}
+            (Some(id), None) => target.endpoint = EndpointChoice::Id(id.clone()),
+            (Some(id), Some(name)) => {
+                target.endpoint = EndpointChoice::Known { id: id.clone(), dns_name: name.clone() };
+            }
+            (None, Some(_)) => {
+                return Err(Failure::new(exit::USAGE, "--endpoint-dns-name needs --endpoint-id"));
+            }
+        }
+        if endpoint.private_ip_address.is_some() {
+            target.private_address = endpoint.private_ip_address;
+        }
+        match endpoint.address_family {
+            Family::Any => {}
+            Family::Ipv4 => target.address_family = AddressFamily::Ipv4,
+            Family::Ipv6 => target.address_family = AddressFamily::Ipv6,
+        }
+        if let Some(port) = endpoint.port {
+            target.port = port;
+        }
+        if endpoint.max_tunnel_duration.is_some() {
+            target.max_duration = endpoint.max_tunnel_duration;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -150,8 +264,48 @@ mod tests {
         let named: Destination = "ubuntu@i-0123456789abcdef0".parse().unwrap();
         assert_eq!(named.user, Some("ubuntu".parse().unwrap()));
         assert_eq!(named.instance, plain.instance);
-        for bad in ["", "@i-1", "ubuntu@", "ubuntu@10.0.0.1", "-oProxyCommand=x@i-1", "i-1;id"] {
+        let tagged: Destination = "ubuntu@web server".parse().unwrap();
+        assert_eq!(tagged.instance, InstanceName::Tag("web server".into()));
+        for bad in ["", "@i-1", "ubuntu@", "-oProxyCommand=x@i-1", "i-1;id"] {
             assert!(bad.parse::<Destination>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn two_login_names_must_be_one() {
+        let destination: Destination = "ubuntu@i-1".parse().unwrap();
+        let user = |name: &str| name.parse::<OsUser>().unwrap();
+        assert_eq!(destination.login(None).unwrap(), Some(user("ubuntu")));
+        assert_eq!(destination.login(Some(&user("ubuntu"))).unwrap(), Some(user("ubuntu")));
+        assert_eq!(destination.login(Some(&user("root"))).unwrap_err().code(), exit::USAGE);
+        assert_eq!("i-1".parse::<Destination>().unwrap().login(None).unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_workspace_of_the_directory_brings_all_that_is_said_of_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let id = "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
+        let text = format!(
+            "[[workspace]]\nid = \"{id}\"\nname = \"a\"\ninstance = \"i-1\"\nos_user = \"ubuntu\"\n\
+             region = \"eu-west-1\"\ncontainer = \"web\"\n"
+        );
+        std::fs::write(file.path(), text).unwrap();
+        let workspaces =
+            WorkspaceArgs { directory: Some(file.path().to_owned()), ..WorkspaceArgs::default() };
+        let args = TargetArgs { workspaces, ..TargetArgs::default() };
+        let found = args.from_directory(&id.parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!((found.instance.as_str(), found.os_user.as_str()), ("i-1", "ubuntu"));
+        assert!(matches!(found.shell, crate::terminal::Shell::Container(_)));
+        let mut overridden = found.clone();
+        let aws = AwsArgs { region: Some("us-east-1".into()), ..AwsArgs::default() };
+        TargetArgs { aws, ..args.clone() }.apply(&mut overridden).unwrap();
+        assert_eq!(overridden.region.as_deref(), Some("us-east-1"));
+        assert_eq!(overridden.os_user, found.os_user);
+
+        let unknown = "1a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9".parse().unwrap();
+        assert_eq!(args.from_directory(&unknown).await.unwrap_err().code(), exit::NOT_FOUND);
+        assert!(args.from_directory(&"i-1".parse().unwrap()).await.unwrap().is_none());
+        std::fs::write(file.path(), "[[workspace]]\n").unwrap();
+        assert_eq!(args.from_directory(&id.parse().unwrap()).await.unwrap_err().code(), exit::CONFIG);
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use eice_proto::InstanceId;
 use eice_proto::tunnel::CloseReason;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
@@ -24,10 +23,10 @@ use super::ready::Ready;
 use super::relay::{self, Broken};
 use super::stdin::Stdin;
 use super::stop::Signals;
-use super::target::{AwsArgs, EndpointArgs};
+use super::target::TargetArgs;
 use crate::connect::Connector;
 use crate::ssh;
-use crate::terminal::InstanceTarget;
+use crate::terminal::{InstanceName, InstanceTarget};
 
 const HELP: &str = aws_help!(
     "Examples:
@@ -50,9 +49,9 @@ has stopped sending also ends when nothing has come back for --half-close-timeou
 #[derive(Args, Debug)]
 #[command(after_long_help = HELP, after_help = "`eice tunnel --help` has examples, environment and exit codes.")]
 pub(crate) struct TunnelArgs {
-    /// Instance
+    /// Instance by id, Name tag, private address or workspace id
     #[arg(value_name = "INSTANCE")]
-    instance: InstanceId,
+    instance: InstanceName,
 
     /// Listen here instead of using stdin and stdout; port 0 takes a free one and prints it
     #[arg(long, value_name = "ADDR:PORT")]
@@ -81,21 +80,23 @@ pub(crate) struct TunnelArgs {
     verbose: bool,
 
     #[command(flatten)]
-    aws: AwsArgs,
-
-    #[command(flatten)]
-    endpoint: EndpointArgs,
+    to: TargetArgs,
 }
 
 pub(crate) async fn run(args: TunnelArgs) -> Result<u8, Failure> {
     let mut signals = Signals::register()
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot watch signals", &error))?;
-    let target = super::target::target(args.instance.clone(), None, &args.aws, &args.endpoint)?;
     // Host keys are none of a tunnel's business.
-    let connector = build::client_connector(&args.aws, &HostKeyOptions::in_memory(), ssh::Config::default())?;
+    let connector =
+        build::client_connector(&args.to.aws, &HostKeyOptions::in_memory(), ssh::Config::default())?;
     match args.listen {
-        None => on_stdio(&connector, &target, args.verbose, &mut signals).await,
+        None => on_stdio(&connector, &args, &mut signals).await,
         Some(address) => {
+            let progress = progress(args.verbose);
+            let target = tokio::select! {
+                target = args.to.locate(&connector, &args.instance, None, &progress) => target?,
+                reason = signals.next() => return Ok(reason.status()),
+            };
             let listener = build::listen(address).await?;
             let local = build::local_addr(&listener)?;
             announce(local, &args)?;
@@ -118,6 +119,11 @@ pub(crate) async fn run(args: TunnelArgs) -> Result<u8, Failure> {
     }
 }
 
+/// A line for each stage, or nothing: a listener has no one line that it could rewrite.
+fn progress(verbose: bool) -> Progress {
+    Progress::new(if verbose { Mode::Lines } else { Mode::Quiet })
+}
+
 /// Tells where it listens.
 fn announce(address: SocketAddr, args: &TunnelArgs) -> Result<(), Failure> {
     if args.json {
@@ -132,12 +138,7 @@ fn announce(address: SocketAddr, args: &TunnelArgs) -> Result<(), Failure> {
     }
 }
 
-async fn on_stdio(
-    connector: &Connector,
-    target: &InstanceTarget,
-    verbose: bool,
-    signals: &mut Signals,
-) -> Result<u8, Failure> {
+async fn on_stdio(connector: &Connector, args: &TunnelArgs, signals: &mut Signals) -> Result<u8, Failure> {
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
         return Err(Failure::new(
             exit::USAGE,
@@ -145,9 +146,13 @@ async fn on_stdio(
         )
         .with_hint("`eice ssh` opens a shell; --listen takes connections; ssh's ProxyCommand runs this"));
     }
-    let progress = Progress::new(Mode::choose(false, verbose));
+    let progress = Progress::new(Mode::choose(false, args.verbose));
+    let opening = async {
+        let target = args.to.locate(connector, &args.instance, None, &progress).await?;
+        Ok::<_, Failure>(connector.open_tunnel(&target, &progress).await?)
+    };
     let tunnel = tokio::select! {
-        tunnel = connector.open_tunnel(target, &progress) => tunnel,
+        tunnel = opening => tunnel,
         reason = signals.next() => return Ok(reason.status()),
     };
     progress.clear();
@@ -226,8 +231,7 @@ impl Forward {
         if let Err(error) = local.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        let progress = Progress::new(if self.verbose { Mode::Lines } else { Mode::Quiet });
-        let tunnel = self.connector.open_tunnel(&self.target, &progress).await?;
+        let tunnel = self.connector.open_tunnel(&self.target, &progress(self.verbose)).await?;
         relay::stream(tunnel, local, self.half_close_timeout).await.map(drop).map_err(failure)
     }
 }

@@ -12,7 +12,9 @@ use super::host::SshHost;
 use super::route::{Route, staged};
 use crate::aws::{Aws, Client, partition};
 use crate::ssh::{self, EphemeralKey, Handshake, HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource};
-use crate::terminal::{Connect, Host, HostIds, InstanceTarget, Stage, StageError, StageObserver, Target};
+use crate::terminal::{
+    Account, Connect, Host, HostIds, InstanceTarget, Stage, StageError, StageObserver, Target,
+};
 use crate::tunnel::{Dialer, Tunnel};
 
 /// The account in a host key's scope when the instance was not looked up. Instance ids are unique without it.
@@ -98,7 +100,7 @@ impl Connector {
         target: &InstanceTarget,
         observer: &dyn StageObserver,
     ) -> Result<Tunnel, StageError> {
-        let client = self.client(target, observer).await?;
+        let client = self.client_of(target, observer).await?;
         let route = self.route(&client, target, observer).await?;
         self.dial(&client, &route, target, observer).await
     }
@@ -114,7 +116,7 @@ impl Connector {
         target: &InstanceTarget,
         observer: &dyn StageObserver,
     ) -> Result<SshHost, StageError> {
-        let client = self.client(target, observer).await?;
+        let client = self.client_of(target, observer).await?;
         let key = EphemeralKey::generate().map_err(explain::key)?;
         let public = key.public_openssh().map_err(explain::key)?;
 
@@ -140,18 +142,31 @@ impl Connector {
         Ok(SshHost::new(connection, target.shell.clone(), ids, place))
     }
 
-    async fn client(
+    async fn client_of(
         &self,
         target: &InstanceTarget,
         observer: &dyn StageObserver,
     ) -> Result<Arc<Client>, StageError> {
+        self.client(&target.account, target.region.as_deref(), observer).await
+    }
+
+    /// The AWS calls of `account` in `region`, with credentials at hand.
+    ///
+    /// # Errors
+    /// Of the stage credentials.
+    pub async fn client(
+        &self,
+        account: &Account,
+        region: Option<&str>,
+        observer: &dyn StageObserver,
+    ) -> Result<Arc<Client>, StageError> {
         staged(Stage::Credentials, observer, async {
-            let client = self.aws.client(&target.account, target.region.as_deref()).await?;
+            let client = self.aws.client(account, region).await?;
             client.credentials().await?;
             Ok(client)
         })
         .await
-        .map_err(|error| explain::aws(Stage::Credentials, error, target, None))
+        .map_err(|error| explain::aws_call(Stage::Credentials, error))
     }
 
     async fn push(

@@ -102,8 +102,18 @@ pub(super) fn aws(
             target.instance,
             target.os_user,
         )),
-        _ => error.hint(),
+        _ => None,
     };
+    let failure = aws_call(stage, error);
+    match hint {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}
+
+/// An AWS call that failed in `stage`, before there was a target.
+pub(super) fn aws_call(stage: Stage, error: aws::Error) -> StageError {
+    let hint = error.hint();
     let request_id = error.request_id().map(str::to_owned);
     let failure = plain(stage, error.fault(), error).with_request_id(request_id);
     match hint {

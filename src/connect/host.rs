@@ -31,7 +31,7 @@ impl SshHost {
         Self { connection, shell, ids, place }
     }
 
-    /// Opens a terminal that runs `shell` in place of the target's own.
+    /// Opens what `request` asks for.
     ///
     /// In a container it comes with a watcher on a second channel, which ends what the container engine leaves
     /// behind: when the terminal ends, is closed or dropped, or when the connection breaks.
@@ -41,10 +41,10 @@ impl SshHost {
     /// that ends at once.
     pub async fn open(
         &self,
-        shell: &Shell,
         request: &TerminalRequest,
         observer: &dyn StageObserver,
     ) -> Result<Terminal, StageError> {
+        let shell = request.shell.as_ref().unwrap_or(&self.shell);
         let channel = channel_request(shell, request).map_err(|error| {
             StageError::new(Stage::Shell, Fault::Usage, error.to_string())
                 .with_hint("correct the container settings of the workspace")
@@ -96,7 +96,7 @@ impl Host for SshHost {
         request: &'a TerminalRequest,
         observer: &'a dyn StageObserver,
     ) -> BoxFuture<'a, Result<Terminal, StageError>> {
-        Box::pin(self.open(&self.shell, request, observer))
+        Box::pin(self.open(request, observer))
     }
 
     fn ids(&self) -> HostIds {

@@ -11,6 +11,7 @@ mod connector;
 mod engine;
 mod explain;
 mod host;
+mod locate;
 mod route;
 
 pub use connector::{Config, Connector, HostKeyMode};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 
-use super::{Size, StageError, StageObserver, Target, Terminal};
+use super::{Shell, Size, StageError, StageObserver, Target, Terminal};
 
 /// Turns a [`Target`] into an open [`Host`].
 ///
@@ -25,7 +25,7 @@ pub trait Connect: Send + Sync {
 ///
 /// Dropping it ends its terminals and closes the connection without waiting; [`Host::close`] waits.
 pub trait Host: Send + Sync {
-    /// Opens a terminal that runs the target's shell.
+    /// Opens a terminal, or runs a command without one: see [`TerminalRequest`].
     fn open_terminal<'a>(
         &'a self,
         request: &'a TerminalRequest,
@@ -58,6 +58,8 @@ pub struct TerminalRequest {
     /// Whether there is a PTY. Without one, stdout and stderr come apart, every byte passes as it is, and input
     /// has an end. The default is yes.
     pub pty: bool,
+    /// What runs in it. The default, `None`, is the target's own shell.
+    pub shell: Option<Shell>,
 }
 
 impl TerminalRequest {
@@ -67,16 +69,29 @@ impl TerminalRequest {
         Self { size, ..Self::default() }
     }
 
-    /// A request for a command without a PTY.
+    /// A request for the target's own shell or command without a PTY.
     #[must_use]
     pub fn without_pty() -> Self {
         Self { pty: false, ..Self::default() }
+    }
+
+    /// A request for the command line `command` without a PTY, given to the login shell as it stands: whatever
+    /// in it came from elsewhere must be quoted already.
+    #[must_use]
+    pub fn command(command: impl Into<String>) -> Self {
+        Self { shell: Some(Shell::Command(command.into())), ..Self::without_pty() }
     }
 }
 
 impl Default for TerminalRequest {
     fn default() -> Self {
-        Self { size: Size::default(), term: "xterm-256color".into(), lang: Some("C.UTF-8".into()), pty: true }
+        Self {
+            size: Size::default(),
+            term: "xterm-256color".into(),
+            lang: Some("C.UTF-8".into()),
+            pty: true,
+            shell: None,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod echo;
 mod host;
 mod io;
 pub mod local;
+mod name;
 pub(crate) mod processes;
 mod size;
 mod stage;
@@ -18,6 +19,7 @@ mod target;
 
 pub use host::{Connect, Host, HostIds, TerminalRequest};
 pub use io::{Control, Exit, Input, Output, Signal, Terminal, TerminalEvent};
+pub use name::InstanceName;
 pub use size::{InvalidSize, Size};
 pub use stage::{Fault, Stage, StageError, StageEvent, StageObserver, StageState, escape_control};
 pub use target::{

@@ -163,6 +163,12 @@ pub enum InvalidTarget {
     /// Not a container's name.
     #[error("{0:?} is not a container name: letters, digits and _ . -, starting with a letter or digit")]
     Container(String),
+    /// Nothing that names an instance.
+    #[error(
+        "{0:?} names no instance: it must be an id (i-…), a private address, a workspace's UUID or a Name tag \
+         (`name:` before one that reads like something else)"
+    )]
+    InstanceName(String),
     /// Not the name of an environment variable.
     #[error(
         "{0:?} is not the name of an environment variable: letters, digits and _, not starting with a digit"

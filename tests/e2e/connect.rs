@@ -8,7 +8,7 @@ use eice::connect::{self, Connector};
 use eice::emulator::{Config, Emulator};
 use eice::ssh::host_keys::MemoryHostKeys;
 use eice::terminal::{
-    Exit, Host, InstanceTarget, Shell, Stage, StageEvent, StageState, TerminalEvent, TerminalRequest,
+    Exit, Host, InstanceTarget, Stage, StageEvent, StageState, TerminalEvent, TerminalRequest,
 };
 use eice::tunnel::{self, Dialer};
 
@@ -79,9 +79,8 @@ async fn the_key_is_pushed_while_the_tunnel_is_dialled_and_ssh_begins() {
     let ids = host.ids();
     assert!(ids.key_push.is_some() && ids.tunnel.is_some(), "{ids:?}");
 
-    let request = TerminalRequest::without_pty();
-    let shell = Shell::Command("echo out; echo err >&2; exit 5".into());
-    let mut terminal = host.open(&shell, &request, &|_: StageEvent| {}).await.unwrap();
+    let request = TerminalRequest::command("echo out; echo err >&2; exit 5");
+    let mut terminal = host.open(&request, &|_: StageEvent| {}).await.unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let exit = loop {
         match tokio::time::timeout(LONG, terminal.output.next()).await.unwrap().unwrap().unwrap() {

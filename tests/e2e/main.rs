@@ -19,6 +19,7 @@ mod client;
 mod connect;
 mod docker;
 mod lab;
+mod naming;
 mod openssh_client;
 mod policy;
 mod proxies;

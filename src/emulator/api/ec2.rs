@@ -104,6 +104,9 @@ fn describe_instances(context: &Context<'_>, form: &Form) -> Result<String, ApiE
                 "image-id" => vec![spec.image.clone()],
                 "instance-type" => vec![spec.instance_type.clone()],
                 "private-ip-address" => address(spec.private_ip.map(|ip| ip.to_string())),
+                "network-interface.ipv6-addresses.ipv6-address" => {
+                    address(spec.ipv6.map(|ip| ip.to_string()))
+                }
                 "ip-address" => address(spec.public_ip.map(|ip| ip.to_string())),
                 "instance.group-id" | "network-interface.group-id" => spec.security_groups.clone(),
                 "owner-id" => vec![world.account_id.clone()],

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fault::ApiError;
-use crate::emulator::policy::like;
+use crate::emulator::policy::{Piece, matches};
 
 /// The most parameters of a call.
 const MAX_PARAMETERS: usize = 2000;
@@ -16,7 +16,8 @@ pub(super) struct Form {
     parameters: BTreeMap<String, String>,
 }
 
-/// A filter: it holds when one of its values matches; `*` and `?` work in a value.
+/// A filter: it holds when one of its values matches; `*` and `?` work in a value, a backslash takes their meaning
+/// away (EC2 API reference, "Filter").
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Filter {
     pub(super) name: String,
@@ -26,7 +27,7 @@ pub(super) struct Filter {
 impl Filter {
     /// Whether one of the values matches `text`.
     pub(super) fn matches(&self, text: &str) -> bool {
-        self.values.iter().any(|value| like(value, text))
+        self.values.iter().any(|value| matches(&pieces(value), text))
     }
 
     /// Whether a filter on tags holds; `None` when this is not one.
@@ -40,6 +41,15 @@ impl Filter {
             }
         }
     }
+}
+
+fn pieces(value: &str) -> Vec<Piece> {
+    let mut chars = value.chars();
+    std::iter::from_fn(|| match chars.next()? {
+        '\\' => Some(Piece::Char(chars.next().unwrap_or('\\'))),
+        c => Some(Piece::of(c)),
+    })
+    .collect()
 }
 
 impl Form {

@@ -1,0 +1,106 @@
+//! How a person names an instance.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use eice_proto::InstanceId;
+
+use super::InvalidTarget;
+
+/// The longest value of an EC2 tag, in characters (EC2 user guide, "Tag restrictions").
+const MAX_TAG_VALUE: usize = 256;
+
+/// Marks a Name tag that reads like something else: `name:10.0.0.1`.
+const NAME_PREFIX: &str = "name:";
+
+/// An instance as a person names it: `i-0123456789abcdef0`, `10.0.1.23`, the UUID of a workspace, or a Name tag.
+///
+/// What starts with `i-` is an id, so that a mistyped one is not looked for as a tag; `name:` before a tag takes
+/// everything behind it as it stands. Nothing may start with `-`: it would read as an option to whoever passes it
+/// on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InstanceName {
+    /// By its id: nothing is looked up to find it.
+    Id(InstanceId),
+    /// By its private address, IPv4 or IPv6.
+    Address(IpAddr),
+    /// By the workspace that it is for: 36 characters, in lower case.
+    Workspace(String),
+    /// By the value of its tag `Name`.
+    Tag(String),
+}
+
+impl FromStr for InstanceName {
+    type Err = InvalidTarget;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTarget> {
+        let refuse = || InvalidTarget::InstanceName(text.chars().take(MAX_TAG_VALUE).collect());
+        if let Some(name) = text.strip_prefix(NAME_PREFIX) {
+            return if is_tag_value(name) { Ok(Self::Tag(name.to_owned())) } else { Err(refuse()) };
+        }
+        if text.starts_with("i-") {
+            return text.parse().map(Self::Id).map_err(|_| refuse());
+        }
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+        if let Ok(address) = bare.parse() {
+            return Ok(Self::Address(address));
+        }
+        if is_uuid(text) {
+            return Ok(Self::Workspace(text.to_ascii_lowercase()));
+        }
+        if is_tag_value(text) && !text.starts_with('-') {
+            Ok(Self::Tag(text.to_owned()))
+        } else {
+            Err(refuse())
+        }
+    }
+}
+
+impl fmt::Display for InstanceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Address(address) => address.fmt(f),
+            Self::Workspace(text) | Self::Tag(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Whether `text` can be the value of a tag.
+fn is_tag_value(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= MAX_TAG_VALUE && !text.chars().any(char::is_control)
+}
+
+/// Whether `text` is a UUID with its hyphens.
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_an_id_an_address_a_workspace_or_a_tag() {
+        let parsed = |text: &str| text.parse::<InstanceName>().unwrap();
+        assert_eq!(parsed("i-0123"), InstanceName::Id("i-0123".parse().unwrap()));
+        assert_eq!(parsed("10.0.1.23"), InstanceName::Address("10.0.1.23".parse().unwrap()));
+        assert_eq!(parsed("[fd00::1]"), parsed("fd00::1"));
+        let id = "0A1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
+        assert_eq!(parsed(id), InstanceName::Workspace(id.to_ascii_lowercase()));
+        assert_eq!(parsed("web server 1"), InstanceName::Tag("web server 1".into()));
+        assert_eq!(parsed("name:i-am-a-name"), InstanceName::Tag("i-am-a-name".into()));
+        assert_eq!(parsed("name:10.0.0.1"), InstanceName::Tag("10.0.0.1".into()));
+    }
+
+    #[test]
+    fn what_is_none_of_them_is_refused_and_quoted_within_bounds() {
+        for bad in ["", "-oProxyCommand=x", "i-", "i-1;id", "a\nb", "name:", "name:\u{1b}"] {
+            assert!(bad.parse::<InstanceName>().is_err(), "{bad:?}");
+        }
+        let long = "x".repeat(100_000).parse::<InstanceName>().unwrap_err();
+        assert!(long.to_string().len() < 500);
+    }
+}
