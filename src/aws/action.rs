@@ -14,6 +14,8 @@ pub enum Action {
     SendSshPublicKey,
     /// STS's `AssumeRole`.
     AssumeRole,
+    /// STS's `GetCallerIdentity`.
+    CallerIdentity,
 }
 
 impl Action {
@@ -25,6 +27,7 @@ impl Action {
             Self::DescribeInstanceConnectEndpoints => "DescribeInstanceConnectEndpoints",
             Self::SendSshPublicKey => "SendSSHPublicKey",
             Self::AssumeRole => "AssumeRole",
+            Self::CallerIdentity => "GetCallerIdentity",
         }
     }
 
@@ -36,6 +39,8 @@ impl Action {
             Self::DescribeInstanceConnectEndpoints => "ec2:DescribeInstanceConnectEndpoints",
             Self::SendSshPublicKey => "ec2-instance-connect:SendSSHPublicKey",
             Self::AssumeRole => "sts:AssumeRole",
+            // Asked without any; only an explicit deny in an SCP can name it.
+            Self::CallerIdentity => "sts:GetCallerIdentity",
         }
     }
 
@@ -43,8 +48,8 @@ impl Action {
     #[must_use]
     pub fn resource(self) -> &'static str {
         match self {
-            // Neither call knows resource-level permissions (service authorization reference, EC2).
-            Self::DescribeInstances | Self::DescribeInstanceConnectEndpoints => "*",
+            // None of them knows resource-level permissions (service authorization reference, EC2 and STS).
+            Self::DescribeInstances | Self::DescribeInstanceConnectEndpoints | Self::CallerIdentity => "*",
             Self::SendSshPublicKey => "arn:aws:ec2:REGION:ACCOUNT:instance/INSTANCE",
             Self::AssumeRole => "arn:aws:iam::ACCOUNT:role/ROLE",
         }

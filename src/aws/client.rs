@@ -55,6 +55,8 @@ pub struct Client {
     pub(super) query: Query,
     pub(super) key_push: aws_sdk_ec2instanceconnect::Client,
     pub(super) key_push_host: String,
+    pub(super) sts: aws_sdk_sts::Client,
+    pub(super) sts_host: String,
     pub(super) credentials: Arc<CachedCredentials>,
     pub(super) use_fips: bool,
     pub(super) use_dualstack: bool,

@@ -45,7 +45,7 @@ pub struct EndpointUrls {
     pub ec2: Option<String>,
     /// EC2 Instance Connect.
     pub ec2_instance_connect: Option<String>,
-    /// STS, where a role is assumed.
+    /// STS, where a role is assumed and the caller's identity is told.
     pub sts: Option<String>,
 }
 

@@ -1,19 +1,16 @@
 //! Why a role could not be assumed: what STS said, typed as every other call's refusal.
 
 use std::error::Error as StdError;
-use std::time::SystemTime;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::SdkError;
-use aws_sdk_sts::operation::RequestId;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::action::Action;
-use super::classify::classify;
-use super::clock::skew;
 use super::credentials::CREDENTIALS_TIMEOUT;
-use super::error::{Error, Refusal};
+use super::error::Error;
+use super::sdk_error;
 
 /// The failure of assuming `role_arn`.
 pub(super) fn failed(role_arn: &str, error: CredentialsError) -> Error {
@@ -38,13 +35,7 @@ fn typed(error: &CredentialsError) -> Option<Error> {
     let host = || "STS".to_owned();
     match call {
         SdkError::ServiceError(refused) => {
-            let raw = refused.raw();
-            let meta = refused.err().meta();
-            let message = meta.message().unwrap_or("no reason given");
-            let code = meta.code().unwrap_or("unknown");
-            let request_id = meta.request_id().or_else(|| raw.headers().get("x-amzn-requestid"));
-            let refusal = Refusal::new(action, raw.status().as_u16(), code, message, request_id);
-            Some(classify(refusal, skew(raw.headers().get("date"), message, SystemTime::now())))
+            Some(sdk_error::refusal(action, refused.raw(), refused.err().meta()))
         }
         SdkError::TimeoutError(_) => {
             Some(Error::Timeout { action, host: host(), after: CREDENTIALS_TIMEOUT })

@@ -133,10 +133,9 @@ impl Aws {
             None => ec2_url(&region, use_fips, use_dualstack),
         };
         let key_push_url = self.url(Service::Ec2InstanceConnect, sdk)?;
-        let key_push_host = key_push_url
-            .as_deref()
-            .and_then(|url| url.split_once("://"))
-            .map_or_else(|| format!("EC2 Instance Connect in {region}"), |(_, host)| host.to_owned());
+        let key_push_host = host(key_push_url.as_deref(), Service::Ec2InstanceConnect, &region);
+        let sts_url = self.url(Service::Sts, sdk)?;
+        let sts_host = host(sts_url.as_deref(), Service::Sts, &region);
         let mut key_push_config = aws_sdk_ec2instanceconnect::config::Builder::from(sdk)
             .credentials_provider(ForSdk(credentials.clone()))
             .identity_cache(IdentityCache::no_cache())
@@ -145,10 +144,19 @@ impl Aws {
             // A clock that is off must be told here: the tunnel's signature has no correction.
             .disable_clock_skew_correction(Some(true));
         key_push_config.set_endpoint_url(key_push_url);
+        let mut sts_config = aws_sdk_sts::config::Builder::from(sdk)
+            .credentials_provider(ForSdk(credentials.clone()))
+            .identity_cache(aws_sdk_sts::config::IdentityCache::no_cache())
+            .timeout_config(key_push::timeouts())
+            .retry_config(key_push::retries(config.retries))
+            .disable_clock_skew_correction(Some(true));
+        sts_config.set_endpoint_url(sts_url);
         Ok(Client {
             query: Query { http, url, region, credentials: credentials.clone(), retries: config.retries },
             key_push: aws_sdk_ec2instanceconnect::Client::from_conf(key_push_config.build()),
             key_push_host,
+            sts: aws_sdk_sts::Client::from_conf(sts_config.build()),
+            sts_host,
             credentials,
             use_fips,
             use_dualstack,
@@ -189,6 +197,12 @@ impl Aws {
         let url = self.config.explicit_url(service).map(str::to_owned).or_else(configured);
         url.map(|url| check_url(service, &url)).transpose()
     }
+}
+
+/// The host that `url` names, for an error text; without one, the service at AWS's own names.
+fn host(url: Option<&str>, service: Service, region: &str) -> String {
+    url.and_then(|url| url.split_once("://"))
+        .map_or_else(|| format!("{service} in {region}"), |(_, host)| host.to_owned())
 }
 
 /// The cell of `key`, made if it is not there; at the bound, one that nobody uses makes room.

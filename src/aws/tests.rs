@@ -290,6 +290,47 @@ async fn a_role_is_assumed_with_its_external_id_and_its_credentials_sign() {
 }
 
 #[tokio::test]
+async fn the_caller_is_told_who_it_is_and_each_refusal_is_typed() {
+    let told = ok(include_str!("../../fixtures/ec2/get-caller-identity.xml"));
+    let server = Server::start(vec![told]).await;
+    let identity = client(&server.url).await.caller_identity().await.unwrap();
+    assert_eq!(identity.account, "123456789012");
+    assert_eq!(identity.arn, "arn:aws:iam::123456789012:user/developer");
+    assert_eq!(identity.user_id, "AIDAF5E349073AEBF74DX");
+    let seen = server.seen.lock().unwrap()[0].clone();
+    assert_eq!(seen.body, "Action=GetCallerIdentity&Version=2011-06-15");
+    assert!(seen.header("authorization").unwrap().contains("/eu-west-1/sts/aws4_request"));
+
+    for (status, code, fault, tries) in [
+        ("403 Forbidden", "InvalidClientTokenId", Fault::Credentials, 1),
+        ("403 Forbidden", "ExpiredToken", Fault::Credentials, 1),
+        ("403 Forbidden", "SignatureDoesNotMatch", Fault::Credentials, 1),
+        ("403 Forbidden", "AccessDenied", Fault::Denied, 1),
+        ("400 Bad Request", "Throttling", Fault::Quota, 3),
+        ("500 Internal Server Error", "InternalFailure", Fault::Network, 3),
+    ] {
+        let body = format!(
+            "<ErrorResponse><Error><Code>{code}</Code><Message>told so</Message></Error>\
+             <RequestId>req-9</RequestId></ErrorResponse>"
+        );
+        let server = Server::start(vec![answer(status, "x-amzn-RequestId: req-9\r\n", &body)]).await;
+        let error = client(&server.url).await.caller_identity().await.unwrap_err();
+        assert_eq!(error.fault(), fault, "{code}: {error:?}");
+        assert_eq!(error.request_id(), Some("req-9"), "{code}");
+        assert!(chain(&error).contains("told so"), "{}", chain(&error));
+        assert_eq!(server.bodies().len(), tries, "{code}");
+    }
+
+    // Something that is no STS, and an address where nobody listens.
+    let server = Server::start(vec![ok("<html>Sign in</html>")]).await;
+    let error = client(&server.url).await.caller_identity().await.unwrap_err();
+    assert_eq!(error.fault(), Fault::Protocol, "{error:?}");
+    let error = client("http://127.0.0.1:9").await.caller_identity().await.unwrap_err();
+    assert_eq!(error.fault(), Fault::Network, "{error:?}");
+    assert!(error.to_string().contains("GetCallerIdentity could not reach 127.0.0.1:9"), "{error}");
+}
+
+#[tokio::test]
 async fn a_profile_gives_region_credentials_and_endpoint_urls() {
     let server = Server::start(vec![running("i-1")]).await;
     let dir = tempfile::tempdir().unwrap();

@@ -160,3 +160,16 @@ async fn the_dual_stack_name_is_dialled_when_dual_stack_is_asked_for() {
     let said = shell.run(&["tunnel", INSTANCE, "--max-tunnel-duration", "1"], b"").await;
     assert!(said.stdout.starts_with(b"SSH-2.0-"), "{}", said.stderr);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_caller_learns_who_it_is() {
+    let world = World::builtin().await;
+    let access = world.emulator.access();
+    let account = eice::terminal::Account::default();
+    let identity = world.aws().client(&account, None).await.unwrap().caller_identity().await.unwrap();
+    assert_eq!(identity.account, access.account_id());
+    assert!(identity.arn.starts_with("arn:aws:iam::123456789012:"), "{identity:?}");
+    let event = &events(&world, "GetCallerIdentity")[0];
+    assert_eq!(identity.request_id.as_deref(), event["requestID"].as_str());
+    assert_eq!(Some(identity.user_id.as_str()), event["userIdentity"]["principalId"].as_str());
+}
