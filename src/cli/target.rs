@@ -168,7 +168,7 @@ impl TargetArgs {
         os_user: Option<OsUser>,
         observer: &dyn StageObserver,
     ) -> Result<InstanceTarget, Failure> {
-        let mut target = match self.from_directory(name).await? {
+        let mut target = match self.in_directory(name).await? {
             Some(target) => target,
             None => {
                 let (account, region) = (self.account(), self.aws.region.as_deref());
@@ -189,7 +189,7 @@ impl TargetArgs {
     }
 
     /// What the directory says of `name`, where there is one and `name` is a workspace's id.
-    async fn from_directory(&self, name: &InstanceName) -> Result<Option<InstanceTarget>, Failure> {
+    async fn in_directory(&self, name: &InstanceName) -> Result<Option<InstanceTarget>, Failure> {
         let (Some(file), InstanceName::Workspace(id)) = (&self.workspaces.directory, name) else {
             return Ok(None);
         };
@@ -293,7 +293,7 @@ mod tests {
         let workspaces =
             WorkspaceArgs { directory: Some(file.path().to_owned()), ..WorkspaceArgs::default() };
         let args = TargetArgs { workspaces, ..TargetArgs::default() };
-        let found = args.from_directory(&id.parse().unwrap()).await.unwrap().unwrap();
+        let found = args.in_directory(&id.parse().unwrap()).await.unwrap().unwrap();
         assert_eq!((found.instance.as_str(), found.os_user.as_str()), ("i-1", "ubuntu"));
         assert!(matches!(found.shell, crate::terminal::Shell::Container(_)));
         let mut overridden = found.clone();
@@ -303,9 +303,9 @@ mod tests {
         assert_eq!(overridden.os_user, found.os_user);
 
         let unknown = "1a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9".parse().unwrap();
-        assert_eq!(args.from_directory(&unknown).await.unwrap_err().code(), exit::NOT_FOUND);
-        assert!(args.from_directory(&"i-1".parse().unwrap()).await.unwrap().is_none());
+        assert_eq!(args.in_directory(&unknown).await.unwrap_err().code(), exit::NOT_FOUND);
+        assert!(args.in_directory(&"i-1".parse().unwrap()).await.unwrap().is_none());
         std::fs::write(file.path(), "[[workspace]]\n").unwrap();
-        assert_eq!(args.from_directory(&id.parse().unwrap()).await.unwrap_err().code(), exit::CONFIG);
+        assert_eq!(args.in_directory(&id.parse().unwrap()).await.unwrap_err().code(), exit::CONFIG);
     }
 }
