@@ -1,6 +1,7 @@
 //! An open SSH connection as a host.
 
 use std::fmt;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -101,6 +102,10 @@ impl Host for SshHost {
 
     fn ids(&self) -> HostIds {
         self.ids.clone()
+    }
+
+    fn round_trip(&self) -> BoxFuture<'_, Option<Duration>> {
+        Box::pin(self.connection.round_trip())
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -40,9 +40,12 @@ pub(super) async fn open(
             Refusal::NotWebSocket
         }
     })?;
-    let place = state.sessions.reserve()?;
-    let label = workspace.id.to_string();
-    tracing::info!(principal = principal.name, workspace = label, "terminal requested");
+    let owner = session::Owner::new(workspace.id.to_string(), principal.name.clone());
+    let place = state.sessions.reserve(owner)?;
+    tracing::info!(
+        principal = principal.name, workspace = %workspace.id, session = %place.session(),
+        "terminal requested"
+    );
 
     let max_message = state.config.max_message;
     let viewers = state.viewers.clone();
@@ -55,7 +58,7 @@ pub(super) async fn open(
         .on_failed_upgrade(|error| tracing::debug!(%error, "the upgrade failed"))
         .on_upgrade(move |socket| {
             viewers.track_future(async move {
-                let viewer = place.open(session::Request::new(workspace.target, label));
+                let viewer = place.open(session::Request::new(workspace.target));
                 legacy::serve(socket, viewer, &state.config).await;
             })
         }))

@@ -1,6 +1,6 @@
 //! What a legacy viewer reads when a terminal fails: one line of text.
 
-use crate::session::End;
+use crate::session::{End, Kill, Limit};
 use crate::terminal::{Fault, Stage, StageError, escape_control};
 
 /// How a viewer is told that its session ended: a last line, a close code, a short reason.
@@ -17,6 +17,14 @@ const NORMAL: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
 /// A fault of the gateway's own.
 const INTERNAL: u16 = 1011;
+/// The viewer may not open the workspace any more.
+const DENIED: u16 = 4403;
+/// The session was ended.
+const GONE: u16 = 4404;
+/// Without activity for too long.
+const IDLE: u16 = 4408;
+/// As old as a session may become.
+const MAX_DURATION: u16 = 4410;
 /// What is behind the gateway failed.
 const UPSTREAM: u16 = 4500;
 
@@ -36,6 +44,22 @@ impl Farewell {
                 GOING_AWAY,
                 "gateway restarting".into(),
             ),
+            Some(End::Limit(Limit::Idle)) => {
+                Self::with("The terminal was idle for too long.".into(), IDLE, "idle".into())
+            }
+            Some(End::Limit(_)) => Self::with(
+                "The terminal has been open for as long as one may be.".into(),
+                MAX_DURATION,
+                "maximum duration".into(),
+            ),
+            Some(End::Killed(Kill::Revoked)) => Self::with(
+                "You may not open this workspace any more.".into(),
+                DENIED,
+                "access revoked".into(),
+            ),
+            Some(End::Killed(_)) => {
+                Self::with("The terminal was ended by an operator.".into(), GONE, "ended".into())
+            }
             Some(End::Failed(error)) => {
                 Self::with(failure(error), UPSTREAM, format!("{} failed", error.stage()))
             }

@@ -8,6 +8,10 @@ use std::time::Duration;
 pub struct Config {
     /// How many sessions may be live at once, those being closed included. The default is 1,000.
     pub max_sessions: usize,
+    /// How many of them one workspace may have. The default is 100.
+    pub max_per_workspace: usize,
+    /// How many of them one user may have. The default is 100.
+    pub max_per_user: usize,
     /// How long connecting may take over all its stages, each of which has a deadline of its own. The default is
     /// 60 s.
     pub connect_timeout: Duration,
@@ -21,17 +25,35 @@ pub struct Config {
     /// How many bytes of input wait for a slow program before the viewer does. The default is 16 MiB, so that the
     /// largest paste does not stop a viewer from being heard.
     pub input_queue: usize,
+    /// How long a session may go without activity. The default, `None`, is for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long before that the viewer is warned; none when zero. The default is 60 s.
+    pub idle_warning: Duration,
+    /// Whether output is activity as well, not only what is typed: a build that runs is then not idle. The default
+    /// is yes.
+    pub output_is_activity: bool,
+    /// How long a session may last at all. The default, `None`, is for ever; its tunnel ends it after an hour.
+    pub max_duration: Option<Duration>,
+    /// How long before that the viewer is warned; none when zero. The default is 300 s.
+    pub max_duration_warning: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             max_sessions: 1000,
+            max_per_workspace: 100,
+            max_per_user: 100,
             connect_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(10),
             output_queue: 16,
             max_piece: 32 << 10,
             input_queue: 16 << 20,
+            idle_timeout: None,
+            idle_warning: Duration::from_secs(60),
+            output_is_activity: true,
+            max_duration: None,
+            max_duration_warning: Duration::from_secs(300),
         }
     }
 }

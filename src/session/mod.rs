@@ -5,7 +5,9 @@
 //! terminal; the shell's end reaches the viewer as its last event. No web types: a viewer is whoever holds it.
 
 mod config;
+mod limits;
 mod queue;
+mod registry;
 mod run;
 #[cfg(test)]
 pub(crate) mod script;
@@ -13,7 +15,9 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 mod viewer;
+mod wishes;
 
 pub use config::Config;
+pub use registry::{Owner, Summary};
 pub use sessions::{OpenError, Place, Request, Sessions};
-pub use viewer::{End, Event, InputClosed, Viewer, ViewerInput};
+pub use viewer::{End, Event, InputClosed, Kill, Limit, Viewer, ViewerControl, ViewerInput};

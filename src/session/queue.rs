@@ -23,6 +23,14 @@ pub struct ViewerInput {
 pub struct InputClosed;
 
 impl ViewerInput {
+    /// Says that no more input follows what was handed over so far.
+    ///
+    /// # Errors
+    /// [`InputClosed`] once the session ended.
+    pub async fn end(&self) -> Result<(), InputClosed> {
+        self.hand_over(Piece::End, 0).await
+    }
+
     /// Hands `data` over, waiting for room. A message larger than the whole queue waits until it is empty.
     ///
     /// # Errors
@@ -31,17 +39,31 @@ impl ViewerInput {
         if data.is_empty() {
             return if self.messages.is_closed() { Err(InputClosed) } else { Ok(()) };
         }
-        let cost = data.len().saturating_add(MESSAGE_COST).min(self.capacity);
+        let length = data.len();
+        self.hand_over(Piece::Data(data), length).await
+    }
+
+    async fn hand_over(&self, piece: Piece, length: usize) -> Result<(), InputClosed> {
+        let cost = length.saturating_add(MESSAGE_COST).min(self.capacity);
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(cost).await.map_err(|_| InputClosed)?;
-        self.messages.send(Message { data, room }).map_err(|_| InputClosed)
+        self.messages.send(Message { piece, room }).map_err(|_| InputClosed)
     }
+}
+
+/// A piece of input.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// Bytes, at least one.
+    Data(Bytes),
+    /// No more follows.
+    End,
 }
 
 /// One message and the room that it takes, which is free again when this is dropped.
 #[derive(Debug)]
 pub(super) struct Message {
-    pub(super) data: Bytes,
+    pub(super) piece: Piece,
     #[allow(dead_code, reason = "held for its drop")]
     room: OwnedSemaphorePermit,
 }
@@ -81,6 +103,22 @@ mod tests {
 
     use super::*;
 
+    fn length(message: Option<Message>) -> usize {
+        match message.map(|message| message.piece) {
+            Some(Piece::Data(data)) => data.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_input_comes_after_all_of_it() {
+        let (input, mut queue) = InputQueue::new(1000);
+        input.send(Bytes::from_static(b"last")).await.unwrap();
+        input.end().await.unwrap();
+        assert_eq!(length(queue.next().await), 4);
+        assert!(matches!(queue.next().await.unwrap().piece, Piece::End));
+    }
+
     #[tokio::test]
     async fn a_full_queue_makes_the_sender_wait_and_an_ended_one_tells_it() {
         let (input, mut queue) = InputQueue::new(1000);
@@ -88,7 +126,7 @@ mod tests {
         let second = input.send(Bytes::from(vec![b'b'; 500]));
         tokio::pin!(second);
         assert!(second.as_mut().now_or_never().is_none(), "no room yet");
-        assert_eq!(queue.next().await.unwrap().data.len(), 500);
+        assert_eq!(length(queue.next().await), 500);
         second.await.unwrap();
 
         let third = tokio::spawn({
@@ -105,7 +143,7 @@ mod tests {
     async fn a_message_larger_than_the_queue_still_passes_when_it_is_alone() {
         let (input, mut queue) = InputQueue::new(10);
         input.send(Bytes::from(vec![0; 1 << 20])).await.unwrap();
-        assert_eq!(queue.next().await.unwrap().data.len(), 1 << 20);
+        assert_eq!(length(queue.next().await), 1 << 20);
         input.send(Bytes::from_static(b"x")).await.unwrap();
     }
 

@@ -1,19 +1,23 @@
 //! A session's one task: connect, bridge, close.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::queue::InputQueue;
-use super::{Config, End, Event, Request};
+use super::limits::{self, Activity};
+use super::queue::{InputQueue, Piece};
+use super::registry::Counts;
+use super::wishes::Wishes;
+use super::{Config, End, Event, Kill, Request};
 use crate::terminal::{
-    Connect, Fault, Host, Input, Output, Stage, StageError, StageEvent, StageState, Terminal, TerminalEvent,
+    Connect, Control, Fault, Host, Input, Output, Size, Stage, StageError, StageEvent, StageState, Terminal,
+    TerminalEvent,
 };
 
 /// The largest piece of input that is handed to a terminal at once, in bytes: a paste is not one write of 16 MiB.
@@ -24,6 +28,8 @@ pub(super) struct Run<'a> {
     pub(super) config: &'a Config,
     pub(super) events: &'a mpsc::Sender<Event>,
     pub(super) drain: &'a CancellationToken,
+    pub(super) wishes: &'a Wishes,
+    pub(super) counts: &'a Counts,
 }
 
 /// What was opened and must be closed again, whichever way the session ends.
@@ -31,29 +37,31 @@ pub(super) struct Run<'a> {
 struct Opened {
     host: Option<Box<dyn Host>>,
     terminal: Option<Terminal>,
-}
-
-/// Bytes each way, for the log.
-#[derive(Default)]
-struct Counts {
-    input: AtomicU64,
-    output: AtomicU64,
+    size: Size,
 }
 
 impl Run<'_> {
     /// Runs the session to its end, closing included.
-    pub(super) async fn run(self, connect: &dyn Connect, request: &Request, queue: InputQueue) {
+    pub(super) async fn run(
+        self,
+        connect: &dyn Connect,
+        request: &Request,
+        queue: InputQueue,
+        killed: watch::Receiver<Option<Kill>>,
+    ) {
         let began = Instant::now();
-        let counts = Counts::default();
+        let activity = Activity::new();
         let mut opened = Opened::default();
         tracing::info!("session opened");
         let end = tokio::select! {
             biased;
             () = self.events.closed() => None,
             () = self.drain.cancelled() => Some(End::Drained),
-            end = self.live(connect, request, queue, &mut opened, &counts) => Some(end),
+            why = told(killed) => Some(End::Killed(why)),
+            end = limits::reached(self.config, &activity, self.events) => Some(end),
+            end = self.live(connect, request, queue, &mut opened, &activity) => Some(end),
         };
-        log_end(end.as_ref(), began, &counts);
+        log_end(end.as_ref(), began, self.counts);
         // The viewer learns the end while the far side is being closed, not after it.
         tokio::join!(self.tell(end), self.close(opened));
         tracing::debug!("session closed");
@@ -72,16 +80,19 @@ impl Run<'_> {
         request: &Request,
         queue: InputQueue,
         opened: &mut Opened,
-        counts: &Counts,
+        activity: &Activity,
     ) -> End {
         if let Err(error) = self.open(connect, request, opened).await {
             return End::Failed(error);
         }
-        let Some(Terminal { input, output, .. }) = &mut opened.terminal else { return End::Drained };
+        let Opened { host: Some(host), terminal: Some(terminal), size } = opened else { return End::Drained };
+        let Terminal { input, output, control } = terminal;
         tokio::select! {
             biased;
-            end = self.forward_output(output.as_mut(), counts) => end,
-            never = forward_input(queue, input.as_mut(), counts) => match never {},
+            end = self.forward_output(output.as_mut(), activity) => end,
+            never = self.forward_input(queue, input.as_mut(), activity) => match never {},
+            never = self.follow_size(*size, control.as_ref()) => match never {},
+            never = self.measure(host.as_ref()) => match never {},
         }
     }
 
@@ -96,7 +107,12 @@ impl Run<'_> {
         let attempt = async {
             let host = connect.connect(&request.target, &stages).await?;
             let host = opened.host.insert(host);
-            opened.terminal = Some(host.open_terminal(&request.terminal, &stages).await?);
+            let mut terminal = request.terminal.clone();
+            if request.waits_for_size {
+                terminal.size = self.wishes.first_size().await;
+            }
+            opened.size = terminal.size;
+            opened.terminal = Some(host.open_terminal(&terminal, &stages).await?);
             Ok::<_, StageError>(host.ids())
         };
         let ids = timeout(self.config.connect_timeout, attempt).await.unwrap_or_else(|_| {
@@ -114,7 +130,7 @@ impl Run<'_> {
     }
 
     /// Hands the viewer what the terminal says, waiting for a slow viewer, until the terminal ends.
-    async fn forward_output(&self, output: &mut dyn Output, counts: &Counts) -> End {
+    async fn forward_output(&self, output: &mut dyn Output, activity: &Activity) -> End {
         loop {
             let mut data = match output.next().await {
                 Some(Ok(TerminalEvent::Output(data) | TerminalEvent::Stderr(data))) => data,
@@ -122,13 +138,79 @@ impl Run<'_> {
                 Some(Err(error)) => return End::Broken(error),
                 None => return End::Exit(crate::terminal::Exit::Unknown),
             };
-            counts.output.fetch_add(data.len() as u64, Ordering::Relaxed);
+            self.counts.output.fetch_add(data.len() as u64, Ordering::Relaxed);
+            if self.config.output_is_activity {
+                activity.note();
+            }
             while !data.is_empty() {
                 let piece = data.split_to(data.len().min(self.config.max_piece.max(1)));
                 if self.events.send(Event::Output(piece)).await.is_err() {
                     return pending().await;
                 }
             }
+        }
+    }
+
+    /// Hands the terminal what the viewer types. An input that fails stays silent: how the terminal ended is told
+    /// by its output.
+    async fn forward_input(
+        &self,
+        mut queue: InputQueue,
+        input: &mut dyn Input,
+        activity: &Activity,
+    ) -> std::convert::Infallible {
+        let mut failed = false;
+        while let Some(message) = queue.next().await {
+            activity.note();
+            let mut data = match &message.piece {
+                Piece::Data(data) => data.clone(),
+                Piece::End => {
+                    if !failed && let Err(error) = input.end().await {
+                        tracing::debug!(%error, "input ended");
+                        failed = true;
+                    }
+                    continue;
+                }
+            };
+            while !failed && !data.is_empty() {
+                let piece: Bytes = data.split_to(data.len().min(MAX_INPUT_PIECE));
+                let length = piece.len() as u64;
+                self.counts.input.fetch_add(length, Ordering::Relaxed);
+                match input.write(piece).await {
+                    Ok(()) => self.wishes.taken.send_modify(|taken| *taken += length),
+                    Err(error) => {
+                        tracing::debug!(%error, "input ended");
+                        failed = true;
+                    }
+                }
+            }
+        }
+        pending().await
+    }
+
+    /// Tells the terminal each size that differs from the one it has.
+    async fn follow_size(&self, mut has: Size, control: &dyn Control) -> std::convert::Infallible {
+        let mut sizes = self.wishes.size.subscribe();
+        loop {
+            let wanted = *sizes.borrow_and_update();
+            if let Some(size) = wanted.filter(|size| *size != has) {
+                if let Err(error) = control.resize(size).await {
+                    tracing::debug!(%error, "the terminal does not learn its size");
+                }
+                has = size;
+            }
+            if sizes.changed().await.is_err() {
+                pending::<()>().await;
+            }
+        }
+    }
+
+    /// Measures the way to the far side whenever the viewer asks.
+    async fn measure(&self, host: &dyn Host) -> std::convert::Infallible {
+        loop {
+            self.wishes.measure.notified().await;
+            let round_trip = host.round_trip().await;
+            self.wishes.round_trip.send_replace(round_trip);
         }
     }
 
@@ -160,26 +242,12 @@ impl Run<'_> {
     }
 }
 
-/// Hands the terminal what the viewer types. An input that fails stays silent: how the terminal ended is told by
-/// its output.
-async fn forward_input(
-    mut queue: InputQueue,
-    input: &mut dyn Input,
-    counts: &Counts,
-) -> std::convert::Infallible {
-    let mut failed = false;
-    while let Some(mut message) = queue.next().await {
-        let mut data = std::mem::take(&mut message.data);
-        while !failed && !data.is_empty() {
-            let piece: Bytes = data.split_to(data.len().min(MAX_INPUT_PIECE));
-            counts.input.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            if let Err(error) = input.write(piece).await {
-                tracing::debug!(%error, "input ended");
-                failed = true;
-            }
-        }
+/// Waits until the session is killed.
+async fn told(mut killed: watch::Receiver<Option<Kill>>) -> Kill {
+    match killed.wait_for(Option::is_some).await.map(|why| *why) {
+        Ok(Some(why)) => why,
+        _ => pending().await,
     }
-    pending().await
 }
 
 /// Passes stages on to the viewer and remembers the last that began.
@@ -212,6 +280,8 @@ fn log_end(end: Option<&End>, began: Instant, counts: &Counts) {
         None => &"the viewer left",
         Some(End::Exit(exit)) => exit,
         Some(End::Drained) => &"drained",
+        Some(End::Limit(limit)) => &format!("the limit of its {limit:?} is reached").to_lowercase(),
+        Some(End::Killed(why)) => &format!("ended by {why:?}").to_lowercase(),
         Some(End::Failed(error)) => &format!("{} failed: {}", error.stage(), error.chain()),
         Some(End::Broken(error)) => &error.to_string().escape_debug().to_string(),
     };

@@ -19,6 +19,9 @@ use crate::terminal::{
 /// How long a test waits for what must happen.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
+/// What a measurement of the round trip comes to.
+pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(7);
+
 /// What connecting does.
 pub(crate) enum Mode {
     Open,
@@ -36,6 +39,11 @@ pub(crate) struct Seen {
     pub(crate) abandoned: usize,
     pub(crate) requests: Vec<TerminalRequest>,
     pub(crate) written: Vec<u8>,
+    pub(crate) input_ended: bool,
+    /// Sizes that the terminal was told after it was opened.
+    pub(crate) sizes: Vec<Size>,
+    /// How often the round trip was measured.
+    pub(crate) measured: usize,
     /// Events that the session took from the terminal.
     pub(crate) taken: usize,
     pub(crate) terminal_closes: usize,
@@ -156,6 +164,14 @@ impl Host for ScriptHost {
         HostIds::default()
     }
 
+    fn round_trip(&self) -> BoxFuture<'_, Option<Duration>> {
+        async {
+            self.seen.send_modify(|seen| seen.measured += 1);
+            Some(ROUND_TRIP)
+        }
+        .boxed()
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         async move { self.seen.send_modify(|seen| seen.host_closes += 1) }.boxed()
     }
@@ -179,7 +195,11 @@ impl Input for ScriptInput {
     }
 
     fn end(&mut self) -> BoxFuture<'_, io::Result<()>> {
-        async { Ok(()) }.boxed()
+        async {
+            self.seen.send_modify(|seen| seen.input_ended = true);
+            Ok(())
+        }
+        .boxed()
     }
 }
 
@@ -205,8 +225,12 @@ struct ScriptControl {
 }
 
 impl Control for ScriptControl {
-    fn resize(&self, _size: Size) -> BoxFuture<'_, io::Result<()>> {
-        async { Ok(()) }.boxed()
+    fn resize(&self, size: Size) -> BoxFuture<'_, io::Result<()>> {
+        async move {
+            self.seen.send_modify(|seen| seen.sizes.push(size));
+            Ok(())
+        }
+        .boxed()
     }
 
     fn signal(&self, _signal: Signal) -> BoxFuture<'_, io::Result<()>> {

@@ -1,17 +1,19 @@
-//! All live sessions: opened, counted, drained.
+//! Sessions: opened, listed, killed, drained.
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::queue::InputQueue;
-use super::{Config, Viewer, run};
+use super::registry::Registry;
+use super::wishes::Wishes;
+use super::{Config, Kill, Owner, Summary, Viewer, run};
 use crate::terminal::{Connect, Target, TerminalRequest};
 
-/// Opens sessions and counts them. Cheap to clone; the clones share everything.
+/// Opens sessions and keeps account of them. Cheap to clone; the clones share everything.
 #[derive(Clone)]
 pub struct Sessions {
     shared: Arc<Shared>,
@@ -20,7 +22,7 @@ pub struct Sessions {
 struct Shared {
     config: Config,
     connect: Arc<dyn Connect>,
-    live: watch::Sender<usize>,
+    registry: Registry,
     drain: CancellationToken,
 }
 
@@ -38,15 +40,23 @@ pub struct Request {
     pub target: Target,
     /// What it should look like to the process in it.
     pub terminal: TerminalRequest,
-    /// What the log calls it: the workspace's id.
-    pub label: String,
+    /// Whether the terminal waits for the size that the viewer tells first, while connecting goes on. The default
+    /// is no.
+    pub waits_for_size: bool,
 }
 
 impl Request {
     /// A terminal of the default size in `target`.
     #[must_use]
-    pub fn new(target: impl Into<Target>, label: impl Into<String>) -> Self {
-        Self { target: target.into(), terminal: TerminalRequest::default(), label: label.into() }
+    pub fn new(target: impl Into<Target>) -> Self {
+        Self { target: target.into(), terminal: TerminalRequest::default(), waits_for_size: false }
+    }
+
+    /// The same, laid out for the first size that the viewer tells.
+    #[must_use]
+    pub fn waiting_for_size(mut self) -> Self {
+        self.waits_for_size = true;
+        self
     }
 }
 
@@ -57,6 +67,12 @@ pub enum OpenError {
     /// As many are live as may be.
     #[error("{0} terminals are open, and no more may be")]
     Full(usize),
+    /// As many are live in the workspace as may be.
+    #[error("{0} terminals are open in this workspace, and no more may be")]
+    WorkspaceFull(usize),
+    /// As many of the user's are live as may be.
+    #[error("{0} of your terminals are open, and no more may be")]
+    UserFull(usize),
     /// This program is being stopped.
     #[error("no new terminals: the gateway is stopping")]
     Draining,
@@ -66,8 +82,8 @@ impl Sessions {
     /// Sessions whose hosts come from `connect`.
     #[must_use]
     pub fn new(config: Config, connect: Arc<dyn Connect>) -> Self {
-        let (live, _) = watch::channel(0);
-        Self { shared: Arc::new(Shared { config, connect, live, drain: CancellationToken::new() }) }
+        let registry = Registry::new();
+        Self { shared: Arc::new(Shared { config, connect, registry, drain: CancellationToken::new() }) }
     }
 
     /// Keeps a place for a session that is about to be opened, so that a refusal is known before anything else
@@ -75,26 +91,38 @@ impl Sessions {
     ///
     /// # Errors
     /// [`OpenError`] when no more sessions may be opened.
-    pub fn reserve(&self) -> Result<Place, OpenError> {
+    pub fn reserve(&self, owner: Owner) -> Result<Place, OpenError> {
         if self.is_draining() {
             return Err(OpenError::Draining);
         }
-        let live = Live::count(&self.shared).ok_or(OpenError::Full(self.shared.config.max_sessions))?;
-        Ok(Place(live))
+        let label = owner.workspace.clone();
+        let id = self.shared.registry.add(owner, &self.shared.config)?;
+        Ok(Place { id, label, shared: Arc::clone(&self.shared) })
     }
 
     /// Starts a session, connecting at once. Must be called in a tokio runtime.
     ///
     /// # Errors
     /// [`OpenError`] when no more sessions may be opened.
-    pub fn open(&self, request: Request) -> Result<Viewer, OpenError> {
-        Ok(self.reserve()?.open(request))
+    pub fn open(&self, owner: Owner, request: Request) -> Result<Viewer, OpenError> {
+        Ok(self.reserve(owner)?.open(request))
+    }
+
+    /// The live sessions, the oldest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<Summary> {
+        self.shared.registry.list()
+    }
+
+    /// Ends the session `id`, whose viewer is told why; whether there was one.
+    pub fn kill(&self, id: Uuid, why: Kill) -> bool {
+        self.shared.registry.kill(id, why)
     }
 
     /// How many sessions are live: connecting, open, or being closed.
     #[must_use]
     pub fn live(&self) -> usize {
-        *self.shared.live.borrow()
+        *self.shared.registry.live.borrow()
     }
 
     /// Refuses new sessions and ends the live ones with [`End::Drained`](super::End::Drained).
@@ -110,59 +138,62 @@ impl Sessions {
 
     /// Waits until no session is live. While new ones may be opened, that is true for a moment only.
     pub async fn idle(&self) {
-        let mut live = self.shared.live.subscribe();
+        let mut live = self.shared.registry.live.subscribe();
         // The sender is in `self`, so that this cannot fail.
         let _ = live.wait_for(|live| *live == 0).await;
     }
 }
 
 /// A place that is kept for one session, and counts as one already. Dropping it gives it back.
-#[derive(Debug)]
-pub struct Place(Live);
+pub struct Place {
+    id: Uuid,
+    label: String,
+    shared: Arc<Shared>,
+}
 
 impl Place {
+    /// The id that the session will have.
+    #[must_use]
+    pub fn session(&self) -> Uuid {
+        self.id
+    }
+
     /// Starts the session, connecting at once. Must be called in a tokio runtime.
     #[must_use = "dropping the viewer ends the session"]
     pub fn open(self, request: Request) -> Viewer {
-        let Self(live) = self;
-        let shared = Arc::clone(&live.0);
-        let session = Uuid::new_v4();
-        let (input, queue) = InputQueue::new(shared.config.input_queue);
-        let (sender, events) = mpsc::channel(shared.config.output_queue.max(1));
-        let span = tracing::info_span!("session", id = %session, workspace = %request.label);
+        let config = &self.shared.config;
+        let session = self.id;
+        let (input, queue) = InputQueue::new(config.input_queue);
+        let (sender, events) = mpsc::channel(config.output_queue.max(1));
+        let wishes = Arc::new(Wishes::new());
+        let span = tracing::info_span!("session", id = %session, workspace = %self.label);
+        let viewer = Viewer { session, input, events, wishes: Arc::clone(&wishes) };
         let task = async move {
-            let run = run::Run { config: &shared.config, events: &sender, drain: &shared.drain };
-            run.run(shared.connect.as_ref(), &request, queue).await;
-            drop(live);
+            let place = self;
+            let shared = &place.shared;
+            let (counts, killed) = shared.registry.of(session);
+            let run = run::Run {
+                config: &shared.config,
+                events: &sender,
+                drain: &shared.drain,
+                wishes: &wishes,
+                counts: &counts,
+            };
+            run.run(shared.connect.as_ref(), &request, queue, killed).await;
         };
         tokio::spawn(task.instrument(span));
-        Viewer { session, input, events }
+        viewer
     }
 }
 
-/// One session in the count, for as long as it is held.
-struct Live(Arc<Shared>);
-
-impl Live {
-    fn count(shared: &Arc<Shared>) -> Option<Self> {
-        let max = shared.config.max_sessions;
-        let counted = shared.live.send_if_modified(|live| {
-            let room = *live < max;
-            *live += usize::from(room);
-            room
-        });
-        counted.then(|| Self(Arc::clone(shared)))
-    }
-}
-
-impl std::fmt::Debug for Live {
+impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Live")
+        f.debug_struct("Place").field("session", &self.id).finish_non_exhaustive()
     }
 }
 
-impl Drop for Live {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.live.send_modify(|live| *live = live.saturating_sub(1));
+        self.shared.registry.remove(self.id);
     }
 }

@@ -7,8 +7,12 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::script::{Mode, SOON, Script, target};
-use super::{Config, End, Event, OpenError, Request, Sessions, Viewer};
-use crate::terminal::{Exit, Fault, Stage, StageError, TerminalRequest, echo};
+use super::{Config, End, Event, Kill, OpenError, Owner, Request, Sessions, Viewer};
+use crate::terminal::{Exit, Fault, Size, Stage, StageError, TerminalRequest, echo};
+
+fn owner() -> Owner {
+    Owner::new("workspace", "user")
+}
 
 fn refused() -> StageError {
     StageError::new(Stage::Tls, Fault::Tls, "no")
@@ -24,7 +28,7 @@ fn start(mode: Mode) -> (Sessions, Arc<Script>) {
 }
 
 fn open(sessions: &Sessions) -> Viewer {
-    sessions.open(Request::new(target(), "test")).unwrap()
+    sessions.open(owner(), Request::new(target())).unwrap()
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -196,11 +200,11 @@ async fn a_drain_ends_the_open_refuses_the_new_and_abandons_the_connecting() {
     let (sessions, script) = start(Mode::Open);
     let mut viewer = open(&sessions);
     script.until("the terminal", |seen| !seen.requests.is_empty()).await;
-    let place = sessions.reserve().unwrap();
+    let place = sessions.reserve(owner()).unwrap();
     sessions.drain();
     assert!(matches!(rest(&mut viewer).await.1, Some(End::Drained)));
-    assert_eq!(sessions.reserve().unwrap_err(), OpenError::Draining);
-    let mut late = place.open(Request::new(target(), "late"));
+    assert_eq!(sessions.reserve(owner()).unwrap_err(), OpenError::Draining);
+    let mut late = place.open(Request::new(target()));
     assert!(matches!(rest(&mut late).await.1, Some(End::Drained)));
     gone(&sessions).await;
     assert_eq!((script.seen().connects, script.seen().terminal_closes), (1, 1));
@@ -210,8 +214,8 @@ async fn a_drain_ends_the_open_refuses_the_new_and_abandons_the_connecting() {
 async fn no_more_sessions_are_opened_than_may_be() {
     let config = Config { max_sessions: 2, ..Config::default() };
     let (sessions, _script) = with(config, Script::new(Mode::Hang));
-    let (first, _second) = (open(&sessions), sessions.reserve().unwrap());
-    assert_eq!(sessions.reserve().unwrap_err(), OpenError::Full(2));
+    let (first, _second) = (open(&sessions), sessions.reserve(owner()).unwrap());
+    assert_eq!(sessions.reserve(owner()).unwrap_err(), OpenError::Full(2));
     drop(first);
     timeout(SOON, async {
         while sessions.live() == 2 {
@@ -220,7 +224,7 @@ async fn no_more_sessions_are_opened_than_may_be() {
     })
     .await
     .unwrap();
-    assert!(sessions.reserve().is_ok());
+    assert!(sessions.reserve(owner()).is_ok());
 }
 
 #[tokio::test]
@@ -243,4 +247,87 @@ async fn a_far_side_that_does_not_close_is_dropped_in_time() {
     gone(&sessions).await;
     let seen = script.seen();
     assert_eq!((seen.terminal_closes, seen.terminals_dropped, seen.host_closes), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn one_workspace_and_one_user_have_their_share_and_no_more() {
+    let config = Config { max_per_workspace: 2, max_per_user: 3, ..Config::default() };
+    let (sessions, _script) = with(config, Script::new(Mode::Open));
+    let reserve = |workspace: &str, user: &str| sessions.reserve(Owner::new(workspace, user));
+    let held = [reserve("a", "ann").unwrap(), reserve("a", "bob").unwrap()];
+    assert_eq!(reserve("a", "cid").unwrap_err(), OpenError::WorkspaceFull(2));
+    let more = [reserve("b", "ann").unwrap(), reserve("c", "ann").unwrap()];
+    assert_eq!(reserve("d", "ann").unwrap_err(), OpenError::UserFull(3));
+    assert!(reserve("d", "bob").is_ok());
+    drop(held);
+    assert!(reserve("a", "ann").is_ok());
+    drop(more);
+    gone(&sessions).await;
+}
+
+#[tokio::test]
+async fn a_session_is_listed_with_what_it_carries_and_can_be_ended_by_its_id() {
+    let (sessions, script) = start(Mode::Open);
+    let mut viewer = open(&sessions);
+    viewer.input().send(Bytes::from_static(b"abc")).await.unwrap();
+    script.until("input", |seen| seen.written == b"abc").await;
+    let [listed] = sessions.list().try_into().unwrap();
+    assert_eq!((listed.id, listed.owner, listed.input_bytes), (viewer.session(), owner(), 3));
+    assert!(!sessions.kill(uuid::Uuid::new_v4(), Kill::Request), "an id that nobody has");
+    assert!(sessions.kill(viewer.session(), Kill::Revoked));
+    let (_, end) = rest(&mut viewer).await;
+    assert!(matches!(end, Some(End::Killed(Kill::Revoked))), "{end:?}");
+    gone(&sessions).await;
+    assert!(sessions.list().is_empty());
+    assert_eq!(script.seen().terminal_closes, 1);
+}
+
+#[tokio::test]
+async fn a_terminal_waits_for_the_viewers_size_and_then_follows_it() {
+    let (sessions, script) = start(Mode::Open);
+    let viewer = sessions.open(owner(), Request::new(target()).waiting_for_size()).unwrap();
+    script.until("the connection", |seen| seen.connects == 1).await;
+    assert!(script.seen().requests.is_empty(), "connected, but not opened");
+    let size = |cols, rows| Size::new(cols, rows).unwrap();
+    viewer.control().resize(size(132, 43));
+    script.until("the terminal", |seen| !seen.requests.is_empty()).await;
+    assert_eq!(script.seen().requests[0].size, size(132, 43));
+    viewer.control().resize(size(90, 30));
+    script.until("the new size", |seen| seen.sizes == [size(90, 30)]).await;
+}
+
+#[tokio::test]
+async fn what_the_terminal_took_is_counted_and_the_end_of_input_follows_it() {
+    let (sessions, script) = start(Mode::Open);
+    let viewer = open(&sessions);
+    let mut taken = viewer.control().taken();
+    viewer.input().send(Bytes::from(vec![b'x'; 100_000])).await.unwrap();
+    viewer.input().end().await.unwrap();
+    soon(taken.wait_for(|taken| *taken == 100_000)).await.unwrap();
+    script.until("the end", |seen| seen.input_ended).await;
+    assert_eq!(script.seen().written.len(), 100_000);
+}
+
+#[tokio::test]
+async fn the_way_to_the_host_is_measured_when_the_viewer_asks() {
+    let (sessions, script) = start(Mode::Open);
+    let viewer = open(&sessions);
+    script.until("the terminal", |seen| !seen.requests.is_empty()).await;
+    assert_eq!(viewer.control().round_trip(), None);
+    viewer.control().measure();
+    script.until("the measurement", |seen| seen.measured == 1).await;
+    let mut viewer = viewer;
+    script.exit(0);
+    rest(&mut viewer).await;
+    assert_eq!(viewer.control().round_trip(), Some(super::script::ROUND_TRIP));
+}
+
+#[tokio::test]
+async fn a_session_ends_at_a_limit_and_its_viewer_is_told_which() {
+    let config = Config { idle_timeout: Some(Duration::from_millis(50)), ..Config::default() };
+    let (sessions, _script) = with(config, Script::new(Mode::Open));
+    let mut viewer = open(&sessions);
+    let (_, end) = rest(&mut viewer).await;
+    assert!(matches!(end, Some(End::Limit(super::Limit::Idle))), "{end:?}");
+    gone(&sessions).await;
 }

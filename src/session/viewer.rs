@@ -1,12 +1,15 @@
 //! The viewer's half of a session.
 
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
-use crate::terminal::{Exit, HostIds, StageError, StageEvent};
+use super::wishes::Wishes;
+use crate::terminal::{Exit, HostIds, Size, StageError, StageEvent};
 
 pub use super::queue::{InputClosed, ViewerInput};
 
@@ -17,6 +20,35 @@ pub struct Viewer {
     pub(super) session: Uuid,
     pub(super) input: ViewerInput,
     pub(super) events: mpsc::Receiver<Event>,
+    pub(super) wishes: Arc<Wishes>,
+}
+
+/// What a viewer asks for besides its input; usable beside [`Viewer::next`], cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ViewerControl(Arc<Wishes>);
+
+impl ViewerControl {
+    /// Tells the terminal its new size. Only the latest counts, and none waits behind input.
+    pub fn resize(&self, size: Size) {
+        self.0.size.send_replace(Some(size));
+    }
+
+    /// Has the way to the instance and back measured, unless that is under way.
+    pub fn measure(&self) {
+        self.0.measure.notify_one();
+    }
+
+    /// What the last measurement came to; `None` where there was none.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        *self.0.round_trip.borrow()
+    }
+
+    /// How many bytes of input were handed to the terminal so far; changes can be waited for.
+    #[must_use]
+    pub fn taken(&self) -> watch::Receiver<u64> {
+        self.0.taken.subscribe()
+    }
 }
 
 impl Viewer {
@@ -30,6 +62,12 @@ impl Viewer {
     #[must_use]
     pub fn input(&self) -> ViewerInput {
         self.input.clone()
+    }
+
+    /// What can be asked for besides.
+    #[must_use]
+    pub fn control(&self) -> ViewerControl {
+        ViewerControl(Arc::clone(&self.wishes))
     }
 
     /// The next news; `None` after [`Event::Closed`]. Cancel safe.
@@ -48,8 +86,35 @@ pub enum Event {
     Opened(HostIds),
     /// Bytes of the terminal, never empty, at most [`max_piece`](super::Config::max_piece) of them.
     Output(Bytes),
+    /// The session will end when this much time is over. Left out when the viewer is far behind.
+    Warning {
+        /// By which limit.
+        limit: Limit,
+        /// How much time is left.
+        left: Duration,
+    },
     /// The session ended. The last event.
     Closed(End),
+}
+
+/// A limit of a session's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Without activity.
+    Idle,
+    /// At all.
+    Duration,
+}
+
+/// Why somebody else ended a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kill {
+    /// Somebody who may ended it by hand.
+    Request,
+    /// Its viewer may not open the workspace any more.
+    Revoked,
 }
 
 /// How a session ended for a viewer that is still there.
@@ -62,6 +127,10 @@ pub enum End {
     Failed(StageError),
     /// The connection broke under the open terminal.
     Broken(io::Error),
+    /// It came to one of its limits.
+    Limit(Limit),
+    /// Somebody else ended it.
+    Killed(Kill),
     /// This program is being stopped.
     Drained,
 }

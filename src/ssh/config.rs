@@ -66,6 +66,8 @@ pub struct Timeouts {
     pub hangup: Duration,
     /// For the watcher to clear a container when a terminal is closed. Default 15 s.
     pub watcher: Duration,
+    /// For the answer to a ping. Default 10 s.
+    pub round_trip: Duration,
     /// For a connection to say goodbye. Default 2 s.
     pub close: Duration,
 }
@@ -80,6 +82,7 @@ impl Default for Timeouts {
             shell: Duration::from_secs(10),
             hangup: Duration::from_secs(1),
             watcher: Duration::from_secs(15),
+            round_trip: Duration::from_secs(10),
             close: Duration::from_secs(2),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use russh::client::Handle;
 use russh::{Disconnect, client};
@@ -120,6 +121,18 @@ impl Connection {
             }
             error => self.failed(Stage::Channel, error),
         })
+    }
+
+    /// How long a request to the server and its answer take; `None` when the connection ends first or the answer
+    /// takes longer than [`Timeouts::round_trip`](super::Timeouts::round_trip). Any server answers, one that does
+    /// not know the request with a refusal (RFC 4254, section 4).
+    pub async fn round_trip(&self) -> Option<Duration> {
+        let began = Instant::now();
+        let ping = tokio::time::timeout(self.config.timeouts.round_trip, self.handle.send_ping());
+        tokio::select! {
+            () = self.link.gone.cancelled() => None,
+            answered = ping => answered.ok()?.ok().map(|()| began.elapsed()),
+        }
     }
 
     /// Whether the connection is gone.

@@ -1,6 +1,7 @@
 //! How the upper layers ask for a machine and for a terminal in it.
 
 use std::fmt;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -34,6 +35,11 @@ pub trait Host: Send + Sync {
 
     /// What an audit record or a support case needs to find this connection again.
     fn ids(&self) -> HostIds;
+
+    /// How long the way to the far side and back takes now; `None` where there is none, or it cannot be told.
+    fn round_trip(&self) -> BoxFuture<'_, Option<Duration>> {
+        Box::pin(std::future::ready(None))
+    }
 
     /// Closes the connection and waits, within a bound, until it is gone.
     fn close(&self) -> BoxFuture<'_, ()>;
