@@ -26,8 +26,6 @@ const MAX_READ: usize = 32 * 1024;
 /// How long after the process's end its terminal may stay silent before no more output is waited for. Only
 /// met when a process that it left behind still holds the terminal open.
 const DRAIN_IDLE: Duration = Duration::from_millis(200);
-/// How long [`Control::close`] waits at most.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What to run on a PTY.
 #[derive(Clone, Debug)]
@@ -255,12 +253,7 @@ impl Control for LocalControl {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        self.stop.cancel();
-        let mut exit = self.exit.clone();
-        async move {
-            let _ = timeout(CLOSE_TIMEOUT, exit.wait_for(Option::is_some)).await;
-        }
-        .boxed()
+        processes::close(&self.stop, self.exit.clone())
     }
 }
 

@@ -5,9 +5,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use rustix::process::{Pid, Signal as Number, kill_process};
 use tokio::process::Child;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Signal};
 
@@ -17,6 +21,8 @@ const HANGUP_GRACE: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long a killed process may take to be reaped.
 const REAP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long [`close`] waits at most.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The processes of the session, or of the process group, that `leader` leads: jobs that a shell put into
 /// groups of their own included, what called `setsid` not. Zombies do not count.
@@ -61,6 +67,19 @@ pub(crate) async fn end(child: &mut Child, leader: u32) -> Exit {
     };
     kill(|| members(leader)).await;
     exit
+}
+
+/// Asks whoever supervises a process to [`end`] it, by cancelling `stop`, and waits within a bound until `exit` is told.
+/// The process is ended even when the future is dropped.
+pub(crate) fn close(
+    stop: &CancellationToken,
+    mut exit: watch::Receiver<Option<Exit>>,
+) -> BoxFuture<'static, ()> {
+    stop.cancel();
+    async move {
+        let _ = timeout(CLOSE_TIMEOUT, exit.wait_for(Option::is_some)).await;
+    }
+    .boxed()
 }
 
 /// Kills what `find` finds until it finds nothing, within a bound: a killed process is there for a moment yet, and

@@ -3,7 +3,6 @@
 use std::io;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -12,7 +11,6 @@ use rustix::process::{Pid, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::watch;
-use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::terminal::local::Command;
@@ -20,8 +18,6 @@ use crate::terminal::{Control, Exit, Input, Output, Signal, Size, Terminal, Term
 
 /// The room made for one read.
 const MAX_READ: usize = 32 * 1024;
-/// How long [`Control::close`] waits at most.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Starts `command` as the leader of a process group of its own. Its end is told when it ended and nobody holds
 /// its output any more, as sshd does.
@@ -165,11 +161,6 @@ impl Control for PipeControl {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        self.stop.cancel();
-        let mut exit = self.exit.clone();
-        async move {
-            let _ = timeout(CLOSE_TIMEOUT, exit.wait_for(Option::is_some)).await;
-        }
-        .boxed()
+        processes::close(&self.stop, self.exit.clone())
     }
 }
