@@ -9,6 +9,7 @@
 //! | layer | module | what it is |
 //! |---|---|---|
 //! | L0 | [`eice_proto`] | the protocol, sans-IO |
+//! | L1 | `listen` | taking TCP connections |
 //! | L1 | [`telemetry`] | tracing set-up |
 //! | L1 | [`terminal`] | the traits and plain types that the upper layers share |
 //! | L2 | `aws` | credentials, signed EC2 queries, endpoint choice, key push |
@@ -36,6 +37,8 @@ pub mod connect;
 pub mod docker;
 #[cfg(feature = "emulator")]
 pub mod emulator;
+#[cfg(any(feature = "client", feature = "gateway", feature = "emulator"))]
+mod listen;
 #[cfg(feature = "connect")]
 pub mod ssh;
 pub mod telemetry;

@@ -29,6 +29,7 @@ const fn module(name: &'static str, layer: u8, may_use: &'static [&'static str])
 /// THE table. `proto` is the re-export of `eice_proto`, which everybody may use.
 const LAYERS: &[Module] = &[
     module("proto", 0, &[]),
+    module("listen", 1, &[]),
     module("telemetry", 1, &[]),
     module("terminal", 1, &["proto"]),
     module("aws", 2, &["proto", "telemetry", "terminal"]),
@@ -36,15 +37,16 @@ const LAYERS: &[Module] = &[
     module("ssh", 2, &["proto", "telemetry", "terminal"]),
     module("docker", 2, &["proto", "telemetry", "terminal"]),
     module("workspace", 2, &["proto", "telemetry", "terminal"]),
-    module("emulator", 2, &["proto", "terminal"]),
+    module("emulator", 2, &["proto", "listen", "terminal"]),
     module("connect", 3, &["proto", "telemetry", "terminal", "aws", "tunnel", "ssh", "docker"]),
     module("session", 3, &["proto", "telemetry", "terminal"]),
-    module("gateway", 4, &["proto", "telemetry", "terminal", "workspace", "session"]),
+    module("gateway", 4, &["proto", "listen", "telemetry", "terminal", "workspace", "session"]),
     module(
         "config",
         5,
         &[
             "proto",
+            "listen",
             "telemetry",
             "terminal",
             "aws",
@@ -63,6 +65,7 @@ const LAYERS: &[Module] = &[
         6,
         &[
             "proto",
+            "listen",
             "telemetry",
             "terminal",
             "aws",

@@ -25,6 +25,7 @@ use super::stdin::Stdin;
 use super::stop::Signals;
 use super::target::TargetArgs;
 use crate::connect::Connector;
+use crate::listen::accept;
 use crate::ssh;
 use crate::terminal::{InstanceName, InstanceTarget};
 
@@ -192,25 +193,16 @@ struct Forward {
     verbose: bool,
 }
 
-/// How long to wait after a connection could not be accepted: too many open files pass.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-
 impl Forward {
     /// Takes connections for as long as it is polled.
     async fn serve(self: Arc<Self>, listener: &TcpListener) -> Result<u8, Failure> {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((local, peer)) => {
-                        let forward = Arc::clone(&self);
-                        connections.spawn(async move { forward.connection(local, peer).await });
-                    }
-                    Err(error) => {
-                        super::say(&format!("eice: cannot accept a connection: {error}\n"));
-                        tokio::time::sleep(ACCEPT_BACKOFF).await;
-                    }
-                },
+                (local, peer) = accept(listener) => {
+                    let forward = Arc::clone(&self);
+                    connections.spawn(async move { forward.connection(local, peer).await });
+                }
                 Some(_) = connections.join_next() => {}
             }
         }
@@ -228,9 +220,6 @@ impl Forward {
     }
 
     async fn carry(&self, local: TcpStream) -> Result<(), Failure> {
-        if let Err(error) = local.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
         let tunnel = self.connector.open_tunnel(&self.target, &progress(self.verbose)).await?;
         relay::stream(tunnel, local, self.half_close_timeout).await.map(drop).map_err(failure)
     }

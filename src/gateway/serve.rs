@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,17 +16,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use super::{Config, Gateway};
+use crate::listen::accept;
 
 /// How much of a request's head is read, in bytes.
 const MAX_HEAD: usize = 32 << 10;
-
-/// How long accepting pauses when the system is out of files or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 impl Gateway {
     /// Serves `routes` (usually [`Self::router`], perhaps merged with more) on `listener` until `drain` is ready.
@@ -107,14 +104,8 @@ impl Server<'_> {
             let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
                 return std::future::pending().await;
             };
-            match listener.accept().await {
-                Ok((stream, peer)) => self.spawn(stream, peer, permit),
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            }
+            let (stream, peer) = accept(listener).await;
+            self.spawn(stream, peer, permit);
             while self.connections.try_join_next().is_some() {}
         }
     }
@@ -125,9 +116,6 @@ impl Server<'_> {
         let timeout = self.config.header_read_timeout;
         self.connections.spawn(async move {
             let _permit = permit;
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "no TCP_NODELAY");
-            }
             let service = service_fn(move |request: Request<Incoming>| {
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(ConnectInfo(peer));
@@ -152,10 +140,4 @@ impl Server<'_> {
             }
         });
     }
-}
-
-/// Whether accepting failed for one connection only, which was gone before it was taken.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind as K;
-    matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused)
 }

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
@@ -13,10 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::listen::accept;
+
 /// The most API connections at once; one more waits in the system's queue.
 const MAX_CONNECTIONS: usize = 1024;
-/// How long after a failed accept the next is tried: it fails when descriptors run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A listener with a limit on its connections.
 pub(super) struct Limited {
@@ -42,15 +41,8 @@ impl Listener for Limited {
 
     async fn accept(&mut self) -> (Place, SocketAddr) {
         let permit = Arc::clone(&self.connections).acquire_owned().await.ok();
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, peer)) => {
-                    let _ = stream.set_nodelay(true);
-                    return (Place { stream, _permit: permit }, peer);
-                }
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-            }
-        }
+        let (stream, peer) = accept(&self.listener).await;
+        (Place { stream, _permit: permit }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -22,6 +22,7 @@ use super::config::Builtin;
 use super::error::Error;
 use super::state_dir::StateDir;
 use super::world::World;
+use crate::listen::accept;
 use crate::terminal::processes;
 use handler::Handler;
 
@@ -136,17 +137,11 @@ fn server_config(key: PrivateKey) -> russh::server::Config {
 async fn serve(listener: TcpListener, config: Arc<russh::server::Config>, shared: Shared) {
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let accepted = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = shared.stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, peer)) = accepted else {
-            // Out of descriptors, most likely: the next may be luckier.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
+            accepted = accept(&listener) => accepted,
         };
         let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else { continue };
-        let _ = stream.set_nodelay(true);
         let (config, one) = (Arc::clone(&config), shared.clone());
         shared.tasks.spawn(async move {
             let logged_in = CancellationToken::new();

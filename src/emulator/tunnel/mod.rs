@@ -10,7 +10,6 @@ mod pump;
 mod target;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -19,11 +18,10 @@ use tokio_util::task::TaskTracker;
 
 use super::tls::Tls;
 use super::world::World;
+use crate::listen::accept;
 
 /// The most TCP connections at once, whatever became of them.
 const MAX_CONNECTIONS: usize = 1024;
-/// How long after a failed accept the next is tried: it fails when descriptors run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves tunnels until `stop`.
 pub(super) async fn serve(
@@ -35,16 +33,11 @@ pub(super) async fn serve(
 ) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let accepted = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, peer)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
+            accepted = accept(&listener) => accepted,
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let _ = stream.set_nodelay(true);
         let (world, tls, stop) = (Arc::clone(&world), Arc::clone(&tls), stop.clone());
         let shaping = tasks.clone();
         tasks.spawn(async move {
