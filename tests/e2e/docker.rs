@@ -1,5 +1,6 @@
 //! A shell in a container on an instance: `docker exec` over a real sshd, and what it leaves behind.
 
+use eice::emulator::Faults;
 use eice::terminal::{ContainerShell, Exit, Host, InstanceTarget, Shell, TerminalRequest};
 
 use crate::lab::{
@@ -107,68 +108,61 @@ async fn a_mistyped_last_command_starts_no_second_shell() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_when_a_terminal_is_closed() {
-    let instance = Instance::with(Docker::BASH).await;
+/// Starts the jobs of [`JOBS`] from a shell in a container of `image`, under `faults`; lets `end` end the shell, and sees
+/// that nothing is left: no process, no connection, no task.
+async fn nothing_is_left_after(
+    image: &str,
+    faults: Faults,
+    end: impl AsyncFnOnce(&Instance, Box<dyn Host>, Console),
+) {
+    let instance = Instance::with(image).await;
     let before = instance.world.census().await;
+    instance.world.emulator.faults().set(faults);
     let (host, mut shell) = instance.open().await;
     shell.line(JOBS).await;
     shell.until("started").await;
     instance.has_jobs();
-    shell.close().await;
-    // Closing waits for the far side.
-    assert_eq!(instance.container.processes(), []);
-    host.close().await;
-    drop(host);
+    end(&instance, host, shell).await;
     instance.is_clean();
     before.is_restored().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_when_a_terminal_is_closed() {
+    nothing_is_left_after(Docker::BASH, Faults::default(), async |instance, host, shell| {
+        shell.close().await;
+        // Closing waits for the far side.
+        assert_eq!(instance.container.processes(), []);
+        host.close().await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_when_a_terminal_is_dropped() {
-    let instance = Instance::with(Docker::SH).await;
-    let before = instance.world.census().await;
-    let (host, mut shell) = instance.open().await;
-    shell.line(JOBS).await;
-    shell.until("started").await;
-    instance.has_jobs();
-    drop((shell, host));
-    instance.is_clean();
-    before.is_restored().await;
+    nothing_is_left_after(Docker::SH, Faults::default(), async |_, host, shell| drop((shell, host))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_when_the_connection_drops() {
-    let instance = Instance::with(Docker::SH).await;
-    let before = instance.world.census().await;
-    let (host, mut shell) = instance.open().await;
-    shell.line(JOBS).await;
-    shell.until("started").await;
-    instance.has_jobs();
-    // At the instance's end.
-    for process in instance.sshd.serving() {
-        if process.command.starts_with("sshd:") {
-            process.kill();
+    nothing_is_left_after(Docker::SH, Faults::default(), async |instance, _host, _shell| {
+        // At the instance's end.
+        for process in instance.sshd.serving() {
+            if process.command.starts_with("sshd:") {
+                process.kill();
+            }
         }
-    }
-    instance.is_clean();
-    drop((shell, host));
-    before.is_restored().await;
+        // Also while host and shell are still held.
+        instance.is_clean();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_when_the_tunnel_is_cut() {
-    let instance = Instance::with(Docker::BASH).await;
-    let before = instance.world.census().await;
     // By something on the way that takes silence for an end; the keepalives are further apart.
-    instance.world.emulator.faults().update(|faults| faults.idle_cut_ms = Some(2500));
-    let (host, mut shell) = instance.open().await;
-    shell.line(JOBS).await;
-    shell.until("started").await;
-    instance.has_jobs();
-    instance.is_clean();
-    drop((shell, host));
-    before.is_restored().await;
+    let faults = Faults { idle_cut_ms: Some(2500), ..Faults::default() };
+    nothing_is_left_after(Docker::BASH, faults, async |instance, _host, _shell| instance.is_clean()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
