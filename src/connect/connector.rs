@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, Either, select};
@@ -120,13 +121,24 @@ impl Connector {
         let key = EphemeralKey::generate().map_err(explain::key)?;
         let public = key.public_openssh().map_err(explain::key)?;
 
-        let push = Box::pin(self.push(&client, target, &public, observer));
+        let at_hand = AtomicBool::new(false);
+        let push = Box::pin(async {
+            let pushed = self.push(&client, target, &public, observer).await;
+            at_hand.store(true, Ordering::Relaxed);
+            pushed
+        });
         let (route, push) = beside(push, self.route(&client, target, observer)).await;
         let route = route?;
         let push = push.settled()?;
         let reached = async {
             let tunnel = self.dial(&client, &route, target, observer).await?;
-            self.shake_hands(tunnel, &client, &route, target, observer).await
+            let (mut shaken, place) = self.shake_hands(tunnel, &client, &route, target, observer).await?;
+            // Beside a push that is under way it costs nothing; with the key at hand it would cost a round trip.
+            if !at_hand.load(Ordering::Relaxed) {
+                let begun = shaken.begin_authentication(observer).await;
+                begun.map_err(|error| explain::ssh(error, &place))?;
+            }
+            Ok((shaken, place))
         };
         let ((shaken, place), mut pushed) = match push {
             Push::Done(pushed) => (reached.await?, pushed),
@@ -184,7 +196,7 @@ impl Connector {
         Ok(Pushed { at, request_id })
     }
 
-    /// SSH over `tunnel`, as far as it goes without the key.
+    /// SSH over `tunnel`, as far as it goes without the user.
     async fn shake_hands(
         &self,
         tunnel: Tunnel,

@@ -18,12 +18,14 @@ use super::link::{CutOnDrop, Link, Watched};
 use super::{EphemeralKey, Error};
 use crate::terminal::{OsUser, Stage, StageEvent, StageObserver, StageState};
 
-/// An SSH connection that lacks nothing but its key.
+/// An SSH connection whose keys are exchanged and whose user is yet to be authenticated.
 ///
 /// Dropping it cuts the stream.
 pub struct Handshake {
     connection: Connection,
     user: OsUser,
+    /// How long authentication has taken so far, once it has begun.
+    spent: Option<Duration>,
     is_authenticated: bool,
 }
 
@@ -33,13 +35,12 @@ impl fmt::Debug for Handshake {
     }
 }
 
-/// Identification, key exchange, the host key's check, and the service request by way of the `none` method,
-/// so that public-key authentication saves that round trip.
+/// Identification, key exchange and the host key's check.
 ///
 /// Dropping the future drops the stream.
 ///
 /// # Errors
-/// Of the stages banner, key exchange and authentication; see [`Error`].
+/// Of the stages banner and key exchange; see [`Error`].
 pub async fn handshake<S>(
     stream: S,
     config: &Config,
@@ -96,26 +97,40 @@ where
     check_host_key(&link, &check, &pinned, timeouts.key_exchange).await?;
     key_exchange.pass();
 
-    let mut connection = Connection::new(handle, link, guard, config.clone());
-    let answer = within(
-        Stage::Authentication,
-        timeouts.authentication,
-        connection.handle_mut().authenticate_none(user.as_str()),
-    )
-    .await?
-    .map_err(|error| connection.failed(Stage::Authentication, error))?;
-    let is_authenticated = match answer {
-        AuthResult::Success => true,
-        AuthResult::Failure { .. } if connection.is_closed() => {
-            return Err(connection.failed(Stage::Authentication, russh::Error::Disconnect));
-        }
-        AuthResult::Failure { remaining_methods, .. } if offers_public_key(&remaining_methods) => false,
-        AuthResult::Failure { remaining_methods, .. } => return Err(refused(user, &remaining_methods)),
-    };
-    Ok(Handshake { connection, user: user.clone(), is_authenticated })
+    let connection = Connection::new(handle, link, guard, config.clone());
+    Ok(Handshake { connection, user: user.clone(), spent: None, is_authenticated: false })
 }
 
 impl Handshake {
+    /// Begins authentication without a key: the service request, by way of the `none` method.
+    ///
+    /// That takes two round trips and saves [`Handshake::authenticate`] one, so it is for the time in which the key
+    /// is still on its way to the server. The stage is told as begun here; it passes with the key, and the time
+    /// between the two is not counted.
+    ///
+    /// # Errors
+    /// [`Error::KeyRefused`] when the server takes no public keys, or another of the stage authentication.
+    pub async fn begin_authentication(&mut self, observer: &dyn StageObserver) -> Result<(), Error> {
+        let stage = Timed::start(Stage::Authentication, observer);
+        let after = self.connection.config().timeouts.authentication;
+        let attempt = self.connection.handle_mut().authenticate_none(self.user.as_str());
+        let answer = within(Stage::Authentication, after, attempt)
+            .await?
+            .map_err(|error| self.connection.failed(Stage::Authentication, error))?;
+        match answer {
+            AuthResult::Success => self.is_authenticated = true,
+            AuthResult::Failure { .. } if self.connection.is_closed() => {
+                return Err(self.connection.failed(Stage::Authentication, russh::Error::Disconnect));
+            }
+            AuthResult::Failure { remaining_methods, .. } if !offers_public_key(&remaining_methods) => {
+                return Err(refused(&self.user, &remaining_methods));
+            }
+            AuthResult::Failure { .. } => {}
+        }
+        self.spent = Some(stage.pause());
+        Ok(())
+    }
+
     /// Public-key authentication with `key`.
     ///
     /// # Errors
@@ -125,7 +140,10 @@ impl Handshake {
         key: EphemeralKey,
         observer: &dyn StageObserver,
     ) -> Result<Connection, Error> {
-        let mut stage = Timed::start(Stage::Authentication, observer);
+        let mut stage = match self.spent {
+            Some(spent) => Timed::resume(Stage::Authentication, spent, observer),
+            None => Timed::start(Stage::Authentication, observer),
+        };
         if !self.is_authenticated {
             let after = self.connection.config().timeouts.authentication;
             let key = PrivateKeyWithHashAlg::new(key.private(), None);
@@ -288,6 +306,8 @@ pub(super) async fn within<T>(
 /// A stage under way; dropped before it passed, it failed.
 pub(super) struct Timed<'a> {
     stage: Stage,
+    /// Taken before it was resumed.
+    spent: Duration,
     began: Instant,
     observer: &'a dyn StageObserver,
     is_over: bool,
@@ -296,19 +316,34 @@ pub(super) struct Timed<'a> {
 impl<'a> Timed<'a> {
     pub(super) fn start(stage: Stage, observer: &'a dyn StageObserver) -> Self {
         observer.on_stage(StageEvent::new(stage, StageState::Started));
-        Self { stage, began: Instant::now(), observer, is_over: false }
+        Self::resume(stage, Duration::ZERO, observer)
+    }
+
+    /// The stage that was paused after `spent`.
+    fn resume(stage: Stage, spent: Duration, observer: &'a dyn StageObserver) -> Self {
+        Self { stage, spent, began: Instant::now(), observer, is_over: false }
+    }
+
+    /// Leaves the stage open, to be resumed after what it has taken so far.
+    fn pause(mut self) -> Duration {
+        self.is_over = true;
+        self.took()
+    }
+
+    fn took(&self) -> Duration {
+        self.spent + self.began.elapsed()
     }
 
     pub(super) fn pass(&mut self) {
         self.is_over = true;
-        self.observer.on_stage(StageEvent::new(self.stage, StageState::Passed(self.began.elapsed())));
+        self.observer.on_stage(StageEvent::new(self.stage, StageState::Passed(self.took())));
     }
 }
 
 impl Drop for Timed<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.observer.on_stage(StageEvent::new(self.stage, StageState::Failed(self.began.elapsed())));
+            self.observer.on_stage(StageEvent::new(self.stage, StageState::Failed(self.took())));
         }
     }
 }

@@ -1,8 +1,9 @@
 //! L2 · SSH over any byte stream.
 //!
-//! [`handshake()`] takes the stream as far as it goes without a key: identification, key exchange, host key,
-//! service request. [`Handshake::authenticate`] adds the key and makes a [`Connection`], which opens terminals
-//! and runs commands. The two are apart because the key is pushed to the instance at the same time.
+//! [`handshake()`] takes the stream as far as it goes without a user: identification, key exchange, host key.
+//! [`Handshake::authenticate`] adds the key and makes a [`Connection`], which opens terminals and runs commands.
+//! The two are apart because the key is pushed to the instance at the same time; while it is on its way,
+//! [`Handshake::begin_authentication`] does what can be done without it.
 //!
 //! Nothing here knows AWS. The SSH implementation runs in a task of its own, where a panic stays; dropping the
 //! connection cuts its stream, which ends that task. Each channel has one more task, which always reads it:

@@ -166,10 +166,11 @@ async fn nothing_runs_on_after_a_drop_at_any_point() {
             drop(stream);
             continue;
         }
-        let shaken = handshake(stream, &Config::default(), any, &user, &ignore).await.unwrap();
+        let mut shaken = handshake(stream, &Config::default(), any, &user, &ignore).await.unwrap();
         if stop == 1 {
             continue;
         }
+        shaken.begin_authentication(&ignore).await.unwrap();
         let connection = shaken.authenticate(any_key(), &ignore).await.unwrap();
         if stop == 2 {
             continue;

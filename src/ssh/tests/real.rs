@@ -263,18 +263,25 @@ async fn a_wrong_key_is_refused_and_says_for_whom() {
 
 #[tokio::test]
 async fn the_handshake_passes_its_stages_in_order() {
+    for early in [false, true] {
+        stages_in_order(early).await;
+    }
+}
+
+async fn stages_in_order(early: bool) {
     let server = Sshd::new(&["ed25519"], "");
     let (stream, _child) = server.connect();
     let log = Log::default();
     let began = Instant::now();
     let user = "root".parse().unwrap();
     let any = HostKeyCheck::danger_accept_any();
-    let connection = handshake(stream, &Config::default(), any, &user, &log.observer())
-        .await
-        .unwrap()
-        .authenticate(server.key.clone(), &log.observer())
-        .await
-        .unwrap();
+    let mut shaken = handshake(stream, &Config::default(), any, &user, &log.observer()).await.unwrap();
+    if early {
+        shaken.begin_authentication(&log.observer()).await.unwrap();
+    }
+    let connection = shaken.authenticate(server.key.clone(), &log.observer()).await.unwrap();
+    let begun = log.0.lock().unwrap().iter().filter(|(stage, _)| *stage == Stage::Authentication).count();
+    assert_eq!(begun, 2, "the stage begins once and ends once, early or not");
     assert_eq!(
         log.ended(),
         [(Stage::Banner, "passed"), (Stage::KeyExchange, "passed"), (Stage::Authentication, "passed")]
