@@ -1,4 +1,4 @@
-//! L2 · A shell inside a container on the instance: the one quoting function, the exec template, the watcher.
+//! L2 · A shell or a command inside a container on the instance: the one quoting function, the exec template, the watcher.
 //!
 //! These are texts for the login shell of the instance, which must read single quotes as POSIX says. Nothing
 //! here runs anything.
@@ -8,7 +8,7 @@ mod quote;
 mod watcher;
 
 pub use exec::{Marker, exec_command};
-pub use quote::{NulByte, quote};
+pub use quote::{NulByte, quote, quote_bytes};
 pub use watcher::watcher_command;
 
 /// A command line that cannot be made.
@@ -18,6 +18,9 @@ pub enum InvalidCommand {
     /// No engine is named.
     #[error("the container engine's command is empty")]
     NoEngine,
+    /// The command to run has no word.
+    #[error("the command for the container is empty")]
+    NoCommand,
     /// A value holds a NUL byte.
     #[error("{what} holds a NUL byte")]
     Nul {
