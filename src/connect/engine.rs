@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
@@ -33,17 +34,23 @@ const COMPLAINTS: &[&str] = &[
     "No such file or directory",
 ];
 
+/// How long the engine may take to start a command. Each of many at once takes its turn at the engine.
+pub(super) const COMMAND_START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Which container, and who may not use its engine.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) container: &'a ContainerShell,
+    pub(super) user: &'a OsUser,
+}
+
 type Event = io::Result<TerminalEvent>;
 
 /// `terminal` when a shell has begun in it; what was read to find out is read again from it.
 ///
 /// Nothing has been typed yet, and only a complaint or silence with an exit right behind it counts: the same
 /// words and the same status later on are the user's own.
-pub(super) async fn started(
-    mut terminal: Terminal,
-    container: &ContainerShell,
-    user: &OsUser,
-) -> Result<Terminal, StageError> {
+pub(super) async fn started(mut terminal: Terminal, place: Place<'_>) -> Result<Terminal, StageError> {
     let deadline = Instant::now() + START_TIMEOUT;
     let mut seen: VecDeque<Event> = VecDeque::new();
     let mut said = Vec::new();
@@ -52,7 +59,7 @@ pub(super) async fn started(
         match &event {
             Ok(TerminalEvent::Output(bytes) | TerminalEvent::Stderr(bytes)) => said.extend_from_slice(bytes),
             Ok(TerminalEvent::Exit(exit)) => {
-                if let Some(error) = complaint(&String::from_utf8_lossy(&said), exit, container, user) {
+                if let Some(error) = complaint(&String::from_utf8_lossy(&said), exit, place) {
                     terminal.control.close().await;
                     return Err(error);
                 }
@@ -66,9 +73,74 @@ pub(super) async fn started(
             break;
         }
     }
+    Ok(replaying(terminal, seen))
+}
+
+/// `terminal` when the engine has started the command in it, which it says by a line with `mark` before anything
+/// else: on stderr, or where a PTY merges both, on the one stream. The line is taken away, all else is read again.
+///
+/// Whatever comes before the mark is the engine's; whatever comes behind it, the command's, its status included.
+pub(super) async fn running(
+    mut terminal: Terminal,
+    mark: &str,
+    has_pty: bool,
+    start_timeout: Duration,
+    place: Place<'_>,
+) -> Result<Terminal, StageError> {
+    let deadline = Instant::now() + start_timeout;
+    let mut seen: VecDeque<Event> = VecDeque::new();
+    let mut said = Vec::new();
+    let failure = loop {
+        let Ok(event) = timeout_at(deadline, terminal.output.next()).await else {
+            let message = format!("the container engine did not start the command within {start_timeout:?}");
+            break StageError::new(Stage::Shell, Fault::Timeout, message)
+                .with_hint("check the load of the instance; try again");
+        };
+        match event {
+            Some(Ok(TerminalEvent::Output(bytes))) if !has_pty => {
+                seen.push_back(Ok(TerminalEvent::Output(bytes)));
+            }
+            Some(Ok(TerminalEvent::Output(bytes) | TerminalEvent::Stderr(bytes))) => {
+                said.extend_from_slice(&bytes);
+                if let Some(behind) = after_line(&said, mark.as_bytes()) {
+                    if behind < said.len() {
+                        let rest = Bytes::copy_from_slice(&said[behind..]);
+                        let event =
+                            if has_pty { TerminalEvent::Output(rest) } else { TerminalEvent::Stderr(rest) };
+                        seen.push_front(Ok(event));
+                    }
+                    return Ok(replaying(terminal, seen));
+                }
+                let surplus = said.len().saturating_sub(MAX_COMPLAINT);
+                said.drain(..surplus);
+            }
+            Some(Ok(TerminalEvent::Exit(exit))) => {
+                let said = String::from_utf8_lossy(&said);
+                break complaint(&said, &exit, place).unwrap_or_else(|| not_started(&said, &exit, place));
+            }
+            Some(Err(error)) => {
+                break StageError::new(Stage::Shell, Fault::Network, "the connection was lost")
+                    .with_source(error);
+            }
+            None => break not_started("", &Exit::Unknown, place),
+        }
+    };
+    terminal.control.close().await;
+    Err(failure)
+}
+
+/// Where the line that holds `mark` ends in `said`.
+fn after_line(said: &[u8], mark: &[u8]) -> Option<usize> {
+    let start = said.windows(mark.len()).position(|window| window == mark)? + mark.len();
+    let end = said[start..].iter().position(|&byte| byte == b'\n')?;
+    Some(start + end + 1)
+}
+
+/// `terminal` with `seen` to be read again first.
+fn replaying(mut terminal: Terminal, seen: VecDeque<Event>) -> Terminal {
     let output = std::mem::replace(&mut terminal.output, Box::new(Nothing));
     terminal.output = Box::new(Replay { seen, output });
-    Ok(terminal)
+    terminal
 }
 
 fn is_complaint(said: &str) -> bool {
@@ -76,7 +148,7 @@ fn is_complaint(said: &str) -> bool {
 }
 
 /// The failure that `said` and `exit` tell of, if they do.
-fn complaint(said: &str, exit: &Exit, container: &ContainerShell, user: &OsUser) -> Option<StageError> {
+fn complaint(said: &str, exit: &Exit, place: Place<'_>) -> Option<StageError> {
     // Engines exit with 1 or 125 for themselves, 126 and 127 for what they could not run.
     let Exit::Code(code @ (1 | 125..=127)) = exit else { return None };
     let said = said.trim();
@@ -84,8 +156,8 @@ fn complaint(said: &str, exit: &Exit, container: &ContainerShell, user: &OsUser)
     if !is_silent_refusal && !is_complaint(said) {
         return None;
     }
-    let name = &container.container;
-    let engine = container.engine.join(" ");
+    let Place { container: ContainerShell { container: name, engine, .. }, user } = place;
+    let engine = engine.join(" ");
     let has = |text: &str| said.contains(text);
     let (fault, message, hint) = if has("No such container") || has("no container with name or ID") {
         (
@@ -128,14 +200,20 @@ fn complaint(said: &str, exit: &Exit, container: &ContainerShell, user: &OsUser)
             "install it, or name the engine with its path".to_owned(),
         )
     } else {
-        (
-            Fault::Remote,
-            format!("the container engine could not open container {name}"),
-            format!("try `{engine} exec {name} true` on the instance"),
-        )
+        return Some(not_started(said, exit, place));
     };
     let said = if said.is_empty() { format!("exit status {code}") } else { said.to_owned() };
     Some(StageError::new(Stage::Shell, fault, message).with_hint(hint).with_source(said))
+}
+
+/// The failure of an engine that ended for no reason that is known.
+fn not_started(said: &str, exit: &Exit, place: Place<'_>) -> StageError {
+    let ContainerShell { container: name, engine, .. } = place.container;
+    let said = if said.trim().is_empty() { format!("it {exit}") } else { said.trim().to_owned() };
+    let message = format!("the container engine could not open container {name}");
+    StageError::new(Stage::Shell, Fault::Remote, message)
+        .with_hint(format!("try `{} exec {name} true` on the instance", engine.join(" ")))
+        .with_source(said)
 }
 
 /// Gives what was read ahead, then the rest.
@@ -163,8 +241,6 @@ impl Output for Nothing {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::terminal::{Control, Input, Signal, Size};
 
@@ -200,13 +276,79 @@ mod tests {
         }
     }
 
-    async fn run(said: &[&'static str], exit: Option<u32>) -> Result<Vec<TerminalEvent>, StageError> {
-        let events = said.iter().map(|text| TerminalEvent::Output(Bytes::from_static(text.as_bytes())));
-        let script = events.chain(exit.map(|code| TerminalEvent::Exit(Exit::Code(code)))).collect();
-        let terminal =
-            Terminal { input: Box::new(Deaf), output: Box::new(Script(script)), control: Box::new(Deaf) };
-        let container = ContainerShell::new("web".parse().unwrap());
-        let mut terminal = started(terminal, &container, &OsUser::default()).await?;
+    fn out(text: &'static str) -> TerminalEvent {
+        TerminalEvent::Output(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn err(text: &'static str) -> TerminalEvent {
+        TerminalEvent::Stderr(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn exit(code: u32) -> TerminalEvent {
+        TerminalEvent::Exit(Exit::Code(code))
+    }
+
+    fn terminal(script: impl IntoIterator<Item = TerminalEvent>) -> Terminal {
+        let script = Script(script.into_iter().collect());
+        Terminal { input: Box::new(Deaf), output: Box::new(script), control: Box::new(Deaf) }
+    }
+
+    async fn rest(mut terminal: Terminal) -> Vec<TerminalEvent> {
+        let mut seen = Vec::new();
+        while let Some(event) = terminal.output.next().await {
+            seen.push(event.unwrap());
+        }
+        seen
+    }
+
+    /// A command whose mark is `4711`, to its end.
+    async fn command(
+        has_pty: bool,
+        script: impl IntoIterator<Item = TerminalEvent>,
+    ) -> Result<Vec<TerminalEvent>, StageError> {
+        let (container, user) = (ContainerShell::new("web".parse().unwrap()), OsUser::default());
+        let place = Place { container: &container, user: &user };
+        Ok(rest(running(terminal(script), "4711", has_pty, COMMAND_START_TIMEOUT, place).await?).await)
+    }
+
+    #[tokio::test]
+    async fn the_mark_parts_what_is_the_engines_from_what_is_the_commands() {
+        let none = "Error: No such container: web\n";
+        let told = command(false, [err("47"), out("1"), err("11\n"), err(none), exit(1)]).await.unwrap();
+        assert_eq!(told, [out("1"), err(none), exit(1)], "the words and the status are the command's own");
+        let told = command(false, [err("emulated\n4711\nwords\n"), exit(0)]).await.unwrap();
+        assert_eq!(told, [err("words\n"), exit(0)]);
+        let told = command(true, [out("4711\r\nwords\r\n"), exit(127)]).await.unwrap();
+        assert_eq!(told, [out("words\r\n"), exit(127)]);
+        assert_eq!(command(false, [err(none), exit(1)]).await.unwrap_err().fault(), Fault::NotFound);
+        // Nothing that is known, and still no command ran.
+        for code in [0, 1, 5] {
+            let error = command(false, [err("something\n"), exit(code)]).await.unwrap_err();
+            assert_eq!(error.fault(), Fault::Remote, "{code}");
+        }
+        assert_eq!(command(false, []).await.unwrap_err().fault(), Fault::Remote);
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_says_nothing_is_given_up() {
+        struct Silence;
+        impl Output for Silence {
+            fn next(&mut self) -> BoxFuture<'_, Option<Event>> {
+                Box::pin(std::future::pending())
+            }
+        }
+        let terminal = Terminal { input: Box::new(Deaf), output: Box::new(Silence), control: Box::new(Deaf) };
+        let (container, user) = (ContainerShell::new("web".parse().unwrap()), OsUser::default());
+        let place = Place { container: &container, user: &user };
+        let error = running(terminal, "4711", false, Duration::from_millis(20), place).await.unwrap_err();
+        assert_eq!(error.fault(), Fault::Timeout);
+    }
+
+    async fn run(said: &[&'static str], code: Option<u32>) -> Result<Vec<TerminalEvent>, StageError> {
+        let script = said.iter().map(|text| out(text)).chain(code.map(exit));
+        let (container, user) = (ContainerShell::new("web".parse().unwrap()), OsUser::default());
+        let place = Place { container: &container, user: &user };
+        let mut terminal = started(terminal(script), place).await?;
         let mut seen = Vec::new();
         while let Some(event) = terminal.output.next().await {
             seen.push(event.unwrap());

@@ -46,7 +46,8 @@ impl SshHost {
         observer: &dyn StageObserver,
     ) -> Result<Terminal, StageError> {
         let shell = request.shell.as_ref().unwrap_or(&self.shell);
-        let channel = channel_request(shell, request).map_err(|error| {
+        let marker = Marker::random();
+        let channel = channel_request(shell, request, &marker).map_err(|error| {
             StageError::new(Stage::Shell, Fault::Usage, error.to_string())
                 .with_hint("correct the container settings of the workspace")
         })?;
@@ -56,7 +57,16 @@ impl SshHost {
             .await
             .map_err(|error| explain::ssh(error, &self.place))?;
         match shell {
-            Shell::Container(container) => engine::started(terminal, container, &self.place.os_user).await,
+            Shell::Container(container) => {
+                let place = engine::Place { container, user: &self.place.os_user };
+                match &container.command {
+                    None => engine::started(terminal, place).await,
+                    Some(_) => {
+                        let (mark, timeout) = (marker.value(), engine::COMMAND_START_TIMEOUT);
+                        engine::running(terminal, &mark, request.pty, timeout, place).await
+                    }
+                }
+            }
             _ => Ok(terminal),
         }
     }
@@ -73,7 +83,11 @@ impl SshHost {
     }
 }
 
-fn channel_request(shell: &Shell, request: &TerminalRequest) -> Result<ChannelRequest, InvalidCommand> {
+fn channel_request(
+    shell: &Shell,
+    request: &TerminalRequest,
+    marker: &Marker,
+) -> Result<ChannelRequest, InvalidCommand> {
     let mut channel = ChannelRequest::default();
     if request.pty {
         channel.pty = Some(Pty { term: request.term.clone(), size: request.size });
@@ -83,9 +97,8 @@ fn channel_request(shell: &Shell, request: &TerminalRequest) -> Result<ChannelRe
         Shell::Login => {}
         Shell::Command(command) => channel.command = Some(command.clone()),
         Shell::Container(container) => {
-            let marker = Marker::random();
-            channel.command = Some(exec_command(container, &marker, request.pty)?);
-            channel.watcher = Some(watcher_command(container, &marker)?);
+            channel.command = Some(exec_command(container, marker, request.pty)?);
+            channel.watcher = Some(watcher_command(container, marker)?);
         }
     }
     Ok(channel)
@@ -120,18 +133,19 @@ mod tests {
 
     #[test]
     fn only_a_container_has_a_watcher_and_it_looks_for_the_same_marker() {
-        let request = TerminalRequest::default();
-        let login = channel_request(&Shell::Login, &request).unwrap();
+        let (request, marker) = (TerminalRequest::default(), Marker::random());
+        let login = channel_request(&Shell::Login, &request, &marker).unwrap();
         assert!(login.command.is_none() && login.watcher.is_none() && login.pty.is_some());
         assert_eq!(login.env, [("LANG".to_owned(), "C.UTF-8".to_owned())]);
 
-        let bare = channel_request(&Shell::Command("id".into()), &TerminalRequest::without_pty()).unwrap();
+        let bare =
+            channel_request(&Shell::Command("id".into()), &TerminalRequest::without_pty(), &marker).unwrap();
         assert_eq!((bare.command.as_deref(), bare.watcher, bare.pty), (Some("id"), None, None));
 
         let shell = Shell::Container(ContainerShell::new("web".parse().unwrap()));
-        let channel = channel_request(&shell, &request).unwrap();
+        let channel = channel_request(&shell, &request, &marker).unwrap();
         let (command, watcher) = (channel.command.unwrap(), channel.watcher.unwrap());
-        let marker = command.split(' ').find(|word| word.starts_with(Marker::NAME)).unwrap();
+        assert!(command.contains(&format!(" -e {marker} ")));
         assert!(watcher.ends_with(&format!(" {marker}")));
     }
 }

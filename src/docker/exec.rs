@@ -11,6 +11,11 @@ use crate::terminal::ContainerShell;
 /// also a user's own exit status, so that bash is looked for before it is tried.
 const SHELL: &str = "command -v bash >/dev/null && exec bash; exec sh";
 
+/// Runs the arguments as they stand, after a line that says that the engine has come so far: only the marker's
+/// value, which nobody can foresee, so that what an engine complains of and what a command says are never taken for
+/// one another.
+const RUN: &str = "echo \"$EICE_TERMINAL\" >&2; exec \"$@\"";
+
 /// A variable in the environment of one terminal's processes, by which the watcher finds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marker(Uuid);
@@ -24,6 +29,13 @@ impl Marker {
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
+
+    /// The variable's value: what a [`ContainerShell::command`] says on stderr, as a line of its own, before anything
+    /// else does.
+    #[must_use]
+    pub fn value(&self) -> String {
+        self.0.to_string()
+    }
 }
 
 impl fmt::Display for Marker {
@@ -33,11 +45,11 @@ impl fmt::Display for Marker {
     }
 }
 
-/// The command line that opens `shell`, its processes marked with `marker`; on a PTY where `pty` says so. `TERM`
+/// The command line that opens `shell` or runs its command, its processes marked with `marker`; on a PTY where `pty` says so. `TERM`
 /// and `LANG` are those that the login shell has.
 ///
 /// # Errors
-/// [`InvalidCommand`] when there is no engine or a value holds a NUL byte.
+/// [`InvalidCommand`] when there is no engine, the command has no word, or a value holds a NUL byte.
 pub fn exec_command(shell: &ContainerShell, marker: &Marker, pty: bool) -> Result<String, InvalidCommand> {
     let mut words = engine(shell)?;
     let flags = if pty { "-it" } else { "-i" };
@@ -48,7 +60,17 @@ pub fn exec_command(shell: &ContainerShell, marker: &Marker, pty: bool) -> Resul
         words.push(quoted(&format!("{name}={value}"), name.as_str())?);
     }
     words.push(quoted(shell.container.as_str(), "the container")?);
-    words.extend(["sh".into(), "-c".into(), quoted(SHELL, "the shell")?]);
+    words.extend(["sh".into(), "-c".into()]);
+    match &shell.command {
+        None => words.push(quoted(SHELL, "the shell")?),
+        Some(command) if command.is_empty() => return Err(InvalidCommand::NoCommand),
+        Some(command) => {
+            words.extend([quoted(RUN, "the script")?, "sh".into()]);
+            for word in command {
+                words.push(quoted(word, "the command")?);
+            }
+        }
+    }
     Ok(words.join(" "))
 }
 
@@ -84,6 +106,13 @@ mod tests {
         let line = exec_command(&shell, &marker, true).unwrap();
         assert!(line.starts_with("sudo -n 'my docker' exec -it "), "{line}");
         assert!(line.contains(r"-e 'MOLECULE_WS_ID=a'\''; id; '\''' ws-1 "), "{line}");
+        let command = exec_command(&shell.running(["printf", "%s", "a b"]), &marker, false).unwrap();
+        assert!(
+            command.ends_with(r#" ws-1 sh -c 'echo "$EICE_TERMINAL" >&2; exec "$@"' sh printf '%s' 'a b'"#),
+            "{command}"
+        );
+        let nothing = shell.running([] as [&str; 0]);
+        assert_eq!(exec_command(&nothing, &marker, false), Err(InvalidCommand::NoCommand));
         shell.env[0].1 = "\0".into();
         assert!(matches!(exec_command(&shell, &marker, true), Err(InvalidCommand::Nul { .. })));
         shell.engine.clear();

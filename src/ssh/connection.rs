@@ -87,8 +87,15 @@ impl Connection {
         let opening = async {
             match &request.watcher {
                 Some(_) => {
-                    let (watcher, channel) = tokio::join!(self.open_channel(), self.open_channel());
-                    Ok((channel?, Some(watcher?)))
+                    match tokio::join!(self.open_channel(), self.open_channel()) {
+                        (Ok(watcher), Ok(channel)) => Ok((channel, Some(watcher))),
+                        (Ok(alone), Err(error)) | (Err(error), Ok(alone)) => {
+                            // Nothing else closes one that is not used: it would take a session until the end.
+                            let _ = alone.close().await;
+                            Err(error)
+                        }
+                        (Err(error), Err(_)) => Err(error),
+                    }
                 }
                 None => Ok((self.open_channel().await?, None)),
             }

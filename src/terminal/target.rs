@@ -130,7 +130,7 @@ pub enum Shell {
     Container(ContainerShell),
 }
 
-/// A shell inside a container on the instance.
+/// A shell, or a command, inside a container on the instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ContainerShell {
@@ -141,13 +141,22 @@ pub struct ContainerShell {
     pub engine: Vec<String>,
     /// Added to the environment of the shell, besides `TERM` and `LANG`. Values may be anything without NUL.
     pub env: Vec<(EnvName, String)>,
+    /// What runs: a program and its arguments, which no shell reads. The default, `None`, is a shell: bash where
+    /// there is one, else sh.
+    pub command: Option<Vec<String>>,
 }
 
 impl ContainerShell {
     /// A shell in `container` by way of plain `docker`.
     #[must_use]
     pub fn new(container: ContainerName) -> Self {
-        Self { container, engine: vec!["docker".into()], env: Vec::new() }
+        Self { container, engine: vec!["docker".into()], env: Vec::new(), command: None }
+    }
+
+    /// The same container and engine, with `command` in place of a shell.
+    #[must_use]
+    pub fn running(&self, command: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { command: Some(command.into_iter().map(Into::into).collect()), ..self.clone() }
     }
 }
 
