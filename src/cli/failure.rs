@@ -54,6 +54,19 @@ impl Failure {
         self.code
     }
 
+    /// The same for a program: what is not there is null.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "code": self.code,
+            "message": self.message,
+            "details": self.details,
+            "hint": self.hint,
+            "request_id": self.request_id,
+        })
+    }
+
     /// The lines as a person reads them, without control characters, the last one ended.
     #[must_use]
     pub fn render(&self) -> String {

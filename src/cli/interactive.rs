@@ -7,10 +7,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::escape::{Escapes, Typed};
+use super::exit;
+use super::failure::Failure;
 use super::raw::{self, RawTerminal};
 use super::stdin::Stdin;
 use super::stop::{Signals, StopReason};
-use crate::terminal::{Exit, Input, Terminal, TerminalEvent};
+use crate::terminal::{Exit, Input, Terminal, TerminalEvent, TerminalRequest};
 
 /// How a terminal came to its end.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,28 +27,74 @@ pub(crate) enum End {
     StdoutClosed,
 }
 
+/// What ssh exits with when it was told to end the connection.
+const DISCONNECTED: u8 = 255;
+
+/// The status of a process that SIGPIPE ended, as a shell shows it.
+const STDOUT_CLOSED: u8 = 128 + 13;
+
+impl End {
+    /// The status that the verb ends with.
+    pub(crate) fn status(&self) -> u8 {
+        match self {
+            Self::Exit(exit) => u8::try_from(exit.code()).unwrap_or(u8::MAX),
+            Self::Disconnected => DISCONNECTED,
+            Self::Stopped(reason) => reason.status(),
+            Self::StdoutClosed => STDOUT_CLOSED,
+        }
+    }
+}
+
 /// Runs `terminal` with the local terminal in raw mode, until it ends.
 ///
 /// # Errors
 /// When the connection broke, or the local terminal is gone.
 pub(crate) async fn with_tty(terminal: Terminal, signals: &mut Signals) -> io::Result<End> {
     let raw = RawTerminal::enter(io::stdin())?;
-    let end = run(terminal, signals, Some(&raw)).await;
+    let end = run(terminal, Stdin::start()?, signals, Some(&raw)).await;
     drop(raw);
     end
 }
 
-/// Runs `terminal` on plain pipes or files, until it ends.
+/// Runs `terminal` on plain pipes or files, until it ends; `stdin` is its input.
 ///
 /// # Errors
 /// When the connection broke, or stdin or stdout fails.
-pub(crate) async fn with_pipes(terminal: Terminal, signals: &mut Signals) -> io::Result<End> {
-    run(terminal, signals, None).await
+pub(crate) async fn with_pipes(terminal: Terminal, stdin: Stdin, signals: &mut Signals) -> io::Result<End> {
+    run(terminal, stdin, signals, None).await
 }
 
-async fn run(terminal: Terminal, signals: &mut Signals, raw: Option<&RawTerminal>) -> io::Result<End> {
+/// What to ask the far side for: the local terminal's size and name where there is one.
+pub(crate) fn request(pty: bool) -> TerminalRequest {
+    if !pty {
+        return TerminalRequest::without_pty();
+    }
+    let mut request = TerminalRequest::new(raw::size(io::stdin()).unwrap_or_default());
+    if let Ok(term) = std::env::var("TERM")
+        && !term.is_empty()
+    {
+        request.term = term;
+    }
+    if let Ok(lang) = std::env::var("LANG")
+        && !lang.is_empty()
+    {
+        request.lang = Some(lang);
+    }
+    request
+}
+
+/// A connection that broke under a terminal.
+pub(crate) fn lost(error: &io::Error) -> Failure {
+    Failure::because(exit::UNAVAILABLE, "the connection was lost", error)
+}
+
+async fn run(
+    terminal: Terminal,
+    stdin: Stdin,
+    signals: &mut Signals,
+    raw: Option<&RawTerminal>,
+) -> io::Result<End> {
     let Terminal { input, mut output, control } = terminal;
-    let stdin = Stdin::start()?;
     // Input waits for the far side's window; output, resize and signals must not wait with it.
     let mut pump = tokio::spawn(pump(stdin, input, raw.is_some()));
     let mut pumping = true;

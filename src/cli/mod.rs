@@ -10,6 +10,8 @@ mod demo;
 mod emulator;
 #[cfg(feature = "client")]
 mod escape;
+#[cfg(feature = "client")]
+mod exec;
 pub mod exit;
 mod failure;
 mod help;
@@ -86,6 +88,8 @@ enum Verb {
     #[cfg(feature = "client")]
     Ssh(Box<ssh::SshArgs>),
     #[cfg(feature = "client")]
+    Exec(Box<exec::ExecArgs>),
+    #[cfg(feature = "client")]
     Tunnel(Box<tunnel::TunnelArgs>),
     #[cfg(all(feature = "gateway", feature = "emulator"))]
     Demo(Box<demo::DemoArgs>),
@@ -101,7 +105,7 @@ impl Verb {
         match self {
             #[cfg(feature = "client")]
             // The SDK warns of a refused role before the error itself says it better.
-            Self::Ssh(_) | Self::Tunnel(_) => "warn,aws_config=error",
+            Self::Ssh(_) | Self::Exec(_) | Self::Tunnel(_) => "warn,aws_config=error",
             #[cfg(all(feature = "gateway", feature = "emulator"))]
             Self::Demo(_) => "warn",
             #[cfg(feature = "gateway")]
@@ -115,6 +119,8 @@ impl Verb {
         match self {
             #[cfg(feature = "client")]
             Self::Ssh(args) => ssh::run(*args).await,
+            #[cfg(feature = "client")]
+            Self::Exec(args) => exec::run(*args).await,
             #[cfg(feature = "client")]
             Self::Tunnel(args) => tunnel::run(*args).await,
             #[cfg(all(feature = "gateway", feature = "emulator"))]

@@ -9,10 +9,10 @@ use super::exit;
 use super::failure::Failure;
 use super::help::{aws_help, exit_help};
 use super::interactive::{self, End};
-use super::raw;
+use super::stdin::Stdin;
 use super::stop::Signals;
 use super::target::Destination;
-use crate::terminal::{Host, Shell, TerminalRequest};
+use crate::terminal::{Host, Shell};
 
 const HELP: &str = aws_help!(
     "Examples:
@@ -85,7 +85,7 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
             target.shell = shell;
         }
         let host = connector.connect_ssh(&target, &progress).await?;
-        let terminal = host.open(&request(pty), &progress).await?;
+        let terminal = host.open(&interactive::request(pty), &progress).await?;
         Ok::<_, Failure>((host, terminal))
     };
     let connected = tokio::select! {
@@ -101,26 +101,18 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
     let end = if pty && io::stdin().is_terminal() {
         interactive::with_tty(terminal, &mut signals).await
     } else {
-        interactive::with_pipes(terminal, &mut signals).await
+        match Stdin::start() {
+            Ok(stdin) => interactive::with_pipes(terminal, stdin, &mut signals).await,
+            Err(error) => Err(error),
+        }
     };
     host.close().await;
-    match end {
-        Ok(End::Exit(exit)) => Ok(u8::try_from(exit.code()).unwrap_or(u8::MAX)),
-        Ok(End::Disconnected) => {
-            super::say("eice: disconnected\n");
-            Ok(DISCONNECTED)
-        }
-        Ok(End::Stopped(reason)) => Ok(reason.status()),
-        Ok(End::StdoutClosed) => Ok(STDOUT_CLOSED),
-        Err(error) => Err(Failure::because(exit::UNAVAILABLE, "the connection was lost", &error)),
+    let end = end.map_err(|error| interactive::lost(&error))?;
+    if end == End::Disconnected {
+        super::say("eice: disconnected\n");
     }
+    Ok(end.status())
 }
-
-/// What ssh exits with when it was told to end the connection.
-const DISCONNECTED: u8 = 255;
-
-/// The status of a process that SIGPIPE ended, as a shell shows it.
-const STDOUT_CLOSED: u8 = 128 + 13;
 
 impl SshArgs {
     /// A terminal when the login shell runs and a person sits at one, unless told otherwise. The rules are ssh's.
@@ -141,27 +133,8 @@ impl SshArgs {
             (Some(container), None) => Ok(Some(Shell::Container(container))),
             (Some(_), Some(_)) => {
                 Err(Failure::new(exit::USAGE, "--container opens a shell and takes no command")
-                    .with_hint("`-- docker exec NAME COMMAND` runs one in a container"))
+                    .with_hint("`eice exec INSTANCE --container NAME -- COMMAND` runs one in a container"))
             }
         }
     }
-}
-
-/// What to ask the far side for: the local terminal's size and name where there is one.
-fn request(pty: bool) -> TerminalRequest {
-    if !pty {
-        return TerminalRequest::without_pty();
-    }
-    let mut request = TerminalRequest::new(raw::size(io::stdin()).unwrap_or_default());
-    if let Ok(term) = std::env::var("TERM")
-        && !term.is_empty()
-    {
-        request.term = term;
-    }
-    if let Ok(lang) = std::env::var("LANG")
-        && !lang.is_empty()
-    {
-        request.lang = Some(lang);
-    }
-    request
 }

@@ -30,6 +30,18 @@ impl Stdin {
         Self::from_reader(io::stdin())
     }
 
+    /// Stdin that ends at once; the process's own is not touched.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub(crate) fn nothing() -> io::Result<Self> {
+        Self::from_reader(io::empty())
+    }
+
+    /// Reads from `reader`.
+    ///
+    /// # Errors
+    /// When no thread can be started.
     pub(crate) fn from_reader(mut reader: impl Read + Send + 'static) -> io::Result<Self> {
         let (send, chunks) = mpsc::channel(QUEUE);
         std::thread::Builder::new().name("stdin".into()).spawn(move || {

@@ -1,9 +1,12 @@
-//! When a serving verb ends: a signal, or its stdin closing where that is asked for.
+//! When a verb ends: a signal, its stdin closing where that is asked for, or a deadline.
 
 use std::io::{self, Read};
 
+#[cfg(feature = "client")]
+use super::exit;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
 
 /// The signals that end a verb, registered. To be made before anything that needs cleaning up.
 #[derive(Debug)]
@@ -11,6 +14,7 @@ pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    deadline: Option<Instant>,
 }
 
 /// Why a verb was asked to end.
@@ -25,10 +29,13 @@ pub(crate) enum StopReason {
     Hangup,
     /// Stdin reached its end.
     StdinClosed,
+    /// The deadline passed.
+    Deadline,
 }
 
 impl StopReason {
     /// The status of a process that this signal ended, as a shell shows it; 0 for an end of stdin.
+    /// [`exit::TIMEOUT`] for a deadline.
     #[cfg(feature = "client")]
     #[must_use]
     pub(crate) fn status(self) -> u8 {
@@ -37,6 +44,7 @@ impl StopReason {
             Self::Interrupt => 130,
             Self::Terminate => 143,
             Self::StdinClosed => 0,
+            Self::Deadline => exit::TIMEOUT,
         }
     }
 }
@@ -51,12 +59,28 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            deadline: None,
         })
+    }
+
+    /// The same, with `deadline` as one more reason to end.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub(crate) fn until(self, deadline: Option<Instant>) -> Self {
+        Self { deadline, ..self }
     }
 
     /// The next of them. Cancel safe.
     pub(crate) async fn next(&mut self) -> StopReason {
+        let deadline = self.deadline;
+        let passed = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            () = passed => StopReason::Deadline,
             _ = self.interrupt.recv() => StopReason::Interrupt,
             _ = self.terminate.recv() => StopReason::Terminate,
             _ = self.hangup.recv() => StopReason::Hangup,

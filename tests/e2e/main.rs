@@ -18,6 +18,7 @@ mod cli_ssh;
 mod client;
 mod connect;
 mod docker;
+mod exec;
 mod lab;
 mod naming;
 mod openssh_client;
