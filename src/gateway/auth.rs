@@ -12,10 +12,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
-use super::State;
 use super::answer::Refusal;
 use super::origin::{Host, Origin};
-use crate::workspace::{BearerToken, DirectoryError, Principal};
+use super::{State, tickets};
+use crate::workspace::{BearerToken, DirectoryError, Principal, WorkspaceId};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -81,6 +81,29 @@ impl State {
         }
     }
 
+    /// Who asks for a terminal in `workspace`: as [`Self::authenticate`], or by a ticket, which a bearer token goes
+    /// before and a cookie comes after. A wrong ticket is not made good by a cookie.
+    pub(super) async fn authenticate_terminal(
+        &self,
+        parts: &Parts,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<Principal, Refusal> {
+        if tickets::offered(&parts.headers).is_none() || bearer(&parts.headers)?.is_some() {
+            return self.authenticate(parts).await;
+        }
+        let now = Instant::now();
+        if let Some(left) = self.throttle.blocked(peer(parts), now) {
+            return Err(Refusal::Throttled(left));
+        }
+        let origin = origin(&parts.headers);
+        let principal = workspace
+            .and_then(|workspace| self.tickets.redeem(&parts.headers, workspace, origin.as_ref(), now));
+        if principal.is_none() {
+            self.throttle.note_wrong(peer(parts), now);
+        }
+        principal.ok_or(Refusal::InvalidToken)
+    }
+
     /// What the directory answers; that it does not answer in time is an outage as well.
     pub(super) async fn ask<T>(
         &self,
@@ -139,6 +162,11 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Result<&'a str,
         None => first.to_str().map_err(|_| ()),
         Some(_) => Err(()),
     })
+}
+
+/// The origin that the request names; it was checked before.
+pub(super) fn origin(headers: &HeaderMap) -> Option<Origin> {
+    only(headers, &ORIGIN)?.ok()?.parse().ok()
 }
 
 /// Where the connection comes from.

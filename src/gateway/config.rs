@@ -23,6 +23,13 @@ pub struct Config {
     pub ping_interval: Duration,
     /// How long a viewer may give no sign of life before it is taken for gone. The default is 75 s.
     pub dead_peer_timeout: Duration,
+    /// How long a ticket is good for. The default is 30 s.
+    pub ticket_ttl: Duration,
+    /// How long a viewer that speaks `eicterm.v1` may take to attach. The default is 10 s.
+    pub attach_timeout: Duration,
+    /// How many control messages a viewer may send a second, with twice that in a burst: pings, and what
+    /// `eicterm.v1` has besides input. The default is 200.
+    pub max_control_rate: u32,
     /// The largest message that a viewer may send, in bytes: xterm.js sends a paste as one. The default is
     /// 16 MiB. A larger one closes the socket with 1009.
     pub max_message: usize,
@@ -62,6 +69,9 @@ impl Config {
             public_status: false,
             ping_interval: Duration::from_secs(25),
             dead_peer_timeout: Duration::from_secs(75),
+            ticket_ttl: Duration::from_secs(30),
+            attach_timeout: Duration::from_secs(10),
+            max_control_rate: 200,
             max_message: 16 << 20,
             max_body: 16 << 10,
             request_timeout: Duration::from_secs(15),

@@ -103,14 +103,15 @@ impl Cookies {
     }
 }
 
-fn random_id() -> String {
+/// 256 random bits as text: the value of a cookie, or of a ticket.
+pub(super) fn random_id() -> String {
     let mut id = [0_u8; ID_LEN];
     rand::rng().fill(&mut id);
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The digest under which a cookie's value is kept; `None` for what cannot be one.
-fn digest(value: &str) -> Option<[u8; 32]> {
+/// The digest under which such a value is kept; `None` for what cannot be one.
+pub(super) fn digest(value: &str) -> Option<[u8; 32]> {
     (value.len() == 2 * ID_LEN).then(|| BearerToken::new(value))?.map(|id| {
         let digest: TokenDigest = id.digest();
         *digest.as_bytes()

@@ -7,6 +7,7 @@
 //! | route | |
 //! |---|---|
 //! | `GET /workspaces/{id}/terminal` | the terminal, a WebSocket |
+//! | `POST /workspaces/{id}/terminal/ticket` | what a browser shows to open it, once |
 //! | `GET /workspaces`, `GET /workspaces/{id}` | what the caller may open |
 //! | `POST /auth/session`, `DELETE /auth/session` | a bearer token traded for a cookie, and the cookie's end |
 //! | `GET /health` | that the process answers; whatever `Host` says |
@@ -16,17 +17,21 @@ mod answer;
 mod auth;
 mod config;
 mod cookies;
+pub mod eicterm;
 mod layers;
 mod legacy;
 mod origin;
 mod page;
+mod rate;
 mod routes;
 mod serve;
+mod socket;
 mod terminal;
 #[cfg(test)]
 mod tests;
 mod text;
 mod throttle;
+mod tickets;
 
 use std::sync::Arc;
 
@@ -45,6 +50,7 @@ pub use origin::{Host, InvalidOrigin, Origin};
 
 use cookies::Cookies;
 use throttle::Throttle;
+use tickets::Tickets;
 
 /// The gateway. Cheap to clone; the clones share everything.
 #[derive(Clone, Debug)]
@@ -60,6 +66,7 @@ struct State {
     sessions: Sessions,
     cookies: Cookies,
     throttle: Throttle,
+    tickets: Tickets,
     /// The sockets that are open, farewells included.
     viewers: TaskTracker,
 }
@@ -77,6 +84,7 @@ impl Gateway {
             sessions: Sessions::new(config.session.clone(), connect),
             cookies: Cookies::new(&config),
             throttle: Throttle::new(config.max_wrong_tokens, config.wrong_token_window),
+            tickets: Tickets::new(config.ticket_ttl),
             viewers: TaskTracker::new(),
             directory,
             config,
@@ -89,6 +97,7 @@ impl Gateway {
         let state = &self.state;
         let checked = Router::new()
             .route("/workspaces/{id}/terminal", get(terminal::open))
+            .route("/workspaces/{id}/terminal/ticket", post(routes::ticket))
             .route("/workspaces/{id}", get(routes::show))
             .route("/workspaces", get(routes::list))
             .route("/auth/session", post(routes::sign_in).delete(routes::sign_out))

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::answer::Refusal;
-use super::auth::{bearer, peer};
+use super::auth::{bearer, origin, peer};
 use crate::terminal::{Shell, Target};
 use crate::workspace::{Principal, Status, Workspace, WorkspaceId};
 
@@ -37,6 +37,20 @@ pub(super) async fn sign_in(
     let mut response = Json(body).into_response();
     response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
     Ok(response)
+}
+
+/// `POST /workspaces/{id}/terminal/ticket`: what opens one terminal there, once, as a second subprotocol.
+pub(super) async fn ticket(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let principal = state.authenticate(&parts).await?;
+    let workspace = state.find(&principal, &id).await?;
+    let origin = origin(&parts.headers);
+    let ticket = state.tickets.issue(principal, workspace.id, origin, Instant::now());
+    Ok(Json(json!({"ticket": ticket, "expires_in": state.tickets.ttl().as_secs()})).into_response())
 }
 
 /// `DELETE /auth/session`: makes the cookie invalid, here and in the browser.

@@ -10,7 +10,7 @@ use axum::http::header::UPGRADE;
 use axum::response::Response;
 
 use super::answer::Refusal;
-use super::{State, legacy};
+use super::{State, eicterm, legacy};
 use crate::session;
 
 /// What a socket's reader allocates at once, in bytes: one per open terminal, idle ones too.
@@ -30,8 +30,8 @@ pub(super) async fn open(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
-    let principal = state.authenticate(&parts).await?;
-    let Path(id) = id.map_err(|_| Refusal::NotFound)?;
+    let id = id.map(|Path(id)| id).unwrap_or_default();
+    let principal = state.authenticate_terminal(&parts, id.parse().ok()).await?;
     let workspace = state.find(&principal, &id).await?;
     let upgrade = upgrade.map_err(|rejection| {
         if parts.headers.contains_key(UPGRADE) {
@@ -47,7 +47,9 @@ pub(super) async fn open(
         "terminal requested"
     );
 
-    let max_message = state.config.max_message;
+    let upgrade = upgrade.protocols([eicterm::NAME]);
+    let is_eicterm = upgrade.selected_protocol().is_some();
+    let max_message = if is_eicterm { 1 + eicterm::MAX_FRAME } else { state.config.max_message };
     let viewers = state.viewers.clone();
     Ok(upgrade
         .read_buffer_size(READ_BUFFER)
@@ -58,8 +60,12 @@ pub(super) async fn open(
         .on_failed_upgrade(|error| tracing::debug!(%error, "the upgrade failed"))
         .on_upgrade(move |socket| {
             viewers.track_future(async move {
-                let viewer = place.open(session::Request::new(workspace.target));
-                legacy::serve(socket, viewer, &state.config).await;
+                let request = session::Request::new(workspace.target);
+                if is_eicterm {
+                    eicterm::serve(socket, place, request, &state.config).await;
+                } else {
+                    legacy::serve(socket, place.open(request), &state.config).await;
+                }
             })
         }))
 }

@@ -25,6 +25,8 @@ const GONE: u16 = 4404;
 const IDLE: u16 = 4408;
 /// As old as a session may become.
 const MAX_DURATION: u16 = 4410;
+/// A quota is used up: the endpoint's tunnels, for one.
+const QUOTA: u16 = 4429;
 /// What is behind the gateway failed.
 const UPSTREAM: u16 = 4500;
 
@@ -60,6 +62,9 @@ impl Farewell {
             Some(End::Killed(_)) => {
                 Self::with("The terminal was ended by an operator.".into(), GONE, "ended".into())
             }
+            Some(End::Failed(error)) if error.fault() == Fault::Quota => {
+                Self::with(failure(error), QUOTA, "quota".into())
+            }
             Some(End::Failed(error)) => {
                 Self::with(failure(error), UPSTREAM, format!("{} failed", error.stage()))
             }
@@ -78,6 +83,15 @@ impl Farewell {
     fn with(line: String, code: u16, reason: String) -> Self {
         let line = Some(truncated(line, MAX_LINE - 2) + "\r\n");
         Self { line, code, reason: truncated(reason, MAX_REASON) }
+    }
+}
+
+/// The line that warns of a limit; a program that draws the whole screen draws over it.
+pub(super) fn warning(limit: Limit, left: std::time::Duration) -> String {
+    let seconds = left.as_secs().max(1);
+    match limit {
+        Limit::Idle => format!("\r\nThis terminal is idle and will be closed in {seconds} s.\r\n"),
+        _ => format!("\r\nThis terminal will be closed in {seconds} s: it has been open for long.\r\n"),
     }
 }
 

@@ -43,6 +43,11 @@ impl ViewerInput {
         self.hand_over(Piece::Data(data), length).await
     }
 
+    /// Waits until the session takes no more input: it is over, though its last events may still be read.
+    pub async fn closed(&self) {
+        self.messages.closed().await;
+    }
+
     async fn hand_over(&self, piece: Piece, length: usize) -> Result<(), InputClosed> {
         let cost = length.saturating_add(MESSAGE_COST).min(self.capacity);
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);

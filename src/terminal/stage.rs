@@ -164,6 +164,30 @@ pub enum Fault {
     Internal,
 }
 
+impl Fault {
+    /// The fault's stable name, as it stands in JSON, metrics and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Credentials => "credentials",
+            Self::Denied => "denied",
+            Self::NotFound => "not-found",
+            Self::State => "state",
+            Self::Quota => "quota",
+            Self::Network => "network",
+            Self::Proxy => "proxy",
+            Self::Tls => "tls",
+            Self::Protocol => "protocol",
+            Self::HostKey => "host-key",
+            Self::Authentication => "authentication",
+            Self::Timeout => "timeout",
+            Self::Remote => "remote",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// A stage that failed.
 ///
 /// `Display` prints one level, `stage: message`; the cause is in [`source`](Error::source), the way out in

@@ -2,6 +2,7 @@
 
 mod access;
 mod bridge;
+mod eicterm;
 mod legacy;
 mod secrets;
 mod serving;

@@ -1,0 +1,240 @@
+//! What the gateway says: one JSON object a TEXT message, its kind in `t`.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{INPUT_WINDOW, MAX_FRAME, VERSION, WINDOW};
+use crate::session::Limit;
+use crate::terminal::{Exit, StageError, StageEvent, StageState, escape_control};
+
+/// The longest text of an error, in bytes: texts of the far side are in it.
+const MAX_TEXT: usize = 4096;
+
+/// A message of the gateway.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "t", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Message {
+    /// The answer to `attach`.
+    Hello {
+        /// The protocol's version.
+        v: u32,
+        /// The session's id.
+        session: Uuid,
+        /// What a later `attach` resumes with; null where sessions cannot be resumed.
+        resume_token: Option<String>,
+        /// The position of the next byte of output.
+        out_off: u64,
+        /// The position that the next byte of input has.
+        in_off: u64,
+        /// What the client must keep to.
+        limits: Limits,
+        /// What this gateway can do.
+        caps: Caps,
+    },
+    /// News of a stage while connecting.
+    Stage {
+        /// Its name.
+        name: &'static str,
+        /// How long it took; absent when it has just begun.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ms: Option<f64>,
+    },
+    /// The terminal took the input up to this position.
+    Ack {
+        /// The position.
+        r#in: u64,
+    },
+    /// The answer to a ping.
+    Pong {
+        /// The ping's number.
+        t0: u64,
+        /// How long the gateway held it, in microseconds.
+        gateway_us: u64,
+        /// How long the way from the gateway to the instance and back took lately, in microseconds; null where
+        /// that is not known yet.
+        ssh_us: Option<u64>,
+    },
+    /// The session will end.
+    Warn {
+        /// By which limit.
+        what: &'static str,
+        /// When, in seconds.
+        secs: u64,
+    },
+    /// The process in the terminal ended; the socket is closed with 1000 next. One of the two is there, neither
+    /// when the far side told neither.
+    Exit {
+        /// Its status.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<u32>,
+        /// The signal that ended it, without `SIG`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signal: Option<String>,
+    },
+    /// What went wrong; the socket is closed next.
+    Error {
+        /// The stage that failed, where it was one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stage: Option<&'static str>,
+        /// A word for programs.
+        code: &'static str,
+        /// A sentence for people.
+        message: String,
+        /// What to do about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// AWS's request id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+    },
+}
+
+/// What a client must keep to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// The most bytes of a message behind its opcode.
+    pub max_frame: usize,
+    /// How many bytes of output are sent ahead of the last `ack`.
+    pub window: u64,
+    /// How many bytes of input may be sent ahead of the last `ack`.
+    pub in_window: u64,
+}
+
+/// What a gateway can do. Absent means no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Caps {
+    /// A session outlives its socket and can be resumed.
+    pub resume: bool,
+    /// A viewer that is behind gets a picture of the screen.
+    pub snapshot: bool,
+    /// A session outlives its tunnel.
+    pub rotate: bool,
+    /// Several sockets may look at one session.
+    pub watch: bool,
+}
+
+impl Message {
+    /// The answer to an `attach` that began the session `session`.
+    #[must_use]
+    pub fn hello(session: Uuid) -> Self {
+        Self::Hello {
+            v: VERSION,
+            session,
+            resume_token: None,
+            out_off: 0,
+            in_off: 0,
+            limits: Limits { max_frame: MAX_FRAME, window: WINDOW, in_window: INPUT_WINDOW },
+            caps: Caps { resume: false, snapshot: false, rotate: false, watch: false },
+        }
+    }
+
+    /// News of a stage; a failed one is told by the error.
+    #[must_use]
+    pub fn stage(event: StageEvent) -> Option<Self> {
+        let ms = match event.state {
+            StageState::Started => None,
+            // Whole microseconds, as a number that reads well.
+            StageState::Passed(took) => Some(took.as_micros() as f64 / 1000.0),
+            _ => return None,
+        };
+        Some(Self::Stage { name: event.stage.name(), ms })
+    }
+
+    /// A limit that comes near.
+    #[must_use]
+    pub fn warn(limit: Limit, left: std::time::Duration) -> Self {
+        let what = match limit {
+            Limit::Idle => "idle",
+            _ => "max",
+        };
+        Self::Warn { what, secs: left.as_secs().max(1) }
+    }
+
+    /// The end of the process in the terminal.
+    #[must_use]
+    pub fn exit(exit: &Exit) -> Self {
+        match exit {
+            Exit::Code(code) => Self::Exit { code: Some(*code), signal: None },
+            Exit::Signal { name, .. } => Self::Exit { code: None, signal: Some(escape_control(name)) },
+            Exit::Unknown => Self::Exit { code: None, signal: None },
+        }
+    }
+
+    /// A stage that failed.
+    #[must_use]
+    pub fn failed(error: &StageError) -> Self {
+        Self::Error {
+            stage: Some(error.stage().name()),
+            code: error.fault().name(),
+            message: bounded(error.chain()),
+            hint: error.hint().map(|hint| bounded(escape_control(hint))),
+            request_id: error.request_id().map(|id| bounded(escape_control(id))),
+        }
+    }
+
+    /// Anything else that went wrong: a word and a sentence.
+    #[must_use]
+    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Error { stage: None, code, message: bounded(message.into()), hint: None, request_id: None }
+    }
+
+    /// As it goes over the wire.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and flags: nothing that could fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+fn bounded(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let end = (0..=MAX_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::terminal::{Fault, Stage};
+
+    #[test]
+    fn each_message_reads_as_the_specification_has_it() {
+        let hello = Message::hello(Uuid::nil()).to_json();
+        assert_eq!(
+            hello,
+            "{\"t\":\"hello\",\"v\":1,\"session\":\"00000000-0000-0000-0000-000000000000\",\"resume_token\":null,\
+             \"out_off\":0,\"in_off\":0,\"limits\":{\"max_frame\":65536,\"window\":524288,\"in_window\":1048576},\
+             \"caps\":{\"resume\":false,\"snapshot\":false,\"rotate\":false,\"watch\":false}}"
+        );
+        let stage = |state| Message::stage(StageEvent::new(Stage::Tls, state)).map(|m| m.to_json());
+        assert_eq!(stage(StageState::Started).unwrap(), "{\"t\":\"stage\",\"name\":\"tls\"}");
+        let passed = StageState::Passed(Duration::from_micros(12_300));
+        assert_eq!(stage(passed).unwrap(), "{\"t\":\"stage\",\"name\":\"tls\",\"ms\":12.3}");
+        assert_eq!(stage(StageState::Failed(Duration::ZERO)), None);
+        assert_eq!(Message::Ack { r#in: 7 }.to_json(), "{\"t\":\"ack\",\"in\":7}");
+        assert_eq!(Message::exit(&Exit::Code(0)).to_json(), "{\"t\":\"exit\",\"code\":0}");
+        let killed = Exit::Signal { name: "KI\u{1b}LL".into(), core_dumped: false };
+        assert_eq!(Message::exit(&killed).to_json(), "{\"t\":\"exit\",\"signal\":\"KI\\\\u{1b}LL\"}");
+        let warn = Message::warn(Limit::Idle, Duration::from_secs(60)).to_json();
+        assert_eq!(warn, "{\"t\":\"warn\",\"what\":\"idle\",\"secs\":60}");
+    }
+
+    #[test]
+    fn an_error_has_its_stage_its_words_and_its_way_out_within_bounds() {
+        let error = StageError::new(Stage::KeyPush, Fault::Denied, "AWS refuses the key")
+            .with_hint("allow it")
+            .with_request_id(Some("1-2".into()));
+        assert_eq!(
+            Message::failed(&error).to_json(),
+            "{\"t\":\"error\",\"stage\":\"key-push\",\"code\":\"denied\",\"message\":\"AWS refuses the key\",\
+             \"hint\":\"allow it\",\"request_id\":\"1-2\"}"
+        );
+        let long = Message::error("x", "\u{20ac}".repeat(MAX_TEXT)).to_json();
+        assert!(long.len() < MAX_TEXT + 100);
+    }
+}

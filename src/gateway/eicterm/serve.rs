@@ -1,0 +1,305 @@
+//! Bridges a socket that speaks `eicterm.v1` and a session.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::extract::ws::{self, WebSocket};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::flow::{Input, Output, Violation};
+use super::frame::{self, Attach, Frame, Malformed, Mode};
+use super::message::Message;
+use crate::gateway::Config;
+use crate::gateway::rate::Rate;
+use crate::gateway::socket::{self, Goodbye, Life, Sink, Stream};
+use crate::gateway::text::Farewell;
+use crate::session::{End, Event, Place, Request, Viewer, ViewerControl, ViewerInput};
+
+/// Pings that wait for their answer; more are answered by none.
+const PING_QUEUE: usize = 8;
+
+/// How long an acknowledgement of input may wait for more to acknowledge.
+const ACK_DELAY: Duration = Duration::from_millis(50);
+
+/// How many bytes of input are acknowledged at once, whatever the delay.
+const ACK_AT_ONCE: u64 = 16 << 10;
+
+/// A frame that breaks the protocol's rules.
+const BAD_FRAME: u16 = 4400;
+/// A session that is not there any more.
+const GONE: u16 = 4404;
+
+/// How the bridging ended.
+enum Ending {
+    /// The session did, in this way.
+    Session(Option<End>),
+    /// The viewer closed the socket.
+    Left,
+    /// The viewer broke a rule of WebSocket's: the close code.
+    Fault(u16),
+    /// The viewer broke a rule of the protocol's.
+    Violation(Violation),
+    /// What it asks for is not there.
+    Refused(&'static str, &'static str, u16),
+    /// The socket broke or the viewer is taken for gone: nothing more can be said.
+    Lost,
+}
+
+/// What reader and writer know together.
+struct Shared {
+    life: Life,
+    output: Mutex<Output>,
+    /// The viewer acknowledged something.
+    acked: Notify,
+}
+
+impl Shared {
+    fn output(&self) -> MutexGuard<'_, Output> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Dials at once, opens the terminal when the viewer attaches, and bridges until either ends.
+pub(in crate::gateway) async fn serve(socket: WebSocket, place: Place, request: Request, config: &Config) {
+    let (mut sink, mut stream) = socket.split();
+    let mut viewer = place.open(request.waiting_for_size());
+    let ending = bridge(&mut sink, &mut stream, &mut viewer, config).await;
+    // The session begins to close now, whatever the farewell takes.
+    drop(viewer);
+    let goodbye = match ending {
+        Ending::Session(end) => farewell(end.as_ref()),
+        Ending::Fault(code) => Goodbye { lines: Vec::new(), close: Some((code, String::new())) },
+        Ending::Violation(violation) => {
+            goodbye(&Message::error("protocol", violation.to_string()), BAD_FRAME, violation.to_string())
+        }
+        Ending::Refused(code, message, close) => {
+            goodbye(&Message::error(code, message), close, code.to_owned())
+        }
+        Ending::Left => Goodbye::default(),
+        Ending::Lost => return,
+    };
+    socket::leave(&mut sink, &mut stream, goodbye).await;
+}
+
+async fn bridge(sink: &mut Sink, stream: &mut Stream, viewer: &mut Viewer, config: &Config) -> Ending {
+    let attach = match timeout(config.attach_timeout, first(stream)).await {
+        Ok(Ok(attach)) => attach,
+        Ok(Err(ending)) => return ending,
+        Err(_) => return Ending::Violation(Violation::Attach),
+    };
+    if attach.resume.is_some() || attach.session.is_some() {
+        return Ending::Refused("gone", "the session is over; attach without it for a new one", GONE);
+    }
+    if attach.mode == Mode::Watch {
+        return Ending::Refused("unsupported", "this gateway has no sessions to look on at", BAD_FRAME);
+    }
+    let control = viewer.control();
+    match attach.size() {
+        Ok(size) => control.resize(size),
+        Err(malformed) => return Ending::Violation(malformed.into()),
+    }
+    let shared = Shared { life: Life::new(), output: Mutex::default(), acked: Notify::new() };
+    let hello = Message::hello(viewer.session());
+    if !say(sink, &hello, &shared.life).await {
+        return Ending::Lost;
+    }
+    let (pings, pongs) = mpsc::channel(PING_QUEUE);
+    let input = viewer.input();
+    let mut reader = Reader {
+        shared: &shared,
+        input: &input,
+        taken: control.taken(),
+        control: control.clone(),
+        position: Input::default(),
+        pings,
+        rate: Rate::new(config.max_control_rate),
+    };
+    tokio::select! {
+        ending = reader.run(stream) => ending,
+        ending = write(sink, viewer, &control, &shared, pongs, config) => ending,
+        // Between two pings a viewer that is alive may well be silent.
+        () = shared.life.ended(config.dead_peer_timeout.max(config.ping_interval * 2)) => Ending::Lost,
+    }
+}
+
+/// The first message, which must be `attach`.
+async fn first(stream: &mut Stream) -> Result<Attach, Ending> {
+    loop {
+        return match next(stream).await? {
+            Some(Frame::Attach(attach)) => Ok(attach),
+            Some(Frame::Unknown) | None => continue,
+            Some(_) => Err(Ending::Violation(Violation::Attach)),
+        };
+    }
+}
+
+/// The next message; `None` for one of WebSocket's own.
+async fn next(stream: &mut Stream) -> Result<Option<Frame>, Ending> {
+    let violation = |malformed: Malformed| Ending::Violation(malformed.into());
+    match stream.next().await {
+        Some(Ok(ws::Message::Text(text))) => frame::text(Bytes::from(text)).map(Some).map_err(violation),
+        Some(Ok(ws::Message::Binary(data))) => frame::binary(data).map(Some).map_err(violation),
+        Some(Ok(ws::Message::Ping(_) | ws::Message::Pong(_))) => Ok(None),
+        Some(Ok(ws::Message::Close(_))) | None => Err(Ending::Left),
+        Some(Err(error)) => Err(socket::fault(error).map_or(Ending::Lost, Ending::Fault)),
+    }
+}
+
+/// Passes on what the viewer types and asks for. It never waits for the terminal: input beyond the window is a
+/// breach, so that there is always room for what is within.
+struct Reader<'a> {
+    shared: &'a Shared,
+    input: &'a ViewerInput,
+    taken: watch::Receiver<u64>,
+    control: ViewerControl,
+    position: Input,
+    pings: mpsc::Sender<(u64, Instant)>,
+    rate: Rate,
+}
+
+impl Reader<'_> {
+    async fn run(&mut self, stream: &mut Stream) -> Ending {
+        loop {
+            let frame = match next(stream).await {
+                Ok(frame) => frame,
+                Err(ending) => return ending,
+            };
+            self.shared.life.note();
+            if let Err(violation) = self.take(frame).await {
+                return Ending::Violation(violation);
+            }
+        }
+    }
+
+    async fn take(&mut self, frame: Option<Frame>) -> Result<(), Violation> {
+        if !matches!(frame, Some(Frame::Input(_))) && !self.rate.take() {
+            return Err(Violation::Flood);
+        }
+        match frame {
+            Some(Frame::Input(data)) => {
+                let taken = *self.taken.borrow();
+                self.position.receive(data.len(), taken)?;
+                // An ended session takes none; how it ended is told by its events.
+                let _ = self.input.send(data).await;
+            }
+            Some(Frame::EndOfInput) => {
+                self.position.end()?;
+                let _ = self.input.end().await;
+            }
+            Some(Frame::Resize(size)) => self.control.resize(size),
+            Some(Frame::Ack(position)) => {
+                self.shared.output().ack(position)?;
+                self.shared.acked.notify_one();
+            }
+            Some(Frame::Ping(t0)) => {
+                self.control.measure();
+                let _ = self.pings.try_send((t0, Instant::now()));
+            }
+            Some(Frame::Attach(_)) => return Err(Violation::Attach),
+            Some(Frame::Unknown) | None => {}
+        }
+        Ok(())
+    }
+}
+
+/// Passes on what the terminal says, as far as the window has room, and answers.
+async fn write(
+    sink: &mut Sink,
+    viewer: &mut Viewer,
+    control: &ViewerControl,
+    shared: &Shared,
+    mut pongs: mpsc::Receiver<(u64, Instant)>,
+    config: &Config,
+) -> Ending {
+    let mut pings = socket::pings(config.ping_interval);
+    let mut taken = control.taken();
+    let mut acked = 0;
+    let mut ack_at: Option<Instant> = None;
+    let over = viewer.input();
+    let over = over.closed().shared();
+    loop {
+        // Once the session is over the rest is bounded, and nothing else comes.
+        let has_room = shared.output().has_room() || over.clone().now_or_never().is_some();
+        let message = tokio::select! {
+            biased;
+            Some((t0, came)) = pongs.recv() => {
+                let ssh_us = control.round_trip().map(micros);
+                Message::Pong { t0, gateway_us: micros(came.elapsed()), ssh_us }
+            }
+            () = sleep_until(ack_at.unwrap_or_else(Instant::now)), if ack_at.is_some() => {
+                ack_at = None;
+                acked = *taken.borrow_and_update();
+                Message::Ack { r#in: acked }
+            }
+            Ok(()) = taken.changed() => {
+                let waits = *taken.borrow_and_update() - acked < ACK_AT_ONCE;
+                let now = Instant::now();
+                ack_at = if waits { ack_at.or(Some(now + ACK_DELAY)) } else { Some(now) };
+                continue;
+            }
+            event = viewer.next(), if has_room => match event {
+                Some(Event::Output(data)) => {
+                    shared.output().sent(data.len());
+                    if !socket::send(sink, ws::Message::Binary(data), &shared.life).await {
+                        return Ending::Lost;
+                    }
+                    continue;
+                }
+                Some(Event::Stage(event)) => match Message::stage(event) {
+                    Some(message) => message,
+                    None => continue,
+                },
+                Some(Event::Warning { limit, left }) => Message::warn(limit, left),
+                Some(Event::Closed(end)) => return Ending::Session(Some(end)),
+                Some(_) => continue,
+                None => return Ending::Session(None),
+            },
+            () = shared.acked.notified(), if !has_room => continue,
+            () = over.clone(), if !has_room => continue,
+            _ = pings.tick() => {
+                if !socket::send(sink, socket::ping(), &shared.life).await {
+                    return Ending::Lost;
+                }
+                continue;
+            }
+        };
+        if !say(sink, &message, &shared.life).await {
+            return Ending::Lost;
+        }
+    }
+}
+
+async fn say(sink: &mut Sink, message: &Message, life: &Life) -> bool {
+    socket::send(sink, ws::Message::Text(message.to_json().into()), life).await
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The last words for `end`.
+fn farewell(end: Option<&End>) -> Goodbye {
+    let Farewell { line, code, reason } = Farewell::new(end);
+    let message = match end {
+        Some(End::Exit(exit)) => Message::exit(exit),
+        Some(End::Failed(error)) => Message::failed(error),
+        other => {
+            let word = match other {
+                Some(End::Broken(_)) => "broken",
+                Some(End::Drained) => "draining",
+                Some(End::Limit(_)) => "limit",
+                Some(End::Killed(_)) => "ended",
+                _ => "internal",
+            };
+            Message::error(word, line.unwrap_or_default().trim_end())
+        }
+    };
+    goodbye(&message, code, reason)
+}
+
+fn goodbye(message: &Message, code: u16, reason: String) -> Goodbye {
+    Goodbye { lines: vec![message.to_json()], close: Some((code, reason)) }
+}

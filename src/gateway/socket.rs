@@ -1,0 +1,162 @@
+//! What both browser protocols do with a socket: tell its faults apart, watch for life, say goodbye.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use bytes::Bytes;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio_tungstenite::tungstenite;
+
+/// How long the last words and the closing handshake may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A write that takes this long had to wait for the peer to read, and so is a sign of its life.
+const SLOW_WRITE: Duration = Duration::from_millis(20);
+
+/// Pings come no faster, whatever the configuration says.
+const MIN_PING_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A text or message that breaks RFC 6455's rules, by its section 7.4.1.
+const PROTOCOL_ERROR: u16 = 1002;
+const NOT_UTF8: u16 = 1007;
+const TOO_BIG: u16 = 1009;
+
+pub(super) type Sink = SplitSink<WebSocket, Message>;
+pub(super) type Stream = SplitStream<WebSocket>;
+
+/// A socket that cannot go on: the close code, where one can still be sent.
+pub(super) fn fault(error: axum::Error) -> Option<u16> {
+    use tungstenite::Error as E;
+    match error.into_inner().downcast_ref::<E>() {
+        Some(E::Capacity(_)) => Some(TOO_BIG),
+        Some(E::Utf8(_)) => Some(NOT_UTF8),
+        Some(E::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => None,
+        Some(E::Protocol(_)) => Some(PROTOCOL_ERROR),
+        _ => None,
+    }
+}
+
+/// When the server pings.
+pub(super) fn pings(every: Duration) -> Interval {
+    let every = every.max(MIN_PING_INTERVAL);
+    let mut pings = interval_at(Instant::now() + every, every);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pings
+}
+
+/// The server's ping.
+pub(super) fn ping() -> Message {
+    Message::Ping(Bytes::new())
+}
+
+/// Sends one message; whether the socket is still there.
+pub(super) async fn send(sink: &mut Sink, message: Message, life: &Life) -> bool {
+    let began = Instant::now();
+    if sink.send(message).await.is_err() {
+        return false;
+    }
+    if began.elapsed() >= SLOW_WRITE {
+        life.note();
+    }
+    true
+}
+
+/// How a socket is left.
+#[derive(Debug, Default)]
+pub(super) struct Goodbye {
+    /// TEXT messages before the close frame.
+    pub(super) lines: Vec<String>,
+    /// Code and reason of the close frame; `None` answers the peer's.
+    pub(super) close: Option<(u16, String)>,
+}
+
+/// Says goodbye within a bound.
+pub(super) async fn leave(sink: &mut Sink, stream: &mut Stream, goodbye: Goodbye) {
+    let saying = async {
+        for line in goodbye.lines {
+            if sink.send(Message::Text(line.into())).await.is_err() {
+                return;
+            }
+        }
+        if let Some((code, reason)) = goodbye.close {
+            let _ = sink.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+        }
+        // Reading on sends what is due (the answer to the peer's close frame) and takes what is still coming
+        // (without which TCP would reset, and the last words be lost).
+        while let Some(Ok(_)) = stream.next().await {}
+    };
+    let _ = timeout(CLOSE_TIMEOUT, saying).await;
+}
+
+/// When the viewer last gave a sign of life.
+pub(super) struct Life {
+    last: Mutex<Instant>,
+    waiting: AtomicBool,
+}
+
+/// For as long as it is held, silence counts for nothing.
+pub(super) struct Waiting<'a>(&'a Life);
+
+impl Life {
+    pub(super) fn new() -> Self {
+        Self { last: Mutex::new(Instant::now()), waiting: AtomicBool::new(false) }
+    }
+
+    pub(super) fn note(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    pub(super) fn wait(&self) -> Waiting<'_> {
+        self.waiting.store(true, Ordering::Relaxed);
+        Waiting(self)
+    }
+
+    /// Until when the viewer must give a sign; `None` once that is over.
+    fn deadline(&self, limit: Duration, now: Instant) -> Option<Instant> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.waiting.load(Ordering::Relaxed) {
+            *last = now;
+        }
+        Some(*last + limit).filter(|deadline| *deadline > now)
+    }
+
+    /// Waits until there was no sign for `limit`.
+    pub(super) async fn ended(&self, limit: Duration) {
+        while let Some(deadline) = self.deadline(limit, Instant::now()) {
+            sleep_until(deadline).await;
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.store(false, Ordering::Relaxed);
+        self.0.note();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_viewer_is_gone_after_its_silence_and_not_while_its_input_waits() {
+        let limit = Duration::from_secs(75);
+        let life = Life::new();
+        let last = *life.last.lock().unwrap();
+        assert_eq!(life.deadline(limit, last), Some(last + limit));
+        let early = last + limit - Duration::from_secs(1);
+        assert_eq!(life.deadline(limit, early), Some(last + limit));
+        assert_eq!(life.deadline(limit, last + limit), None);
+
+        let waiting = life.wait();
+        let late = last + limit * 10;
+        assert_eq!(life.deadline(limit, late), Some(late + limit), "it waits for the program");
+        drop(waiting);
+        assert!(life.deadline(limit, Instant::now()).is_some(), "and from then on it counts again");
+    }
+}
