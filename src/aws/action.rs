@@ -10,6 +10,8 @@ pub enum Action {
     DescribeInstances,
     /// EC2's `DescribeInstanceConnectEndpoints`.
     DescribeInstanceConnectEndpoints,
+    /// EC2's `GetConsoleOutput`.
+    GetConsoleOutput,
     /// EC2 Instance Connect's `SendSSHPublicKey`.
     SendSshPublicKey,
     /// STS's `AssumeRole`.
@@ -25,6 +27,7 @@ impl Action {
         match self {
             Self::DescribeInstances => "DescribeInstances",
             Self::DescribeInstanceConnectEndpoints => "DescribeInstanceConnectEndpoints",
+            Self::GetConsoleOutput => "GetConsoleOutput",
             Self::SendSshPublicKey => "SendSSHPublicKey",
             Self::AssumeRole => "AssumeRole",
             Self::CallerIdentity => "GetCallerIdentity",
@@ -37,6 +40,7 @@ impl Action {
         match self {
             Self::DescribeInstances => "ec2:DescribeInstances",
             Self::DescribeInstanceConnectEndpoints => "ec2:DescribeInstanceConnectEndpoints",
+            Self::GetConsoleOutput => "ec2:GetConsoleOutput",
             Self::SendSshPublicKey => "ec2-instance-connect:SendSSHPublicKey",
             Self::AssumeRole => "sts:AssumeRole",
             // Asked without any; only an explicit deny in an SCP can name it.
@@ -50,7 +54,7 @@ impl Action {
         match self {
             // None of them knows resource-level permissions (service authorization reference, EC2 and STS).
             Self::DescribeInstances | Self::DescribeInstanceConnectEndpoints | Self::CallerIdentity => "*",
-            Self::SendSshPublicKey => "arn:aws:ec2:REGION:ACCOUNT:instance/INSTANCE",
+            Self::GetConsoleOutput | Self::SendSshPublicKey => "arn:aws:ec2:REGION:ACCOUNT:instance/INSTANCE",
             Self::AssumeRole => "arn:aws:iam::ACCOUNT:role/ROLE",
         }
     }

@@ -19,7 +19,8 @@ pub(super) fn classify(refusal: Refusal, skew: Skew) -> Error {
         "EC2InstanceStateInvalid"
         | "EC2InstanceTypeInvalid"
         | "EC2InstanceUnavailable"
-        | "IncorrectInstanceState" => Error::State,
+        | "IncorrectInstanceState"
+        | "UnsupportedOperation" => Error::State,
         "Throttling" | "RequestLimitExceeded" | "TooManyRequests" | "RequestThrottled" | "SlowDown" => {
             Error::Throttled
         }

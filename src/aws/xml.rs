@@ -154,6 +154,13 @@ struct NamesXml {
     fips_dns_name: Option<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GetConsoleOutputResponse {
+    instance_id: Option<String>,
+    output: Option<String>,
+}
+
 /// `<Response><Errors><Error>` as EC2 sends it, and `<ErrorResponse><Error>` as the other Query services do.
 #[derive(Debug, Deserialize)]
 struct ErrorResponse {
@@ -266,6 +273,14 @@ fn read_endpoint(xml: EndpointXml) -> Result<Endpoint, String> {
     endpoint.preserve_client_ip = xml.preserve_client_ip.as_deref() == Some("true");
     endpoint.security_groups = xml.security_group_id_set.items;
     Ok(endpoint)
+}
+
+/// The instance and the base64 of `GetConsoleOutput`. What is wrong with it is told without a word of it: the text
+/// may hold anything.
+pub(super) fn console_output(body: &[u8]) -> Result<(Option<String>, String), String> {
+    let root = "GetConsoleOutputResponse";
+    let answer: GetConsoleOutputResponse = parse(body, root).map_err(|_| format!("it is no {root}"))?;
+    Ok((some(answer.instance_id), answer.output.unwrap_or_default()))
 }
 
 /// A refusal; `None` when the body is none that AWS sends.
