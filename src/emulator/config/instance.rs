@@ -45,6 +45,9 @@ pub struct InstanceSpec {
     /// What GetConsoleOutput says. The default, `None`, is what cloud-init would have printed for a builtin
     /// instance (its host keys), and nothing for another.
     pub console_output: Option<String>,
+    /// What it says when it is asked for the latest. The default, `None`, is the same; instances of types that are
+    /// older than the Nitro System cannot be asked.
+    pub latest_console_output: Option<String>,
 }
 
 impl Default for InstanceSpec {
@@ -67,6 +70,7 @@ impl Default for InstanceSpec {
             security_groups: vec![INSTANCE_GROUP.into()],
             backend: Backend::default(),
             console_output: None,
+            latest_console_output: None,
         }
     }
 }

@@ -14,6 +14,9 @@ use crate::emulator::policy;
 /// The most bytes of console output, as EC2 keeps.
 const MAX_CONSOLE: usize = 64 * 1024;
 
+/// Families of instance types that run on Xen, of which only the posted output is to be had.
+const XEN: [&str; 7] = ["t1", "t2", "m3", "m4", "c3", "c4", "r4"];
+
 pub(super) fn get_console_output(context: &Context<'_>, form: &Form) -> Result<String, ApiError> {
     let world = context.world;
     let id = form.get("InstanceId").ok_or_else(|| ApiError::missing("InstanceId"))?;
@@ -28,7 +31,14 @@ pub(super) fn get_console_output(context: &Context<'_>, form: &Form) -> Result<S
     let Some(instance) = known else {
         return Err(find_instances(&[id], &[]).err().unwrap_or_else(|| ApiError::missing("InstanceId")));
     };
-    let text = match &instance.spec.console_output {
+    let is_latest = form.get("Latest") == Some("true");
+    let family = instance.spec.instance_type.split('.').next().unwrap_or_default();
+    if is_latest && XEN.contains(&family) {
+        let message = "This instance type does not support retrieving the latest console logs.";
+        return Err(ApiError::new(400, "UnsupportedOperation", message));
+    }
+    let latest = instance.spec.latest_console_output.as_ref().filter(|_| is_latest);
+    let text = match latest.or(instance.spec.console_output.as_ref()) {
         Some(text) => text.clone(),
         None if instance.host_keys.is_empty() => String::new(),
         None => console_output(&instance.spec.id, &instance.host_keys),
