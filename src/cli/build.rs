@@ -27,7 +27,9 @@ use crate::tunnel::{self, Dialer};
 pub(crate) enum HostKeyArg {
     /// Only keys that are known already
     Strict,
-    /// Trust on first use: keep it, and refuse another one from then on
+    /// Only keys that are known already, or that the instance's console shows (GetConsoleOutput)
+    Console,
+    /// Trust on first use: keep it, and refuse another one from then on; the console is heard where it answers
     Tofu,
 }
 
@@ -36,6 +38,7 @@ impl From<HostKeyArg> for HostKeyMode {
     fn from(arg: HostKeyArg) -> Self {
         match arg {
             HostKeyArg::Strict => Self::Strict,
+            HostKeyArg::Console => Self::Console,
             HostKeyArg::Tofu => Self::TrustOnFirstUse,
         }
     }
@@ -50,19 +53,22 @@ pub(crate) struct HostKeyOptions {
 impl HostKeyOptions {
     /// Keys in a file: `file`, else the user's own.
     pub(crate) fn in_file(mode: HostKeyMode, file: Option<PathBuf>) -> Result<Self, Failure> {
-        let file = file.or_else(|| state_file(|name| std::env::var_os(name).map(PathBuf::from))).ok_or_else(
-            || {
-                Failure::new(exit::CONFIG, "there is no place for host keys: HOME is not set")
-                    .with_hint("--host-keys names a file")
-            },
-        )?;
-        Ok(Self { mode, store: Arc::new(FileHostKeys::new(file)) })
+        Ok(Self { mode, store: Arc::new(host_key_file(file)?) })
     }
 
     /// Keys that are kept as long as the process runs.
     pub(crate) fn in_memory() -> Self {
         Self { mode: HostKeyMode::TrustOnFirstUse, store: Arc::new(MemoryHostKeys::new()) }
     }
+}
+
+/// The store of host keys in `file`, else in the user's own.
+pub(crate) fn host_key_file(file: Option<PathBuf>) -> Result<FileHostKeys, Failure> {
+    let file = file.or_else(|| state_file(|name| std::env::var_os(name).map(PathBuf::from)));
+    file.map(FileHostKeys::new).ok_or_else(|| {
+        Failure::new(exit::CONFIG, "there is no place for host keys: HOME is not set")
+            .with_hint("--host-keys names a file")
+    })
 }
 
 /// `$XDG_STATE_HOME/eice/host_keys.json`, else `~/.local/state/…` (XDG Base Directory Specification).
@@ -103,6 +109,7 @@ pub(crate) fn client_connector(
 pub(crate) fn gateway_connector(config: &crate::config::Config) -> Result<Arc<Connector>, Failure> {
     let mode = match config.host_keys.policy {
         ssh::HostKeyPolicy::Strict => HostKeyMode::Strict,
+        ssh::HostKeyPolicy::Witnessed => HostKeyMode::Console,
         _ => HostKeyMode::TrustOnFirstUse,
     };
     let keys = match &config.host_keys.file {

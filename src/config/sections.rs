@@ -113,8 +113,9 @@ impl FromStr for PolicyName {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "tofu" => Ok(Self(HostKeyPolicy::TrustOnFirstUse)),
+            "console" => Ok(Self(HostKeyPolicy::Witnessed)),
             "strict" => Ok(Self(HostKeyPolicy::Strict)),
-            other => Err(format!("{other:?} is not a host key policy: it must be tofu or strict")),
+            other => Err(format!("{other:?} is not a host key policy: it must be tofu, console or strict")),
         }
     }
 }

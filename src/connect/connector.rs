@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, Either, select};
 
+use super::console;
 use super::explain::{self, Place};
 use super::host::SshHost;
 use super::route::{Route, staged};
@@ -17,9 +19,6 @@ use crate::terminal::{
     Account, Connect, Host, HostIds, InstanceTarget, Stage, StageError, StageObserver, Target,
 };
 use crate::tunnel::{Dialer, Tunnel};
-
-/// The account in a host key's scope when the instance was not looked up. Instance ids are unique without it.
-const UNKNOWN_ACCOUNT: &str = "-";
 
 /// How a [`Connector`] connects.
 #[derive(Clone, Debug)]
@@ -56,9 +55,12 @@ impl Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HostKeyMode {
-    /// The first key that is seen is pinned.
+    /// The first key that is seen is pinned. Where GetConsoleOutput is permitted and answers in time, the console's
+    /// keys are pinned instead, and a first key that they contradict fails.
     #[default]
     TrustOnFirstUse,
+    /// The first key is pinned when it is one of those that the instance's console shows, with all of them.
+    Console,
     /// Only keys that are pinned already pass.
     Strict,
     /// Any key passes and none is pinned: whoever sits between endpoint and instance reads and writes along.
@@ -131,8 +133,9 @@ impl Connector {
         let route = route?;
         let push = push.settled()?;
         let reached = async {
+            let check = self.host_key_check(&client, &route, target).await?;
             let tunnel = self.dial(&client, &route, target, observer).await?;
-            let (mut shaken, place) = self.shake_hands(tunnel, &client, &route, target, observer).await?;
+            let (mut shaken, place) = self.shake_hands(tunnel, check, &route, target, observer).await?;
             // Beside a push that is under way it costs nothing; with the key at hand it would cost a round trip.
             if !at_hand.load(Ordering::Relaxed) {
                 let begun = shaken.begin_authentication(observer).await;
@@ -200,32 +203,48 @@ impl Connector {
     async fn shake_hands(
         &self,
         tunnel: Tunnel,
-        client: &Client,
+        check: HostKeyCheck,
         route: &Route,
         target: &InstanceTarget,
         observer: &dyn StageObserver,
     ) -> Result<(Handshake, Place), StageError> {
-        let place = Place::new(target, route, &tunnel);
+        let place = Place::new(target, route, &tunnel, self.host_keys.location().map(Path::to_owned));
         let mut config = self.config.ssh.clone();
         let status = tunnel.status();
         config.why_closed = Some(Arc::new(move || explain::close_reason(&status)));
-        let check = self.host_key_check(client, route, target);
         let shaken = ssh::handshake(tunnel, &config, check, &target.os_user, observer)
             .await
             .map_err(|error| explain::ssh(error, &place))?;
         Ok((shaken, place))
     }
 
-    fn host_key_check(&self, client: &Client, route: &Route, target: &InstanceTarget) -> HostKeyCheck {
+    /// Which host keys pass. What is pinned is looked up here already, before the dial, so that the console, if it
+    /// is to be asked, answers beside it.
+    async fn host_key_check(
+        &self,
+        client: &Arc<Client>,
+        route: &Route,
+        target: &InstanceTarget,
+    ) -> Result<HostKeyCheck, StageError> {
         let policy = match self.config.host_keys {
             HostKeyMode::TrustOnFirstUse => HostKeyPolicy::TrustOnFirstUse,
+            HostKeyMode::Console => HostKeyPolicy::Witnessed,
             HostKeyMode::Strict => HostKeyPolicy::Strict,
-            HostKeyMode::DangerAcceptAny => return HostKeyCheck::danger_accept_any(),
+            HostKeyMode::DangerAcceptAny => return Ok(HostKeyCheck::danger_accept_any()),
         };
         let region = client.region();
-        let account = route.account.as_deref().unwrap_or(UNKNOWN_ACCOUNT);
+        let account = route.account.as_deref().unwrap_or(HostKeyScope::UNKNOWN);
         let scope = HostKeyScope::new(partition(region), account, region, &target.instance);
-        HostKeyCheck::pinned(scope, Arc::clone(&self.host_keys), policy)
+        let mut check = HostKeyCheck::pinned(scope, Arc::clone(&self.host_keys), policy);
+        // Who spares EC2 the look-ups is not made to ask it without need: it may not even be reachable.
+        if policy == HostKeyPolicy::Witnessed || route.account.is_some() {
+            check = check.with_witness(console::witness(Arc::clone(client), target.instance.clone()));
+        }
+        check
+            .prepare(&self.config.ssh.timeouts)
+            .await
+            .map_err(|error| explain::host_key_store(error, self.host_keys.location()))?;
+        Ok(check)
     }
 }
 

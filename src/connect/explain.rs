@@ -1,8 +1,11 @@
 //! What the layers below say, as the failure of a stage: at whose door it lies, and the way out.
 
+mod host_key;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use eice_proto::handshake::RejectionKind;
 use eice_proto::tunnel::CloseReason;
@@ -22,11 +25,18 @@ pub(super) struct Place {
     pub(super) endpoint: EndpointId,
     pub(super) address: IpAddr,
     pub(super) tunnel_request_id: Option<String>,
+    /// The file of the pinned host keys, where they are in one.
+    host_keys: Option<PathBuf>,
     status: Status,
 }
 
 impl Place {
-    pub(super) fn new(target: &InstanceTarget, route: &Route, tunnel: &Tunnel) -> Self {
+    pub(super) fn new(
+        target: &InstanceTarget,
+        route: &Route,
+        tunnel: &Tunnel,
+        host_keys: Option<PathBuf>,
+    ) -> Self {
         Self {
             instance: target.instance.clone(),
             os_user: target.os_user.clone(),
@@ -34,6 +44,7 @@ impl Place {
             endpoint: route.chosen.id.clone(),
             address: route.chosen.address,
             tunnel_request_id: tunnel.request_id().map(str::to_owned),
+            host_keys,
             status: tunnel.status(),
         }
     }
@@ -161,6 +172,13 @@ fn open_tunnel_permission(target: &InstanceTarget, route: &Route, region: &str) 
     )
 }
 
+/// A store of host keys that does not tell what is pinned; `store` is its file, where it is one.
+pub(super) fn host_key_store(error: ssh::Error, store: Option<&Path>) -> StageError {
+    let otherwise = || (Fault::Timeout, "check the disk that the store of host keys is on".to_owned());
+    let (fault, hint) = host_key::way_out(&error, store).unwrap_or_else(otherwise);
+    plain(error.stage(), fault, error).with_hint(hint)
+}
+
 /// An SSH failure at `place`.
 pub(super) fn ssh(error: ssh::Error, place: &Place) -> StageError {
     let stage = error.stage();
@@ -192,6 +210,9 @@ pub(super) fn ssh(error: ssh::Error, place: &Place) -> StageError {
             ))
             .with_request_id(request_id);
     }
+    if let Some((fault, hint)) = host_key::way_out(&error, place.host_keys.as_deref()) {
+        return plain(stage, fault, error).with_hint(hint).with_request_id(request_id);
+    }
     let (fault, hint) = match &error {
         ssh::Error::Timeout { stage: Stage::Banner, .. } => (Fault::Timeout, reach),
         ssh::Error::Timeout { .. } => {
@@ -210,21 +231,6 @@ pub(super) fn ssh(error: ssh::Error, place: &Place) -> StageError {
         ssh::Error::Closed { .. } => (Fault::Network, format!("try again; read sshd's log on {instance}")),
         ssh::Error::NoCommonAlgorithm { .. } => {
             (Fault::Protocol, format!("allow a current algorithm in the sshd_config of {instance}"))
-        }
-        ssh::Error::HostKeyChanged { .. } | ssh::Error::HostKeyMissing { .. } => (
-            Fault::HostKey,
-            format!(
-                "another machine may be answering. If the host keys of {instance} were changed on purpose, compare \
-                 the fingerprint with the instance's console output and remove the old key from the store"
-            ),
-        ),
-        ssh::Error::HostKeyUnknown { .. } => (
-            Fault::HostKey,
-            "compare the fingerprint with the instance's console output and pin it, or allow trust on first use"
-                .to_owned(),
-        ),
-        ssh::Error::HostKeyStore(_) => {
-            (Fault::HostKey, "make the store readable and writable, or name another".to_owned())
         }
         ssh::Error::KeyRefused { .. } => (
             Fault::Authentication,
@@ -245,7 +251,13 @@ pub(super) fn ssh(error: ssh::Error, place: &Place) -> StageError {
             (Fault::Remote, format!("check the login shell of {os_user} on {instance}, and ForceCommand"))
         }
         ssh::Error::KeyGeneration { .. } => (Fault::Internal, "report this".to_owned()),
-        ssh::Error::Protocol { .. } => {
+        ssh::Error::HostKeyChanged { .. }
+        | ssh::Error::HostKeyMissing { .. }
+        | ssh::Error::HostKeyUnknown { .. }
+        | ssh::Error::HostKeyContradicted { .. }
+        | ssh::Error::HostKeyUnverified { .. }
+        | ssh::Error::HostKeyStore(_)
+        | ssh::Error::Protocol { .. } => {
             (Fault::Protocol, format!("check what answers on port {port} of {instance}, and sshd's log"))
         }
     };

@@ -8,6 +8,7 @@
 //! One connection carries one terminal for now: a host is never shared.
 
 mod connector;
+mod console;
 mod engine;
 mod explain;
 mod host;

@@ -13,7 +13,7 @@ const CIPHERS: &[cipher::Name] =
     &[cipher::AES_256_GCM, cipher::AES_128_GCM, cipher::CHACHA20_POLY1305, cipher::AES_256_CTR];
 
 /// Host key algorithms. No RSA: this build cannot verify it (RUSTSEC-2023-0071).
-pub(super) const HOST_KEY_ALGORITHMS: &[Algorithm] = &[
+pub(in crate::ssh) const HOST_KEY_ALGORITHMS: &[Algorithm] = &[
     Algorithm::Ed25519,
     Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
     Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },
@@ -56,6 +56,12 @@ pub struct Timeouts {
     pub banner: Duration,
     /// Key exchange and the host key's check. Default 10 s.
     pub key_exchange: Duration,
+    /// For a witness to vouch for a host key that is not pinned, where nothing else counts; from the end of the key
+    /// exchange on, beside which it is asked. Default 15 s.
+    pub witness: Duration,
+    /// The same where the key is trusted on first use without a witness. Default 250 ms: it was asked before the
+    /// tunnel was dialled, so it is late only when something is wrong with it.
+    pub witness_grace: Duration,
     /// Each of the two authentication steps. Default 15 s: PAM and AuthorizedKeysCommand take their time.
     pub authentication: Duration,
     /// To the channel's confirmation. Default 10 s.
@@ -77,6 +83,8 @@ impl Default for Timeouts {
         Self {
             banner: Duration::from_secs(10),
             key_exchange: Duration::from_secs(10),
+            witness: Duration::from_secs(15),
+            witness_grace: Duration::from_millis(250),
             authentication: Duration::from_secs(15),
             channel: Duration::from_secs(10),
             shell: Duration::from_secs(10),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::host_keys::{Fingerprint, HostKeyScope, StoreError};
+use super::host_keys::{Fingerprint, HostKeyScope, StoreError, WitnessError};
 use crate::terminal::Stage;
 
 /// An SSH connection or channel that failed. `Display` prints one level, the cause is in `source()`.
@@ -69,6 +69,26 @@ pub enum Error {
         /// What the server showed.
         offered: Fingerprint,
     },
+    /// Nothing is pinned, and what the instance tells elsewhere of its host keys says otherwise.
+    #[error("the host key of {scope} is not what its console tells: it tells of {}, offered {offered}", list(.told))]
+    HostKeyContradicted {
+        /// Whose key.
+        scope: HostKeyScope,
+        /// What is told.
+        told: Vec<Fingerprint>,
+        /// What the server showed.
+        offered: Fingerprint,
+    },
+    /// Nothing is pinned, and nobody could vouch for the key.
+    #[error("the host key of {scope} cannot be verified: {offered}")]
+    HostKeyUnverified {
+        /// Whose key.
+        scope: HostKeyScope,
+        /// What the server showed.
+        offered: Fingerprint,
+        /// Why.
+        source: WitnessError,
+    },
     /// The store of host keys cannot be read or written.
     #[error("the store of host keys cannot be used")]
     HostKeyStore(#[source] StoreError),
@@ -119,6 +139,8 @@ impl Error {
             | Self::HostKeyChanged { .. }
             | Self::HostKeyMissing { .. }
             | Self::HostKeyUnknown { .. }
+            | Self::HostKeyContradicted { .. }
+            | Self::HostKeyUnverified { .. }
             | Self::HostKeyStore(_) => Stage::KeyExchange,
             Self::KeyRefused { .. } => Stage::Authentication,
             Self::ChannelRefused { .. } => Stage::Channel,

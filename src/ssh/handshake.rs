@@ -6,14 +6,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use russh::client::{self, AuthResult};
-use russh::keys::{Algorithm, PrivateKeyWithHashAlg};
+use russh::keys::PrivateKeyWithHashAlg;
 use russh::{AlgorithmKind, MethodKind, MethodSet};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::config::{Config, HOST_KEY_ALGORITHMS};
+use super::config::Config;
 use super::connection::Connection;
 use super::handler::Handler;
-use super::host_keys::{Check, HostKey, HostKeyCheck, HostKeyPolicy, KeyOrigin, Learned};
+use super::host_keys::{HostKey, HostKeyCheck};
 use super::link::{CutOnDrop, Link, Watched};
 use super::{EphemeralKey, Error};
 use crate::terminal::{OsUser, Stage, StageEvent, StageObserver, StageState};
@@ -44,7 +44,7 @@ impl fmt::Debug for Handshake {
 pub async fn handshake<S>(
     stream: S,
     config: &Config,
-    check: HostKeyCheck,
+    mut check: HostKeyCheck,
     user: &OsUser,
     observer: &dyn StageObserver,
 ) -> Result<Handshake, Error>
@@ -52,18 +52,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let timeouts = &config.timeouts;
-    let pinned = match &check.0 {
-        Check::Pinned { scope, source, .. } => {
-            within(Stage::KeyExchange, timeouts.key_exchange, source.known(scope))
-                .await?
-                .map_err(Error::HostKeyStore)?
-        }
-        Check::Any => Vec::new(),
-    };
+    check.prepare(timeouts).await?;
 
     let link = Link::new(config.why_closed.clone());
     let guard = CutOnDrop(Arc::clone(&link));
-    let client = Arc::new(config.client(algorithms(&check, &pinned)?));
+    let client = Arc::new(config.client(check.algorithms()?));
     let handler = Handler::new(Arc::clone(&link));
     let mut connecting =
         Box::pin(client::connect_stream(client, Watched::new(stream, Arc::clone(&link)), handler));
@@ -93,8 +86,9 @@ where
         Some(connected) => connected,
         None => within(Stage::KeyExchange, timeouts.key_exchange, connecting).await?,
     };
-    let handle = connected.map_err(|error| key_exchange_error(&link, &check, &pinned, error))?;
-    check_host_key(&link, &check, &pinned, timeouts.key_exchange).await?;
+    let handle = connected.map_err(|error| key_exchange_error(&link, &check, error))?;
+    let shown = link.offered.lock().unwrap_or_else(PoisonError::into_inner).take();
+    check.judge(shown.map(HostKey::from), timeouts).await?;
     key_exchange.pass();
 
     let connection = Connection::new(handle, link, guard, config.clone());
@@ -172,72 +166,6 @@ impl Handshake {
     }
 }
 
-/// The host key algorithms to negotiate: those that are pinned, so that a key of another kind is not taken for
-/// an unknown one.
-fn algorithms(check: &HostKeyCheck, pinned: &[HostKey]) -> Result<Vec<Algorithm>, Error> {
-    let Check::Pinned { scope, .. } = &check.0 else { return Ok(HOST_KEY_ALGORITHMS.to_vec()) };
-    if pinned.is_empty() {
-        return Ok(HOST_KEY_ALGORITHMS.to_vec());
-    }
-    let usable: Vec<_> = HOST_KEY_ALGORITHMS
-        .iter()
-        .filter(|algorithm| pinned.iter().any(|key| key.algorithm() == **algorithm))
-        .cloned()
-        .collect();
-    if usable.is_empty() {
-        return Err(Error::HostKeyMissing { scope: scope.clone(), pinned: fingerprints(pinned) });
-    }
-    Ok(usable)
-}
-
-fn fingerprints(keys: &[HostKey]) -> Vec<super::host_keys::Fingerprint> {
-    keys.iter().map(HostKey::fingerprint).collect()
-}
-
-/// Judges the key that the server proved to hold; pins it where that is the policy.
-async fn check_host_key(
-    link: &Link,
-    check: &HostKeyCheck,
-    pinned: &[HostKey],
-    after: Duration,
-) -> Result<(), Error> {
-    let Check::Pinned { scope, source, policy } = &check.0 else { return Ok(()) };
-    let offered = link.offered.lock().unwrap_or_else(PoisonError::into_inner).take().map(HostKey::from);
-    let Some(offered) = offered else {
-        return Err(Error::Protocol {
-            stage: Stage::KeyExchange,
-            source: "the server showed no host key".into(),
-        });
-    };
-    let changed = |pinned: &[HostKey]| Error::HostKeyChanged {
-        scope: scope.clone(),
-        pinned: fingerprints(pinned),
-        offered: offered.fingerprint(),
-    };
-    if pinned.contains(&offered) {
-        return Ok(());
-    }
-    if !pinned.is_empty() {
-        return Err(changed(pinned));
-    }
-    match policy {
-        HostKeyPolicy::Strict => {
-            Err(Error::HostKeyUnknown { scope: scope.clone(), offered: offered.fingerprint() })
-        }
-        HostKeyPolicy::TrustOnFirstUse => {
-            let learning = source.learn(scope, &offered, KeyOrigin::FirstUse);
-            match within(Stage::KeyExchange, after, learning).await?.map_err(Error::HostKeyStore)? {
-                Learned::Added => {
-                    tracing::info!(scope = %scope, fingerprint = %offered.fingerprint(), "host key pinned on first use");
-                    Ok(())
-                }
-                Learned::Known => Ok(()),
-                Learned::Conflict(pinned) => Err(changed(&pinned)),
-            }
-        }
-    }
-}
-
 fn banner_error(link: &Link, error: russh::Error) -> Error {
     match (error, link.said()) {
         (russh::Error::Version | russh::Error::Utf8(_), Some(said)) => Error::NotSsh { said },
@@ -252,13 +180,9 @@ fn banner_error(link: &Link, error: russh::Error) -> Error {
     }
 }
 
-fn key_exchange_error(link: &Link, check: &HostKeyCheck, pinned: &[HostKey], error: russh::Error) -> Error {
-    match (error, &check.0) {
-        (russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. }, Check::Pinned { scope, .. })
-            if !pinned.is_empty() =>
-        {
-            Error::HostKeyMissing { scope: scope.clone(), pinned: fingerprints(pinned) }
-        }
+fn key_exchange_error(link: &Link, check: &HostKeyCheck, error: russh::Error) -> Error {
+    match (error, check.missing()) {
+        (russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. }, Some(missing)) => missing,
         (russh::Error::NoCommonAlgo { kind, theirs, .. }, _) => {
             Error::NoCommonAlgorithm { kind: format!("{kind:?}").to_lowercase(), theirs: theirs.join(", ") }
         }
@@ -295,7 +219,7 @@ fn refused(user: &OsUser, methods: &MethodSet) -> Error {
 }
 
 /// `future`, or the stage's timeout.
-pub(super) async fn within<T>(
+pub(in crate::ssh) async fn within<T>(
     stage: Stage,
     after: Duration,
     future: impl Future<Output = T>,

@@ -1,16 +1,15 @@
 //! Host keys in a JSON file.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::{HostKey, HostKeyScope, HostKeySource, KeyOrigin, Learned, MAX_KEYS_PER_SCOPE, StoreError};
+use super::{HostKey, HostKeyScope, HostKeySource, KeyOrigin, Known, Learned, Pins, StoreError};
 
 /// The largest store that is read, in bytes: some 30,000 instances.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
@@ -28,19 +27,12 @@ pub struct FileHostKeys {
     path: PathBuf,
 }
 
+/// The file's text. What an older version wrote has no `last_seen` in its pins.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Layout {
     version: u32,
-    hosts: BTreeMap<String, Vec<Entry>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Entry {
-    key: String,
-    origin: String,
-    /// Seconds since the epoch.
-    first_seen: u64,
+    hosts: Pins,
 }
 
 impl FileHostKeys {
@@ -65,11 +57,15 @@ impl FileHostKeys {
         StoreError::Corrupt { path: self.path.clone(), problem: problem.into() }
     }
 
-    fn read(&self) -> Result<Layout, StoreError> {
+    /// Everything that is pinned. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is a file that cannot be read or understood.
+    pub fn read(&self) -> Result<Pins, StoreError> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Layout { version: VERSION, hosts: BTreeMap::new() });
+                return Ok(Pins::default());
             }
             Err(error) => return Err(self.io("opening")(error)),
         };
@@ -82,27 +78,43 @@ impl FileHostKeys {
         if layout.version != VERSION {
             return Err(self.corrupt(format!("its version is {}, not {VERSION}", layout.version)));
         }
-        Ok(layout)
+        layout.hosts.check().map_err(|problem| self.corrupt(problem))?;
+        Ok(layout.hosts)
     }
 
-    fn keys(&self, layout: &Layout, scope: &HostKeyScope) -> Result<Vec<HostKey>, StoreError> {
-        let Some(entries) = layout.hosts.get(scope.as_str()) else { return Ok(Vec::new()) };
-        if entries.is_empty() || entries.len() > MAX_KEYS_PER_SCOPE {
-            return Err(self.corrupt(format!("{scope} has {} keys", entries.len())));
+    /// Changes what is pinned in one step, alone among all processes. `change` says what came of it and whether
+    /// the file is to be written. Blocks, also for others that write.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file cannot be read, understood or written, and whatever `change` says.
+    pub fn edit<T>(
+        &self,
+        change: impl FnOnce(&mut Pins) -> Result<(T, bool), StoreError>,
+    ) -> Result<T, StoreError> {
+        let _lock = self.lock()?;
+        self.edit_locked(change)
+    }
+
+    fn edit_locked<T>(
+        &self,
+        change: impl FnOnce(&mut Pins) -> Result<(T, bool), StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut pins = self.read()?;
+        let (result, has_changed) = change(&mut pins)?;
+        if has_changed {
+            self.replace(pins)?;
         }
-        entries
-            .iter()
-            .map(|entry| {
-                if KeyOrigin::from_name(&entry.origin).is_none() {
-                    return Err(self.corrupt(format!("{scope} has a key of unknown origin")));
-                }
-                HostKey::parse(&entry.key).map_err(|error| self.corrupt(format!("{scope}: {error}")))
-            })
-            .collect()
+        Ok(result)
     }
 
     /// Holds the writers' lock until the file is dropped.
     fn lock(&self) -> Result<File, StoreError> {
+        let lock = self.lock_file()?;
+        lock.lock().map_err(self.io("locking"))?;
+        Ok(lock)
+    }
+
+    fn lock_file(&self) -> Result<File, StoreError> {
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::DirBuilder::new()
                 .recursive(true)
@@ -110,15 +122,13 @@ impl FileHostKeys {
                 .create(folder)
                 .map_err(self.io("making its folder"))?;
         }
-        let lock = OpenOptions::new()
+        OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
             .open(self.beside(".lock"))
-            .map_err(self.io("opening its lock"))?;
-        lock.lock().map_err(self.io("locking"))?;
-        Ok(lock)
+            .map_err(self.io("opening its lock"))
     }
 
     fn beside(&self, suffix: &str) -> PathBuf {
@@ -128,8 +138,9 @@ impl FileHostKeys {
     }
 
     /// Replaces the file in one step. Called under the lock, so that one name for the new file is enough.
-    fn replace(&self, layout: &Layout) -> Result<(), StoreError> {
-        let mut text = serde_json::to_vec_pretty(layout).map_err(|error| StoreError::Other(error.into()))?;
+    fn replace(&self, hosts: Pins) -> Result<(), StoreError> {
+        let layout = Layout { version: VERSION, hosts };
+        let mut text = serde_json::to_vec_pretty(&layout).map_err(|error| StoreError::Other(error.into()))?;
         text.push(b'\n');
         if text.len() as u64 > MAX_FILE_BYTES {
             return Err(StoreError::Full(format!("it would be larger than {MAX_FILE_BYTES} bytes")));
@@ -149,34 +160,14 @@ impl FileHostKeys {
         fs::rename(&fresh, &self.path).map_err(self.io("replacing"))
     }
 
-    fn learn_blocking(
-        &self,
-        scope: &HostKeyScope,
-        key: &HostKey,
-        origin: KeyOrigin,
-    ) -> Result<Learned, StoreError> {
-        let _lock = self.lock()?;
-        let mut layout = self.read()?;
-        let keys = self.keys(&layout, scope)?;
-        if keys.contains(key) {
-            return Ok(Learned::Known);
+    /// Writes down that `key` was seen, unless another process is writing: then it is left for the next time.
+    fn note_blocking(&self, scope: &HostKeyScope, key: &HostKey) -> Result<(), StoreError> {
+        let lock = self.lock_file()?;
+        match lock.try_lock() {
+            Ok(()) => self.edit_locked(|pins| Ok(((), pins.note(scope, key, SystemTime::now())))),
+            Err(TryLockError::WouldBlock) => Ok(()),
+            Err(TryLockError::Error(error)) => Err(self.io("locking")(error)),
         }
-        if !keys.is_empty() {
-            return Ok(Learned::Conflict(keys));
-        }
-        let first_seen = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let entry = Entry { key: key.to_openssh(), origin: origin.name().to_owned(), first_seen };
-        layout.hosts.insert(scope.as_str().to_owned(), vec![entry]);
-        self.replace(&layout)?;
-        Ok(Learned::Added)
-    }
-
-    fn forget_blocking(&self, scope: &HostKeyScope) -> Result<usize, StoreError> {
-        let _lock = self.lock()?;
-        let mut layout = self.read()?;
-        let Some(entries) = layout.hosts.remove(scope.as_str()) else { return Ok(0) };
-        self.replace(&layout)?;
-        Ok(entries.len())
     }
 }
 
@@ -188,24 +179,48 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl HostKeySource for FileHostKeys {
-    fn known<'a>(&'a self, scope: &'a HostKeyScope) -> BoxFuture<'a, Result<Vec<HostKey>, StoreError>> {
+    fn known<'a>(&'a self, scope: &'a HostKeyScope) -> BoxFuture<'a, Result<Known, StoreError>> {
         let (store, scope) = (self.clone(), scope.clone());
-        Box::pin(blocking(move || store.keys(&store.read()?, &scope)))
+        Box::pin(blocking(move || store.read()?.known(&scope, SystemTime::now())))
     }
 
     fn learn<'a>(
         &'a self,
         scope: &'a HostKeyScope,
-        key: &'a HostKey,
+        keys: &'a [HostKey],
         origin: KeyOrigin,
     ) -> BoxFuture<'a, Result<Learned, StoreError>> {
+        let (store, scope, keys) = (self.clone(), scope.clone(), keys.to_vec());
+        Box::pin(blocking(move || {
+            store.edit(|pins| {
+                let learned = pins.learn(&scope, &keys, origin, SystemTime::now())?;
+                let has_changed = learned == Learned::Added;
+                Ok((learned, has_changed))
+            })
+        }))
+    }
+
+    fn note<'a>(
+        &'a self,
+        scope: &'a HostKeyScope,
+        key: &'a HostKey,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         let (store, scope, key) = (self.clone(), scope.clone(), key.clone());
-        Box::pin(blocking(move || store.learn_blocking(&scope, &key, origin)))
+        Box::pin(blocking(move || store.note_blocking(&scope, &key)))
     }
 
     fn forget<'a>(&'a self, scope: &'a HostKeyScope) -> BoxFuture<'a, Result<usize, StoreError>> {
         let (store, scope) = (self.clone(), scope.clone());
-        Box::pin(blocking(move || store.forget_blocking(&scope)))
+        Box::pin(blocking(move || {
+            store.edit(|pins| {
+                let forgotten = pins.forget(&scope);
+                Ok((forgotten, forgotten > 0))
+            })
+        }))
+    }
+
+    fn location(&self) -> Option<&Path> {
+        Some(&self.path)
     }
 }
 
@@ -224,21 +239,25 @@ mod tests {
         HostKeyScope::new("aws", "123456789012", "eu-west-1", &instance.parse().unwrap())
     }
 
+    async fn known(store: &FileHostKeys, scope: &HostKeyScope) -> Vec<HostKey> {
+        store.known(scope).await.unwrap().keys
+    }
+
     #[tokio::test]
     async fn the_first_key_is_pinned_and_a_second_is_a_conflict_across_processes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deeper/hosts.json");
         let (one, two) = (FileHostKeys::new(&path), FileHostKeys::new(&path));
-        let (scope, first, second) = (scope("i-1"), key(), key());
-        assert_eq!(one.known(&scope).await.unwrap(), vec![]);
+        let (scope, first, second) = (scope("i-1"), [key()], [key()]);
+        assert_eq!(known(&one, &scope).await, []);
         assert_eq!(one.learn(&scope, &first, KeyOrigin::FirstUse).await.unwrap(), Learned::Added);
         assert_eq!(two.learn(&scope, &first, KeyOrigin::FirstUse).await.unwrap(), Learned::Known);
         assert_eq!(
             two.learn(&scope, &second, KeyOrigin::FirstUse).await.unwrap(),
-            Learned::Conflict(vec![first.clone()])
+            Learned::Conflict(first.to_vec())
         );
-        assert_eq!(two.known(&scope).await.unwrap(), vec![first]);
-        assert_eq!(two.known(&self::scope("i-2")).await.unwrap(), vec![]);
+        assert_eq!(known(&two, &scope).await, first);
+        assert_eq!(known(&two, &self::scope("i-2")).await, []);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let parent = path.parent().unwrap();
         assert_eq!(fs::metadata(parent).unwrap().permissions().mode() & 0o777, 0o700);
@@ -253,15 +272,48 @@ mod tests {
         let store = FileHostKeys::new(&path);
         let scope = scope("i-1");
         let bad_key = r#"{"version":1,"hosts":{"aws/123456789012/eu-west-1/i-1":[{"key":"ssh-ed25519 x","origin":"pinned","first_seen":0}]}}"#;
+        let bad_scope = r#"{"version":1,"hosts":{"aws/i-1":[]}}"#;
         let no_keys = r#"{"version":1,"hosts":{"aws/123456789012/eu-west-1/i-1":[]}}"#;
-        for damaged in ["", "{", "[]", r#"{"version":2,"hosts":{}}"#, bad_key, no_keys] {
+        for damaged in ["", "{", "[]", r#"{"version":2,"hosts":{}}"#, bad_key, bad_scope, no_keys] {
             fs::write(&path, damaged).unwrap();
             assert!(store.known(&scope).await.is_err(), "{damaged}");
-            assert!(store.learn(&scope, &key(), KeyOrigin::FirstUse).await.is_err(), "{damaged}");
+            assert!(store.learn(&scope, &[key()], KeyOrigin::FirstUse).await.is_err(), "{damaged}");
+            assert!(store.note(&scope, &key()).await.is_err(), "{damaged}");
             assert_eq!(fs::read_to_string(&path).unwrap(), damaged);
         }
-        fs::remove_file(&path).unwrap();
-        fs::create_dir(&path).unwrap();
-        assert!(matches!(store.known(&scope).await, Err(StoreError::Io { .. })));
+    }
+
+    #[tokio::test]
+    async fn what_an_older_version_wrote_is_read_and_gets_its_last_sight() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, scope, key) = (folder.path().join("hosts.json"), scope("i-1"), key());
+        let old = format!(
+            r#"{{"version":1,"hosts":{{"{scope}":[{{"key":"{}","origin":"first-use","first_seen":7}}]}}}}"#,
+            key.to_openssh()
+        );
+        fs::write(&path, old).unwrap();
+        let store = FileHostKeys::new(&path);
+        let found = store.known(&scope).await.unwrap();
+        assert_eq!((&found.keys, &found.to_note), (&vec![key.clone()], &vec![key.clone()]));
+        store.note(&scope, &key).await.unwrap();
+        let pins = store.read().unwrap();
+        let (_, pin) = pins.iter().next().unwrap();
+        assert_eq!((pin.first_seen, pin.origin), (7, KeyOrigin::FirstUse));
+        assert!(pin.last_seen.is_some_and(|seen| seen > 7));
+
+        let written = fs::read_to_string(&path).unwrap();
+        store.note(&scope, &key).await.unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), written, "once a day");
+    }
+
+    #[tokio::test]
+    async fn a_sight_is_not_worth_waiting_for_who_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileHostKeys::new(folder.path().join("hosts.json"));
+        let held = store.lock().unwrap();
+        let (scope, key) = (scope("i-1"), key());
+        let noting = store.note(&scope, &key);
+        tokio::time::timeout(std::time::Duration::from_secs(10), noting).await.unwrap().unwrap();
+        drop(held);
     }
 }

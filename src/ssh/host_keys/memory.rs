@@ -1,15 +1,15 @@
 //! Host keys that are remembered for the life of the process.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 
-use super::{HostKey, HostKeyScope, HostKeySource, KeyOrigin, Learned, MAX_KEYS_PER_SCOPE, StoreError};
+use super::{HostKey, HostKeyScope, HostKeySource, KeyOrigin, Known, Learned, Pins, StoreError};
 
 /// Host keys in memory, for tests, the demo and a process that must not write.
 #[derive(Debug, Default)]
-pub struct MemoryHostKeys(Mutex<HashMap<HostKeyScope, Vec<HostKey>>>);
+pub struct MemoryHostKeys(Mutex<Pins>);
 
 impl MemoryHostKeys {
     /// An empty store.
@@ -18,52 +18,49 @@ impl MemoryHostKeys {
         Self::default()
     }
 
-    /// Pins `key` for `scope` beside what is pinned already.
+    /// Everything that is pinned.
+    #[must_use]
+    pub fn pins(&self) -> Pins {
+        self.lock().clone()
+    }
+
+    /// Pins `key` for `scope` by an operator's word, beside what is pinned already.
     ///
     /// # Errors
-    /// [`StoreError::Full`] beyond [`MAX_KEYS_PER_SCOPE`].
-    pub fn pin(&self, scope: HostKeyScope, key: HostKey) -> Result<(), StoreError> {
-        let mut scopes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = scopes.entry(scope).or_default();
-        if keys.len() >= MAX_KEYS_PER_SCOPE {
-            return Err(StoreError::Full(format!("{MAX_KEYS_PER_SCOPE} keys are pinned for this instance")));
-        }
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-        Ok(())
+    /// Those of [`Pins::pin`].
+    pub fn pin(&self, scope: &HostKeyScope, key: &HostKey) -> Result<Learned, StoreError> {
+        self.lock().pin(scope, key, SystemTime::now())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pins> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl HostKeySource for MemoryHostKeys {
-    fn known<'a>(&'a self, scope: &'a HostKeyScope) -> BoxFuture<'a, Result<Vec<HostKey>, StoreError>> {
-        let scopes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = scopes.get(scope).cloned().unwrap_or_default();
-        Box::pin(async move { Ok(keys) })
+    fn known<'a>(&'a self, scope: &'a HostKeyScope) -> BoxFuture<'a, Result<Known, StoreError>> {
+        Box::pin(ready(self.lock().known(scope, SystemTime::now())))
     }
 
     fn learn<'a>(
         &'a self,
         scope: &'a HostKeyScope,
-        key: &'a HostKey,
-        _origin: KeyOrigin,
+        keys: &'a [HostKey],
+        origin: KeyOrigin,
     ) -> BoxFuture<'a, Result<Learned, StoreError>> {
-        let mut scopes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = scopes.entry(scope.clone()).or_default();
-        let learned = if keys.contains(key) {
-            Learned::Known
-        } else if keys.is_empty() {
-            keys.push(key.clone());
-            Learned::Added
-        } else {
-            Learned::Conflict(keys.clone())
-        };
-        Box::pin(async move { Ok(learned) })
+        Box::pin(ready(self.lock().learn(scope, keys, origin, SystemTime::now())))
+    }
+
+    fn note<'a>(
+        &'a self,
+        scope: &'a HostKeyScope,
+        key: &'a HostKey,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.lock().note(scope, key, SystemTime::now());
+        Box::pin(ready(Ok(())))
     }
 
     fn forget<'a>(&'a self, scope: &'a HostKeyScope) -> BoxFuture<'a, Result<usize, StoreError>> {
-        let mut scopes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let forgotten = scopes.remove(scope).map_or(0, |keys| keys.len());
-        Box::pin(async move { Ok(forgotten) })
+        Box::pin(ready(Ok(self.lock().forget(scope))))
     }
 }

@@ -4,6 +4,8 @@ mod faults;
 mod real;
 mod scripted;
 mod sshd;
+mod traps;
+mod witness;
 
 use std::sync::{Arc, Mutex};
 

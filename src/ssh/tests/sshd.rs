@@ -68,6 +68,11 @@ impl Sshd {
         (UnixStream::from_std(ours).unwrap(), child)
     }
 
+    /// The public half of its host key of `kind`, as `ssh-ed25519 AAAA…`.
+    pub(super) fn host_key(&self, kind: &str) -> String {
+        fs::read_to_string(self.path(&format!("{kind}.pub"))).unwrap().trim().to_owned()
+    }
+
     pub(super) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }

@@ -1,0 +1,169 @@
+//! Finds host keys in what a machine printed on its console.
+//!
+//! The text comes from the machine, and from whatever may write to its console: nothing in it is believed to have
+//! a form. There is no other module in this file's imports, so that it can be fuzzed by itself.
+//!
+//! cloud-init prints two blocks on the first boot (`write-ssh-key-fingerprints`), FreeBSD's `ec2_loghostkey` the
+//! first of them on each:
+//!
+//! ```text
+//! ec2: -----BEGIN SSH HOST KEY FINGERPRINTS-----
+//! ec2: 256 SHA256:… root@ip-10-0-1-23 (ED25519)
+//! ec2: -----END SSH HOST KEY FINGERPRINTS-----
+//! -----BEGIN SSH HOST KEY KEYS-----
+//! ssh-ed25519 AAAA… root@ip-10-0-1-23
+//! -----END SSH HOST KEY KEYS-----
+//! ```
+
+/// How much of the text is looked at, in bytes, its end: EC2 keeps 64 KiB.
+pub(super) const MAX_TEXT: usize = 256 * 1024;
+/// The longest line that is looked at, in bytes.
+pub(super) const MAX_LINE: usize = 16 * 1024;
+/// The most lines of a block, with what others print in between.
+pub(super) const MAX_BLOCK_LINES: usize = 256;
+/// The most keys, and the most fingerprints, of a boot.
+pub(super) const MAX_ENTRIES: usize = 16;
+
+/// How many characters a SHA-256 fingerprint has after its `SHA256:`.
+const SHA256_LEN: usize = 43;
+
+/// What one boot told of its host keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Each an algorithm and base64, as they stand in a public key file; whether it is a key is not known yet.
+    pub(super) keys: Vec<String>,
+    /// Each a `SHA256:…` and what kind of key it is of, as `ssh-keygen -l` names it: `ED25519`.
+    pub(super) fingerprints: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Keys,
+    Fingerprints,
+}
+
+/// A block that has begun.
+struct Open {
+    kind: Kind,
+    lines: usize,
+    told: Told,
+}
+
+/// What the last boot told that told anything whole; empty when none did.
+///
+/// A block that does not end, or whose beginning is cut off, counts for nothing.
+#[must_use]
+pub(super) fn last_boot(text: &[u8]) -> Told {
+    let text = &text[text.len().saturating_sub(MAX_TEXT)..];
+    let mut last = Told::default();
+    let mut open: Option<Open> = None;
+    for line in text.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| line.len() <= MAX_LINE) {
+        let line = clean(line);
+        if line.is_empty() {
+            continue;
+        }
+        if line.contains("Linux version ") {
+            // Another boot: what the one before told stands until this one tells something, not beside it.
+            open = None;
+            last.fingerprints.retain(|_| !last.keys.is_empty());
+            continue;
+        }
+        if let Some(kind) = marker(&line, "BEGIN") {
+            open = Some(Open { kind, lines: 0, told: Told::default() });
+            continue;
+        }
+        let Some(mut block) = open.take() else { continue };
+        if marker(&line, "END") == Some(block.kind) {
+            close(block, &mut last);
+            continue;
+        }
+        block.lines += 1;
+        if block.lines <= MAX_BLOCK_LINES {
+            block.read(&line);
+            open = Some(block);
+        }
+    }
+    last
+}
+
+/// Adds a block to what its boot told: the keys come after the fingerprints, and both are of one boot.
+fn close(block: Open, last: &mut Told) {
+    match block.kind {
+        Kind::Fingerprints if !block.told.fingerprints.is_empty() => *last = block.told,
+        Kind::Keys if !block.told.keys.is_empty() => {
+            if !last.keys.is_empty() {
+                last.fingerprints.clear();
+            }
+            last.keys = block.told.keys;
+        }
+        _ => {}
+    }
+}
+
+fn marker(line: &str, which: &str) -> Option<Kind> {
+    let is = |what: &str| line.contains(&format!("-----{which} SSH HOST KEY {what}-----"));
+    match (is("KEYS"), is("FINGERPRINTS")) {
+        (true, _) => Some(Kind::Keys),
+        (_, true) => Some(Kind::Fingerprints),
+        _ => None,
+    }
+}
+
+impl Open {
+    /// Takes what the line has, whatever stands before it: a time, a priority, a program's name.
+    fn read(&mut self, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match self.kind {
+            Kind::Keys => {
+                let is_key = |pair: &&[&str]| is_algorithm(pair[0]) && pair[1].starts_with("AAAA");
+                let found = words.windows(2).find(is_key).map(|pair| pair.join(" "));
+                let keys = &mut self.told.keys;
+                keys.extend(found.filter(|key| keys.len() < MAX_ENTRIES && !keys.contains(key)));
+            }
+            Kind::Fingerprints => {
+                let fingerprints = &mut self.told.fingerprints;
+                let kind = words.last().and_then(|word| word.strip_prefix('(')?.strip_suffix(')'));
+                let found = words.iter().find(|word| is_fingerprint(word)).zip(kind);
+                let found = found.map(|(word, kind)| ((*word).to_owned(), kind.to_owned()));
+                fingerprints.extend(
+                    found.filter(|one| fingerprints.len() < MAX_ENTRIES && !fingerprints.contains(one)),
+                );
+            }
+        }
+    }
+}
+
+fn is_algorithm(word: &str) -> bool {
+    ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-sha2-"].iter().any(|prefix| word.starts_with(prefix))
+}
+
+fn is_fingerprint(word: &str) -> bool {
+    word.strip_prefix("SHA256:").is_some_and(|rest| {
+        rest.len() == SHA256_LEN
+            && rest.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
+    })
+}
+
+/// The line without escape sequences (ECMA-48: CSI, OSC and the short ones) and other control characters.
+fn clean(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' => match chars.next() {
+                Some('[') => {
+                    chars.by_ref().find(|c| ('\u{40}'..='\u{7e}').contains(c));
+                }
+                Some(']') => {
+                    chars.by_ref().find(|c| matches!(c, '\u{7}' | '\\'));
+                }
+                _ => {}
+            },
+            '\t' => out.push(' '),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
