@@ -16,6 +16,8 @@ pub mod exit;
 mod failure;
 mod help;
 #[cfg(feature = "client")]
+mod host_keys;
+#[cfg(feature = "client")]
 mod interactive;
 #[cfg(feature = "client")]
 mod progress;
@@ -86,6 +88,8 @@ struct LogArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     #[cfg(feature = "client")]
+    HostKeys(Box<host_keys::HostKeysArgs>),
+    #[cfg(feature = "client")]
     Ssh(Box<ssh::SshArgs>),
     #[cfg(feature = "client")]
     Exec(Box<exec::ExecArgs>),
@@ -105,7 +109,7 @@ impl Verb {
         match self {
             #[cfg(feature = "client")]
             // The SDK warns of a refused role before the error itself says it better.
-            Self::Ssh(_) | Self::Exec(_) | Self::Tunnel(_) => "warn,aws_config=error",
+            Self::HostKeys(_) | Self::Ssh(_) | Self::Exec(_) | Self::Tunnel(_) => "warn,aws_config=error",
             #[cfg(all(feature = "gateway", feature = "emulator"))]
             Self::Demo(_) => "warn",
             #[cfg(feature = "gateway")]
@@ -117,6 +121,8 @@ impl Verb {
 
     async fn run(self) -> Result<u8, Failure> {
         match self {
+            #[cfg(feature = "client")]
+            Self::HostKeys(args) => host_keys::run(*args),
             #[cfg(feature = "client")]
             Self::Ssh(args) => ssh::run(*args).await,
             #[cfg(feature = "client")]
@@ -159,6 +165,11 @@ fn start(cli: Cli) -> Result<u8, Failure> {
     let filter = cli.log.log.as_deref().unwrap_or(cli.verb.default_filter());
     telemetry::init(&telemetry::Config::new(filter, cli.log.log_format))
         .map_err(|error| Failure::because(exit::USAGE, "cannot set up logging", &error))?;
+    // Before the runtime, which it does not need: ssh runs it for each connection.
+    #[cfg(feature = "client")]
+    if let Verb::HostKeys(args) = cli.verb {
+        return host_keys::run(*args);
+    }
     // An error says that one is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
