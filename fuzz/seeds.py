@@ -41,6 +41,23 @@ for name, text in {
 }.items():
     put("ids", name, text)
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ root@ip-10-0-1-23"
+KEYS = f"-----BEGIN SSH HOST KEY KEYS-----\r\n{KEY}\r\n-----END SSH HOST KEY KEYS-----\r\n"
+FINGERPRINTS = "".join(f"ec2: {line}\r\n" for line in (
+    "-----BEGIN SSH HOST KEY FINGERPRINTS-----",
+    "256 SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA root@ip-10-0-1-23 (ED25519)",
+    "-----END SSH HOST KEY FINGERPRINTS-----",
+))
+BOOT = "[    0.000000] Linux version 6.1.0\r\n"
+for name, text in {
+    "keys": KEYS, "fingerprints": FINGERPRINTS, "both": BOOT + FINGERPRINTS + KEYS,
+    "two-boots": BOOT + FINGERPRINTS + KEYS + BOOT + KEYS, "cut-begin": KEYS[20:], "cut-end": KEYS[:-20],
+    "escapes": KEYS.replace("ssh", "\x1b[1mssh").replace("root", "\x1b]0;x\x07root"),
+    "prefixed": KEYS.replace("ssh-", "<14>Nov 24 08:00:00 cloud-init: ssh-").replace("\r\n", "\n[ 9.1] noise\n"),
+    "broken-key": KEYS.replace("IJdD", "IJ\r\ndD"),
+}.items():
+    put("console", name, text)
+
 
 def operations(first, *steps):
     return bytes([first]) + b"".join(struct.pack(">BHB", what, length, flag) for what, length, flag in steps)

@@ -9,6 +9,8 @@
     reason = "the bodies are the fuzz targets'"
 )]
 
+#[path = "../../fuzz/src/console.rs"]
+mod console;
 #[path = "../../fuzz/src/handshake.rs"]
 mod handshake;
 #[path = "../../fuzz/src/ids.rs"]
@@ -59,6 +61,11 @@ fn seeds_of_handshake() {
 #[test]
 fn seeds_of_verify() {
     replay("verify", verify::run);
+}
+
+#[test]
+fn seeds_of_console() {
+    replay("console", console::run);
 }
 
 #[test]
