@@ -19,6 +19,7 @@ mod client;
 mod connect;
 mod docker;
 mod exec;
+mod host_keys;
 mod lab;
 mod naming;
 mod openssh_client;

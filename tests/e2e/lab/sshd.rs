@@ -40,6 +40,12 @@ impl Sshd {
     /// With more lines in its configuration, and its user in `groups`.
     #[track_caller]
     pub(crate) fn with(lines: &str, groups: &[&str]) -> Self {
+        Self::of_kind("ed25519", lines, groups)
+    }
+
+    /// With a host key of `kind`, as ssh-keygen names it.
+    #[track_caller]
+    pub(crate) fn of_kind(kind: &str, lines: &str, groups: &[&str]) -> Self {
         root("an sshd that serves another user");
         let (sshd, dir) = (program("sshd"), RunDir::new("sshd"));
         let curl = program("curl");
@@ -47,7 +53,7 @@ impl Sshd {
         // Where sshd goes before it has authenticated anybody.
         fs::create_dir_all("/run/sshd").unwrap();
         let host_key = dir.join("host_key");
-        run_ok("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", host_key.to_str().unwrap()]);
+        run_ok("ssh-keygen", ["-q", "-t", kind, "-N", "", "-C", "", "-f", host_key.to_str().unwrap()]);
         let command = KEYS_COMMAND.replace("exec curl", &format!("exec {}", curl.display()));
         let keys = dir.write("keys", &command, 0o755);
         let log = dir.join("log");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use eice::connect::{self, Connector};
 use eice::emulator::{Backend, Config, Emulator, InstanceSpec};
+use eice::ssh::HostKeySource;
 use eice::ssh::host_keys::MemoryHostKeys;
 use eice::terminal::{Connect, Host, InstanceTarget, Shell, StageError, StageEvent, Target, TerminalRequest};
 use eice::{aws, tunnel};
@@ -45,7 +46,7 @@ impl World {
     pub(crate) async fn with(config: Config) -> Self {
         install_crypto();
         let emulator = Emulator::start(config).await.unwrap();
-        let connector = Arc::new(connector(&emulator, |_, _, _| {}));
+        let connector = Arc::new(connector(&emulator, Arc::new(MemoryHostKeys::default()), |_, _, _| {}));
         Self { emulator, connector, sshd: None, os_user: "ec2-user".into() }
     }
 
@@ -54,7 +55,16 @@ impl World {
         &self,
         tune: impl FnOnce(&mut aws::Config, &mut tunnel::Config, &mut connect::Config),
     ) -> Connector {
-        connector(&self.emulator, tune)
+        connector(&self.emulator, Arc::new(MemoryHostKeys::default()), tune)
+    }
+
+    /// The same with host keys pinned in `keys`.
+    pub(crate) fn client_with(
+        &self,
+        keys: Arc<dyn HostKeySource>,
+        tune: impl FnOnce(&mut aws::Config, &mut tunnel::Config, &mut connect::Config),
+    ) -> Connector {
+        connector(&self.emulator, keys, tune)
     }
 
     /// The AWS client alone.
@@ -123,6 +133,7 @@ pub(crate) fn install_crypto() {
 
 fn connector(
     emulator: &Emulator,
+    keys: Arc<dyn HostKeySource>,
     tune: impl FnOnce(&mut aws::Config, &mut tunnel::Config, &mut connect::Config),
 ) -> Connector {
     let mut aws = aws_config(emulator);
@@ -131,7 +142,7 @@ fn connector(
     let mut connect = connect::Config::default();
     tune(&mut aws, &mut dial, &mut connect);
     let dialer = tunnel::Dialer::new(dial).unwrap();
-    Connector::new(aws::Aws::new(aws), dialer, Arc::new(MemoryHostKeys::default()), connect)
+    Connector::new(aws::Aws::new(aws), dialer, keys, connect)
 }
 
 fn aws_config(emulator: &Emulator) -> aws::Config {

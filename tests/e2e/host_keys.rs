@@ -1,0 +1,280 @@
+//! Which host keys are trusted: each mode against each key, what a console can say, and the traffic with OpenSSH.
+
+mod console;
+mod openssh;
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eice::connect::HostKeyMode;
+use eice::emulator::{Backend, InstanceSpec};
+use eice::ssh::host_keys::{FileHostKeys, Learned};
+use eice::terminal::{Fault, StageEvent};
+use serde_json::Value;
+
+use crate::lab::{EICE, INSTANCE, Said, Shell, Sshd, World, run};
+
+/// One instance id, behind which one server or another stands.
+struct Lab {
+    world: World,
+    shell: Shell,
+}
+
+impl Lab {
+    async fn new(sshd: &Sshd) -> Self {
+        let world = World::of(sshd).await;
+        let shell = Shell::new(&world);
+        Self { world, shell }
+    }
+
+    /// From now on `sshd` is the instance, and `console` is what it printed.
+    async fn becomes(&self, sshd: &Sshd, console: Option<String>) {
+        let backend = Backend::Forward(sshd.addr);
+        let spec = InstanceSpec { backend, console_output: console, ..InstanceSpec::default() };
+        self.world.emulator.add_instance(spec).await.unwrap();
+        sshd.takes_keys_from(&self.world.emulator.access().metadata_url(&self.world.instance()));
+    }
+
+    /// Runs `true` on the instance.
+    async fn ssh(&self, sshd: &Sshd, mode: &str) -> Said {
+        let destination = format!("{}@{INSTANCE}", sshd.user.name);
+        self.shell.run(&["ssh", "--host-key", mode, &destination, "--", "true"], b"").await
+    }
+
+    async fn host_keys(&self, args: &[&str], input: &[u8]) -> Said {
+        self.shell.run(&[&["host-keys"], args].concat(), input).await
+    }
+
+    /// What `eice host-keys list` tells.
+    async fn listed(&self) -> Vec<Value> {
+        serde_json::from_str(&self.host_keys(&["list", "--json"], b"").await.good()).unwrap()
+    }
+
+    fn asked(&self) -> usize {
+        self.world.emulator.records().iter().filter(|record| record.event_name == "GetConsoleOutput").count()
+    }
+}
+
+/// What cloud-init prints of a host key.
+fn printed(key: &str) -> String {
+    format!(
+        "[    0.000000] Linux version 6.1.0\r\nip-10-0-1-23 login: -----BEGIN SSH HOST KEY KEYS-----\r\n\
+         {key} root@ip-10-0-1-23\r\n[   31.0] random: crng init done\r\n-----END SSH HOST KEY KEYS-----\r\n"
+    )
+}
+
+/// The SHA-256 fingerprint of a public key, by OpenSSH.
+fn fingerprint(key: &str) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), key).unwrap();
+    let told = run("ssh-keygen", ["-l", "-f", file.path().to_str().unwrap()]).stdout;
+    let told = String::from_utf8(told).unwrap();
+    told.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[track_caller]
+fn refused(said: &Said, code: i32, parts: &[&str]) {
+    assert_eq!(said.code, Some(code), "{}", said.stderr);
+    for part in parts {
+        assert!(said.stderr.contains(part), "no {part:?} in {}", said.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_mode_meets_an_unknown_a_known_a_changed_key_and_one_of_another_kind() {
+    let (sshd, other) = (Sshd::start(), Sshd::start());
+    let other_kind = Sshd::of_kind("ecdsa", "", &[]);
+    for mode in ["strict", "console", "tofu"] {
+        let lab = Lab::new(&sshd).await;
+        lab.becomes(&sshd, (mode == "console").then(|| printed(&sshd.host_key()))).await;
+        let first = lab.ssh(&sshd, mode).await;
+        if mode == "strict" {
+            refused(&first, 76, &["is not known", &fingerprint(&sshd.host_key()), "--host-key console"]);
+            let line = format!("{INSTANCE} {}\n", sshd.host_key());
+            lab.host_keys(&["import", "-"], line.as_bytes()).await.good();
+        } else {
+            first.good();
+        }
+        let origin = [("strict", "pinned"), ("console", "console"), ("tofu", "first-use")];
+        let origin = origin.iter().find(|(name, _)| *name == mode).unwrap().1;
+        lab.ssh(&sshd, mode).await.good();
+        let listed = lab.listed().await;
+        assert_eq!(listed.len(), 1, "{mode}: {listed:?}");
+        assert_eq!(listed[0]["origin"], origin);
+        assert_eq!(listed[0]["fingerprint"], fingerprint(&sshd.host_key()));
+        assert!(listed[0]["last_seen"].is_string(), "{listed:?}");
+        let account = lab.world.emulator.access().account_id();
+        assert_eq!(listed[0]["scope"], format!("aws/{account}/eu-west-1/{INSTANCE}"), "{mode}");
+
+        lab.becomes(&other_kind, None).await;
+        let offered = fingerprint(&sshd.host_key());
+        refused(
+            &lab.ssh(&other_kind, mode).await,
+            76,
+            &["no longer offers a host key of the kind", &offered],
+        );
+
+        // The console of the new machine vouches for it; what is pinned goes before.
+        lab.becomes(&other, Some(printed(&other.host_key()))).await;
+        let changed = lab.ssh(&other, mode).await;
+        let both = [&*fingerprint(&sshd.host_key()), &*fingerprint(&other.host_key()), "has changed"];
+        refused(&changed, 76, &both);
+        assert_eq!(lab.listed().await, listed, "a refused key changes nothing");
+
+        // The way out as it is told, pasted into a shell.
+        let command = changed.stderr.lines().find_map(|line| line.split_once("then: ")).unwrap().1;
+        assert!(command.starts_with(&format!("eice host-keys forget {INSTANCE}")), "{command}");
+        let pasted = command.replacen("eice", EICE, 1);
+        let output = run("sh", ["-c", &pasted]);
+        assert!(output.status.success(), "{pasted}: {output:?}");
+        assert!(lab.listed().await.is_empty());
+        let again = lab.ssh(&other, mode).await;
+        assert_eq!(again.code, Some(if mode == "strict" { 76 } else { 0 }), "{mode}: {}", again.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_at_once_pin_one_key() {
+    let world = World::builtin().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hosts.json");
+    for mode in [HostKeyMode::TrustOnFirstUse, HostKeyMode::Console] {
+        let _ = fs::remove_file(&path);
+        let dialled = (0..20).map(|_| {
+            // Each with a store of its own, as processes have.
+            let store = Arc::new(FileHostKeys::new(&path));
+            let client = world.client_with(store, |_, _, connect| connect.host_keys = mode);
+            let target = world.target();
+            tokio::spawn(async move { client.connect_ssh(&target, &|_: StageEvent| {}).await })
+        });
+        let dialled: Vec<_> = dialled.collect();
+        for connecting in dialled {
+            let host = connecting.await.unwrap().unwrap_or_else(|error| panic!("{error}: {}", error.chain()));
+            eice::terminal::Host::close(&host).await;
+        }
+        assert_eq!(FileHostKeys::new(&path).read().unwrap().iter().count(), 1);
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "the store and its lock: {left:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_is_reached_with_and_without_a_look_up_has_one_pin() {
+    let sshd = Sshd::start();
+    let lab = Lab::new(&sshd).await;
+    let authority = lab.world.emulator.access().tunnel_authority();
+    let destination = format!("{}@{INSTANCE}", sshd.user.name);
+    let told = [
+        "--endpoint-id",
+        "eice-0123456789abcdef0",
+        "--endpoint-dns-name",
+        &authority,
+        "--private-ip-address",
+        "10.0.1.23",
+    ];
+    let without = [&["ssh"], &told[..], &[&destination, "--", "true"]].concat();
+    lab.shell.run(&without, b"").await.good();
+    let scopes = async || lab.listed().await.iter().map(|row| row["scope"].clone()).collect::<Vec<_>>();
+    assert_eq!(scopes().await, [format!("aws/-/eu-west-1/{INSTANCE}")]);
+    assert_eq!(lab.asked(), 0, "nothing is looked up, the console neither");
+    // Another machine is found out whichever way it is reached.
+    let other = Sshd::start();
+    lab.becomes(&other, None).await;
+    refused(&lab.ssh(&other, "tofu").await, 76, &["has changed"]);
+    lab.becomes(&sshd, None).await;
+    lab.ssh(&sshd, "strict").await.good();
+    let account = lab.world.emulator.access().account_id();
+    let full = format!("aws/{account}/eu-west-1/{INSTANCE}");
+    assert_eq!(scopes().await, [full.as_str()], "the pin has moved to the account");
+    lab.shell.run(&without, b"").await.good();
+    assert_eq!(scopes().await, [full.as_str()]);
+    lab.becomes(&other, None).await;
+    refused(&lab.shell.run(&without, b"").await, 76, &["has changed"]);
+
+    // What an older version may have left: two pins that contradict each other.
+    let store = FileHostKeys::new(lab.shell.file("state/eice/host_keys.json"));
+    let text = fs::read_to_string(store.path()).unwrap();
+    let mut layout: Value = serde_json::from_str(&text).unwrap();
+    let pin = serde_json::json!([{ "key": other.host_key(), "origin": "first-use", "first_seen": 1 }]);
+    layout["hosts"][format!("aws/-/eu-west-1/{INSTANCE}")] = pin;
+    fs::write(store.path(), layout.to_string()).unwrap();
+    let said = lab.ssh(&other, "tofu").await;
+    let both = [&*fingerprint(&sshd.host_key()), &*fingerprint(&other.host_key()), "contradicts itself"];
+    refused(&said, 76, &both);
+    let said = lab.host_keys(&["export", INSTANCE], b"").await;
+    refused(&said, 76, &["contradicts itself"]);
+    assert!(said.stdout.is_empty());
+    let command = said_command(&lab.ssh(&other, "tofu").await.stderr, &full);
+    assert!(run("sh", ["-c", &command.replacen("eice", EICE, 1)]).status.success(), "{command}");
+    lab.ssh(&other, "tofu").await.good();
+}
+
+/// The command of a hint that forgets `scope`.
+fn said_command(stderr: &str, scope: &str) -> String {
+    let hint = stderr.lines().find_map(|line| line.trim().strip_prefix("hint: ")).unwrap();
+    let commands = hint.split_once("the other: ").unwrap().1;
+    commands.split(" or ").find(|command| command.contains(scope)).unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_forgotten_all_or_none_and_everything_only_by_a_word_more() {
+    let sshd = Sshd::start();
+    let lab = Lab::new(&sshd).await;
+    let store = FileHostKeys::new(lab.shell.file("state/eice/host_keys.json"));
+    let key = eice::ssh::host_keys::HostKey::parse(&sshd.host_key()).unwrap();
+    for scope in ["aws/123456789012/eu-west-1/i-1", "aws/-/us-east-1/i-2", "aws-cn/1/cn-north-1/i-3"] {
+        let pinned = store.edit(|pins| {
+            let learned = pins.pin(&scope.parse().unwrap(), &key, std::time::SystemTime::now())?;
+            Ok((learned, true))
+        });
+        assert_eq!(pinned.unwrap(), Learned::Added);
+    }
+    let table = lab.host_keys(&["list"], b"").await.good();
+    assert_eq!(table.lines().count(), 4, "{table}");
+    assert!(table.starts_with("SCOPE") && table.contains("pinned"), "{table}");
+    assert_eq!(
+        lab.host_keys(&["list", "i-2", "aws-cn/1/cn-north-1/i-3"], b"").await.good().lines().count(),
+        3
+    );
+    refused(&lab.host_keys(&["forget", "i-1", "i-9"], b"").await, 66, &["i-9", "nothing is forgotten"]);
+    assert_eq!(lab.listed().await.len(), 3);
+    for bad in [&["forget"][..], &["forget", "web"], &["forget", "--all"], &["forget", "a/b/i-1"]] {
+        assert_eq!(lab.host_keys(bad, b"").await.code, Some(64), "{bad:?}");
+    }
+    let told = lab.host_keys(&["forget", "i-1", "aws/-/us-east-1/i-2"], b"").await.good();
+    assert_eq!(told.lines().count(), 2, "{told}");
+    lab.host_keys(&["forget", "--all", "--yes"], b"").await.good();
+    let nothing = lab.host_keys(&["list"], b"").await;
+    assert!(nothing.good().is_empty() && nothing.stderr.contains("no host key is pinned"));
+    // A store that cannot be read is no empty one, here neither.
+    fs::write(store.path(), "{").unwrap();
+    for verb in [&["list"][..], &["export", INSTANCE], &["forget", "i-1"], &["import", "-"]] {
+        let said = lab.host_keys(verb, b"").await;
+        refused(&said, 78, &["is damaged"]);
+        assert!(said.stdout.is_empty());
+    }
+    assert_eq!(fs::read_to_string(store.path()).unwrap(), "{");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_console_that_does_not_answer_costs_a_first_use_little_and_ends_the_console_mode() {
+    let world = World::builtin().await;
+    world.emulator.faults().update(|faults| {
+        faults.api_action = Some("GetConsoleOutput".into());
+        faults.api_hang = true;
+    });
+    let connect = async |mode| {
+        let client = world.client(|_, _, connect| {
+            connect.host_keys = mode;
+            connect.ssh.timeouts.witness = Duration::from_millis(500);
+        });
+        client.connect_ssh(&world.target(), &|_: StageEvent| {}).await
+    };
+    let host = connect(HostKeyMode::TrustOnFirstUse).await.unwrap();
+    eice::terminal::Host::close(&host).await;
+    let error = connect(HostKeyMode::Console).await.unwrap_err();
+    assert_eq!(error.fault(), Fault::Timeout, "{}", error.chain());
+    assert!(error.chain().contains("no answer within 0.5 s"), "{}", error.chain());
+}

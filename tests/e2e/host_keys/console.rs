@@ -1,0 +1,180 @@
+//! What the console of an instance may say, and what is made of it.
+
+use eice::emulator::{Builtin, Config, Policy};
+use serde_json::json;
+
+use super::*;
+
+/// The console as it was posted, and as it stands when that differs.
+async fn says(posted: &str, latest: Option<&str>) -> Lab {
+    let instances = vec![InstanceSpec {
+        backend: Backend::Builtin(Builtin::default()),
+        console_output: Some(posted.to_owned()),
+        latest_console_output: latest.map(str::to_owned),
+        ..InstanceSpec::default()
+    }];
+    let world = World::with(Config { instances, ..Config::default() }).await;
+    let shell = Shell::new(&world);
+    Lab { world, shell }
+}
+
+impl Lab {
+    async fn connects(&self, mode: &str) -> Said {
+        self.shell.run(&["ssh", "--host-key", mode, INSTANCE, "--", "true"], b"").await
+    }
+
+    /// The host key of the emulator's own server.
+    async fn own_key(&self) -> String {
+        let addr = self.world.emulator.ssh_addr(&self.world.instance()).unwrap();
+        let (port, host) = (addr.port().to_string(), addr.ip().to_string());
+        let scanned = run("ssh-keyscan", ["-t", "ed25519", "-p", &port, &host]).stdout;
+        let scanned = String::from_utf8(scanned).unwrap();
+        let line = scanned.lines().find(|line| !line.starts_with('#')).unwrap();
+        line.split_once(' ').unwrap().1.to_owned()
+    }
+
+    fn prints(&self, posted: &str) {
+        let posted = posted.to_owned();
+        assert!(self.world.emulator.edit_instance(&self.world.instance(), |spec| {
+            spec.console_output = Some(posted);
+        }));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_console_without_the_keys_fails_the_console_mode_and_leaves_tofu_its_first_use() {
+    let garbled =
+        format!("\u{1b}[2J\u{0}{}\r\n", printed("ssh-ed25519 AAAA!garbled!").replace("KEYS", "K\u{7f}YS"));
+    for (text, cause) in [
+        ("", "is empty"),
+        (" \r\n", "is empty"),
+        ("Linux version 6.1.0\r\nlogin: ", "shows no host keys"),
+        (&garbled, "shows no host keys"),
+        ("-----BEGIN SSH HOST KEY KEYS-----\r\nssh-ed25519 AAAA", "shows no host keys"),
+    ] {
+        let lab = says(text, None).await;
+        let said = lab.connects("console").await;
+        refused(
+            &said,
+            76,
+            &["cannot be verified", cause, "SHA256:", "--host-key tofu", "eice host-keys import"],
+        );
+        assert!(lab.listed().await.is_empty(), "{text:?}");
+        assert_eq!(lab.asked(), 2, "as it stands, and as it was posted");
+        lab.connects("tofu").await.good();
+        let listed = lab.listed().await;
+        assert_eq!((listed.len(), &listed[0]["origin"]), (1, &json!("first-use")));
+        let asked = lab.asked();
+        lab.connects("tofu").await.good();
+        lab.connects("console").await.good();
+        assert_eq!(lab.asked(), asked, "only a first key is asked for");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_permission_that_is_missing_is_told_as_the_statement_that_gives_it() {
+    let lab = says("", None).await;
+    lab.prints(&printed(&lab.own_key().await));
+    let access = lab.world.emulator.access();
+    let mut less = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow",
+        "Action": ["ec2:DescribeInstances", "ec2:DescribeInstanceConnectEndpoints", "ec2-instance-connect:*"],
+        "Resource": "*"
+    }]});
+    let set = |policy: &Value| {
+        let policy: Policy = serde_json::from_value(policy.clone()).unwrap();
+        assert!(lab.world.emulator.set_policies(access.access_key_id(), vec![policy]));
+    };
+    set(&less);
+    let said = lab.connects("console").await;
+    refused(&said, 77, &["GetConsoleOutput is not allowed", "--host-key tofu"]);
+    assert!(lab.listed().await.is_empty());
+    assert_eq!(lab.asked(), 1, "a denial is not asked for twice");
+
+    let hint = said.stderr.lines().find(|line| line.contains("hint: ")).unwrap();
+    let (start, end) = (hint.find('{').unwrap(), hint.rfind('}').unwrap());
+    let statement: Value = serde_json::from_str(&hint[start..=end]).unwrap();
+    less["Statement"].as_array_mut().unwrap().push(statement);
+    set(&less);
+    lab.connects("console").await.good();
+    assert_eq!(lab.listed().await[0]["origin"], "console");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_leaves_tofu_its_first_use() {
+    let lab = says("", None).await;
+    let policy = json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Action": "*", "Resource": "*" },
+        { "Effect": "Deny", "Action": "ec2:GetConsoleOutput", "Resource": "*" },
+    ]});
+    let policy: Policy = serde_json::from_value(policy).unwrap();
+    assert!(lab.world.emulator.set_policies(lab.world.emulator.access().access_key_id(), vec![policy]));
+    let said = lab.connects("tofu").await;
+    said.good();
+    assert_eq!(lab.listed().await[0]["origin"], "first-use");
+    assert_eq!(lab.asked(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_boots_the_last_counts_and_what_it_contradicts_is_refused() {
+    let lab = says("", None).await;
+    let (own, strange) = (lab.own_key().await, Sshd::start().host_key());
+    for mode in ["console", "tofu"] {
+        lab.prints(&format!("{}{}", printed(&own), printed(&strange)));
+        let said = lab.connects(mode).await;
+        let both = [&*fingerprint(&own), &*fingerprint(&strange)];
+        refused(&said, 76, &[both[0], both[1], "is not what its console tells", "eice host-keys import"]);
+        assert!(lab.listed().await.is_empty(), "{mode}");
+        lab.prints(&format!("{}{}", printed(&strange), printed(&own)));
+        lab.connects(mode).await.good();
+        assert_eq!(lab.listed().await[0]["origin"], "console", "{mode}");
+        lab.host_keys(&["forget", INSTANCE], b"").await.good();
+    }
+    // A system that prints only fingerprints.
+    lab.prints(&format!(
+        "ec2: -----BEGIN SSH HOST KEY FINGERPRINTS-----\r\nec2: 256 {} root@freebsd (ED25519)\r\n\
+         ec2: -----END SSH HOST KEY FINGERPRINTS-----\r\n",
+        fingerprint(&own)
+    ));
+    lab.connects("console").await.good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_is_asked_as_it_stands_and_then_as_it_was_posted() {
+    let lab = says("", Some("the ring has gone round")).await;
+    let own = lab.own_key().await;
+    lab.prints(&printed(&own));
+    lab.connects("console").await.good();
+    assert_eq!(lab.asked(), 2);
+    lab.host_keys(&["forget", INSTANCE], b"").await.good();
+    // What is older than Nitro gives only what was posted.
+    assert!(
+        lab.world
+            .emulator
+            .edit_instance(&lab.world.instance(), |spec| spec.instance_type = "t2.micro".into())
+    );
+    lab.connects("console").await.good();
+    assert_eq!(lab.asked(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_console_is_kept_but_its_keys() {
+    let lab = says("", None).await;
+    let own = lab.own_key().await;
+    let canary = "hunter2-password-in-user-data";
+    for (text, code) in [(format!("{canary}\r\n{}{canary}", printed(&own)), 0), (canary.to_owned(), 76)] {
+        lab.prints(&text);
+        let args = ["ssh", "--log", "trace", "--host-key", "console", INSTANCE, "--", "true"];
+        let said = lab.shell.run(&args, b"").await;
+        assert_eq!(said.code, Some(code), "{}", said.stderr);
+        assert!(said.stderr.len() > 1000, "the log is on");
+        for hidden in [canary, "aHVudGVyMi1wYXNzd29yZC1pbi11c2VyLWRhdG"] {
+            assert!(!said.stderr.contains(hidden), "{hidden} in the log");
+        }
+        if code == 0 {
+            let store = fs::read_to_string(lab.shell.file("state/eice/host_keys.json")).unwrap();
+            assert!(!store.contains("hunter2"), "{store}");
+            lab.host_keys(&["forget", INSTANCE], b"").await.good();
+        }
+    }
+}
