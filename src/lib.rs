@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | L0 | [`eice_proto`] | the protocol, sans-IO |
 //! | L1 | `listen` | taking TCP connections |
+//! | L1 | `roots` | the authorities that TLS trusts |
 //! | L1 | [`telemetry`] | tracing set-up |
 //! | L1 | [`terminal`] | the traits and plain types that the upper layers share |
 //! | L2 | `aws` | credentials, signed EC2 queries, endpoint choice, key push |
@@ -39,6 +40,8 @@ pub mod docker;
 pub mod emulator;
 #[cfg(any(feature = "client", feature = "gateway", feature = "emulator"))]
 mod listen;
+#[cfg(feature = "connect")]
+pub mod roots;
 #[cfg(feature = "connect")]
 pub mod ssh;
 pub mod telemetry;

@@ -30,10 +30,11 @@ const fn module(name: &'static str, layer: u8, may_use: &'static [&'static str])
 const LAYERS: &[Module] = &[
     module("proto", 0, &[]),
     module("listen", 1, &[]),
+    module("roots", 1, &[]),
     module("telemetry", 1, &[]),
     module("terminal", 1, &["proto"]),
-    module("aws", 2, &["proto", "telemetry", "terminal"]),
-    module("tunnel", 2, &["proto", "telemetry", "terminal"]),
+    module("aws", 2, &["proto", "roots", "telemetry", "terminal"]),
+    module("tunnel", 2, &["proto", "roots", "telemetry", "terminal"]),
     module("ssh", 2, &["proto", "telemetry", "terminal"]),
     module("docker", 2, &["proto", "telemetry", "terminal"]),
     module("workspace", 2, &["proto", "telemetry", "terminal"]),

@@ -1,4 +1,4 @@
-//! The HTTP client of all AWS calls: one pool of connections, native roots and the CA bundle, proxies as the
+//! The HTTP client of all AWS calls: one pool of connections, the usual roots and the CA bundle, proxies as the
 //! environment says.
 
 use std::path::Path;
@@ -14,8 +14,11 @@ use aws_smithy_runtime_api::client::http::{
     http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+
+use crate::roots::{Roots, roots};
 
 use super::error::Error;
 
@@ -33,21 +36,23 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// A client that trusts the system's roots and those in `ca_bundle`.
+    /// A client that trusts the usual roots and those in `ca_bundle`.
     ///
     /// # Errors
     /// [`Error::CaBundle`] when the bundle cannot be read or holds no certificate that can be a root.
     pub(super) async fn new(ca_bundle: Option<&Path>) -> Result<Self, Error> {
-        let mut roots = TrustStore::default();
-        if let Some(path) = ca_bundle {
-            let pem = read_ca_bundle(path)
-                .await
-                .map_err(|source| Error::CaBundle { path: path.to_owned(), source })?;
-            roots = roots.with_pem_certificate(pem);
-        }
-        let plain = connector(ProxyConfig::disabled(), context(TrustStore::empty())?);
-        let context = context(roots)?;
-        let switch = Switch { context, plain, direct: OnceLock::new(), proxied: OnceLock::new() };
+        let bundle = match ca_bundle {
+            None => None,
+            Some(path) => {
+                let failed = |source| Error::CaBundle { path: path.to_owned(), source };
+                Some(read_ca_bundle(path).await.map_err(failed)?)
+            }
+        };
+        let nobody = TlsContext::builder().with_trust_store(TrustStore::empty()).build();
+        let nobody =
+            nobody.map_err(|source| Error::CaBundle { path: Path::new("").into(), source: source.into() })?;
+        let plain = connector(ProxyConfig::disabled(), nobody);
+        let switch = Switch { bundle, plain, direct: OnceLock::new(), proxied: OnceLock::new() };
         Ok(Self { connector: SharedHttpConnector::new(switch) })
     }
 
@@ -58,11 +63,27 @@ impl Http {
     }
 }
 
-fn context(roots: TrustStore) -> Result<TlsContext, Error> {
-    TlsContext::builder()
-        .with_trust_store(roots)
-        .build()
-        .map_err(|source| Error::CaBundle { path: Path::new("").into(), source: source.into() })
+/// Trusts `usual` and what `bundle` holds as PEM.
+fn trust(usual: &Roots, bundle: Option<&[u8]>) -> TrustStore {
+    let mut store = if usual.compiled_in {
+        TrustStore::empty().with_pem_certificate(pem(&usual.certificates))
+    } else {
+        // The SDK reads the system's by itself.
+        TrustStore::default()
+    };
+    if let Some(bundle) = bundle {
+        store.add_pem_certificate(bundle);
+    }
+    store
+}
+
+/// `certificates` in the one form in which the SDK takes them.
+fn pem(certificates: &[CertificateDer<'_>]) -> Vec<u8> {
+    let armoured = certificates.iter().map(|certificate| {
+        let body = aws_smithy_types::base64::encode(certificate);
+        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+    });
+    armoured.collect::<String>().into_bytes()
 }
 
 /// A connector through `proxy`. Reads the system's roots when `context` trusts them.
@@ -79,15 +100,32 @@ fn connector(proxy: ProxyConfig, context: TlsContext) -> Connector {
 
 /// Sends loopback requests past the proxy, as Go's `net/http` does: no proxy can reach this machine's loopback.
 ///
-/// What needs no TLS does not wait for the system's roots: they are read at the first request that may.
+/// What needs no TLS does not wait for the roots: they are read at the first request that may.
 #[derive(Debug)]
 struct Switch {
-    /// Trusts the system's roots and the CA bundle's.
-    context: TlsContext,
+    /// What is trusted besides the usual roots, PEM.
+    bundle: Option<Vec<u8>>,
     /// For plain HTTP to loopback. It trusts nobody.
     plain: Connector,
     direct: OnceLock<Connector>,
     proxied: OnceLock<Connector>,
+}
+
+impl Switch {
+    /// What `cell` holds, made with `proxy` if it holds nothing yet.
+    fn trusting<'a>(
+        &self,
+        cell: &'a OnceLock<Connector>,
+        proxy: fn() -> ProxyConfig,
+    ) -> Result<&'a Connector, ConnectorError> {
+        if let Some(connector) = cell.get() {
+            return Ok(connector);
+        }
+        let trusted = trust(roots(), self.bundle.as_deref());
+        let context = TlsContext::builder().with_trust_store(trusted).build();
+        let context = context.map_err(|error| ConnectorError::other(error.into(), None))?;
+        Ok(cell.get_or_init(|| connector(proxy(), context)))
+    }
 }
 
 impl HttpConnector for Switch {
@@ -95,13 +133,14 @@ impl HttpConnector for Switch {
         let uri = request.uri().parse::<http::Uri>().ok();
         let is_plain = uri.as_ref().and_then(http::Uri::scheme) == Some(&http::uri::Scheme::HTTP);
         let connector = match uri.as_ref().and_then(http::Uri::host) {
-            Some(host) if is_loopback(host) && is_plain => &self.plain,
-            Some(host) if is_loopback(host) => {
-                self.direct.get_or_init(|| connector(ProxyConfig::disabled(), self.context.clone()))
-            }
-            _ => self.proxied.get_or_init(|| connector(ProxyConfig::from_env(), self.context.clone())),
+            Some(host) if is_loopback(host) && is_plain => Ok(&self.plain),
+            Some(host) if is_loopback(host) => self.trusting(&self.direct, ProxyConfig::disabled),
+            _ => self.trusting(&self.proxied, ProxyConfig::from_env),
         };
-        connector.call(request)
+        match connector {
+            Ok(connector) => connector.call(request),
+            Err(error) => HttpConnectorFuture::ready(Err(error)),
+        }
     }
 }
 

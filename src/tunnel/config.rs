@@ -11,7 +11,7 @@ use super::proxy::ProxyConfig;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Whether the system's roots are trusted. The default is yes.
+    /// Whether the system's roots, or those compiled in where it has none, are trusted. The default is yes.
     pub native_roots: bool,
     /// Roots that are trusted besides. The default is none.
     pub extra_ca: Vec<CertificateDer<'static>>,

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -12,29 +12,19 @@ use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::roots::roots;
+
 use super::config::Config;
 use super::error::{Error, TlsFault};
 
 /// The largest CA bundle that is read, in bytes; a full system store is about 230 KiB.
 const MAX_CA_BUNDLE: u64 = 4 << 20;
 
-/// The system's roots, read once in the life of the process.
-fn native_roots() -> &'static [CertificateDer<'static>] {
-    static ROOTS: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
-    ROOTS.get_or_init(|| {
-        let loaded = rustls_native_certs::load_native_certs();
-        for error in &loaded.errors {
-            tracing::warn!(%error, "a system root certificate cannot be read");
-        }
-        loaded.certs
-    })
-}
-
-/// What is trusted. Beside other roots the system's are read on a thread of their own from the beginning, and
+/// What is trusted. Beside other roots the usual ones are read on a thread of their own from the beginning, and
 /// waited for at the first handshake: reading them takes as long as several round trips.
 #[derive(Clone)]
 pub(super) struct Trust {
-    /// What is trusted besides the system's roots.
+    /// What is trusted besides the usual roots.
     own: Arc<RootCertStore>,
     native_roots: bool,
     connector: Arc<OnceCell<TlsConnector>>,
@@ -58,12 +48,12 @@ impl Trust {
         }
         if own.is_empty() {
             // To be told before anything is asked of AWS, whose client would only say that it trusts nobody.
-            if !config.native_roots || native_roots().is_empty() {
+            if !config.native_roots || roots().certificates.is_empty() {
                 return Err(Error::NoRoots);
             }
         } else if config.native_roots {
             // Without the thread they are read when they are needed.
-            let _ = std::thread::Builder::new().name("roots".into()).spawn(native_roots);
+            let _ = std::thread::Builder::new().name("roots".into()).spawn(roots);
         }
         Ok(Self { own: Arc::new(own), native_roots: config.native_roots, connector: Arc::default() })
     }
@@ -84,18 +74,18 @@ impl Trust {
 }
 
 fn connector(own: &RootCertStore, with_native_roots: bool) -> Result<TlsConnector, Error> {
-    let mut roots = own.clone();
+    let mut trusted = own.clone();
     if with_native_roots {
-        roots.add_parsable_certificates(native_roots().iter().cloned());
+        trusted.add_parsable_certificates(roots().certificates.iter().cloned());
     }
-    if roots.is_empty() {
+    if trusted.is_empty() {
         return Err(Error::NoRoots);
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::TlsSetup(error.into()))?
-        .with_root_certificates(roots)
+        .with_root_certificates(trusted)
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }
