@@ -4,6 +4,8 @@
 mod build;
 #[cfg(feature = "client")]
 mod client_args;
+#[cfg(feature = "client")]
+mod completions;
 #[cfg(all(feature = "gateway", feature = "emulator"))]
 mod demo;
 #[cfg(feature = "emulator")]
@@ -19,6 +21,8 @@ mod help;
 mod host_keys;
 #[cfg(feature = "client")]
 mod interactive;
+#[cfg(feature = "client")]
+mod man;
 #[cfg(feature = "client")]
 mod progress;
 #[cfg(feature = "client")]
@@ -101,6 +105,10 @@ enum Verb {
     Serve(Box<serve::ServeArgs>),
     #[cfg(feature = "emulator")]
     Emulator(Box<emulator::EmulatorArgs>),
+    #[cfg(feature = "client")]
+    Completions(completions::CompletionsArgs),
+    #[cfg(feature = "client")]
+    Man(man::ManArgs),
 }
 
 impl Verb {
@@ -110,6 +118,8 @@ impl Verb {
             #[cfg(feature = "client")]
             // The SDK warns of a refused role before the error itself says it better.
             Self::HostKeys(_) | Self::Ssh(_) | Self::Exec(_) | Self::Tunnel(_) => "warn,aws_config=error",
+            #[cfg(feature = "client")]
+            Self::Completions(_) | Self::Man(_) => "warn",
             #[cfg(all(feature = "gateway", feature = "emulator"))]
             Self::Demo(_) => "warn",
             #[cfg(feature = "gateway")]
@@ -117,6 +127,15 @@ impl Verb {
             #[cfg(feature = "emulator")]
             Self::Emulator(_) => "warn",
         }
+    }
+
+    /// Whether it does without TLS: it tells of the program itself.
+    fn is_offline(&self) -> bool {
+        #[cfg(feature = "client")]
+        if matches!(self, Self::Completions(_) | Self::Man(_)) {
+            return true;
+        }
+        false
     }
 
     async fn run(self) -> Result<u8, Failure> {
@@ -135,6 +154,10 @@ impl Verb {
             Self::Serve(args) => serve::run(*args).await,
             #[cfg(feature = "emulator")]
             Self::Emulator(args) => emulator::run(*args).await,
+            #[cfg(feature = "client")]
+            Self::Completions(args) => completions::run(&args),
+            #[cfg(feature = "client")]
+            Self::Man(args) => man::run(&args),
         }
     }
 }
@@ -176,7 +199,7 @@ fn start(cli: Cli) -> Result<u8, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot start the runtime", &error))?;
-    let warm_up = warm_up_randomness();
+    let warm_up = if cli.verb.is_offline() { None } else { warm_up_randomness() };
     let result = runtime.block_on(cli.verb.run());
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
     // The library frees its generator as the process ends, and aborts when a thread is in the middle of it.

@@ -14,7 +14,7 @@ use super::program::EICE;
 use super::reaper;
 use super::wait::eventually;
 
-/// `eice` as the leader of a terminal's foreground, with its stderr in a file so that it can be told apart, or on
+/// A program as the leader of a terminal's foreground, with its stderr in a file so that it can be told apart, or on
 /// the terminal as well.
 pub(crate) struct Tty {
     pty: Arc<Pty>,
@@ -29,10 +29,22 @@ impl Tty {
     /// Starts `eice ARGS` in a terminal of 100x30 with nothing but `env` and `home`.
     #[track_caller]
     pub(crate) fn start(args: &[&str], env: &[(&str, String)], home: &Path, stderr: Option<&Path>) -> Self {
+        Self::of(Path::new(EICE), args, env, home, stderr)
+    }
+
+    /// The same with another program than `eice`.
+    #[track_caller]
+    pub(crate) fn of(
+        program: &Path,
+        args: &[&str],
+        env: &[(&str, String)],
+        home: &Path,
+        stderr: Option<&Path>,
+    ) -> Self {
         let (pty, pts) = pty_process::blocking::open().unwrap();
         pty.resize(pty_process::Size::new(30, 100)).unwrap();
         let before = termios::tcgetattr(&pty).unwrap();
-        let mut command = Command::new(EICE).args(args).env_clear().env("HOME", home).env("TERM", "xterm");
+        let mut command = Command::new(program).args(args).env_clear().env("HOME", home).env("TERM", "xterm");
         command = command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         for (name, value) in env {
             command = command.env(name, value);

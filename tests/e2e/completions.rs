@@ -1,0 +1,85 @@
+//! What `eice completions` prints, in the shells that it is for: a person who presses Tab.
+
+use std::fs;
+use std::path::Path;
+
+use crate::lab::{EICE, Tty, program, run_ok};
+
+/// `shell ARGS` at a terminal, where `eice` is the program under test.
+#[track_caller]
+fn shell(home: &Path, name: &str, args: &[&str]) -> Tty {
+    let folder = Path::new(EICE).parent().unwrap().display();
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+    Tty::of(&program(name), args, &[("PATH", path), ("PS1", "$ ".into())], home, None)
+}
+
+/// Writes the script for `shell` into `home`.
+fn script(home: &Path, shell: &str) -> String {
+    let file = home.join(format!("eice.{shell}"));
+    fs::write(&file, run_ok(EICE, ["completions", shell])).unwrap();
+    file.display().to_string()
+}
+
+#[test]
+fn bash_completes_a_verb_an_option_and_a_value() {
+    let home = tempfile::tempdir().unwrap();
+    let mut bash = shell(home.path(), "bash", &["--norc", "--noprofile", "-i"]);
+    bash.types(&format!("source {}; echo loaded-$((40+2))\r", script(home.path(), "bash")));
+    bash.until("loaded-42");
+    // Each line is completed, then made an argument of `echo`: what the shell has in mind, not what it shows.
+    bash.types("eice tunn\t\u{1}echo word: \r");
+    bash.until("word: eice tunnel");
+    bash.types("eice tunnel --half\t\u{1}echo option: \r");
+    bash.until("option: eice tunnel --half-close-timeout");
+    bash.types("eice ssh --host-key str\t\u{1}echo value: \r");
+    bash.until("value: eice ssh --host-key strict");
+    bash.types("exit\r");
+    bash.ends();
+}
+
+#[test]
+fn zsh_completes_a_verb_an_option_and_a_value() {
+    let home = tempfile::tempdir().unwrap();
+    let mut zsh = shell(home.path(), "zsh", &["-f", "-i"]);
+    // compinit would ask about folders that others may write.
+    zsh.types(&format!(
+        "autoload -Uz compinit; compinit -D -u; bindkey -e; source {}; echo loaded-$((40+2))\r",
+        script(home.path(), "zsh")
+    ));
+    zsh.until("loaded-42");
+    zsh.types("eice tunn\t\u{1}echo word: \r");
+    zsh.until("\nword: eice tunnel");
+    zsh.types("eice tunnel --half\t\u{1}echo option: \r");
+    zsh.until("\noption: eice tunnel --half-close-timeout");
+    zsh.types("eice ssh --host-key str\t\u{1}echo value: \r");
+    zsh.until("\nvalue: eice ssh --host-key strict");
+    zsh.types("exit\r");
+    zsh.ends();
+}
+
+#[test]
+fn fish_completes_a_verb_an_option_and_a_value() {
+    let home = tempfile::tempdir().unwrap();
+    let script = script(home.path(), "fish");
+    for (typed, expected) in [
+        ("eice tunn", "tunnel"),
+        ("eice tunnel --half", "--half-close-timeout"),
+        ("eice ssh --host-key str", "strict"),
+    ] {
+        let command =
+            format!("set -x HOME {}; source {script}; complete -C '{typed}'", home.path().display());
+        let offered = run_ok("fish", ["--no-config", "-c", &command]);
+        assert!(offered.lines().any(|line| line.split('\t').next() == Some(expected)), "{typed}: {offered}");
+    }
+}
+
+/// What nobody may have installed is at least whole.
+#[test]
+fn the_scripts_for_elvish_and_powershell_name_every_option_of_a_verb() {
+    for shell in ["elvish", "powershell"] {
+        let script = run_ok(EICE, ["completions", shell]);
+        for word in ["ssh", "tunnel", "half-close-timeout", "host-key"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The manual pages, read by the programs that show them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::lab::{EICE, program, run, run_ok};
+
+/// All pages, in a folder that goes with the first.
+fn pages() -> (tempfile::TempDir, Vec<PathBuf>) {
+    let dir = tempfile::tempdir().unwrap();
+    run_ok(EICE, ["man", dir.path().to_str().unwrap()]);
+    let mut pages: Vec<PathBuf> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.sort();
+    assert!(pages.len() > 5, "{pages:?}");
+    (dir, pages)
+}
+
+#[test]
+fn groff_warns_of_nothing() {
+    let (_dir, pages) = pages();
+    for page in pages {
+        let output = run("groff", ["-man", "-Tutf8", "-Kutf8", "-ww", "-rLL=100n", page.to_str().unwrap()]);
+        assert!(output.status.success() && output.stderr.is_empty(), "{}: {output:?}", page.display());
+    }
+}
+
+#[test]
+fn mandoc_warns_of_nothing_but_the_date_that_a_page_does_not_have() {
+    let (_dir, pages) = pages();
+    program("mandoc");
+    for page in pages {
+        let output = run("mandoc", ["-T", "lint", "-W", "warning", page.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let others: Vec<&str> = said.lines().filter(|line| !line.contains("missing date")).collect();
+        assert!(others.is_empty(), "{}: {others:#?}", page.display());
+    }
+}
+
+#[test]
+fn a_page_reads_as_a_manual_page_does() {
+    let (dir, _) = pages();
+    let page = dir.path().join("eice-ssh.1");
+    let text = run_ok("mandoc", ["-T", "ascii", "-O", "width=100", page.to_str().unwrap()]);
+    // Overstruck letters are how a terminal shows bold.
+    let mut plain = String::new();
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letters.peek() == Some(&'\u{8}') {
+            letters.next();
+        } else {
+            plain.push(letter);
+        }
+    }
+    for part in [
+        "EICE-SSH(1)",
+        "EXIT STATUS\n",
+        "\n       eice ssh web-1\n",
+        "\n       64     the command line is wrong\n",
+        "AWS_CA_BUNDLE\n",
+    ] {
+        assert!(plain.contains(part), "no {part:?} in {plain}");
+    }
+}
