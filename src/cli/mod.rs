@@ -23,6 +23,8 @@ mod host_keys;
 mod interactive;
 #[cfg(feature = "client")]
 mod man;
+#[cfg(feature = "gateway")]
+mod notify;
 #[cfg(feature = "client")]
 mod progress;
 #[cfg(feature = "client")]

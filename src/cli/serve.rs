@@ -12,6 +12,7 @@ use super::build;
 use super::exit;
 use super::failure::Failure;
 use super::help::exit_help;
+use super::notify::{self, notify};
 use super::ready::Ready;
 use super::stop::Signals;
 use crate::config::{Config, Overrides, ProcessEnv};
@@ -36,6 +37,7 @@ Environment:
                            the settings of these names; lists are divided by commas
   AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_CA_BUNDLE, …  as for every AWS client
   HTTPS_PROXY, ALL_PROXY, NO_PROXY  proxy of the tunnels, as curl reads them
+  NOTIFY_SOCKET            where a service manager is told of readiness, as sd_notify(3) says
   EICE_LOG                 what to log, as --log; the default here is info
 
 ",
@@ -95,11 +97,13 @@ pub(crate) async fn run(args: ServeArgs) -> Result<u8, Failure> {
     tokio::pin!(serving);
     let mut ended = None;
     if announced.is_ok() {
+        notify(notify::State::Ready);
         tokio::select! {
             reason = signals.stop(args.until_stdin_closes) => tracing::info!(?reason, "ending"),
             served = &mut serving => ended = Some(served),
         }
     }
+    notify(notify::State::Stopping);
     drain.cancel();
     let served = match ended {
         Some(served) => served,
