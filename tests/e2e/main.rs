@@ -15,6 +15,7 @@ mod accounts;
 mod bad_input;
 mod browser;
 mod cli_ssh;
+mod cli_tunnel;
 mod client;
 mod completions;
 mod connect;

@@ -38,14 +38,18 @@ impl Shell {
         self.env.retain(|(known, _)| known != name);
     }
 
+    /// The environment, as the other parts take it.
+    pub(crate) fn vars(&self) -> Vec<(&str, String)> {
+        self.env.iter().map(|(name, value)| (name.as_str(), value.clone())).collect()
+    }
+
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
     /// The program with this environment and nothing else of this process's.
     pub(crate) fn command(&self, args: &[&str]) -> std::process::Command {
-        let env: Vec<_> = self.env.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-        let mut command = eice(self.home.path(), &env);
+        let mut command = eice(self.home.path(), &self.vars());
         command.args(args);
         command
     }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use super::{INSTANCE, Sshd, World, eice, eventually};
+use super::{INSTANCE, Said, Sshd, Tty, World, eice, eventually};
 
 /// A user of `eice` with an instance that runs a real sshd.
 pub(crate) struct Station {
@@ -18,6 +18,11 @@ pub(crate) struct Station {
 impl Station {
     pub(crate) async fn start() -> Self {
         Self::of(Sshd::start()).await
+    }
+
+    /// With more lines in sshd's configuration.
+    pub(crate) async fn with(lines: &str) -> Self {
+        Self::of(Sshd::with(lines, &[])).await
     }
 
     pub(crate) async fn of(sshd: Sshd) -> Self {
@@ -51,6 +56,28 @@ impl Station {
             output
         };
         tokio::task::spawn_blocking(run).await.unwrap()
+    }
+
+    /// `eice ssh OPTIONS` at the instance with a command, on pipes, to its end.
+    pub(crate) async fn ssh(&self, options: &[&str], command: &str, stdin: &[u8]) -> Said {
+        let args = [&["ssh"], options, &[self.destination.as_str(), "--", command]].concat();
+        Said::from(self.run(&args, stdin).await)
+    }
+
+    /// `eice ssh OPTIONS` at the instance in a terminal.
+    #[track_caller]
+    pub(crate) fn tty(&self, options: &[&str]) -> Tty {
+        let args = [&["ssh"], options, &[self.destination.as_str()]].concat();
+        Tty::start(&args, &self.env(), self.home.path(), None)
+    }
+
+    /// The same with a shell that answers.
+    #[track_caller]
+    pub(crate) fn at_shell(&self, options: &[&str]) -> Tty {
+        let mut tty = self.tty(options);
+        tty.types("echo ready-$((40+2))\r");
+        tty.until("ready-42");
+        tty
     }
 
     /// Waits until nothing is left of what was: no process at the instance, no tunnel.

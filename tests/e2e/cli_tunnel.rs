@@ -1,0 +1,118 @@
+//! `eice tunnel` as a script has it: on stdin and stdout, and as a listener.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Stdio;
+
+use eice::emulator::{Backend, Config, InstanceSpec};
+
+use crate::lab::{INSTANCE, Program, Shell, World, eventually, noise};
+
+/// An instance on whose port 22 `serve` answers each connection.
+async fn world_with(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> World {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let backend = Backend::Forward(listener.local_addr().unwrap());
+    let serve = std::sync::Arc::new(serve);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let serve = std::sync::Arc::clone(&serve);
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    let instances = vec![InstanceSpec { backend, ..InstanceSpec::default() }];
+    World::with(Config { instances, ..Config::default() }).await
+}
+
+fn echo(mut stream: TcpStream) {
+    let mut copy = stream.try_clone().unwrap();
+    let _ = std::io::copy(&mut stream, &mut copy);
+}
+
+#[track_caller]
+fn talks(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    stream.write_all(b"hello").unwrap();
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"hello");
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_carries_several_connections_and_no_more_than_it_may() {
+    let world = world_with(echo).await;
+    let args = [
+        "tunnel",
+        INSTANCE,
+        "--listen",
+        "127.0.0.1:0",
+        "--max-connections",
+        "3",
+        "--half-close-timeout",
+        "1",
+        "--json",
+    ];
+    let mut tunnel = Program::start(&args, &world.emulator.access().env());
+    assert_eq!((tunnel.ready.verb.as_str(), tunnel.ready.instance.as_deref()), ("tunnel", Some(INSTANCE)));
+    let address = tunnel.addr();
+    let open: Vec<TcpStream> = (0..3).map(|_| talks(address)).collect();
+    assert_eq!(world.emulator.open_tunnels(), 3);
+    let mut fourth = TcpStream::connect(address).unwrap();
+    assert_eq!(fourth.read(&mut [0]).unwrap_or(0), 0, "the fourth is closed");
+    eventually("it says why", || tunnel.stderr().contains("--max-connections").then_some(()));
+    // The far side is not told that nothing more comes, so that each has its room until the half-close timeout.
+    drop(open);
+    world.emulator.faults().update(|faults| faults.quota = Some(0));
+    eventually("one that fails says why", || {
+        let _ = TcpStream::connect(address).unwrap().read(&mut [0]);
+        let said = tunnel.stderr();
+        (said.contains("failed\neice: upgrade: ") && said.contains("  hint: ")).then_some(())
+    });
+    assert!(tunnel.part.is_running(), "the listener goes on");
+    world.emulator.faults().clear();
+    drop(talks(address));
+    assert_eq!(tunnel.part.terminate().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_bytes_arrive_after_stdin_has_ended_and_then_the_program_ends() {
+    const QUESTION: usize = 300_000;
+    // Answers with twice the question when it has heard all of it, and closes.
+    let world = world_with(|mut stream| {
+        let mut question = vec![0; QUESTION];
+        stream.read_exact(&mut question).unwrap();
+        stream.write_all(&question.repeat(2)).unwrap();
+    })
+    .await;
+    let question = noise(2, QUESTION);
+    let said = Shell::new(&world).run(&["tunnel", INSTANCE], &question).await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+    assert!(said.stdout == question.repeat(2), "{} bytes", said.stdout.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_stdin_does_not_spin() {
+    let world = world_with(echo).await;
+    let mut command = Shell::new(&world).command(&["tunnel", INSTANCE]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    stdin.write_all(b"hello").unwrap();
+    stdout.read_exact(&mut [0; 5]).unwrap();
+    drop(stdin);
+    // Processor time in ticks of 10 ms, over a second in which nothing happens: what is looked for has no event.
+    let used = || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        let fields: Vec<u64> =
+            stat.rsplit_once(") ").unwrap().1.split(' ').map(|field| field.parse().unwrap_or(0)).collect();
+        fields[11] + fields[12]
+    };
+    let before = used();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(used() - before < 20, "it is busy waiting: {} ticks", used() - before);
+    drop(stdout);
+    let status = eventually("it ends with its stdout", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+}
