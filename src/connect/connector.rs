@@ -69,7 +69,7 @@ pub enum HostKeyMode {
 
 /// Opens hosts on EC2 instances through EC2 Instance Connect Endpoints.
 pub struct Connector {
-    pub(super) aws: Aws,
+    pub(super) aws: Arc<Aws>,
     pub(super) dialer: Dialer,
     host_keys: Arc<dyn HostKeySource>,
     config: Config,
@@ -91,7 +91,18 @@ impl Connector {
     /// Connects with `aws`'s credentials and `dialer`'s tunnels; host keys are pinned in `host_keys`.
     #[must_use]
     pub fn new(aws: Aws, dialer: Dialer, host_keys: Arc<dyn HostKeySource>, config: Config) -> Self {
-        Self { aws, dialer, host_keys, config }
+        Self { aws: Arc::new(aws), dialer, host_keys, config }
+    }
+
+    /// The same with SSH tuned by `ssh`: the credentials and what was looked up are shared.
+    #[must_use]
+    pub fn tuned(&self, ssh: ssh::Config) -> Self {
+        Self {
+            aws: Arc::clone(&self.aws),
+            dialer: self.dialer.clone(),
+            host_keys: Arc::clone(&self.host_keys),
+            config: Config { ssh, ..self.config.clone() },
+        }
     }
 
     /// Opens a tunnel to the target's port and nothing more: no key is pushed, no SSH is spoken.

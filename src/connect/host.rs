@@ -1,6 +1,7 @@
 //! An open SSH connection as a host.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -8,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::engine;
 use super::explain::{self, Place};
 use crate::docker::{InvalidCommand, Marker, exec_command, watcher_command};
-use crate::ssh::{ChannelRequest, Connection, Pty};
+use crate::ssh::{ChannelRequest, Connection, ForwardAddress, ForwardError, ForwardStream, Offering, Pty};
 use crate::terminal::{
     Fault, Host, HostIds, Shell, Stage, StageError, StageObserver, Terminal, TerminalRequest,
 };
@@ -69,6 +70,38 @@ impl SshHost {
             }
             _ => Ok(terminal),
         }
+    }
+
+    /// Connects from the instance to `to`: see [`Connection::forward`].
+    ///
+    /// # Errors
+    /// When the instance does not connect, or the connection is gone.
+    pub async fn forward(
+        &self,
+        to: &ForwardAddress,
+        from: Option<SocketAddr>,
+    ) -> Result<ForwardStream, ForwardError> {
+        self.connection.forward(to, from).await
+    }
+
+    /// Lets the instance listen at `at`: see [`Connection::listen`].
+    ///
+    /// # Errors
+    /// When the instance does not listen, or the connection is gone.
+    pub async fn listen(&self, at: &ForwardAddress) -> Result<Offering, ForwardError> {
+        self.connection.listen(at).await
+    }
+
+    /// Lets what is opened from now on use our agent: see [`Connection::offer_agent`].
+    #[must_use]
+    pub fn offer_agent(&self) -> Offering {
+        self.connection.offer_agent()
+    }
+
+    /// Whether the connection waits for a reader of a forwarded one: see [`Connection::is_stalled`].
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.connection.is_stalled()
     }
 
     /// Whether the connection is gone.

@@ -20,7 +20,7 @@ use crate::terminal::{Exit, Stage, Terminal, TerminalEvent};
 /// Output that waits for its reader, in messages of at most one packet.
 const EVENT_QUEUE: usize = 16;
 
-/// The answers that are waited for at once: PTY and command.
+/// The answers that are waited for at once: agent, PTY and command.
 const ANSWER_QUEUE: usize = 4;
 
 /// The longest name of a signal that is kept, in characters.
@@ -91,8 +91,11 @@ impl Opened {
         Self { requests, events, answers, life, link: Arc::clone(link), hold }
     }
 
-    /// Sends everything that `request` asks for in one flight.
-    pub(super) async fn send(&self, request: &ChannelRequest) -> Result<(), russh::Error> {
+    /// Sends everything that `request` asks for in one flight, and before it that for the agent's forwarding.
+    pub(super) async fn send(&self, request: &ChannelRequest, agent: bool) -> Result<(), russh::Error> {
+        if agent {
+            self.requests.agent_forward(true).await?;
+        }
         if let Some(pty) = &request.pty {
             let (cols, rows) = (u32::from(pty.size.cols()), u32::from(pty.size.rows()));
             self.requests.request_pty(true, &pty.term, cols, rows, 0, 0, &[]).await?;
@@ -107,7 +110,10 @@ impl Opened {
     }
 
     /// Waits for the answers to what was sent; a server answers in order.
-    pub(super) async fn answers(&mut self, request: &ChannelRequest) -> Result<(), Error> {
+    pub(super) async fn answers(&mut self, request: &ChannelRequest, agent: bool) -> Result<(), Error> {
+        if agent && !self.answer().await? {
+            tracing::warn!("the server refuses to forward the agent (AllowAgentForwarding)");
+        }
         if request.pty.is_some() && !self.answer().await? {
             return Err(Error::PtyRefused);
         }

@@ -23,7 +23,8 @@ pub(in crate::ssh) const HOST_KEY_ALGORITHMS: &[Algorithm] = &[
 /// The most bytes under one key (RFC 4253, section 9), and the most that the implementation takes.
 const MAX_REKEY_BYTES: usize = 1 << 30;
 
-/// How an SSH connection is tuned. [`Config::default`] is for terminals, [`Config::bulk`] for copies.
+/// How an SSH connection is tuned. [`Config::default`] is for terminals, [`Config::bulk`] for copies,
+/// [`Config::forwards`] for forwarded connections.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Config {
@@ -113,10 +114,16 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Tuned for throughput: copies, pipes, forwarded ports.
+    /// Tuned for throughput: copies and pipes.
     #[must_use]
     pub fn bulk() -> Self {
         Self { window_size: 8 * 1024 * 1024, max_packet_size: 65_535, channel_buffer: 32, ..Self::default() }
+    }
+
+    /// Tuned for many forwarded connections: as bulk, with less in flight on each.
+    #[must_use]
+    pub fn forwards() -> Self {
+        Self { window_size: 2 * 1024 * 1024, max_packet_size: 32 * 1024, ..Self::bulk() }
     }
 
     /// As the implementation takes it, with the host key algorithms that may be negotiated.

@@ -10,6 +10,7 @@ use russh::{Disconnect, client};
 use super::Error;
 use super::channel::{Opened, Watcher};
 use super::config::Config;
+use super::forward::Offers;
 use super::handler::Handler;
 use super::handshake::{Timed, closed_or_protocol, within};
 use super::link::{CutOnDrop, Link};
@@ -22,6 +23,7 @@ use crate::terminal::{Size, Stage, StageObserver, Terminal};
 pub struct Connection {
     handle: Handle<Handler>,
     link: Arc<Link>,
+    offers: Arc<Offers>,
     config: Config,
     _cut: CutOnDrop,
 }
@@ -51,8 +53,26 @@ pub struct Pty {
 }
 
 impl Connection {
-    pub(super) fn new(handle: Handle<Handler>, link: Arc<Link>, cut: CutOnDrop, config: Config) -> Self {
-        Self { handle, link, config, _cut: cut }
+    pub(super) fn new(
+        handle: Handle<Handler>,
+        link: Arc<Link>,
+        offers: Arc<Offers>,
+        cut: CutOnDrop,
+        config: Config,
+    ) -> Self {
+        Self { handle, link, offers, config, _cut: cut }
+    }
+
+    pub(super) fn handle(&self) -> &Handle<Handler> {
+        &self.handle
+    }
+
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    pub(super) fn offers(&self) -> &Arc<Offers> {
+        &self.offers
     }
 
     pub(super) fn handle_mut(&mut self) -> &mut Handle<Handler> {
@@ -71,6 +91,9 @@ impl Connection {
     /// and only then are the answers awaited.
     ///
     /// A command without a PTY is a [`Terminal`] as well: its stdout and stderr come apart, its input can end.
+    /// Where the agent is offered ([`Connection::offer_agent`]), its forwarding is asked for first; a server that
+    /// refuses it is told of in the log, and the session goes on without.
+    ///
     /// Nothing is lost or dropped: a reader that stops holds up the server, and this connection's other
     /// channels with it.
     ///
@@ -107,16 +130,17 @@ impl Connection {
         stage.pass();
 
         let mut stage = Timed::start(Stage::Shell, observer);
+        let agent = self.offers.has_agent();
         let starting = async {
             if let (Some(watching), Some(command)) = (&watching, &request.watcher) {
                 watching.exec(true, command.as_bytes()).await?;
             }
-            opened.send(request).await
+            opened.send(request, agent).await
         };
         within(Stage::Shell, timeouts.shell, starting)
             .await?
             .map_err(|error| self.failed(Stage::Shell, error))?;
-        within(Stage::Shell, timeouts.shell, opened.answers(request)).await??;
+        within(Stage::Shell, timeouts.shell, opened.answers(request, agent)).await??;
         stage.pass();
         Ok(opened.into_terminal(request.pty.is_some()))
     }

@@ -6,20 +6,28 @@ use russh::Channel;
 use russh::client::{self, ChannelOpenHandle, DisconnectReason, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
 
+use super::forward::{ForwardAddress, Offer, Offers};
 use super::link::Link;
 
-/// Notes what the server shows and how it ends, and refuses whatever it asks of us. Nothing here waits: it runs
-/// inside the connection's task.
-pub(super) struct Handler(Arc<Link>);
+/// Notes what the server shows and how it ends, hands over the connections that it was asked to forward, and refuses
+/// whatever else it asks of us. Nothing here waits: it runs inside the connection's task.
+pub(super) struct Handler {
+    link: Arc<Link>,
+    offers: Arc<Offers>,
+}
 
 impl Handler {
-    pub(super) fn new(link: Arc<Link>) -> Self {
-        Self(link)
+    pub(super) fn new(link: Arc<Link>, offers: Arc<Offers>) -> Self {
+        Self { link, offers }
+    }
+
+    fn offer(&self, channel: Channel<Msg>, answer: ChannelOpenHandle, from: String) -> Offer {
+        Offer::new(channel, answer, Arc::clone(&self.link), from)
     }
 }
 
 /// The implementation accepts channels that a server opens unless it is told otherwise; a dropped answer is a
-/// refusal. No server has a reason to open one: nothing is ever forwarded to us.
+/// refusal.
 fn refuse(answer: ChannelOpenHandle) -> Result<(), russh::Error> {
     drop(answer);
     Ok(())
@@ -33,7 +41,7 @@ impl client::Handler for Handler {
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         match key {
             PublicKeyOrCertificate::PublicKey { key, .. } => {
-                *self.0.offered.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
+                *self.link.offered.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
                 Ok(true)
             }
             PublicKeyOrCertificate::Certificate(_) => Ok(false),
@@ -43,44 +51,51 @@ impl client::Handler for Handler {
     async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {
         match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                self.0.ended(format!("the server says: {}", info.message));
+                self.link.ended(format!("the server says: {}", info.message));
             }
             DisconnectReason::Error(russh::Error::Disconnect) => {}
-            DisconnectReason::Error(error) => self.0.ended(error.to_string()),
+            DisconnectReason::Error(error) => self.link.ended(error.to_string()),
         }
         Ok(())
     }
 
     async fn server_channel_open_forwarded_tcpip(
         &mut self,
-        _: Channel<Msg>,
-        _: &str,
-        _: u32,
-        _: &str,
-        _: u32,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        from: &str,
+        from_port: u32,
         answer: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        refuse(answer)
+        let Ok(port) = u16::try_from(port) else { return refuse(answer) };
+        let offer = self.offer(channel, answer, format!("{from} port {from_port}"));
+        self.offers.offer(&ForwardAddress::Tcp { host: host.to_owned(), port }, offer).await;
+        Ok(())
     }
 
     async fn server_channel_open_forwarded_streamlocal(
         &mut self,
-        _: Channel<Msg>,
-        _: &str,
+        channel: Channel<Msg>,
+        path: &str,
         answer: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        refuse(answer)
+        let offer = self.offer(channel, answer, path.to_owned());
+        self.offers.offer(&ForwardAddress::Socket(path.to_owned()), offer).await;
+        Ok(())
     }
 
     async fn server_channel_open_agent_forward(
         &mut self,
-        _: Channel<Msg>,
+        channel: Channel<Msg>,
         answer: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        refuse(answer)
+        let offer = self.offer(channel, answer, "the instance".to_owned());
+        self.offers.offer_agent(offer).await;
+        Ok(())
     }
 
     async fn server_channel_open_session(

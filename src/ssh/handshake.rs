@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::config::Config;
 use super::connection::Connection;
+use super::forward::Offers;
 use super::handler::Handler;
 use super::host_keys::{HostKey, HostKeyCheck};
 use super::link::{CutOnDrop, Link, Watched};
@@ -57,7 +58,8 @@ where
     let link = Link::new(config.why_closed.clone());
     let guard = CutOnDrop(Arc::clone(&link));
     let client = Arc::new(config.client(check.algorithms()?));
-    let handler = Handler::new(Arc::clone(&link));
+    let offers = Arc::<Offers>::default();
+    let handler = Handler::new(Arc::clone(&link), Arc::clone(&offers));
     let mut connecting =
         Box::pin(client::connect_stream(client, Watched::new(stream, Arc::clone(&link)), handler));
 
@@ -91,7 +93,7 @@ where
     check.judge(shown.map(HostKey::from), timeouts).await?;
     key_exchange.pass();
 
-    let connection = Connection::new(handle, link, guard, config.clone());
+    let connection = Connection::new(handle, link, offers, guard, config.clone());
     Ok(Handshake { connection, user: user.clone(), spent: None, is_authenticated: false })
 }
 

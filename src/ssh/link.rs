@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
@@ -32,6 +32,8 @@ pub(super) struct Link {
     said: Mutex<Vec<u8>>,
     why_closed: Option<WhyClosed>,
     is_cut: AtomicBool,
+    /// The forwarded connections whose reader holds the connection up.
+    stalled: AtomicUsize,
     reader: AtomicWaker,
     writer: AtomicWaker,
 }
@@ -47,6 +49,7 @@ impl Link {
             said: Mutex::default(),
             why_closed,
             is_cut: AtomicBool::new(false),
+            stalled: AtomicUsize::new(0),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
         })
@@ -58,6 +61,17 @@ impl Link {
         self.cut.cancel();
         self.reader.wake();
         self.writer.wake();
+    }
+
+    /// Counts the connection as held up by a reader until the guard is dropped.
+    pub(super) fn stall(&self) -> Stalled<'_> {
+        self.stalled.fetch_add(1, Ordering::Relaxed);
+        Stalled(self)
+    }
+
+    /// Whether a reader holds the connection up.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed) > 0
     }
 
     /// Keeps the first reason only.
@@ -100,6 +114,15 @@ impl Link {
             }
             start += length + 1;
         }
+    }
+}
+
+/// A reader that holds its connection up.
+pub(super) struct Stalled<'a>(&'a Link);
+
+impl Drop for Stalled<'_> {
+    fn drop(&mut self) {
+        self.0.stalled.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

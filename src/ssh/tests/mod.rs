@@ -1,6 +1,7 @@
 //! The client against OpenSSH's server and against peers that fail on purpose.
 
 mod faults;
+mod forward;
 mod real;
 mod scripted;
 mod sshd;

@@ -13,7 +13,7 @@ use crate::terminal::{Signal, Terminal};
 
 const LONG: Duration = Duration::from_secs(30);
 
-async fn open(server: &Sshd, config: &Config) -> (Connection, Child) {
+pub(super) async fn open(server: &Sshd, config: &Config) -> (Connection, Child) {
     let (stream, child) = server.connect();
     let connection = connect(stream, &server.key, config)
         .await

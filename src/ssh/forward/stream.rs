@@ -1,0 +1,275 @@
+//! One forwarded connection as a stream of bytes.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg, ChannelReadHalf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard, ReusableBoxFuture};
+
+use crate::ssh::channel::Requests;
+use crate::ssh::link::Link;
+
+/// What waits for the reader of a forwarded connection, in messages of at most one packet: 2 MiB of 32 KiB each.
+const CHUNK_QUEUE: usize = 64;
+
+/// The most that one write takes, in bytes.
+const MAX_WRITE: usize = 64 * 1024;
+
+/// How long the server has to close a channel that has ended both ways, before we do. It does so by itself, and a
+/// channel that we close first stays in the implementation's tables until the connection ends.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+/// A forwarded connection: bytes both ways, and the end of either by itself (RFC 4254, section 5.3).
+///
+/// The end of reading is the far side's end of sending; a connection that broke under it is an error, never a
+/// quiet end. Shutting down writing tells the far side that nothing more comes and leaves reading open. Dropping it
+/// closes it: what was written and not yet sent is lost, unless it was flushed.
+pub struct ForwardStream {
+    chunks: mpsc::Receiver<Bytes>,
+    unread: Bytes,
+    sending: ReusableBoxFuture<'static, io::Result<()>>,
+    is_sending: bool,
+    requests: Arc<Requests>,
+    life: Arc<Life>,
+    link: Arc<Link>,
+    _hold: DropGuard,
+}
+
+/// What the stream and its task know together.
+#[derive(Default)]
+struct Life {
+    /// Cancelled to close the channel.
+    closing: CancellationToken,
+    /// Cancelled when the far side closed the channel.
+    closed: CancellationToken,
+    /// The far side has said that nothing more comes.
+    is_read: AtomicBool,
+    /// We have said that nothing more comes.
+    is_written: AtomicBool,
+}
+
+impl ForwardStream {
+    pub(super) fn start(channel: Channel<Msg>, link: Arc<Link>) -> Self {
+        let (read, write) = channel.split();
+        let requests = Arc::new(write);
+        let life = Arc::new(Life::default());
+        let (send, chunks) = mpsc::channel(CHUNK_QUEUE);
+        let reader = Reader {
+            read,
+            requests: Arc::clone(&requests),
+            life: Arc::clone(&life),
+            link: Arc::clone(&link),
+        };
+        tokio::spawn(reader.run(send));
+        Self {
+            chunks,
+            unread: Bytes::new(),
+            sending: ReusableBoxFuture::new(std::future::ready(Ok(()))),
+            is_sending: false,
+            requests,
+            _hold: life.closing.clone().drop_guard(),
+            life,
+            link,
+        }
+    }
+
+    /// Waits until the far side has closed the connection both ways: what was not read yet can be, and nothing
+    /// can be written any more.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (closed, gone) = (self.life.closed.clone(), self.link.gone.clone());
+        async move {
+            tokio::select! {
+                () = closed.cancelled() => {}
+                () = gone.cancelled() => {}
+            }
+        }
+    }
+
+    fn start_sending(&mut self, data: Option<Bytes>) {
+        let send = send(Arc::clone(&self.requests), Arc::clone(&self.life), Arc::clone(&self.link), data);
+        self.sending.set(send);
+        self.is_sending = true;
+    }
+
+    /// Waits until what was taken before is sent.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_sending {
+            return Poll::Ready(Ok(()));
+        }
+        let sent = ready!(self.sending.poll(cx));
+        self.is_sending = false;
+        Poll::Ready(sent)
+    }
+}
+
+/// Sends `data`, or the end, as far as the far side's window goes and no longer than it is there.
+async fn send(
+    requests: Arc<Requests>,
+    life: Arc<Life>,
+    link: Arc<Link>,
+    data: Option<Bytes>,
+) -> io::Result<()> {
+    let is_end = data.is_none();
+    let request = async {
+        match data {
+            Some(data) => requests.data_bytes(data).await,
+            None => requests.eof().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = life.closed.cancelled() => {
+            if is_end { Ok(()) } else { Err(io::Error::new(io::ErrorKind::BrokenPipe, "the far side closed the connection")) }
+        }
+        () = link.gone.cancelled() => Err(link.broken()),
+        sent = request => sent.map_err(|_| link.broken()),
+    }
+}
+
+impl AsyncRead for ForwardStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.unread.is_empty() {
+            match ready!(self.chunks.poll_recv(cx)) {
+                Some(chunk) => self.unread = chunk,
+                None if self.life.is_read.load(Ordering::Acquire) => return Poll::Ready(Ok(())),
+                None => return Poll::Ready(Err(self.link.broken())),
+            }
+        }
+        let count = self.unread.len().min(buf.remaining());
+        buf.put_slice(&self.unread[..count]);
+        self.unread.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ForwardStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_sent(cx))?;
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let count = buf.len().min(MAX_WRITE);
+        self.start_sending(Some(Bytes::copy_from_slice(&buf[..count])));
+        // It is taken whether or not it can go at once; the next write or flush waits for it.
+        match self.poll_sent(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(count)),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_sent(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_sent(cx))?;
+        if !self.life.is_written.swap(true, Ordering::AcqRel) {
+            self.start_sending(None);
+        }
+        self.poll_sent(cx)
+    }
+}
+
+impl fmt::Debug for ForwardStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForwardStream").finish_non_exhaustive()
+    }
+}
+
+/// The task of a forwarded connection, which always reads its channel.
+struct Reader {
+    read: ChannelReadHalf,
+    requests: Arc<Requests>,
+    life: Arc<Life>,
+    link: Arc<Link>,
+}
+
+impl Reader {
+    async fn run(mut self, chunks: mpsc::Sender<Bytes>) {
+        let life = Arc::clone(&self.life);
+        let mut chunks = Some(chunks);
+        let is_over = tokio::select! {
+            biased;
+            () = life.closing.cancelled() => false,
+            () = self.take_all(&mut chunks) => true,
+        };
+        if !is_over {
+            self.close().await;
+        }
+    }
+
+    /// Passes on what comes until the channel is closed or the connection gone.
+    async fn take_all(&mut self, chunks: &mut Option<mpsc::Sender<Bytes>>) {
+        while let Some(message) = self.read.wait().await {
+            match message {
+                ChannelMsg::Data { data } => {
+                    if let Some(open) = chunks.as_ref()
+                        && !self.pass(open, data).await
+                    {
+                        // Without the mark of an end: what is lost is told.
+                        chunks.take();
+                    }
+                }
+                ChannelMsg::Eof => self.end_reading(chunks),
+                ChannelMsg::Close => {
+                    self.end_reading(chunks);
+                    self.life.closed.cancel();
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn end_reading(&self, chunks: &mut Option<mpsc::Sender<Bytes>>) {
+        if chunks.is_some() {
+            self.life.is_read.store(true, Ordering::Release);
+        }
+        chunks.take();
+    }
+
+    /// Whether `data` was passed on: not when the connection is cut or the stream dropped.
+    async fn pass(&self, chunks: &mpsc::Sender<Bytes>, data: Bytes) -> bool {
+        let data = match chunks.try_send(data) {
+            Ok(()) => return true,
+            Err(mpsc::error::TrySendError::Closed(_)) => return false,
+            Err(mpsc::error::TrySendError::Full(data)) => data,
+        };
+        let _stalled = self.link.stall();
+        tokio::select! {
+            sent = chunks.send(data) => sent.is_ok(),
+            // The implementation waits for this task, and would never see that its stream is cut.
+            () = self.link.cut.cancelled() => false,
+        }
+    }
+
+    /// The stream is dropped: the channel goes as well.
+    async fn close(mut self) {
+        let has_ended =
+            self.life.is_read.load(Ordering::Acquire) && self.life.is_written.load(Ordering::Acquire);
+        let gone = self.link.gone.clone();
+        let work = async {
+            if has_ended && tokio::time::timeout(CLOSE_GRACE, self.take_all(&mut None)).await.is_ok() {
+                return;
+            }
+            let _ = self.requests.close().await;
+        };
+        tokio::select! {
+            () = work => {}
+            () = gone.cancelled() => {}
+        }
+    }
+}
