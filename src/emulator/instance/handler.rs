@@ -9,11 +9,10 @@ use eice_proto::InstanceId;
 use russh::keys::PublicKey;
 use russh::server::{Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
-use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Shared;
+use super::forward::Forwards;
 use super::run::{self, Start};
 use crate::terminal::{Control, Signal, Size};
 
@@ -21,8 +20,6 @@ use crate::terminal::{Control, Signal, Size};
 const MAX_ENV: usize = 64;
 /// The longest name, value or command line that is taken.
 const MAX_TEXT: usize = 128 * 1024;
-/// The most forwarded connections at once.
-const MAX_FORWARDS: usize = 64;
 /// Where Debian, Amazon Linux and others keep the SFTP server.
 const SFTP_SERVERS: [&str; 4] = [
     "/usr/lib/openssh/sftp-server",
@@ -37,7 +34,7 @@ pub(super) struct Handler {
     user: Option<String>,
     logged_in: CancellationToken,
     channels: HashMap<ChannelId, Open>,
-    forwards: Arc<Semaphore>,
+    forwards: Forwards,
     /// Ends every process of the connection when it goes.
     stop: CancellationToken,
     _guard: DropGuard,
@@ -60,13 +57,14 @@ struct Open {
 impl Handler {
     pub(super) fn new(shared: Shared, peer: SocketAddr, logged_in: CancellationToken) -> Self {
         let stop = shared.stop.child_token();
+        let forwards = Forwards::new(shared.tasks.clone(), stop.clone(), shared.world.dial_timeout);
         Self {
             shared,
             peer,
             user: None,
             logged_in,
             channels: HashMap::new(),
-            forwards: Arc::new(Semaphore::new(MAX_FORWARDS)),
+            forwards,
             _guard: stop.clone().drop_guard(),
             stop,
         }
@@ -196,30 +194,26 @@ impl russh::server::Handler for Handler {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
-        // The instance's own loopback is this machine's; nothing else is reached from here.
-        let port = u16::try_from(port).ok().filter(|_| matches!(host, "localhost" | "127.0.0.1" | "::1"));
-        let permit = Arc::clone(&self.forwards).try_acquire_owned();
-        let (Some(port), Ok(permit)) = (port, permit) else {
-            reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
-            return Ok(());
-        };
-        let host = if host == "localhost" { "127.0.0.1" } else { host }.to_owned();
-        let (stop, timeout) = (self.stop.clone(), self.shared.world.dial_timeout);
-        self.shared.tasks.spawn(async move {
-            let dialled = tokio::time::timeout(timeout, TcpStream::connect((host, port))).await;
-            let Ok(Ok(mut target)) = dialled else {
-                reply.reject(ChannelOpenFailure::ConnectFailed).await;
-                return;
-            };
-            reply.accept().await;
-            let mut stream = channel.into_stream();
-            tokio::select! {
-                _ = tokio::io::copy_bidirectional(&mut stream, &mut target) => {}
-                () = stop.cancelled() => {}
-            }
-            drop(permit);
-        });
+        self.forwards.connect(channel, reply, host, port).await;
         Ok(())
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        address: &str,
+        port: &mut u32,
+        session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        Ok(self.forwards.listen(address, port, session.handle()).await)
+    }
+
+    async fn cancel_tcpip_forward(
+        &mut self,
+        address: &str,
+        port: u32,
+        _session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        Ok(self.forwards.cancel(address, port))
     }
 
     async fn pty_request(

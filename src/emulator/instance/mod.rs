@@ -1,5 +1,6 @@
 //! The instance behind a tunnel: our own SSH server, or what stands in for a broken one.
 
+mod forward;
 mod handler;
 mod pipes;
 mod run;
