@@ -8,7 +8,7 @@ export EICE_TEST_OUT ?= $(CURDIR)/target/e2e
 
 BUILD_NEEDS := cargo cc ca-certificates
 PAGE_NEEDS  := node npm ca-certificates
-TEST_NEEDS  := sshd ssh scp ssh-keygen docker busybox chromium rsync curl jq ps setsid useradd zsh fish groff mandoc
+TEST_NEEDS  := sshd ssh scp ssh-agent ssh-keygen docker busybox chromium rsync curl jq ps setsid tmux useradd vi zsh fish groff mandoc
 
 # The page is built again only when something of it changed.
 PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)

@@ -25,12 +25,13 @@ packages() {
         node) echo nodejs npm ;;
         npm) echo npm ;;
         sshd) echo openssh-server ;;
-        ssh | scp | ssh-keygen) echo openssh-client ;;
+        ssh | scp | ssh-add | ssh-agent | ssh-keygen) echo openssh-client ;;
         docker) if apt-cache show docker-cli >/dev/null 2>&1; then echo docker.io docker-cli; else echo docker.io; fi ;;
         busybox) echo busybox-static ;;
         ps) echo procps ;;
         setsid | umount) echo util-linux ;;
         useradd) echo passwd ;;
+        vi) echo vim-tiny ;;
         *) echo "$1" ;;
     esac
 }

@@ -1,4 +1,4 @@
-//! `~.`, `~^Z` and `~~` at the start of a line, as ssh has them.
+//! `~.`, `~^Z`, `~#`, `~?` and `~~` at the start of a line, as ssh has them.
 
 use bytes::Bytes;
 
@@ -23,9 +23,30 @@ pub(crate) enum Typed {
     Send(Bytes),
     /// Send these bytes, then end the connection.
     Disconnect(Bytes),
-    /// Send the first bytes, then stop until we are continued; the others were typed behind it.
-    Suspend(Bytes, Bytes),
+    /// Send the first bytes, then do this; the others were typed behind it.
+    Do(Action, Bytes, Bytes),
 }
+
+/// What an escape asks for, other than an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Stop until we are continued.
+    Suspend,
+    /// List what is forwarded.
+    List,
+    /// List the escapes.
+    Help,
+}
+
+/// What `~?` prints.
+pub(crate) const HELP: &str = "\
+escapes, at the start of a line:
+  ~.   end the connection
+  ~^Z  suspend eice
+  ~#   list the forwards and their connections
+  ~?   this list
+  ~~   send a tilde
+";
 
 /// What Ctrl-Z sends.
 const CTRL_Z: u8 = 0x1a;
@@ -48,9 +69,14 @@ impl Escapes {
                     continue;
                 }
                 (At::AfterTilde, b'.') => return Typed::Disconnect(out.into()),
-                (At::AfterTilde, CTRL_Z) => {
+                (At::AfterTilde, CTRL_Z | b'#' | b'?') => {
+                    let action = match byte {
+                        CTRL_Z => Action::Suspend,
+                        b'#' => Action::List,
+                        _ => Action::Help,
+                    };
                     self.at = At::Start;
-                    return Typed::Suspend(out.into(), typed.slice(index + 1..));
+                    return Typed::Do(action, out.into(), typed.slice(index + 1..));
                 }
                 (At::AfterTilde, b'~') => out.push(b'~'),
                 (At::AfterTilde, _) => out.extend([b'~', byte]),
@@ -70,17 +96,22 @@ mod tests {
         let mut escapes = Escapes::new();
         let mut out = Vec::new();
         for piece in pieces {
-            match escapes.scan(Bytes::copy_from_slice(piece.as_bytes())) {
-                Typed::Send(bytes) => out.extend_from_slice(&bytes),
-                Typed::Suspend(bytes, rest) => {
-                    out.extend_from_slice(&bytes);
-                    out.extend_from_slice(b"<stop>");
-                    let Typed::Send(rest) = escapes.scan(rest) else { panic!("one escape at a time") };
-                    out.extend_from_slice(&rest);
-                }
-                Typed::Disconnect(bytes) => {
-                    out.extend_from_slice(&bytes);
-                    return (String::from_utf8(out).unwrap(), true);
+            let mut typed = Bytes::copy_from_slice(piece.as_bytes());
+            loop {
+                match escapes.scan(typed) {
+                    Typed::Send(bytes) => {
+                        out.extend_from_slice(&bytes);
+                        break;
+                    }
+                    Typed::Do(action, bytes, rest) => {
+                        out.extend_from_slice(&bytes);
+                        out.extend_from_slice(format!("<{action:?}>").as_bytes());
+                        typed = rest;
+                    }
+                    Typed::Disconnect(bytes) => {
+                        out.extend_from_slice(&bytes);
+                        return (String::from_utf8(out).unwrap(), true);
+                    }
                 }
             }
         }
@@ -95,7 +126,9 @@ mod tests {
         assert_eq!(sent(&["~~."]), ("~.".into(), false));
         assert_eq!(sent(&["~", "x\r~y"]), ("~x\r~y".into(), false));
         assert_eq!(sent(&["~\r~."]), ("~\r".into(), true));
-        assert_eq!(sent(&["ls\r~\u{1a}~~x", "~\u{1a}"]), ("ls\r<stop>~x~\u{1a}".into(), false));
+        assert_eq!(sent(&["ls\r~\u{1a}~~x", "~\u{1a}"]), ("ls\r<Suspend>~x~\u{1a}".into(), false));
+        assert_eq!(sent(&["~?~#", "x~?"]), ("<Help><List>x~?".into(), false));
+        assert_eq!(sent(&["~?~."]), ("<Help>".into(), true));
         assert_eq!(sent(&["a", "~."]), ("a~.".into(), false));
     }
 }

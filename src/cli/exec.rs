@@ -11,6 +11,7 @@ use serde_json::json;
 use super::client_args::{ClientArgs, ContainerArgs};
 use super::exit;
 use super::failure::Failure;
+use super::forward::Listing;
 use super::help::{aws_help, exit_help};
 use super::interactive::{self, End};
 use super::stdin::Stdin;
@@ -188,7 +189,7 @@ async fn execute(args: &ExecArgs, signals: &mut Signals, told: &mut Told) -> Res
 
     let began = Instant::now();
     let end = if pty && io::stdin().is_terminal() {
-        interactive::with_tty(terminal, signals).await
+        interactive::with_tty(terminal, signals, Listing::default()).await
     } else {
         let stdin = if args.no_stdin { Stdin::nothing() } else { Stdin::start() };
         match stdin {

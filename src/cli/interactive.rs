@@ -6,9 +6,10 @@ use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::escape::{Escapes, Typed};
+use super::escape::{self, Action, Escapes, Typed};
 use super::exit;
 use super::failure::Failure;
+use super::forward::Listing;
 use super::raw::{self, RawTerminal};
 use super::stdin::Stdin;
 use super::stop::{Signals, StopReason};
@@ -45,15 +46,13 @@ impl End {
     }
 }
 
-/// Runs `terminal` with the local terminal in raw mode, until it ends.
+/// Runs `terminal` with the local terminal in raw mode, until it ends; `~#` prints `listing`.
 ///
 /// # Errors
 /// When the connection broke, or the local terminal is gone.
-pub(crate) async fn with_tty(terminal: Terminal, signals: &mut Signals) -> io::Result<End> {
+pub(crate) async fn with_tty(terminal: Terminal, signals: &mut Signals, listing: Listing) -> io::Result<End> {
     let raw = RawTerminal::enter(io::stdin())?;
-    let end = run(terminal, Stdin::start()?, signals, Some(&raw)).await;
-    drop(raw);
-    end
+    run(terminal, Stdin::start()?, signals, Some((raw, listing))).await
 }
 
 /// Runs `terminal` on plain pipes or files, until it ends; `stdin` is its input.
@@ -92,11 +91,12 @@ async fn run(
     terminal: Terminal,
     stdin: Stdin,
     signals: &mut Signals,
-    raw: Option<&RawTerminal>,
+    person: Option<(RawTerminal, Listing)>,
 ) -> io::Result<End> {
+    let (raw, listing) = person.unzip();
     let Terminal { input, mut output, control } = terminal;
     // Input waits for the far side's window; output, resize and signals must not wait with it.
-    let mut pump = tokio::spawn(pump(stdin, input, raw.is_some()));
+    let mut pump = tokio::spawn(pump(stdin, input, listing));
     let mut pumping = true;
     let mut resized = signal(SignalKind::window_change())?;
     let mut stopped = signal(stop_signal())?;
@@ -130,7 +130,7 @@ async fn run(
             }
             _ = resized.recv(), if raw.is_some() => resize(&*control).await,
             _ = stopped.recv(), if raw.is_some() => {
-                if let Some(raw) = raw {
+                if let Some(raw) = &raw {
                     raw.suspend();
                     // Stops here until somebody sends SIGCONT.
                     let _ = rustix::process::kill_process(
@@ -140,7 +140,7 @@ async fn run(
                 }
             }
             _ = continued.recv(), if raw.is_some() => {
-                if let Some(raw) = raw {
+                if let Some(raw) = &raw {
                     raw.resume()?;
                     resize(&*control).await;
                 }
@@ -150,7 +150,12 @@ async fn run(
     };
     pump.abort();
     let _ = stdout.flush().await;
-    control.close().await;
+    // The person has the keyboard back while the far side is wound up, and need not wait for that.
+    drop(raw);
+    tokio::select! {
+        () = control.close() => {}
+        _ = signals.next() => {}
+    }
     end
 }
 
@@ -160,30 +165,30 @@ enum Pumped {
     Disconnect,
 }
 
-async fn pump(mut stdin: Stdin, mut input: Box<dyn Input>, typed_by_a_person: bool) -> io::Result<Pumped> {
-    let mut escapes = typed_by_a_person.then(Escapes::new);
+/// What is typed, or piped where there is no `listing`, to the far side.
+async fn pump(mut stdin: Stdin, mut input: Box<dyn Input>, listing: Option<Listing>) -> io::Result<Pumped> {
+    let mut person = listing.map(|listing| (Escapes::new(), listing));
     while let Some(chunk) = stdin.next().await {
         let mut chunk = chunk?;
-        while let Some(escapes) = &mut escapes {
-            match escapes.scan(chunk) {
+        while let Some((escapes, listing)) = &mut person {
+            let (action, before, after) = match escapes.scan(chunk) {
                 Typed::Send(bytes) => {
                     chunk = bytes;
                     break;
                 }
-                Typed::Suspend(bytes, rest) => {
-                    if !bytes.is_empty() {
-                        input.write(bytes).await?;
-                    }
-                    suspend_ourselves();
-                    chunk = rest;
-                }
-                Typed::Disconnect(bytes) => {
-                    if !bytes.is_empty() {
-                        input.write(bytes).await?;
-                    }
-                    return Ok(Pumped::Disconnect);
-                }
+                Typed::Do(action, before, after) => (Some(action), before, after),
+                Typed::Disconnect(before) => (None, before, Bytes::new()),
+            };
+            if !before.is_empty() {
+                input.write(before).await?;
             }
+            match action {
+                Some(Action::Suspend) => suspend_ourselves(),
+                Some(Action::List) => print(&listing.lines()),
+                Some(Action::Help) => print(escape::HELP),
+                None => return Ok(Pumped::Disconnect),
+            }
+            chunk = after;
         }
         if !chunk.is_empty() {
             input.write(chunk).await?;
@@ -191,6 +196,11 @@ async fn pump(mut stdin: Stdin, mut input: Box<dyn Input>, typed_by_a_person: bo
     }
     input.end().await?;
     Ok(Pumped::Ended)
+}
+
+/// Prints lines of ours on the raw terminal, from the start of one on.
+fn print(lines: &str) {
+    super::say(&format!("\r\n{}", lines.replace('\n', "\r\n")));
 }
 
 /// As Ctrl-Z would, were the terminal not raw; what to do about it is the loop's.

@@ -16,6 +16,8 @@ mod escape;
 mod exec;
 pub mod exit;
 mod failure;
+#[cfg(feature = "client")]
+mod forward;
 mod help;
 #[cfg(feature = "client")]
 mod host_keys;

@@ -18,7 +18,8 @@ static HOOK: Once = Once::new();
 /// The local terminal, in raw mode until this is dropped.
 ///
 /// Restored by `Drop` when the verb returns (signals make it return), and by a panic hook before the panic's
-/// message is printed. Only SIGKILL leaves a raw terminal behind.
+/// message is printed. Only SIGKILL leaves a raw terminal behind. A job in the background leaves the terminal alone:
+/// its mode is then that of the shell, and touching it would stop the job (SIGTTOU).
 pub(crate) struct RawTerminal {
     fd: OwnedFd,
     saved: Termios,
@@ -38,7 +39,7 @@ impl RawTerminal {
             let previous = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |info| {
                 if let Some((fd, saved)) = lock().as_ref() {
-                    let _ = termios::tcsetattr(fd, OptionalActions::Now, saved);
+                    let _ = set(fd, OptionalActions::Now, saved);
                 }
                 previous(info);
             }));
@@ -49,7 +50,7 @@ impl RawTerminal {
 
     /// Goes back to the mode from before, for a stop (SIGTSTP) or the end.
     pub(crate) fn suspend(&self) {
-        let _ = termios::tcsetattr(&self.fd, OptionalActions::Drain, &self.saved);
+        let _ = set(&self.fd, OptionalActions::Drain, &self.saved);
     }
 
     /// Goes raw again.
@@ -59,7 +60,7 @@ impl RawTerminal {
     pub(crate) fn resume(&self) -> io::Result<()> {
         let mut raw = self.saved.clone();
         raw.make_raw();
-        Ok(termios::tcsetattr(&self.fd, OptionalActions::Now, &raw)?)
+        set(&self.fd, OptionalActions::Now, &raw)
     }
 }
 
@@ -68,6 +69,21 @@ impl Drop for RawTerminal {
         self.suspend();
         lock().take();
     }
+}
+
+/// Sets the mode, unless another job has the terminal.
+fn set(fd: &OwnedFd, when: OptionalActions, mode: &Termios) -> io::Result<()> {
+    if is_ours(fd) { Ok(termios::tcsetattr(fd, when, mode)?) } else { Ok(()) }
+}
+
+/// Whether we are the job that has the terminal `fd`. One that is not the controlling terminal has no jobs.
+pub(crate) fn is_ours(fd: impl AsFd) -> bool {
+    termios::tcgetpgrp(fd).map_or(true, |foreground| foreground == rustix::process::getpgrp())
+}
+
+/// What ends a line on the local terminal in the mode that it is in.
+pub(crate) fn line_end() -> &'static str {
+    if lock().is_some() { "\r\n" } else { "\n" }
 }
 
 impl fmt::Debug for RawTerminal {

@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 #[non_exhaustive]
 pub struct Ready {
-    /// The verb: `demo`, `emulator`, `serve` or `tunnel`.
+    /// The verb: `demo`, `emulator`, `serve`, `ssh` or `tunnel`.
     pub verb: String,
     /// The process.
     pub pid: u32,
-    /// Where it listens: `http://127.0.0.1:PORT` without a path; for `tunnel`, `tcp://ADDR:PORT`.
+    /// Where it listens: `http://127.0.0.1:PORT` without a path; for `tunnel`, `tcp://ADDR:PORT`; empty for `ssh`,
+    /// which has `forwards`.
     pub url: String,
     /// `demo`: the bearer token; also the secret of the link's fragment.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,12 +51,61 @@ pub struct Ready {
     /// The environment that points an AWS client at the emulator.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// `ssh`: what is forwarded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forwards: Vec<Forward>,
     /// `demo`: what a workspace is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shell: Option<ShellKind>,
     /// `demo`: why it is not a container, where it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shell_reason: Option<String>,
+}
+
+/// Something that `ssh` forwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Forward {
+    /// Which way.
+    pub kind: ForwardKind,
+    /// Where it listens: here, or on the instance where it is remote. `HOST:PORT`, or a socket's path; never port 0.
+    pub listen: String,
+    /// Where connections go: `HOST:PORT`, or a socket's path; absent where each client says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+impl Forward {
+    /// `kind`, from `listen` to `to`.
+    #[must_use]
+    pub fn new(kind: ForwardKind, listen: impl Into<String>, to: Option<String>) -> Self {
+        Self { kind, listen: listen.into(), to }
+    }
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let option = match self.kind {
+            ForwardKind::Local => "-L",
+            ForwardKind::Remote => "-R",
+            ForwardKind::Dynamic => "-D",
+        };
+        write!(f, "{option} {}", self.listen)?;
+        self.to.as_ref().map_or(Ok(()), |to| write!(f, " to {to}"))
+    }
+}
+
+/// Which way something is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ForwardKind {
+    /// `-L`: from here to the instance's side.
+    Local,
+    /// `-R`: from the instance to here.
+    Remote,
+    /// `-D`: from here, to wherever a SOCKS client says.
+    Dynamic,
 }
 
 /// What a workspace of the demo is.

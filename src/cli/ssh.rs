@@ -1,14 +1,18 @@
 //! `eice ssh`: a terminal, or one command, on an instance.
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
 use clap::Args;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::client_args::{ClientArgs, ContainerArgs};
 use super::exit;
 use super::failure::Failure;
+use super::forward::{Agent, ForwardArgs, Forwards, Listeners};
 use super::help::{aws_help, exit_help};
 use super::interactive::{self, End};
+use super::ready::Ready;
 use super::stdin::Stdin;
 use super::stop::Signals;
 use super::target::Destination;
@@ -22,17 +26,32 @@ const HELP: &str = aws_help!(
   eice ssh -t i-0123456789abcdef0 -- top           a command that needs a terminal
   eice ssh i-0123456789abcdef0 --container web     a shell in a container of the instance
   eice ssh web-1                                   by Name tag; also by private address or workspace id
+  eice ssh -N -L 5432:db.internal:5432 web-1       a port here becomes one that the instance reaches
+  eice ssh -N -L 2375:/run/docker.sock web-1       or a Unix socket there
+  eice ssh -R 8080:localhost:3000 web-1            a port there becomes one that we reach
+  eice ssh -N -D 1080 web-1                        a SOCKS proxy; names are resolved on the instance
 
 What AWS must allow: ec2:DescribeInstances, ec2:DescribeInstanceConnectEndpoints,
 ec2-instance-connect:SendSSHPublicKey on the instance and ec2-instance-connect:OpenTunnel on the
 endpoint. A tunnel ends after 3600 seconds at the latest; that is the service's limit.
 
 In an interactive terminal, at the start of a line, `~.` ends the connection (exit code 255), `~^Z`
-(tilde, Ctrl-Z) suspends eice, and `~~` sends a tilde.
+(tilde, Ctrl-Z) suspends eice, `~#` lists the forwards, `~?` the escapes, and `~~` sends a tilde.
 
 A terminal is asked for when the login shell runs and stdin is a terminal; for a command, -t asks
 for one. A terminal has no end of input, so -t is ignored when stdin is no terminal, as in ssh; -tt
-insists, and then the remote side must end by itself."
+insists, and then the remote side must end by itself.
+
+Forwarding. Listeners are on the loopback unless BIND says otherwise: an address, `*` or nothing
+before the colon for every one; an IPv6 address stands in brackets. (On the instance that is sshd's
+GatewayPorts to allow.) A listener that cannot be had is an error, as with ssh's ExitOnForwardFailure.
+At most 256 connections are forwarded at once. They go by SSH connections of their own, so that the
+terminal never waits for them: one to four more tunnels, the first when it is needed. A connection
+whose client does not read is held back and loses nothing, but may hold up others that share its
+tunnel; new ones then take another. When the shell or command has ended, eice waits for the forwarded
+connections that are still open; Ctrl-C ends them.
+
+With -A, root on the instance can use the keys of your agent for as long as you are connected."
 );
 
 /// Opens a shell, or runs one command, on an instance.
@@ -53,6 +72,21 @@ pub(crate) struct SshArgs {
     #[command(flatten)]
     container: ContainerArgs,
 
+    #[command(flatten)]
+    forwards: ForwardArgs,
+
+    /// No command and no shell: forward only, until a signal or until the connection ends
+    #[arg(short = 'N', long, conflicts_with_all = ["command", "container", "tty", "agent"])]
+    no_command: bool,
+
+    /// With -N, print one line of JSON on stdout when everything listens
+    #[arg(long, requires = "no_command")]
+    json: bool,
+
+    /// Let what runs there use the ssh-agent of this side, at SSH_AUTH_SOCK
+    #[arg(short = 'A', long = "forward-agent", conflicts_with = "container")]
+    agent: bool,
+
     /// Ask for a terminal even with a command; twice, even when stdin is no terminal
     #[arg(short = 't', long, action = clap::ArgAction::Count, overrides_with = "no_tty")]
     tty: u8,
@@ -70,6 +104,11 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
     let mut signals = Signals::register()
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot watch signals", &error))?;
     let shell = args.shell()?;
+    let listeners = args.forwards.listen().await?;
+    if args.no_command {
+        return forward_only(&args, listeners, &mut signals).await;
+    }
+    let agent = if args.agent { Some(Agent::of_environment().await?) } else { None };
     let pty = args.wants_pty();
     if args.tty == 1 && !pty && !args.client.quiet {
         super::say("eice: no terminal is asked for, because stdin is none; -tt insists\n");
@@ -80,13 +119,28 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
     let progress = args.client.progress();
 
     let connecting = async {
-        let mut target = args.client.locate(&connector, &args.destination, &progress).await?;
-        if let Some(shell) = shell {
-            target.shell = shell;
-        }
-        let host = connector.connect_ssh(&target, &progress).await?;
-        let terminal = host.open(&interactive::request(pty), &progress).await?;
-        Ok::<_, Failure>((host, terminal))
+        let target = args.client.locate(&connector, &args.destination, &progress).await?;
+        let forwarding = async {
+            if args.forwards.is_empty() {
+                return Ok(None);
+            }
+            let connector = Arc::new(connector.tuned(crate::ssh::Config::forwards()));
+            let target = target.clone();
+            let starting = Forwards::start(listeners, connector, target, false, args.client.quiet, &|_| {});
+            starting.await.map(Some)
+        };
+        let opening = async {
+            let mut target = target.clone();
+            if let Some(shell) = shell {
+                target.shell = shell;
+            }
+            let host = connector.connect_ssh(&target, &progress).await?;
+            let agent =
+                agent.map(|agent| AbortOnDropHandle::new(tokio::spawn(agent.serve(host.offer_agent()))));
+            let terminal = host.open(&interactive::request(pty), &progress).await?;
+            Ok::<_, Failure>((host, terminal, agent))
+        };
+        futures_util::future::try_join(opening, forwarding).await
     };
     let connected = tokio::select! {
         connected = connecting => connected,
@@ -96,10 +150,11 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
         }
     };
     progress.clear();
-    let (host, terminal) = connected?;
+    let ((host, terminal, _agent), forwards) = connected?;
 
     let end = if pty && io::stdin().is_terminal() {
-        interactive::with_tty(terminal, &mut signals).await
+        let listing = forwards.as_ref().map(Forwards::listing).unwrap_or_default();
+        interactive::with_tty(terminal, &mut signals, listing).await
     } else {
         match Stdin::start() {
             Ok(stdin) => interactive::with_pipes(terminal, stdin, &mut signals).await,
@@ -107,11 +162,71 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
         }
     };
     host.close().await;
+    if let Some(mut forwards) = forwards {
+        if matches!(end, Ok(End::Exit(_))) {
+            drain(&mut forwards, args.client.quiet, &mut signals).await;
+        }
+        forwards.close().await;
+    }
     let end = end.map_err(|error| interactive::lost(&error))?;
     if end == End::Disconnected {
         super::say("eice: disconnected\n");
     }
     Ok(end.status())
+}
+
+/// Waits for the forwarded connections that outlive the shell, as ssh does, or for a signal.
+async fn drain(forwards: &mut Forwards, is_quiet: bool, signals: &mut Signals) {
+    let open = forwards.open();
+    if open > 0 && !is_quiet {
+        super::say(&format!(
+            "eice: forwarded connections are still open ({open}); waiting for them, Ctrl-C ends them\n"
+        ));
+    }
+    tokio::select! {
+        () = forwards.drain() => {}
+        _ = signals.next() => {}
+    }
+}
+
+/// `-N`.
+async fn forward_only(args: &SshArgs, listeners: Listeners, signals: &mut Signals) -> Result<u8, Failure> {
+    if args.forwards.is_empty() {
+        return Err(Failure::new(exit::USAGE, "-N runs nothing, and nothing is forwarded")
+            .with_hint("-L, -R or -D says what to forward"));
+    }
+    let connector = args.client.connector(crate::ssh::Config::forwards())?;
+    let progress = args.client.progress();
+    let starting = async {
+        let target = args.client.locate(&connector, &args.destination, &progress).await?;
+        Forwards::start(listeners, Arc::clone(&connector), target, true, args.client.quiet, &progress).await
+    };
+    let started = tokio::select! {
+        started = starting => started,
+        reason = signals.next() => {
+            progress.clear();
+            return Ok(reason.status());
+        }
+    };
+    progress.clear();
+    let forwards = started?;
+    if args.json {
+        let mut ready = Ready::new("ssh", "");
+        ready.instance = Some(args.destination.instance.to_string());
+        ready.forwards.clone_from(&forwards.told);
+        ready
+            .write(&mut io::stdout().lock())
+            .map_err(|error| Failure::because(exit::UNAVAILABLE, "cannot write to stdout", &error))?;
+    }
+    let end = tokio::select! {
+        reason = signals.next() => Ok(reason.status()),
+        why = forwards.lost() => {
+            let why = why.unwrap_or_else(|| "the far side closed it".to_owned());
+            Err(Failure::new(exit::UNAVAILABLE, format!("the connection was lost: {why}")))
+        }
+    };
+    forwards.close().await;
+    end
 }
 
 impl SshArgs {

@@ -1,9 +1,14 @@
 //! Stdin as a stream of chunks that can wait.
 
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
+use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use tokio::sync::mpsc;
+
+use super::raw;
 
 /// The most that one chunk holds, in bytes.
 const CHUNK: usize = 64 * 1024;
@@ -27,7 +32,7 @@ impl Stdin {
     /// # Errors
     /// When no thread can be started.
     pub(crate) fn start() -> io::Result<Self> {
-        Self::from_reader(io::stdin())
+        if io::stdin().is_terminal() { Self::from_reader(Keyboard) } else { Self::from_reader(io::stdin()) }
     }
 
     /// Stdin that ends at once; the process's own is not touched.
@@ -65,6 +70,27 @@ impl Stdin {
     /// The next chunk; `None` at the end of the input. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<io::Result<Bytes>> {
         self.chunks.recv().await
+    }
+}
+
+/// How often a job in the background looks whether what is typed is for it.
+const BACKGROUND_PAUSE: Duration = Duration::from_millis(50);
+
+/// Stdin as a terminal, read only while it is ours: a read from the background stops the process (SIGTTIN), which then
+/// would not even end when it is told to.
+struct Keyboard;
+
+impl Read for Keyboard {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let stdin = io::stdin();
+        loop {
+            match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None) {
+                Ok(_) if raw::is_ours(&stdin) => return Ok(rustix::io::read(&stdin, &mut *buffer)?),
+                Ok(_) => std::thread::sleep(BACKGROUND_PAUSE),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports, reason = "the benchmarks use the laboratory as well, each a part of it")]
 
+mod agent;
 mod census;
 pub(crate) mod cloudtrail;
 mod console;
@@ -19,12 +20,14 @@ mod served;
 mod shell;
 mod sshd;
 mod station;
+mod tmux;
 mod tty;
 mod user;
 mod viewer;
 mod wait;
 mod world;
 
+pub(crate) use agent::Agent;
 pub(crate) use census::{Census, open_files};
 pub(crate) use console::Console;
 pub(crate) use containers::Container;
@@ -38,6 +41,7 @@ pub(crate) use served::{Served, TOKEN, WORKSPACE, directory};
 pub(crate) use shell::{Said, Shell};
 pub(crate) use sshd::Sshd;
 pub(crate) use station::{Station, text};
+pub(crate) use tmux::Tmux;
 pub(crate) use tty::Tty;
 pub(crate) use viewer::Viewer;
 pub(crate) use wait::eventually;

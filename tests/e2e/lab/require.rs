@@ -24,7 +24,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
 fn package(name: &str) -> &str {
     match name {
         "sshd" => "openssh-server",
-        "ssh" | "scp" | "ssh-keygen" | "sftp" => "openssh-client",
+        "ssh" | "scp" | "ssh-add" | "ssh-agent" | "ssh-keygen" | "sftp" => "openssh-client",
         "dockerd" | "docker" => "docker.io",
         "busybox" => "busybox-static",
         "useradd" | "userdel" | "usermod" | "groupadd" | "groupdel" => "passwd",

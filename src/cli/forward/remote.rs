@@ -1,0 +1,94 @@
+//! `-R`: the instance listens, and what connects there is carried to this side.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio_util::either::Either;
+
+use super::lanes::{Lane, Seat};
+use super::listen::Local;
+use super::spec::RemoteForward;
+use super::{Shared, carry, tell};
+use crate::cli::exit;
+use crate::cli::failure::Failure;
+use crate::ssh::{ForwardAddress, ForwardError, Offer, Offering};
+
+/// How long a connection on this side may take: behind a firewall that drops, nothing ever comes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Lets the instance listen for `forward`, and gives back where it does.
+pub(super) async fn listen(
+    mut forward: RemoteForward,
+    lane: &Lane,
+) -> Result<(RemoteForward, Offering), Failure> {
+    let offering = lane.host.listen(&forward.listen).await.map_err(|error| failed(&forward, &error))?;
+    if let Some(address) = offering.address()
+        && *address != forward.listen
+    {
+        tell(&format!("{forward} listens on {address} of the instance"));
+        forward.listen = address.clone();
+    }
+    Ok((forward, offering))
+}
+
+fn failed(forward: &RemoteForward, error: &ForwardError) -> Failure {
+    let code = match error {
+        ForwardError::Timeout { .. } => exit::TIMEOUT,
+        _ => exit::UNAVAILABLE,
+    };
+    let failure = Failure::because(code, forward.to_string(), error);
+    match error {
+        ForwardError::NotListening => failure.with_hint(
+            "it is forbidden there (AllowTcpForwarding, AllowStreamLocalForwarding, PermitListen in its sshd_config; \
+             ports below 1024 are root's), or something listens there already; port 0 lets sshd choose",
+        ),
+        _ => failure,
+    }
+}
+
+/// Takes the connections that are made at the instance, until its SSH connection is gone.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    lane: Arc<Lane>,
+    forward: RemoteForward,
+    mut offering: Offering,
+) {
+    while let Some(offer) = offering.next().await {
+        let (one, lane, forward) = (Arc::clone(&shared), Arc::clone(&lane), forward.clone());
+        shared.spawn(async move { connection(&one, &lane, &forward, offer).await });
+    }
+    let why = lane.host.closed().await.map(|why| format!(" ({why})")).unwrap_or_default();
+    shared.complain(&format!("{forward} has ended: its SSH connection was closed{why}"));
+}
+
+async fn connection(shared: &Shared, lane: &Arc<Lane>, forward: &RemoteForward, offer: Offer) {
+    let Some(_open) = shared.enter(format!("{forward}, from {}", offer.from())) else { return };
+    let _seat = Seat::on(lane);
+    match tokio::time::timeout(CONNECT_TIMEOUT, connect(&forward.to)).await {
+        Ok(Ok(local)) => {
+            if let Err(error) = carry::carry(local, offer.accept().await).await {
+                tracing::debug!(%forward, %error, "a forwarded connection broke");
+            }
+        }
+        Ok(Err(error)) => {
+            offer.refuse().await;
+            shared.complain(&format!("{forward}: cannot connect: {error}"));
+        }
+        Err(_) => {
+            offer.refuse().await;
+            shared.complain(&format!("{forward}: no connection within {} s", CONNECT_TIMEOUT.as_secs()));
+        }
+    }
+}
+
+async fn connect(to: &ForwardAddress) -> std::io::Result<Local> {
+    match to {
+        ForwardAddress::Tcp { host, port } => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(Either::Left(stream))
+        }
+        ForwardAddress::Socket(path) => Ok(Either::Right(UnixStream::connect(path).await?)),
+    }
+}
