@@ -1,21 +1,26 @@
-// Drives the page in a real Chromium: `node terminal.mjs LINK SCREENSHOT_DIR [CHROMIUM]`.
+// Drives the page in a real Chromium: `node terminal.mjs LINK SCREENSHOT_DIR [CHROMIUM] [SCENE…]`.
 //
-// LINK is what `eice demo` prints, with its token. Prints one line of JSON on success; says what went wrong and exits
-// with 1 otherwise. What is waited for is what a person would see: the text of the terminal's rows, the status line.
+// LINK is what `eice demo` prints, with its token. Prints one line of JSON on success; says what went wrong and in
+// which scene, and exits with 1 otherwise. What is waited for is what a person would see: the text of the terminal's
+// rows, the status line.
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+
 import { chromium } from "playwright-core";
 
-const TIMEOUT = 20_000;
+import { TIMEOUT, must, status } from "./page.mjs";
+import * as proxies from "./proxy.mjs";
+import { all } from "./scenes.mjs";
 
-const [link, directory, executablePath = "/usr/bin/chromium"] = process.argv.slice(2);
-if (link === undefined || directory === undefined) {
-  console.error("usage: node terminal.mjs LINK SCREENSHOT_DIR [CHROMIUM]");
+const [link, shots, executablePath = "/usr/bin/chromium", ...chosen] = process.argv.slice(2);
+if (link === undefined || shots === undefined) {
+  console.error("usage: node terminal.mjs LINK SCREENSHOT_DIR [CHROMIUM] [SCENE…]");
   process.exit(2);
 }
-mkdirSync(directory, { recursive: true });
+mkdirSync(shots, { recursive: true });
 
+const proxy = await proxies.start();
 const browser = await chromium.launch({
   executablePath,
   headless: true,
@@ -27,105 +32,90 @@ const browser = await chromium.launch({
     "--no-first-run",
   ],
 });
+const complaints = [];
 
 try {
   console.log(JSON.stringify(await drive()));
 } catch (error) {
-  console.error(error instanceof Error ? error.message : error);
+  console.error(error instanceof Error ? error.stack : error);
   process.exitCode = 1;
 } finally {
   await browser.close();
+  proxy.stop();
+}
+
+async function context(viewport, more = {}) {
+  return browser.newContext({
+    viewport,
+    colorScheme: "dark",
+    // Loopback is left out of proxies unless told otherwise.
+    proxy: { server: `http://127.0.0.1:${proxy.port}`, bypass: "<-loopback>" },
+    permissions: ["clipboard-read", "clipboard-write"],
+    ...more,
+  });
 }
 
 async function drive() {
-  const context = await browser.newContext({ viewport: { width: 1120, height: 700 }, colorScheme: "dark" });
-  const page = await context.newPage();
-  const complaints = [];
-  page.on("console", (message) => {
-    if (message.type() === "error") complaints.push(message.text());
-  });
-  page.on("pageerror", (error) => complaints.push(String(error)));
-
+  const home = await context({ width: 1120, height: 700 });
+  const page = await watched(home);
   await page.goto(link);
   await page.locator("#app").waitFor({ timeout: TIMEOUT });
   const address = page.url();
   must(!address.includes("token"), `the token is still in the address: ${address}`);
   must((await page.evaluate(() => document.cookie)) === "", "a script can read the session cookie");
-  const cookies = await context.cookies();
+  const cookies = await home.cookies();
   must(
     cookies.length === 1 && cookies[0].httpOnly && cookies[0].sameSite === "Strict",
     `the session cookie is not HttpOnly and SameSite=Strict: ${cookies.map((cookie) => cookie.name)}`,
   );
-
-  const workspace = page.locator(".entry").first();
-  await workspace.click();
+  const entry = page.locator(".entry").first();
+  await entry.click();
   await status(page, "Connected to");
-  const id = await workspace.getAttribute("data-workspace");
-  await type(page, "whoami");
-  await row(page, /^[a-z_][a-z0-9_-]*$/);
-  await type(page, "df -h /");
-  await row(page, /Mounted on/);
-  await type(page, "echo $MOLECULE_WS_ID");
-  await row(page, new RegExp(`^${id}$`));
-  await page.screenshot({ path: join(directory, "terminal.png") });
-  const user = await run(page, "whoami");
-  const answer = await run(page, "echo hello-$((40+2))");
-  must(answer === "hello-42", `the shell answered ${JSON.stringify(answer)}`);
+  const workspace = await entry.getAttribute("data-workspace");
 
-  await type(page, "exit");
-  await status(page, "The shell ended.");
-  await page.screenshot({ path: join(directory, "ended.png") });
-  await page.locator("#reconnect").click();
-  await status(page, "Connected to");
-  must((await run(page, "echo again-$((1+1))")) === "again-2", "the second shell does not answer");
+  /** Another page on the terminal: in this browser's session, or on a device of its own. */
+  const open = async (viewport, device) => {
+    let from = home;
+    if (device !== undefined) {
+      from = await context(viewport, device);
+      await from.addCookies(cookies);
+    }
+    const other = await watched(from);
+    await other.goto(address);
+    await status(other, "Connected to");
+    return other;
+  };
 
-  const light = await context.newPage();
-  await light.emulateMedia({ colorScheme: "light" });
-  await light.setViewportSize({ width: 640, height: 800 });
-  await light.goto(address);
-  await status(light, "Connected to");
-  await light.screenshot({ path: join(directory, "narrow.png") });
-  await light.close();
+  const passed = {};
+  for (const [name, scene] of Object.entries(all)) {
+    if (chosen.length > 0 && !chosen.includes(name)) continue;
+    const began = Date.now();
+    try {
+      passed[name] = { ...(await scene({ page, workspace, proxy, open, fresh: () => watched(home), address, shots })), ms: Date.now() - began };
+    } catch (error) {
+      await page.screenshot({ path: join(shots, `failed-${name}.png`) });
+      throw new Error(`scene ${name}: ${error instanceof Error ? error.message : error}`);
+    }
+  }
 
   await page.locator("#sign-out").click();
   await page.locator("#sign-in").waitFor({ timeout: TIMEOUT });
-  await page.screenshot({ path: join(directory, "sign-in.png") });
+  await page.screenshot({ path: join(shots, "sign-in.png") });
   const refused = await page.evaluate(async () => (await fetch("/workspaces")).status);
   must(refused === 401, `after signing out the list answers ${refused}`);
 
-  // The browser reports the 401 that was just asked for.
-  const unexpected = complaints.filter((text) => !text.includes("401"));
+  // What was done on purpose is reported as well: the 401 just now, and the sockets that were cut.
+  const unexpected = complaints.filter((text) => !/401|WebSocket connection to|ERR_/.test(text));
   must(unexpected.length === 0, `the page complained: ${unexpected.join(" | ")}`);
-  return { user, answer, workspace: id };
+  return { workspace, scenes: passed };
 }
 
-/** Types `command` and answers with the line that it printed. */
-async function run(page, command) {
-  const mark = `end-${Math.random().toString(36).slice(2, 8)}`;
-  // The mark is put together by the shell, so that its echo is not taken for its output.
-  await type(page, `${command}; echo ${mark.slice(0, 5)}''${mark.slice(5)}`);
-  const rows = await row(page, new RegExp(`^${mark}$`));
-  return rows[rows.findIndex((text) => text === mark) - 1];
-}
-
-async function type(page, command) {
-  await page.locator(".xterm-helper-textarea").focus();
-  await page.keyboard.type(`${command}\n`);
-}
-
-/** The terminal's rows, once one of them matches. */
-async function row(page, pattern) {
-  const rows = page.locator(".xterm-rows > div");
-  await rows.filter({ hasText: pattern }).first().waitFor({ timeout: TIMEOUT });
-  return (await rows.allInnerTexts()).map((text) => text.replace(/\u00a0/g, " ").trim());
-}
-
-async function status(page, text) {
-  await page.locator("#status", { hasText: text }).waitFor({ timeout: TIMEOUT }).catch(async () => {
-    throw new Error(`the status is ${JSON.stringify(await page.locator("#status").innerText())}, not ${text}`);
+/** A page whose errors are kept. */
+async function watched(from) {
+  const page = await from.newPage();
+  page.on("console", (message) => {
+    if (message.type() === "error") complaints.push(message.text());
   });
-}
-
-function must(holds, complaint) {
-  if (!holds) throw new Error(complaint);
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  return page;
 }

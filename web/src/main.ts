@@ -4,8 +4,10 @@ import "@xterm/xterm/css/xterm.css";
 import "./style.css";
 
 import { ApiError, type Workspace, mayOpen, signIn, signOut, workspaces } from "./api";
-import { REFUSED } from "./legacy";
-import { TerminalView } from "./terminal";
+import { apply, onSystemChange } from "./colours";
+import * as keys from "./keys";
+import * as settings from "./settings";
+import { Tab } from "./tab";
 import { takeToken } from "./token";
 import { showApp, showSignIn, showStatus, view } from "./view";
 import { fill, isReady, place } from "./workspaces";
@@ -15,9 +17,8 @@ const POLL = 1000;
 
 let known: Workspace[] = [];
 let chosen: Workspace | null = null;
-let terminal: TerminalView | null = null;
+let tab: Tab | null = null;
 let poll: number | undefined;
-let clock: number | undefined;
 
 async function start(): Promise<void> {
   const token = takeToken(window.location, window.history);
@@ -39,7 +40,7 @@ async function refresh(): Promise<void> {
   draw();
   view.noWorkspaces.hidden = known.length > 0;
   const waiting = known.find((workspace) => workspace.id === chosen?.id);
-  if (waiting !== undefined && terminal === null && isReady(waiting)) open(waiting);
+  if (waiting !== undefined && tab === null && isReady(waiting)) open(waiting);
   if (known.some((workspace) => workspace.status === "provisioning")) {
     poll = window.setTimeout(() => void refresh().catch((error: unknown) => refused(error, false)), POLL);
   }
@@ -62,50 +63,97 @@ function choose(workspace: Workspace): void {
 
 function open(workspace: Workspace): void {
   leave();
-  let began = Date.now();
-  terminal = new TerminalView(view.terminal);
   showStatus("connecting", "Connecting…");
-  terminal.connect(workspace.id, {
-    opened() {
-      began = Date.now();
-      showStatus("open", `Connected to ${workspace.name}`);
-      view.elapsed.textContent = "";
-      clock = window.setInterval(() => {
-        view.elapsed.textContent = duration(Date.now() - began);
-      }, 1000);
-    },
-    closed(ending) {
-      window.clearInterval(clock);
-      showStatus(ending.clean ? "ended" : "failed", ending.text, true);
-      view.reconnect.focus();
-      if (ending.text === REFUSED) void explain(workspace);
-    },
-  });
+  tab = new Tab(workspace.id, workspace.name, () => explain(workspace), shortcut);
+  tab.screen.readAloud = view.reader.getAttribute("aria-pressed") === "true";
 }
 
-/** Why the gateway refused a terminal: it tells an ordinary request what it cannot tell a WebSocket. */
-async function explain(workspace: Workspace): Promise<void> {
+/** Why the gateway refused a terminal: it tells an ordinary request what it cannot tell a WebSocket. Null: try again. */
+async function explain(workspace: Workspace): Promise<string | null> {
   try {
     await mayOpen(workspace.id);
+    return null;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
+    // No answer, or one of a gateway that is being restarted.
+    if (error.status === 0 || error.status >= 500) return null;
     if (error.status === 401) showSignIn("The session is over. Sign in again.");
-    else showStatus("failed", `${REFUSED} ${error.message}`, true);
+    return `The gateway refused the terminal. ${error.message}`;
   }
 }
 
 /** Ends the terminal that is shown. */
 function leave(): void {
-  window.clearInterval(clock);
-  view.elapsed.textContent = "";
-  terminal?.dispose();
-  terminal = null;
+  closeSearch();
+  tab?.dispose();
+  tab = null;
 }
 
-/** `m:ss` */
-function duration(milliseconds: number): string {
-  const seconds = Math.floor(milliseconds / 1000);
-  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+/** The page's own keys; whether `event` was one. */
+function shortcut(event: KeyboardEvent): boolean {
+  if (event.key === "Escape" && event.shiftKey) {
+    // The way out of the terminal for whoever has no mouse.
+    view.find.focus();
+    event.preventDefault();
+    return true;
+  }
+  if (!event.ctrlKey || !event.shiftKey) return false;
+  switch (event.code) {
+    case "KeyF":
+      openSearch();
+      break;
+    case "KeyC":
+      copy();
+      break;
+    case "KeyV":
+      // The browser pastes by itself.
+      return true;
+    default:
+      return false;
+  }
+  event.preventDefault();
+  return true;
+}
+
+function openSearch(): void {
+  if (tab === null) return;
+  view.search.hidden = false;
+  view.searchText.select();
+  view.searchText.focus();
+}
+
+function closeSearch(): void {
+  if (view.search.hidden) return;
+  view.search.hidden = true;
+  view.searchCount.textContent = "";
+  tab?.screen.endSearch();
+  tab?.screen.focus();
+}
+
+function copy(): void {
+  const text = tab?.screen.selection ?? "";
+  if (text === "") return;
+  // Where the page is not served safely there is no clipboard, and a person has the browser's own menu.
+  void navigator.clipboard?.writeText(text).catch(() => undefined);
+}
+
+async function paste(): Promise<void> {
+  try {
+    const text = await navigator.clipboard.readText();
+    tab?.screen.paste(text);
+  } catch {
+    showStatus("warned", "The browser does not let the page read the clipboard; use its own paste.");
+  }
+  tab?.screen.focus();
+}
+
+function recolour(): void {
+  const choice = settings.colours();
+  const theme = apply(choice);
+  if (tab !== null) tab.screen.theme = theme;
+  const name = { auto: "Auto", light: "Light", dark: "Dark" }[choice];
+  view.theme.textContent = name;
+  view.theme.title = `Colours: ${choice === "auto" ? "as the system" : choice}`;
 }
 
 /** Shows the sign-in form where that helps, else the error; `told` whether a wrong token is news. */
@@ -117,7 +165,40 @@ function refused(error: unknown, told: boolean): void {
 }
 
 view.reconnect.addEventListener("click", () => {
-  if (chosen !== null) open(chosen);
+  if (tab !== null) tab.reconnect();
+  else if (chosen !== null) open(chosen);
+});
+
+view.find.addEventListener("click", openSearch);
+view.copy.addEventListener("click", () => {
+  copy();
+  tab?.screen.focus();
+});
+view.paste.addEventListener("click", () => void paste());
+for (const [button, by] of [[view.smaller, -1], [view.larger, 1]] as const) {
+  button.addEventListener("click", () => {
+    const size = settings.changeFontSize(settings.fontSize(), by);
+    if (tab !== null) tab.screen.fontSize = size;
+  });
+}
+view.theme.addEventListener("click", () => {
+  settings.nextColours(settings.colours());
+  recolour();
+});
+view.reader.addEventListener("click", () => {
+  const aloud = view.reader.getAttribute("aria-pressed") !== "true";
+  view.reader.setAttribute("aria-pressed", String(aloud));
+  if (tab !== null) tab.screen.readAloud = aloud;
+});
+
+view.search.addEventListener("submit", (event) => {
+  event.preventDefault();
+  tab?.screen.find(view.searchText.value, false);
+});
+view.searchBack.addEventListener("click", () => tab?.screen.find(view.searchText.value, true));
+view.searchClose.addEventListener("click", closeSearch);
+view.search.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") closeSearch();
 });
 
 view.signIn.addEventListener("submit", (event) => {
@@ -143,4 +224,7 @@ view.signOut.addEventListener("click", () => {
   void signOut().then(() => showSignIn(), (error: unknown) => refused(error, false));
 });
 
+keys.fill(view.keys, (sequence) => tab?.type(sequence));
+onSystemChange(recolour);
+recolour();
 void start();

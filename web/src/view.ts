@@ -14,6 +14,26 @@ export const view = {
   noWorkspaces: element("no-workspaces"),
   terminal: element("terminal"),
   where: element("where"),
+  find: element<HTMLButtonElement>("find"),
+  copy: element<HTMLButtonElement>("copy"),
+  paste: element<HTMLButtonElement>("paste"),
+  smaller: element<HTMLButtonElement>("smaller"),
+  larger: element<HTMLButtonElement>("larger"),
+  theme: element<HTMLButtonElement>("theme"),
+  reader: element<HTMLButtonElement>("reader"),
+  search: element<HTMLFormElement>("search"),
+  searchText: element<HTMLInputElement>("search-text"),
+  searchCount: element("search-count"),
+  searchBack: element<HTMLButtonElement>("search-back"),
+  searchClose: element<HTMLButtonElement>("search-close"),
+  keys: element("keys"),
+  details: element("details"),
+  failure: element("failure"),
+  hint: element("hint"),
+  request: element("request"),
+  stages: element("stages"),
+  latency: element("latency"),
+  size: element("size"),
   dot: element("dot"),
   status: element("status"),
   elapsed: element("elapsed"),
@@ -23,7 +43,7 @@ export const view = {
   signInError: element("sign-in-error"),
 };
 
-export type Phase = "idle" | "connecting" | "open" | "ended" | "failed";
+export type Phase = "idle" | "connecting" | "open" | "warned" | "ended" | "failed";
 
 /** Shows where the terminal stands; `reconnect` offers to open it again. */
 export function showStatus(phase: Phase, text: string, reconnect = false): void {

@@ -1,0 +1,200 @@
+// What the page must do, one scene each. A scene gets a page whose terminal is open.
+
+import { join } from "node:path";
+
+import { TIMEOUT, must, row, run, size, status, type } from "./page.mjs";
+
+/** The first prompt, and what the tutorial types. */
+export async function tutorial({ page, workspace, shots }) {
+  await type(page, "whoami");
+  await row(page, /^[a-z_][a-z0-9_-]*$/);
+  await type(page, "df -h /");
+  await row(page, /Mounted on/);
+  await type(page, "echo $MOLECULE_WS_ID");
+  await row(page, new RegExp(`^${workspace}$`));
+  await page.locator("#latency:not([hidden])").waitFor({ timeout: TIMEOUT });
+  await page.screenshot({ path: join(shots, "terminal.png") });
+  return { user: await run(page, "whoami") };
+}
+
+/** The terminal has the page's size from the start, and follows it. */
+export async function resize({ page }) {
+  const told = await size(page);
+  const [cols, rows] = told.split("x");
+  must((await run(page, "stty size")) === `${rows} ${cols}`, `stty does not say ${told}`);
+  await page.setViewportSize({ width: 800, height: 560 });
+  await page.locator("#size", { hasNotText: told.replace("x", "×") }).waitFor({ timeout: TIMEOUT });
+  const [narrow, low] = (await size(page)).split("x");
+  // The new size is on its way beside what is typed: asked until it has come.
+  await type(page, `until [ "$(stty size)" = "${low} ${narrow}" ]; do :; done; echo is-''resized`);
+  await row(page, /^is-resized$/);
+  await page.setViewportSize({ width: 1120, height: 700 });
+}
+
+/** A program that draws the whole screen, and what was there before it comes back. */
+export async function fullScreen({ page, shots }) {
+  await run(page, "echo before-the-editor");
+  await type(page, "vi /tmp/eice-scene-$$");
+  await row(page, /^~\s*$/);
+  await page.keyboard.type("iwritten in an editor");
+  await row(page, /^written in an editor\s*$/);
+  await page.screenshot({ path: join(shots, "editor.png") });
+  await page.keyboard.press("Escape");
+  await page.keyboard.type(":wq\n");
+  // What was there comes back; until then an editor may throw away what is typed.
+  await row(page, /^before-the-editor\s*$/);
+  must((await run(page, "cat /tmp/eice-scene-$$; rm /tmp/eice-scene-$$")) === "written in an editor", "it was not written");
+}
+
+/** 10 MB of output come through to their end, and Ctrl-C stops what never ends. */
+export async function flood({ page }) {
+  must((await run(page, "yes 0123456789abcdef0123456789abcdef0123456789abcdef01 | head -c 10000000; echo; echo all-of-it")) === "all-of-it", "the end is missing");
+  await type(page, "yes");
+  await row(page, /^y$/);
+  await page.keyboard.press("Control+c");
+  must((await run(page, "echo stopped")) === "stopped", "Ctrl-C did not stop it");
+}
+
+/** 1 MB pasted is 1 MB received. */
+export async function paste({ page }) {
+  // Whole lines: a terminal hands on no other.
+  const line = "0123456789abcdef\n";
+  const length = line.length * 58_824;
+  // The shell itself must be out of the way before anything is pasted.
+  await type(page, `stty -echo; echo is-''ready; head -c ${length} | cksum; stty echo`);
+  await row(page, /^is-ready$/);
+  await page.evaluate((text) => {
+    const data = new DataTransfer();
+    data.setData("text/plain", text);
+    const area = document.querySelector(".xterm-helper-textarea");
+    area.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+  }, line.repeat(length / line.length));
+  const rows = await row(page, new RegExp(`^\\d+ ${length}$`));
+  const seen = rows.find((text) => text.endsWith(` ${length}`));
+  // Line ends of a paste are carriage returns, which the far side's terminal turns back.
+  const expected = await run(page, `yes 0123456789abcdef | head -c ${length} | cksum`);
+  must(seen === expected, `pasted ${seen}, not ${expected}`);
+}
+
+/** Find, font size, colours, a link that leads nowhere but to the web. */
+export async function tools({ page, shots }) {
+  await run(page, "echo needle-one; echo needle-two");
+  const before = await size(page);
+  await page.keyboard.press("Control+Shift+F");
+  await page.locator("#search-text").fill("needle-");
+  await page.keyboard.press("Enter");
+  await page.locator("#search-count", { hasText: /^\d+ of \d+$/ }).waitFor({ timeout: TIMEOUT });
+  await page.screenshot({ path: join(shots, "search.png") });
+  await page.keyboard.press("Escape");
+  // The bar is gone, and the terminal has its room again.
+  const has = (text) => page.locator("#size", { hasText: text.replace("x", "×") });
+  await has(before).waitFor({ timeout: TIMEOUT });
+  await page.locator("#larger").click();
+  await page.locator("#larger").click();
+  must((await size(page)) !== before, "a larger font leaves the size as it was");
+  await page.locator("#smaller").click();
+  await page.locator("#smaller").click();
+  await has(before).waitFor({ timeout: TIMEOUT });
+  await page.locator("#theme").click();
+  await page.locator("html[data-colours=light]").waitFor({ timeout: TIMEOUT });
+  await page.screenshot({ path: join(shots, "light.png") });
+  await page.locator("#theme").click();
+  await page.locator("#theme").click();
+  // Out of the terminal by the keyboard alone.
+  await page.locator(".xterm-helper-textarea").focus();
+  await page.keyboard.press("Shift+Escape");
+  must((await page.evaluate(() => document.activeElement?.id)) === "find", "Shift+Escape does not leave the terminal");
+}
+
+/** The shell's end is told with its status; a new one is a click away. */
+export async function exit({ page, shots }) {
+  await type(page, "exit 3");
+  await status(page, "The shell ended with status 3.");
+  await page.screenshot({ path: join(shots, "ended.png") });
+  await page.locator("#reconnect").click();
+  await status(page, "Connected to");
+  must((await run(page, "echo again-$((1+1))")) === "again-2", "the second shell does not answer");
+}
+
+/** A connection that is cut comes back by itself, and what was typed for the old shell is not run in the new one. */
+export async function drop({ page, proxy, shots }) {
+  await run(page, "old=shell");
+  proxy.refuse = true;
+  proxy.cut();
+  await status(page, "Trying again");
+  await page.screenshot({ path: join(shots, "broken.png") });
+  await page.locator(".xterm-helper-textarea").focus();
+  await page.keyboard.type("echo typed-into-nothing\n");
+  proxy.refuse = false;
+  await status(page, "Connected to");
+  const answer = await run(page, 'echo "new:$old:"');
+  must(answer === "new::", `the new shell answered ${answer}`);
+  const rows = await page.locator(".xterm-rows > div").allInnerTexts();
+  must(!rows.some((text) => text.includes("typed-into-nothing")), "what was typed into nothing was run");
+}
+
+/** Two tabs have a shell each. */
+export async function twoTabs({ page, open }) {
+  const other = await open();
+  await run(page, "mine=first");
+  await run(other, "mine=second");
+  must((await run(page, "echo $mine")) === "first", "the tabs share a shell");
+  must((await run(other, "echo $mine")) === "second", "the tabs share a shell");
+  await other.close();
+}
+
+/** A phone: 400 pixels, a finger. Everything is there, and nothing is wider than the screen. */
+export async function phone({ open, shots }) {
+  const page = await open({ width: 400, height: 780 }, { hasTouch: true, isMobile: true });
+  await run(page, "echo on-a-phone");
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  must(wide <= 400, `the page is ${wide} pixels wide`);
+  await page.locator("#keys button", { hasText: "^C" }).waitFor({ timeout: TIMEOUT });
+  const up = page.locator("#keys button[aria-label=Up]");
+  await up.dispatchEvent("pointerdown");
+  await row(page, /echo on-a-phone.*$/);
+  await page.screenshot({ path: join(shots, "phone.png") });
+  await page.context().close();
+}
+
+/** Each way in which the gateway closes a socket, in words. */
+export async function closeCodes({ fresh, address }) {
+  const expected = [
+    [4400, "bad frame"],
+    [4403, "You may not open this workspace any more."],
+    [4404, "The session is over."],
+    [4408, "idle for too long"],
+    [4409, "opened elsewhere"],
+    [4410, "as long as one may be"],
+    [4500, "upstream"],
+    [1001, "restarting"],
+    [1012, "restarting"],
+    [4429, "No more terminals may be opened now. Trying again"],
+  ];
+  const page = await fresh();
+  let close;
+  // A socket whose gateway is this script: it greets, prints a prompt, and closes.
+  await page.routeWebSocket(/\/terminal$/, (socket) => {
+    socket.onMessage(() => {
+      const limits = { max_frame: 65_536, window: 524_288, in_window: 1_048_576 };
+      const hello = { t: "hello", v: 1, session: "s", resume_token: null, out_off: 0, in_off: 0, limits, caps: {} };
+      socket.send(JSON.stringify(hello));
+      socket.send(Buffer.from("$ "));
+      socket.close(close);
+    });
+  });
+  for (const [code, text] of expected) {
+    close = { code, reason: code === 4400 || code === 4500 ? text : "" };
+    await page.goto(address);
+    const told = page.locator("#status", { hasText: text });
+    await told.waitFor({ timeout: TIMEOUT }).catch(async () => {
+      throw new Error(`${code}: ${await page.locator("#status").innerText()}`);
+    });
+  }
+  await page.close();
+}
+
+/** In the order in which they are played. */
+export const all = {
+  tutorial, resize, fullScreen, flood, paste, tools, exit, drop, twoTabs, phone, closeCodes,
+};

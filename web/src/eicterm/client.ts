@@ -1,0 +1,310 @@
+// A terminal of a gateway: one socket at a time, opened again when it breaks. No framework, no DOM but WebSocket and
+// timers; what shows the terminal is the caller's.
+
+import * as codec from "./codec.js";
+import { next, pause, sentence } from "./ending.js";
+import { InputQueue } from "./input.js";
+
+/** What this file needs of a WebSocket. */
+export type Socket = Pick<WebSocket, "send" | "close" | "readyState" | "protocol" | "binaryType"> & {
+  onopen: ((event: Event) => void) | null;
+  onmessage: ((event: MessageEvent) => void) | null;
+  onclose: ((event: CloseEvent) => void) | null;
+};
+
+export interface Options {
+  /** `wss://…/workspaces/ID/terminal` */
+  url: string | URL;
+  /** The size that the terminal has now; asked for before each attempt. */
+  size: () => codec.Size;
+  /** A single-use ticket for the next socket, where cookies do not reach; asked for before each attempt. */
+  ticket?: () => Promise<string>;
+  /** A name for the terminal, for people. */
+  name?: string;
+  /**
+   * Asked when a socket could not be opened, since a browser does not tell a page why: the reason to give up, or null
+   * to try again.
+   */
+  refused?: () => Promise<string | null>;
+  /** How often the latency is measured, in milliseconds; 0 is never. The default is 5000. */
+  pingEvery?: number;
+  /** How often an attempt follows a broken one before giving up. The default is 20. */
+  maxAttempts?: number;
+  /** Makes a socket; the default is a WebSocket. */
+  socket?: (url: string | URL, protocols: string[]) => Socket;
+}
+
+/** Where a terminal stands. */
+export type State =
+  | { phase: "connecting"; attempt: number }
+  | { phase: "open"; session: string }
+  /** Broken; the next attempt begins in `ms`. */
+  | { phase: "waiting"; text: string; ms: number; attempt: number }
+  /** Over. `clean`: the shell ended by itself. */
+  | { phase: "ended"; text: string; clean: boolean; code: number };
+
+/** The legs of a keystroke's way, in milliseconds. */
+export interface Latency {
+  /** From here to the gateway and back. */
+  gateway: number;
+  /** From the gateway to the instance and back; null while that is not known. */
+  instance: number | null;
+}
+
+export type Exit = Extract<codec.Message, { t: "exit" }>;
+export type Failure = Extract<codec.Message, { t: "error" }>;
+
+/** What is heard of a terminal; each is optional. */
+export interface Listener {
+  /** Bytes to show; `parsed` is to be called once they are. */
+  output?(bytes: Uint8Array, parsed: () => void): void;
+  state?(state: State): void;
+  /** A stage of connecting began, or passed and took `ms`. */
+  stage?(name: string, ms: number | null): void;
+  latency?(latency: Latency): void;
+  /** The session ends in `secs` seconds: `idle` or `max`. */
+  warn?(what: string, secs: number): void;
+  exit?(exit: Exit): void;
+  failed?(failure: Failure): void;
+  /** What was typed was too much to keep. */
+  inputRefused?(bytes: number): void;
+}
+
+const OPEN = 1;
+
+/** An acknowledgement waits this long for more to acknowledge, in milliseconds. */
+const ACK_DELAY = 100;
+
+export class Terminal {
+  private socket: Socket | null = null;
+  private readonly input = new InputQueue();
+  private state: State = { phase: "connecting", attempt: 1 };
+  private attempt = 0;
+  private failure: Failure | null = null;
+  private window = 0;
+  private parsed = 0;
+  private acked = 0;
+  private pings = new Map<number, number>();
+  private pingNumber = 0;
+  private timers: { ping?: Timer; ack?: Timer; retry?: Timer } = {};
+  private disposed = false;
+
+  constructor(
+    private readonly options: Options,
+    private readonly listener: Listener,
+  ) {
+    void this.open();
+  }
+
+  /** Types `text`. */
+  type(text: string): void {
+    this.send(codec.typed(text));
+  }
+
+  /** Types bytes that are no text. */
+  send(bytes: Uint8Array): void {
+    if (this.state.phase === "ended" || this.state.phase === "waiting") return;
+    if (this.input.add(bytes)) this.flush();
+    else this.listener.inputRefused?.(bytes.length);
+  }
+
+  /** Says that no more input follows. */
+  end(): void {
+    this.write(codec.endOfInput());
+  }
+
+  /** Tells the terminal its new size. */
+  resize(size: codec.Size): void {
+    if (this.state.phase === "open") this.write(codec.resize(size));
+  }
+
+  /** Connects again, now: after the end, or without waiting for the next attempt. */
+  reconnect(): void {
+    if (this.disposed || this.state.phase === "open" || this.state.phase === "connecting") return;
+    this.attempt = 0;
+    void this.open();
+  }
+
+  /** Leaves for good; nothing is heard any more. */
+  dispose(): void {
+    this.disposed = true;
+    this.drop();
+  }
+
+  private async open(): Promise<void> {
+    this.drop();
+    this.attempt += 1;
+    this.failure = null;
+    this.input.clear();
+    this.become({ phase: "connecting", attempt: this.attempt });
+    const protocols = [codec.SUBPROTOCOL];
+    try {
+      if (this.options.ticket !== undefined) protocols.push(codec.TICKET_PREFIX + (await this.options.ticket()));
+    } catch (error) {
+      this.over(1006, error instanceof Error ? error.message : String(error), false);
+      return;
+    }
+    if (this.disposed) return;
+    const make = this.options.socket ?? ((url, offers) => new WebSocket(url, offers) as Socket);
+    const socket = make(this.options.url, protocols);
+    this.socket = socket;
+    let opened = false;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => {
+      opened = true;
+      const { cols, rows } = this.options.size();
+      const name = this.options.name;
+      this.write(codec.attach(name === undefined ? { cols, rows } : { cols, rows, name }));
+    };
+    socket.onmessage = ({ data }: MessageEvent) => this.message(data);
+    socket.onclose = ({ code, reason }: CloseEvent) => {
+      this.socket = null;
+      void this.closed(code, reason, opened);
+    };
+  }
+
+  private message(data: unknown): void {
+    if (data instanceof ArrayBuffer) {
+      const bytes = new Uint8Array(data);
+      const parsed = () => {
+        this.parsed += bytes.length;
+        this.acknowledge();
+      };
+      if (this.listener.output === undefined) parsed();
+      else this.listener.output(bytes, parsed);
+      return;
+    }
+    const message = typeof data === "string" ? codec.parse(data) : null;
+    switch (message?.t) {
+      case "hello":
+        this.hello(message);
+        break;
+      case "stage":
+        this.listener.stage?.(message.name, message.ms ?? null);
+        break;
+      case "ack":
+        this.input.ack(message.in);
+        this.flush();
+        break;
+      case "pong":
+        this.pong(message);
+        break;
+      case "warn":
+        this.listener.warn?.(message.what, message.secs);
+        break;
+      case "exit":
+        this.listener.exit?.(message);
+        break;
+      case "error":
+        this.failure = message;
+        this.listener.failed?.(message);
+        break;
+      default:
+    }
+  }
+
+  private hello(hello: Extract<codec.Message, { t: "hello" }>): void {
+    this.parsed = hello.out_off;
+    this.acked = hello.out_off;
+    this.window = hello.limits.window;
+    this.input.begin(hello.limits, hello.in_off);
+    this.become({ phase: "open", session: hello.session });
+    this.flush();
+    const every = this.options.pingEvery ?? 5000;
+    if (every > 0) {
+      this.measure();
+      this.timers.ping = setInterval(() => this.measure(), every);
+    }
+  }
+
+  private flush(): void {
+    for (let piece = this.input.next(); piece !== null; piece = this.input.next()) this.write(codec.input(piece));
+  }
+
+  /** At half the window at once, else a little later with what comes until then. */
+  private acknowledge(): void {
+    const say = () => {
+      clearTimeout(this.timers.ack);
+      delete this.timers.ack;
+      if (this.parsed === this.acked) return;
+      this.acked = this.parsed;
+      this.write(codec.ack(this.acked));
+    };
+    if (this.parsed - this.acked >= this.window / 2) say();
+    else this.timers.ack ??= setTimeout(say, ACK_DELAY);
+  }
+
+  private measure(): void {
+    // One that was never answered is forgotten with the next.
+    this.pings.clear();
+    this.pingNumber += 1;
+    this.pings.set(this.pingNumber, performance.now());
+    this.write(codec.ping(this.pingNumber));
+  }
+
+  private pong({ t0, gateway_us, ssh_us }: Extract<codec.Message, { t: "pong" }>): void {
+    const sent = this.pings.get(t0);
+    if (sent === undefined) return;
+    this.attempt = 0;
+    this.listener.latency?.({
+      gateway: Math.max(0, performance.now() - sent - gateway_us / 1000),
+      instance: ssh_us === null ? null : ssh_us / 1000,
+    });
+  }
+
+  private async closed(code: number, reason: string, opened: boolean): Promise<void> {
+    this.stopTimers();
+    const text = this.failure?.message ?? sentence(code, reason);
+    let then = next(code);
+    if (!opened && this.options.refused !== undefined) {
+      const why = await this.options.refused();
+      if (this.disposed) return;
+      if (why !== null) {
+        this.over(code, why, false);
+        return;
+      }
+    }
+    if (this.attempt >= (this.options.maxAttempts ?? 20)) then = "stop";
+    if (then === "stop") {
+      this.over(code, text, code === 1000);
+      return;
+    }
+    // Even "at once" waits a moment after the first time: a gateway may be long in restarting.
+    const ms = then === "at-once" && this.attempt <= 1 ? 0 : pause(this.attempt);
+    this.become({ phase: "waiting", text, ms, attempt: this.attempt });
+    this.timers.retry = setTimeout(() => void this.open(), ms);
+  }
+
+  private over(code: number, text: string, clean: boolean): void {
+    this.become({ phase: "ended", text, clean, code });
+  }
+
+  private become(state: State): void {
+    this.state = state;
+    if (!this.disposed) this.listener.state?.(state);
+  }
+
+  private write(data: Uint8Array<ArrayBuffer>): void {
+    if (this.socket?.readyState === OPEN) this.socket.send(data);
+  }
+
+  private drop(): void {
+    this.stopTimers();
+    const socket = this.socket;
+    this.socket = null;
+    if (socket === null) return;
+    socket.onopen = null;
+    socket.onmessage = null;
+    socket.onclose = null;
+    socket.close();
+  }
+
+  private stopTimers(): void {
+    clearInterval(this.timers.ping);
+    clearTimeout(this.timers.ack);
+    clearTimeout(this.timers.retry);
+    this.timers = {};
+  }
+}
+
+type Timer = ReturnType<typeof setTimeout>;

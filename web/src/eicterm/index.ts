@@ -1,0 +1,13 @@
+// The client of `eicterm.v1`: a terminal of an eice gateway, for whatever shows it.
+
+export {
+  type Exit,
+  type Failure,
+  type Latency,
+  type Listener,
+  type Options,
+  type Socket,
+  type State,
+  Terminal,
+} from "./client.js";
+export { type Limits, type Message, type Size, SUBPROTOCOL } from "./codec.js";

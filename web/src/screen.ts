@@ -1,0 +1,164 @@
+// One xterm in the page: its size, its links, its search, its clipboard. What is on it comes from elsewhere.
+
+import { FitAddon } from "@xterm/addon-fit";
+import { SearchAddon } from "@xterm/addon-search";
+import { WebLinksAddon } from "@xterm/addon-web-links";
+import { type ITheme, Terminal } from "@xterm/xterm";
+
+import type { Size } from "./eicterm/index.js";
+import { followable, printable } from "./text";
+
+/** How many lines can be scrolled back. */
+const SCROLLBACK = 10_000;
+
+/** What the gateway takes as a size, each way. */
+const MAX_CELLS = 1000;
+
+const DECORATIONS = {
+  matchOverviewRuler: "#d29922",
+  activeMatchColorOverviewRuler: "#6fd3a8",
+  matchBackground: "#5a4a1a",
+  activeMatchBackground: "#8a6100",
+};
+
+export interface Heard {
+  typed(text: string): void;
+  /** Mouse reports: one byte a UTF-16 unit. */
+  typedBytes(bytes: Uint8Array): void;
+  resized(size: Size): void;
+  /** How many matches there are, and which of them is shown, from 0; -1 for none. */
+  found(index: number, count: number): void;
+  /** A key that is the page's: the terminal does not get it. */
+  key(event: KeyboardEvent): boolean;
+}
+
+export class Screen {
+  private readonly xterm: Terminal;
+  private readonly fit = new FitAddon();
+  private readonly search = new SearchAddon();
+  private readonly watch: ResizeObserver;
+  private known: Size = { cols: 80, rows: 24 };
+
+  constructor(
+    private readonly place: HTMLElement,
+    theme: ITheme,
+    fontSize: number,
+    private readonly heard: Heard,
+  ) {
+    this.xterm = new Terminal({
+      allowProposedApi: true,
+      cursorBlink: true,
+      fontFamily: '"JetBrains Mono", "Cascadia Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace',
+      fontSize,
+      // At 1 the underscores of some fonts fall between two rows.
+      lineHeight: 1.2,
+      scrollback: SCROLLBACK,
+      theme,
+      linkHandler: { activate: (event, text) => follow(event, text), allowNonHttpProtocols: false },
+    });
+    // The shell's bytes are not trusted: they may neither read nor write the clipboard.
+    this.xterm.parser.registerOscHandler(52, () => true);
+    this.xterm.loadAddon(this.fit);
+    this.xterm.loadAddon(this.search);
+    this.xterm.loadAddon(new WebLinksAddon((event, text) => follow(event, text)));
+    this.xterm.open(place);
+    this.xterm.attachCustomKeyEventHandler((event) => !(event.type === "keydown" && heard.key(event)));
+    this.xterm.onData((text) => heard.typed(text));
+    this.xterm.onBinary((units) => heard.typedBytes(Uint8Array.from(units, (unit) => unit.charCodeAt(0) & 0xff)));
+    this.search.onDidChangeResults(({ resultIndex, resultCount }) => heard.found(resultIndex, resultCount));
+    this.watch = new ResizeObserver(() => this.refit());
+    this.watch.observe(place);
+    this.refit();
+  }
+
+  get size(): Size {
+    return this.known;
+  }
+
+  /** Fits the cells to the place, and tells the new size when it is one. */
+  private refit(): void {
+    const wanted = this.fit.proposeDimensions();
+    if (wanted === undefined || Number.isNaN(wanted.cols) || Number.isNaN(wanted.rows)) return;
+    const cols = Math.min(MAX_CELLS, Math.max(2, wanted.cols));
+    const rows = Math.min(MAX_CELLS, Math.max(1, wanted.rows));
+    if (cols === this.known.cols && rows === this.known.rows) return;
+    this.known = { cols, rows };
+    this.xterm.resize(cols, rows);
+    this.heard.resized(this.known);
+  }
+
+  /** Shows the shell's bytes; `parsed` is called once they are. */
+  show(bytes: Uint8Array, parsed: () => void): void {
+    this.xterm.write(bytes, parsed);
+  }
+
+  /** Shows a line of the page's own. */
+  remark(text: string): void {
+    // After what a `renew` before it has to say.
+    this.xterm.write("", () => this.xterm.write(`\x1b[0m\r\n\x1b[2m${printable(text)}\x1b[0m\r\n`));
+  }
+
+  /** Takes back the modes that the last shell left on; what it printed stays. */
+  renew(): void {
+    // After what is still to be parsed. Leaving the alternate screen without being on it would move the cursor.
+    this.xterm.write("", () => {
+      if (this.xterm.buffer.active.type === "alternate") this.xterm.write("\x1b[?1049l");
+      this.xterm.write("\x1b[!p\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?25h\x1b[0m");
+    });
+  }
+
+  /** Whether keys go to the shell. */
+  set enabled(enabled: boolean) {
+    this.xterm.options.disableStdin = !enabled;
+    this.xterm.options.cursorBlink = enabled;
+  }
+
+  set theme(theme: ITheme) {
+    this.xterm.options.theme = theme;
+  }
+
+  set fontSize(size: number) {
+    this.xterm.options.fontSize = size;
+    this.refit();
+  }
+
+  /** Whether a screen reader is told what is printed. */
+  set readAloud(aloud: boolean) {
+    this.xterm.options.screenReaderMode = aloud;
+  }
+
+  get selection(): string {
+    return this.xterm.getSelection();
+  }
+
+  paste(text: string): void {
+    this.xterm.paste(text);
+  }
+
+  find(text: string, backwards: boolean): void {
+    const options = { decorations: DECORATIONS, incremental: false };
+    if (backwards) this.search.findPrevious(text, options);
+    else this.search.findNext(text, options);
+  }
+
+  endSearch(): void {
+    this.search.clearDecorations();
+    this.xterm.clearSelection();
+  }
+
+  focus(): void {
+    this.xterm.focus();
+  }
+
+  dispose(): void {
+    this.watch.disconnect();
+    this.xterm.dispose();
+    this.place.replaceChildren();
+  }
+}
+
+/** Opens a link in a tab of its own that knows nothing of this one; with Ctrl or Cmd, so that no click does it by chance. */
+function follow(event: MouseEvent, text: string): void {
+  const url = followable(text);
+  if (url !== null && (event.ctrlKey || event.metaKey)) window.open(url, "_blank", "noopener,noreferrer");
+}

@@ -1,0 +1,164 @@
+// The terminal of the chosen workspace: connection and screen together, and what is told of them.
+
+import * as details from "./details";
+import { type Exit, type Latency, type State, Terminal } from "./eicterm/index.js";
+import { Screen } from "./screen";
+import * as settings from "./settings";
+import { apply } from "./colours";
+import { duration, milliseconds, printable } from "./text";
+import { showStatus, view } from "./view";
+
+export class Tab {
+  readonly screen: Screen;
+  private readonly terminal: Terminal;
+  private clock: number | undefined;
+  private exit: Exit | null = null;
+  private opened = false;
+
+  /** Opens the terminal of the workspace `id`, called `name`; `refused` tells why a socket was not let in. */
+  constructor(
+    id: string,
+    private readonly name: string,
+    refused: () => Promise<string | null>,
+    key: (event: KeyboardEvent) => boolean,
+  ) {
+    const url = new URL(`/workspaces/${encodeURIComponent(id)}/terminal`, window.location.href);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    this.screen = new Screen(view.terminal, apply(settings.colours()), settings.fontSize(), {
+      typed: (text) => this.terminal.type(text),
+      typedBytes: (bytes) => this.terminal.send(bytes),
+      resized: (size) => {
+        showSize(size.cols, size.rows);
+        // The first size comes while the screen is being made.
+        this.terminal?.resize(size);
+      },
+      found: (index, count) => {
+        view.searchCount.textContent = count === 0 ? "none" : `${index + 1} of ${count}`;
+      },
+      key,
+    });
+    showSize(this.screen.size.cols, this.screen.size.rows);
+    this.terminal = new Terminal(
+      { url, size: () => this.screen.size, refused },
+      {
+        output: (bytes, parsed) => {
+          if (!this.opened) this.begin();
+          this.screen.show(bytes, parsed);
+        },
+        state: (state) => this.follow(state),
+        stage: (stage, ms) => {
+          details.stage(stage, ms);
+          if (ms === null && !this.opened) showStatus("connecting", `Connecting: ${printable(stage)}…`);
+        },
+        latency: showLatency,
+        warn: (what, secs) => this.warn(what, secs),
+        exit: (exit) => {
+          this.exit = exit;
+        },
+        failed: (failure) => {
+          if (!this.opened) details.fail(failure);
+          else this.screen.remark(failure.message);
+        },
+        inputRefused: (bytes) => this.screen.remark(`[${bytes} bytes were not pasted: that is too much at once]`),
+      },
+    );
+  }
+
+  type(text: string): void {
+    this.terminal.type(text);
+  }
+
+  reconnect(): void {
+    this.terminal.reconnect();
+  }
+
+  /** Leaves the terminal and the page. */
+  dispose(): void {
+    this.stopClock();
+    this.terminal.dispose();
+    this.screen.dispose();
+    details.clear();
+    view.latency.hidden = true;
+    view.size.textContent = "";
+  }
+
+  /** The first byte of the shell came. */
+  private begin(): void {
+    this.opened = true;
+    this.screen.enabled = true;
+    details.clear();
+    showStatus("open", `Connected to ${this.name}`);
+    const began = Date.now();
+    this.clock = window.setInterval(() => {
+      view.elapsed.textContent = duration(Date.now() - began);
+    }, 1000);
+    this.screen.focus();
+  }
+
+  private follow(state: State): void {
+    switch (state.phase) {
+      case "connecting":
+        details.clear();
+        this.exit = null;
+        this.opened = false;
+        showStatus("connecting", state.attempt === 1 ? "Connecting…" : `Connecting again, attempt ${state.attempt}…`);
+        break;
+      case "open":
+        break;
+      case "waiting":
+        this.close();
+        this.screen.renew();
+        this.screen.remark(`[${state.text} What ran in it is gone; a new shell follows.]`);
+        showStatus("failed", `${state.text} Trying again in ${Math.ceil(state.ms / 1000)} s.`, true);
+        break;
+      case "ended": {
+        this.close();
+        const text = state.clean ? ending(this.exit) : printable(state.text);
+        this.screen.renew();
+        if (state.clean || this.opened) this.screen.remark(`[${text}]`);
+        showStatus(state.clean ? "ended" : "failed", text, true);
+        view.reconnect.focus();
+        break;
+      }
+    }
+  }
+
+  private warn(what: string, secs: number): void {
+    const why = what === "idle" ? "it is idle" : "it has been open for long";
+    showStatus("warned", `The terminal will be closed in ${secs} s: ${why}.`);
+  }
+
+  private close(): void {
+    this.stopClock();
+    this.screen.enabled = false;
+    view.latency.hidden = true;
+  }
+
+  private stopClock(): void {
+    window.clearInterval(this.clock);
+    view.elapsed.textContent = "";
+  }
+}
+
+/** How the shell ended, in a sentence. */
+function ending(exit: Exit | null): string {
+  if (exit?.signal !== undefined) return `The shell was ended by SIG${printable(exit.signal)}.`;
+  if (exit?.code !== undefined && exit.code !== 0) return `The shell ended with status ${exit.code}.`;
+  return "The shell ended.";
+}
+
+function showSize(cols: number, rows: number): void {
+  view.size.textContent = `${cols}×${rows}`;
+}
+
+function showLatency({ gateway, instance }: Latency): void {
+  view.latency.hidden = false;
+  const whole = gateway + (instance ?? 0);
+  view.latency.dataset.slow = String(whole > 250);
+  const legs = `browser to gateway ${milliseconds(gateway)}`;
+  const rest = instance === null ? "gateway to instance not known yet" : `gateway to instance ${milliseconds(instance)}`;
+  view.latency.textContent =
+    instance === null ? milliseconds(gateway) : `${milliseconds(gateway)} + ${milliseconds(instance)}`;
+  view.latency.title = `Round trips: ${legs}, ${rest}`;
+  view.latency.setAttribute("aria-label", view.latency.title);
+}
