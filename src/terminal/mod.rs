@@ -13,15 +13,19 @@ mod io;
 pub mod local;
 mod name;
 pub(crate) mod processes;
+mod report;
 mod size;
 mod stage;
+mod statement;
 mod target;
 
 pub use host::{Connect, Host, HostIds, TerminalRequest};
 pub use io::{Control, Exit, Input, Output, Signal, Terminal, TerminalEvent};
 pub use name::InstanceName;
+pub use report::{Check, Fix, Outcome, Report, Step, Subject};
 pub use size::{InvalidSize, Size};
 pub use stage::{Fault, Stage, StageError, StageEvent, StageObserver, StageState, escape_control};
+pub use statement::{Conditions, Statement, Texts};
 pub use target::{
     Account, AddressFamily, ContainerName, ContainerShell, EndpointChoice, EnvName, InstanceTarget,
     InvalidTarget, OsUser, Shell, Target,

@@ -188,6 +188,12 @@ impl Fault {
     }
 }
 
+impl serde::Serialize for Fault {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// A stage that failed.
 ///
 /// `Display` prints one level, `stage: message`; the cause is in [`source`](Error::source), the way out in

@@ -64,6 +64,12 @@ impl InstanceTarget {
             shell: Shell::default(),
         }
     }
+
+    /// Whether the way to it cannot be found without looking the instance up.
+    #[must_use]
+    pub fn needs_instance(&self) -> bool {
+        self.private_address.is_none() || !self.endpoint.is_named()
+    }
 }
 
 /// Whose AWS credentials a target needs. All absent: the process's own default chain.
@@ -102,6 +108,20 @@ pub enum EndpointChoice {
         /// Its DNS name, with `:port` where that is not 443.
         dns_name: String,
     },
+}
+
+impl EndpointChoice {
+    /// Whether it says which endpoint, so that the instance's VPC need not be known.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        !matches!(self, Self::Automatic)
+    }
+
+    /// Whether it says everything, so that nothing is looked up.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        matches!(self, Self::Known { .. })
+    }
 }
 
 /// Which private address of the instance is used.

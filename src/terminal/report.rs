@@ -1,0 +1,382 @@
+//! What a walk through every stage of connecting found out, in a form that people, scripts and browsers can be
+//! shown. `docs/doctor.md` explains every name for its readers; none of them changes.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::{Fault, Stage, StageError, Statement};
+
+macro_rules! checks {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// One thing that is looked at, in the order in which it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Check {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Check {
+            /// Every check, in order.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Its stable name. Where a stage has one, it is the stage's.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+checks! {
+    /// Credentials and region are found, and AWS says whose they are.
+    Credentials = "credentials",
+    /// `DescribeInstances`: may it be called, and is the instance there?
+    Instance = "instance",
+    /// The instance runs.
+    InstanceState = "instance-state",
+    /// `DescribeInstanceConnectEndpoints`: may it be called, and is there an endpoint?
+    Endpoint = "endpoint",
+    /// The endpoint can be used.
+    EndpointState = "endpoint-state",
+    /// The endpoint carries an address that the instance has.
+    AddressFamily = "address-family",
+    /// The security groups let the tunnel through, as far as they can be read.
+    SecurityGroups = "security-groups",
+    /// `SendSSHPublicKey`.
+    KeyPush = "key-push",
+    /// TCP to the endpoint, or to the proxy.
+    Tcp = "tcp",
+    /// Through the proxy.
+    Proxy = "proxy",
+    /// TLS to the endpoint.
+    Tls = "tls",
+    /// `OpenTunnel`.
+    Upgrade = "upgrade",
+    /// sshd's first words.
+    Banner = "banner",
+    /// Key exchange, and the host key.
+    KeyExchange = "key-exchange",
+    /// The pushed key is accepted.
+    Authentication = "authentication",
+    /// As many channels as a terminal needs.
+    Channel = "channel",
+    /// The container engine answers this user.
+    Engine = "engine",
+    /// The container is there and runs.
+    Container = "container",
+    /// A shell starts on a PTY and ends with 0.
+    Shell = "shell",
+}
+
+impl Check {
+    /// The check that finds out about `stage`.
+    #[must_use]
+    pub fn of(stage: Stage) -> Self {
+        match stage {
+            Stage::Workspace | Stage::Instance => Self::Instance,
+            Stage::Credentials => Self::Credentials,
+            Stage::Endpoint => Self::Endpoint,
+            Stage::KeyPush => Self::KeyPush,
+            Stage::Tcp => Self::Tcp,
+            Stage::Proxy => Self::Proxy,
+            Stage::Tls => Self::Tls,
+            Stage::Upgrade => Self::Upgrade,
+            Stage::Banner => Self::Banner,
+            Stage::KeyExchange => Self::KeyExchange,
+            Stage::Authentication => Self::Authentication,
+            Stage::Channel => Self::Channel,
+            Stage::Shell => Self::Shell,
+        }
+    }
+}
+
+impl Serialize for Check {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// What came of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// All is well.
+    Passed,
+    /// A terminal cannot be opened because of it.
+    Failed,
+    /// A terminal opens all the same.
+    Warned,
+    /// An earlier failure stands before it.
+    NotReached,
+    /// There is nothing to look at; the message says why.
+    Skipped,
+}
+
+/// What would mend a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Fix {
+    /// A statement for the IAM policy of the caller.
+    IamStatement {
+        /// The statement.
+        statement: Statement,
+    },
+    /// A rule for a security group.
+    SecurityGroupRule {
+        /// The group's id.
+        group: String,
+        /// `inbound` or `outbound`.
+        direction: &'static str,
+        /// The TCP port.
+        port: u16,
+        /// The other end: a security group's id or an address block.
+        peer: String,
+    },
+    /// A tag for a resource.
+    Tag {
+        /// The resource's id.
+        resource: String,
+        /// The tag's key.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+/// One check and what came of it.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Step {
+    /// Which.
+    pub name: Check,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// How long it took, where anything was done for it; in milliseconds as JSON.
+    #[serde(rename = "ms", serialize_with = "milliseconds")]
+    pub took: Option<Duration>,
+    /// The AWS request id, where AWS was asked.
+    pub request_id: Option<String>,
+    /// What was found, what went wrong, or why nothing was looked at. Without control characters.
+    pub message: String,
+    /// At whose door a failure lies.
+    pub fault: Option<Fault>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// What exactly is missing.
+    pub fixes: Vec<Fix>,
+}
+
+fn milliseconds<S: Serializer>(took: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match took {
+        // Whole microseconds.
+        Some(took) => serializer.serialize_f64((took.as_secs_f64() * 1e6).round() / 1e3),
+        None => serializer.serialize_none(),
+    }
+}
+
+impl Step {
+    /// `name` came to `outcome`: `message`.
+    #[must_use]
+    pub fn new(name: Check, outcome: Outcome, message: impl AsRef<str>) -> Self {
+        Self {
+            name,
+            outcome,
+            took: None,
+            request_id: None,
+            message: super::escape_control(message.as_ref()),
+            fault: None,
+            hint: None,
+            fixes: Vec::new(),
+        }
+    }
+
+    /// `name` failed by `error`.
+    #[must_use]
+    pub fn failed(name: Check, error: &StageError) -> Self {
+        Self {
+            request_id: error.request_id().map(str::to_owned),
+            fault: Some(error.fault()),
+            hint: error.hint().map(super::escape_control),
+            ..Self::new(name, Outcome::Failed, error.chain())
+        }
+    }
+
+    /// It took this long.
+    #[must_use]
+    pub fn after(mut self, took: Option<Duration>) -> Self {
+        self.took = took;
+        self
+    }
+
+    /// AWS knows of it by this id.
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: Option<String>) -> Self {
+        self.request_id = request_id;
+        self
+    }
+
+    /// This would mend it.
+    #[must_use]
+    pub fn with_fix(mut self, fix: Fix) -> Self {
+        self.fixes.push(fix);
+        self
+    }
+}
+
+/// What was looked at, as far as it came to be known.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct Subject {
+    /// The instance's id.
+    pub instance: Option<String>,
+    /// The login name.
+    pub os_user: Option<String>,
+    /// The container on the instance.
+    pub container: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+    /// The account of the caller.
+    pub account: Option<String>,
+    /// The caller's ARN.
+    pub caller: Option<String>,
+    /// The endpoint's id.
+    pub endpoint: Option<String>,
+    /// The private address that the tunnel goes to.
+    pub address: Option<IpAddr>,
+    /// The port that the tunnel goes to.
+    pub port: Option<u16>,
+}
+
+/// What a walk through every stage found out. As JSON it is `docs/doctor.md`'s schema.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    ok: bool,
+    first_failure: Option<Check>,
+    #[serde(flatten)]
+    subject: Subject,
+    #[serde(rename = "ms", serialize_with = "milliseconds")]
+    took: Option<Duration>,
+    steps: Vec<Step>,
+}
+
+impl Report {
+    /// The report of `steps`. A check that has none was not reached.
+    #[must_use]
+    pub fn new(subject: Subject, mut steps: BTreeMap<Check, Step>, took: Duration) -> Self {
+        let first = steps.values().find(|step| step.outcome == Outcome::Failed).map(|step| step.name);
+        // What was not reached stands behind the failure before it.
+        let mut because = first.map_or("an earlier check", Check::name);
+        let steps: Vec<_> = Check::ALL
+            .iter()
+            .map(|check| match steps.remove(check) {
+                Some(step) => {
+                    if step.outcome == Outcome::Failed {
+                        because = check.name();
+                    }
+                    step
+                }
+                None => Step::new(*check, Outcome::NotReached, format!("not reached: {because} failed")),
+            })
+            .collect();
+        let ok = !steps.iter().any(|step| matches!(step.outcome, Outcome::Failed | Outcome::NotReached));
+        Self { ok, first_failure: first, subject, took: Some(took), steps }
+    }
+
+    /// Whether a terminal can be opened: nothing failed and everything was reached.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.ok
+    }
+
+    /// The first check that failed.
+    #[must_use]
+    pub fn first_failure(&self) -> Option<&Step> {
+        self.steps.iter().find(|step| Some(step.name) == self.first_failure)
+    }
+
+    /// What was looked at.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Every check, in order.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// What came of `check`.
+    #[must_use]
+    pub fn step(&self, check: Check) -> Option<&Step> {
+        self.steps.iter().find(|step| step.name == check)
+    }
+
+    /// How long it took as a whole.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        self.took.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_report_names_its_first_failure_and_what_was_not_reached() {
+        let denied =
+            StageError::new(Stage::Upgrade, Fault::Denied, "no\u{1b}").with_request_id(Some("r-1".into()));
+        let steps = [
+            Step::new(Check::Credentials, Outcome::Passed, "you").after(Some(Duration::from_micros(1500))),
+            Step::failed(Check::Upgrade, &denied).with_fix(Fix::Tag {
+                resource: "eice-1".into(),
+                key: "Role".into(),
+                value: "workspace".into(),
+            }),
+            Step::new(Check::Container, Outcome::Skipped, "no container is named"),
+        ];
+        let steps = steps.into_iter().map(|step| (step.name, step)).collect();
+        let report = Report::new(Subject::default(), steps, Duration::from_secs(1));
+        assert!(!report.is_ok());
+        assert_eq!(report.first_failure().unwrap().name, Check::Upgrade);
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!((&json["ok"], &json["first_failure"]), (&json!(false), &json!("upgrade")));
+        assert_eq!(json["steps"].as_array().unwrap().len(), Check::ALL.len());
+        assert_eq!(json["steps"][0]["ms"], json!(1.5));
+        assert_eq!(json["steps"][1]["outcome"], json!("not-reached"));
+        let upgrade =
+            json["steps"].as_array().unwrap().iter().find(|step| step["name"] == "upgrade").unwrap();
+        assert_eq!(
+            *upgrade,
+            json!({
+                "name": "upgrade", "outcome": "failed", "ms": null, "request_id": "r-1", "message": "no\\u{1b}",
+                "fault": "denied", "hint": null,
+                "fixes": [{"kind": "tag", "resource": "eice-1", "key": "Role", "value": "workspace"}],
+            })
+        );
+    }
+
+    #[test]
+    fn each_check_has_a_name_of_its_own_and_each_stage_a_check_of_its_name() {
+        let mut names: Vec<_> = Check::ALL.iter().map(|check| check.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Check::ALL.len());
+        for stage in Stage::ALL {
+            if stage != Stage::Workspace {
+                assert_eq!(Check::of(stage).name(), stage.name());
+            }
+        }
+    }
+}
