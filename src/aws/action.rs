@@ -12,6 +12,8 @@ pub enum Action {
     DescribeInstanceConnectEndpoints,
     /// EC2's `GetConsoleOutput`.
     GetConsoleOutput,
+    /// EC2's `DescribeSecurityGroups`.
+    DescribeSecurityGroups,
     /// EC2 Instance Connect's `SendSSHPublicKey`.
     SendSshPublicKey,
     /// STS's `AssumeRole`.
@@ -28,6 +30,7 @@ impl Action {
             Self::DescribeInstances => "DescribeInstances",
             Self::DescribeInstanceConnectEndpoints => "DescribeInstanceConnectEndpoints",
             Self::GetConsoleOutput => "GetConsoleOutput",
+            Self::DescribeSecurityGroups => "DescribeSecurityGroups",
             Self::SendSshPublicKey => "SendSSHPublicKey",
             Self::AssumeRole => "AssumeRole",
             Self::CallerIdentity => "GetCallerIdentity",
@@ -41,6 +44,7 @@ impl Action {
             Self::DescribeInstances => "ec2:DescribeInstances",
             Self::DescribeInstanceConnectEndpoints => "ec2:DescribeInstanceConnectEndpoints",
             Self::GetConsoleOutput => "ec2:GetConsoleOutput",
+            Self::DescribeSecurityGroups => "ec2:DescribeSecurityGroups",
             Self::SendSshPublicKey => "ec2-instance-connect:SendSSHPublicKey",
             Self::AssumeRole => "sts:AssumeRole",
             // Asked without any; only an explicit deny in an SCP can name it.
@@ -53,7 +57,10 @@ impl Action {
     pub fn resource(self) -> &'static str {
         match self {
             // None of them knows resource-level permissions (service authorization reference, EC2 and STS).
-            Self::DescribeInstances | Self::DescribeInstanceConnectEndpoints | Self::CallerIdentity => "*",
+            Self::DescribeInstances
+            | Self::DescribeInstanceConnectEndpoints
+            | Self::DescribeSecurityGroups
+            | Self::CallerIdentity => "*",
             Self::GetConsoleOutput | Self::SendSshPublicKey => "arn:aws:ec2:REGION:ACCOUNT:instance/INSTANCE",
             Self::AssumeRole => "arn:aws:iam::ACCOUNT:role/ROLE",
         }

@@ -11,7 +11,7 @@ use super::action::Action;
 use super::cache::Cache;
 use super::choice::{Choice, ChoiceError, Chosen, addresses, choose};
 use super::credentials::CachedCredentials;
-use super::error::{Error, Refusal};
+use super::error::Error;
 use super::filter::{EndpointQuery, InstanceFilter};
 use super::key_push;
 use super::model::{Endpoint, Instance, InstanceState};
@@ -24,8 +24,6 @@ const INSTANCE_TTL: Duration = Duration::from_secs(30);
 const ENDPOINT_TTL: Duration = Duration::from_secs(60);
 /// The most answers of each kind that are kept.
 const MAX_CACHED: usize = 1024;
-/// The most pages of one answer that are read.
-const MAX_PAGES: usize = 50;
 
 /// What a tunnel is wanted to, for [`Client::route`].
 #[derive(Clone, Debug)]
@@ -46,6 +44,37 @@ impl<'a> RouteRequest<'a> {
     #[must_use]
     pub fn new(endpoint: &'a EndpointChoice, instance: Option<&'a Instance>) -> Self {
         Self { endpoint, instance, address: None, family: AddressFamily::Any }
+    }
+
+    /// Which endpoints the choice is among; `None` when the caller knows it.
+    ///
+    /// # Errors
+    /// The instance itself rules a tunnel out, or its VPC is not known.
+    pub fn query(&self) -> Result<Option<EndpointQuery>, ChoiceError> {
+        addresses(&self.choice())?;
+        Ok(match self.endpoint {
+            EndpointChoice::Known { .. } => None,
+            EndpointChoice::Id(id) => Some(EndpointQuery::by_id(id.clone())),
+            EndpointChoice::Automatic => {
+                let vpc_id = self.instance.and_then(|i| i.vpc_id.as_deref()).ok_or(ChoiceError::NoVpc)?;
+                let subnet_id = self.instance.and_then(|i| i.subnet_id.clone());
+                Some(EndpointQuery::in_vpc(vpc_id).stop_at_subnet(subnet_id))
+            }
+        })
+    }
+
+    fn choice(&self) -> Choice<'_> {
+        Choice {
+            instance: self.instance,
+            endpoint: match self.endpoint {
+                EndpointChoice::Id(id) => Some(id),
+                EndpointChoice::Known { .. } | EndpointChoice::Automatic => None,
+            },
+            address: self.address,
+            family: self.family,
+            use_fips: false,
+            use_dualstack: false,
+        }
     }
 }
 
@@ -114,16 +143,7 @@ impl Client {
         if let Some(instance) = self.known.instances.find(id, Instant::now()) {
             return Ok(instance);
         }
-        let action = Action::DescribeInstances;
-        let answer = self.query.call(action, &[("InstanceId.1".to_owned(), id.to_string())]).await?;
-        let page =
-            xml::instances(&answer).map_err(|what| Error::Malformed { action, what, request_id: None })?;
-        let Some(instance) = page.items.into_iter().find(|instance| instance.id == *id) else {
-            let message = format!("The answer names no instance {id}");
-            let request_id = page.request_id.as_deref();
-            let refusal = Refusal::new(action, 200, "InvalidInstanceID.NotFound", &message, request_id);
-            return Err(Error::NotFound(Box::new(refusal)));
-        };
+        let instance = self.describe_instance(id).await?.value;
         if instance.state == InstanceState::Running {
             self.known.instances.insert(id.clone(), instance.clone(), Instant::now());
         }
@@ -139,11 +159,7 @@ impl Client {
         if let Some(endpoints) = self.known.endpoints.find(query, Instant::now()) {
             return Ok(endpoints);
         }
-        let stop = |page: &[Endpoint]| {
-            query.stop_at_subnet.is_some() && page.iter().any(|e| e.subnet_id == query.stop_at_subnet)
-        };
-        let action = Action::DescribeInstanceConnectEndpoints;
-        let endpoints = self.pages(action, query.params(), xml::endpoints, stop).await?;
+        let endpoints = self.describe_endpoints(query).await?.value;
         if !endpoints.is_empty() && !query.any_state {
             self.known.endpoints.insert(query.clone(), endpoints.clone(), Instant::now());
         }
@@ -157,34 +173,11 @@ impl Client {
     /// See [`Error`]. None found is an empty list.
     pub async fn find_instances(&self, filter: &InstanceFilter) -> Result<Vec<Instance>, Error> {
         let action = Action::DescribeInstances;
-        let found = self.pages(action, filter.params(), xml::instances, |_| false).await?;
+        let found = self.pages(action, filter.params(), xml::instances, |_| false).await?.value;
         for instance in found.iter().filter(|instance| instance.state == InstanceState::Running) {
             self.known.instances.insert(instance.id.clone(), instance.clone(), Instant::now());
         }
         Ok(found)
-    }
-
-    /// What all pages of an answer hold, or those up to the first that `stop` is content with.
-    async fn pages<T>(
-        &self,
-        action: Action,
-        mut params: Vec<(String, String)>,
-        read: fn(&[u8]) -> Result<xml::Page<T>, String>,
-        stop: impl Fn(&[T]) -> bool,
-    ) -> Result<Vec<T>, Error> {
-        let fixed = params.len();
-        let mut items = Vec::new();
-        for _ in 0..MAX_PAGES {
-            let answer = self.query.call(action, &params).await?;
-            let page = read(&answer).map_err(|what| Error::Malformed { action, what, request_id: None })?;
-            let next_token = page.next_token.filter(|_| !stop(&page.items));
-            items.extend(page.items);
-            let Some(token) = next_token else { return Ok(items) };
-            params.truncate(fixed);
-            params.push(("NextToken".to_owned(), token));
-        }
-        let what = format!("it has more than {MAX_PAGES} pages");
-        Err(Error::Malformed { action, what, request_id: None })
     }
 
     /// Chooses the endpoint and the address, asking AWS for endpoints only where the caller has not said it
@@ -194,33 +187,10 @@ impl Client {
     /// # Errors
     /// [`Error::Choice`] when nothing fits; otherwise see [`Error`].
     pub async fn route(&self, request: &RouteRequest<'_>) -> Result<Chosen, Error> {
-        let mut choice = Choice {
-            instance: request.instance,
-            endpoint: None,
-            address: request.address,
-            family: request.family,
-            use_fips: self.use_fips,
-            use_dualstack: self.use_dualstack,
-        };
         // What the instance itself rules out needs no look-up.
-        let wanted = addresses(&choice)?;
-        let query = match request.endpoint {
-            EndpointChoice::Known { id, dns_name } => {
-                let address = wanted.first().copied().ok_or(ChoiceError::NoVpc)?;
-                return Ok(Chosen::new(id.clone(), dns_name.as_str(), address));
-            }
-            EndpointChoice::Id(id) => {
-                choice.endpoint = Some(id);
-                EndpointQuery::by_id(id.clone())
-            }
-            EndpointChoice::Automatic => {
-                let vpc_id = request.instance.and_then(|i| i.vpc_id.as_deref()).ok_or(ChoiceError::NoVpc)?;
-                let subnet_id = request.instance.and_then(|i| i.subnet_id.clone());
-                EndpointQuery::in_vpc(vpc_id).stop_at_subnet(subnet_id)
-            }
-        };
+        let Some(query) = request.query()? else { return Ok(self.choose(request, &[])?) };
         let endpoints = self.endpoints(&query).await?;
-        let error = match choose(&choice, &endpoints) {
+        let error = match self.choose(request, &endpoints) {
             Ok(chosen) => return Ok(chosen),
             Err(error) => error,
         };
@@ -230,9 +200,27 @@ impl Client {
             | ChoiceError::NoSuchEndpoint { .. }
             | ChoiceError::AddressFamily { .. } => {
                 let all = self.endpoints(&query.any_state()).await?;
-                Ok(choose(&choice, &all)?)
+                Ok(self.choose(request, &all)?)
             }
             error => Err(error.into()),
+        }
+    }
+
+    /// Chooses the endpoint and the address among `endpoints`, asking nobody. Those that cannot be used may be
+    /// among them, and only serve to say why there is no choice. One that the caller knows is taken as it is.
+    ///
+    /// # Errors
+    /// See [`ChoiceError`].
+    pub fn choose(&self, request: &RouteRequest<'_>, endpoints: &[Endpoint]) -> Result<Chosen, ChoiceError> {
+        let mut choice = request.choice();
+        choice.use_fips = self.use_fips;
+        choice.use_dualstack = self.use_dualstack;
+        match request.endpoint {
+            EndpointChoice::Known { id, dns_name } => {
+                let address = addresses(&choice)?.first().copied().ok_or(ChoiceError::NoVpc)?;
+                Ok(Chosen::new(id.clone(), dns_name.as_str(), address))
+            }
+            EndpointChoice::Id(_) | EndpointChoice::Automatic => choose(&choice, endpoints),
         }
     }
 

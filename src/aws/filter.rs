@@ -27,6 +27,12 @@ impl EndpointQuery {
         Self { id: Some(id), vpc_id: None, stop_at_subnet: None, any_state: false }
     }
 
+    /// Every usable endpoint of the region.
+    #[must_use]
+    pub fn all() -> Self {
+        Self { id: None, vpc_id: None, stop_at_subnet: None, any_state: false }
+    }
+
     /// The usable endpoints of the VPC `vpc_id`.
     #[must_use]
     pub fn in_vpc(vpc_id: impl Into<String>) -> Self {
@@ -112,7 +118,7 @@ fn literal(value: &str) -> String {
 }
 
 /// `Filter.N.Name` and `Filter.N.Value.M`.
-fn filter_params(filters: &[(&str, Vec<&str>)]) -> Vec<(String, String)> {
+pub(super) fn filter_params(filters: &[(&str, Vec<&str>)]) -> Vec<(String, String)> {
     let mut params = Vec::new();
     for (n, (name, values)) in filters.iter().enumerate() {
         params.push((format!("Filter.{}.Name", n + 1), (*name).to_owned()));

@@ -57,7 +57,7 @@ impl Instance {
     /// The value of the tag `key`.
     #[must_use]
     pub fn tag(&self, key: &str) -> Option<&str> {
-        self.tags.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+        tag(&self.tags, key)
     }
 }
 
@@ -252,6 +252,8 @@ pub struct Endpoint {
     pub preserve_client_ip: bool,
     /// Its security groups' ids.
     pub security_groups: Vec<String>,
+    /// Its tags, in the order of the answer.
+    pub tags: Vec<(String, String)>,
 }
 
 impl Endpoint {
@@ -270,6 +272,17 @@ impl Endpoint {
             ip_address_type: IpAddressType::Unknown,
             preserve_client_ip: false,
             security_groups: Vec::new(),
+            tags: Vec::new(),
         }
     }
+
+    /// The value of the tag `key`.
+    #[must_use]
+    pub fn tag(&self, key: &str) -> Option<&str> {
+        tag(&self.tags, key)
+    }
+}
+
+fn tag<'a>(tags: &'a [(String, String)], key: &str) -> Option<&'a str> {
+    tags.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
 }

@@ -2,12 +2,15 @@
 //!
 //! Elements that are not named here are skipped, so that AWS may add to its answers.
 
+mod groups;
+
 use std::net::IpAddr;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::model::{DnsNames, Endpoint, Instance, IpAddressType};
+pub(super) use groups::security_groups;
 
 /// The most instances or endpoints taken from one answer; AWS's pages hold at most 1000.
 const MAX_ITEMS: usize = 4096;
@@ -140,6 +143,8 @@ struct EndpointXml {
     public_dns_names: Option<PublicNamesXml>,
     #[serde(default)]
     security_group_id_set: Set<String>,
+    #[serde(default)]
+    tag_set: Set<TagXml>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -200,6 +205,10 @@ fn some(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
+fn tags(set: Set<TagXml>) -> Vec<(String, String)> {
+    set.items.into_iter().map(|tag| (tag.key, tag.value)).collect()
+}
+
 fn address(text: Option<&str>) -> Result<Option<IpAddr>, String> {
     match text.filter(|text| !text.is_empty()) {
         Some(text) => text.parse().map(Some).map_err(|_| "it holds an address that is none".to_owned()),
@@ -241,7 +250,7 @@ fn read_instance(xml: InstanceXml, owner: Option<&str>) -> Result<Instance, Stri
     instance.availability_zone = some(xml.placement.and_then(|placement| placement.availability_zone));
     instance.platform = some(xml.platform);
     instance.security_groups = xml.group_set.items.into_iter().filter_map(|group| group.group_id).collect();
-    instance.tags = xml.tag_set.items.into_iter().map(|tag| (tag.key, tag.value)).collect();
+    instance.tags = tags(xml.tag_set);
     Ok(instance)
 }
 
@@ -272,6 +281,7 @@ fn read_endpoint(xml: EndpointXml) -> Result<Endpoint, String> {
     endpoint.ip_address_type = IpAddressType::from(xml.ip_address_type.as_deref().unwrap_or_default());
     endpoint.preserve_client_ip = xml.preserve_client_ip.as_deref() == Some("true");
     endpoint.security_groups = xml.security_group_id_set.items;
+    endpoint.tags = tags(xml.tag_set);
     Ok(endpoint)
 }
 

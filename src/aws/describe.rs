@@ -1,0 +1,95 @@
+//! What AWS describes, asked anew each time and with the request's id: for whoever wants to know how things stand
+//! and not only to get on.
+
+use eice_proto::InstanceId;
+
+use super::action::Action;
+use super::client::Client;
+use super::error::{Error, Refusal};
+use super::filter::{EndpointQuery, filter_params};
+use super::model::{Endpoint, Instance};
+use super::security_group::SecurityGroup;
+use super::xml;
+
+/// The most pages of one answer that are read.
+const MAX_PAGES: usize = 50;
+
+/// What AWS said, and the id of the request by which it did; of several pages, the last one's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answer<T> {
+    /// What it said.
+    pub value: T,
+    /// The request id.
+    pub request_id: Option<String>,
+}
+
+impl Client {
+    /// Describes the instance `id`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none; otherwise see [`Error`].
+    pub async fn describe_instance(&self, id: &InstanceId) -> Result<Answer<Instance>, Error> {
+        let action = Action::DescribeInstances;
+        let answer = self.query.call(action, &[("InstanceId.1".to_owned(), id.to_string())]).await?;
+        let page =
+            xml::instances(&answer).map_err(|what| Error::Malformed { action, what, request_id: None })?;
+        let Some(value) = page.items.into_iter().find(|instance| instance.id == *id) else {
+            let message = format!("The answer names no instance {id}");
+            let request_id = page.request_id.as_deref();
+            let refusal = Refusal::new(action, 200, "InvalidInstanceID.NotFound", &message, request_id);
+            return Err(Error::NotFound(Box::new(refusal)));
+        };
+        Ok(Answer { value, request_id: page.request_id })
+    }
+
+    /// Describes the endpoints that `query` asks for, in AWS's order.
+    ///
+    /// # Errors
+    /// See [`Error`]. None found is an empty list, save that AWS refuses an id that it does not know.
+    pub async fn describe_endpoints(&self, query: &EndpointQuery) -> Result<Answer<Vec<Endpoint>>, Error> {
+        let stop = |page: &[Endpoint]| {
+            query.stop_at_subnet.is_some() && page.iter().any(|e| e.subnet_id == query.stop_at_subnet)
+        };
+        let action = Action::DescribeInstanceConnectEndpoints;
+        self.pages(action, query.params(), xml::endpoints, stop).await
+    }
+
+    /// Describes those of the security groups `ids` that there are and that the caller's account can see: no id is
+    /// an error.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn describe_security_groups(
+        &self,
+        ids: &[String],
+    ) -> Result<Answer<Vec<SecurityGroup>>, Error> {
+        let params = filter_params(&[("group-id", ids.iter().map(String::as_str).collect())]);
+        self.pages(Action::DescribeSecurityGroups, params, xml::security_groups, |_| false).await
+    }
+
+    /// What all pages of an answer hold, or those up to the first that `stop` is content with.
+    pub(super) async fn pages<T>(
+        &self,
+        action: Action,
+        mut params: Vec<(String, String)>,
+        read: fn(&[u8]) -> Result<xml::Page<T>, String>,
+        stop: impl Fn(&[T]) -> bool,
+    ) -> Result<Answer<Vec<T>>, Error> {
+        let fixed = params.len();
+        let mut items = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let answer = self.query.call(action, &params).await?;
+            let page = read(&answer).map_err(|what| Error::Malformed { action, what, request_id: None })?;
+            let next_token = page.next_token.filter(|_| !stop(&page.items));
+            items.extend(page.items);
+            let Some(token) = next_token else {
+                return Ok(Answer { value: items, request_id: page.request_id });
+            };
+            params.truncate(fixed);
+            params.push(("NextToken".to_owned(), token));
+        }
+        let what = format!("it has more than {MAX_PAGES} pages");
+        Err(Error::Malformed { action, what, request_id: None })
+    }
+}
