@@ -25,6 +25,7 @@ mod identity;
 mod key_push;
 mod model;
 mod partition;
+pub mod policy;
 mod query;
 mod role;
 mod sdk_error;

@@ -1,0 +1,351 @@
+//! The least-privilege IAM policy of whoever opens terminals.
+//!
+//! `OpenTunnel` is authorised on the endpoint's ARN, `SendSSHPublicKey` on the instance's, and the describes know no
+//! resource but `*` (service authorization reference, "Amazon EC2 Instance Connect" and "Amazon EC2"). So a condition
+//! on a tag reads the tags of the endpoint for a tunnel and those of the instance for a key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use eice_proto::{EndpointId, InstanceId, MaxDuration, RemotePort};
+use serde::Serialize;
+
+use super::action::Action;
+use super::cidr::Cidr;
+use super::partition::partition;
+use crate::terminal::{OsUser, Statement, Texts};
+
+/// IAM's action for a tunnel, which is no call of the SDK's.
+const OPEN_TUNNEL: &str = "ec2-instance-connect:OpenTunnel";
+/// Where a name is not known: every one.
+const ANY: &str = "*";
+
+/// An IAM policy document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Policy {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+/// A tag that a resource must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tag {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// A text that is no `KEY=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no tag: it must read KEY=VALUE, with a key of 1 to 128 and a value of up to 256 characters"
+)]
+#[non_exhaustive]
+pub struct InvalidTag(String);
+
+impl FromStr for Tag {
+    type Err = InvalidTag;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTag> {
+        /// How much of a wrong text is repeated, in characters.
+        const MAX_SHOWN: usize = 64;
+        match text.split_once('=') {
+            Some((key, value))
+                if (1..=128).contains(&key.chars().count())
+                    && value.chars().count() <= 256
+                    && !text.chars().any(char::is_control) =>
+            {
+                Ok(Self { key: key.to_owned(), value: value.to_owned() })
+            }
+            _ => Err(InvalidTag(text.chars().take(MAX_SHOWN).collect())),
+        }
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.key, self.value)
+    }
+}
+
+/// The place of resources: `None` is any.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Place {
+    /// The partition; absent, the region's, or `aws`.
+    pub partition: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+    /// The account.
+    pub account: Option<String>,
+}
+
+impl Place {
+    /// A place in `region` and `account`.
+    #[must_use]
+    pub fn new(region: Option<String>, account: Option<String>) -> Self {
+        Self { partition: None, region, account }
+    }
+
+    /// The ARN of something of EC2's there: `kind/id`.
+    fn arn(&self, kind: &str, id: &str) -> String {
+        let region = self.region.as_deref();
+        let partition = self.partition.as_deref().unwrap_or_else(|| partition(region.unwrap_or_default()));
+        let account = self.account.as_deref().unwrap_or(ANY);
+        format!("arn:{partition}:ec2:{}:{account}:{kind}/{id}", region.unwrap_or(ANY))
+    }
+}
+
+/// One way to a terminal that is to be allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Grant {
+    /// Where endpoint and instance are.
+    pub place: Place,
+    /// The endpoint; `None` is any.
+    pub endpoint: Option<EndpointId>,
+    /// The instance; `None` is any.
+    pub instance: Option<InstanceId>,
+    /// The login name.
+    pub os_user: OsUser,
+    /// The port.
+    pub port: RemotePort,
+    /// The private addresses; none at all is any.
+    pub addresses: BTreeSet<Cidr>,
+    /// The longest life of a tunnel. A request that names no duration counts as one of 3600 s.
+    pub max_duration: MaxDuration,
+}
+
+impl Grant {
+    /// Any endpoint and any instance of `place`, as `os_user`, at port 22, for as long as the service allows.
+    #[must_use]
+    pub fn new(place: Place, os_user: OsUser) -> Self {
+        Self {
+            place,
+            endpoint: None,
+            instance: None,
+            os_user,
+            port: RemotePort::SSH,
+            addresses: BTreeSet::new(),
+            max_duration: MaxDuration::MAX,
+        }
+    }
+
+    fn endpoint_arn(&self) -> String {
+        self.place.arn("instance-connect-endpoint", self.endpoint.as_ref().map_or(ANY, EndpointId::as_str))
+    }
+
+    fn instance_arn(&self) -> String {
+        self.place.arn("instance", self.instance.as_ref().map_or(ANY, InstanceId::as_str))
+    }
+
+    /// What allows the tunnel.
+    #[must_use]
+    pub fn tunnel_statement(&self, tag: Option<&Tag>) -> Statement {
+        let limits = Limits::of(self);
+        limits.statement("Tunnel".into(), Texts::from(self.endpoint_arn()), [self.port].into(), tag)
+    }
+
+    /// What allows the key.
+    #[must_use]
+    pub fn key_statement(&self, tag: Option<&Tag>) -> Statement {
+        key_statement(
+            "Key".into(),
+            Texts::from(self.instance_arn()),
+            Texts::from(self.os_user.to_string()),
+            tag,
+        )
+    }
+}
+
+/// What a policy allows besides tunnels and keys, and what it asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Extras {
+    /// The describes that are made.
+    pub describes: BTreeSet<Describe>,
+    /// The console output of the instances may be read, which has their host keys.
+    pub console: bool,
+    /// The roles that may be assumed, by ARN.
+    pub roles: BTreeSet<String>,
+    /// The tag that an instance must have.
+    pub instance_tag: Option<Tag>,
+    /// The tag that an endpoint must have.
+    pub endpoint_tag: Option<Tag>,
+}
+
+/// A describe call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Describe {
+    /// `DescribeInstances`.
+    Instances,
+    /// `DescribeInstanceConnectEndpoints`.
+    Endpoints,
+    /// `DescribeSecurityGroups`.
+    SecurityGroups,
+}
+
+impl Describe {
+    fn action(self) -> Action {
+        match self {
+            Self::Instances => Action::DescribeInstances,
+            Self::Endpoints => Action::DescribeInstanceConnectEndpoints,
+            Self::SecurityGroups => Action::DescribeSecurityGroups,
+        }
+    }
+}
+
+/// What allows these describe calls.
+#[must_use]
+pub fn lookup_statement(describes: &BTreeSet<Describe>) -> Statement {
+    let actions = describes.iter().map(|describe| describe.action().permission());
+    Statement::allow("Lookup", actions.collect::<Texts>(), ANY)
+}
+
+impl Policy {
+    /// The longest managed policy, in characters, white space not counted (IAM user guide, "IAM and AWS STS
+    /// quotas").
+    pub const MAX_LEN: usize = 6144;
+
+    /// The policy that allows every one of `grants`, and `extras`.
+    ///
+    /// Grants that differ in one thing only share a statement; those that differ in more have statements of their
+    /// own, so that nothing is allowed that no grant asks for.
+    #[must_use]
+    pub fn of(grants: &[Grant], extras: &Extras) -> Self {
+        let mut statement = Vec::new();
+        if !extras.describes.is_empty() {
+            statement.push(lookup_statement(&extras.describes));
+        }
+        statement.extend(tunnel_statements(grants, extras.endpoint_tag.as_ref()));
+        statement.extend(key_statements(grants, extras.instance_tag.as_ref()));
+        if extras.console && !grants.is_empty() {
+            let arns: BTreeSet<_> = grants.iter().map(Grant::instance_arn).collect();
+            let console = Statement::allow(
+                "Console",
+                Action::GetConsoleOutput.permission(),
+                arns.iter().collect::<Texts>(),
+            );
+            statement.push(tagged(console, extras.instance_tag.as_ref()));
+        }
+        if !extras.roles.is_empty() {
+            let action = Action::AssumeRole.permission();
+            statement.push(Statement::allow("Roles", action, extras.roles.iter().collect::<Texts>()));
+        }
+        Self { version: "2012-10-17", statement }
+    }
+
+    /// How long it is as IAM counts, in characters without white space.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "it always says something")]
+    pub fn len(&self) -> usize {
+        self.to_string().chars().filter(|c| !c.is_whitespace()).count()
+    }
+}
+
+impl fmt::Display for Policy {
+    /// The document, indented.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string_pretty(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// What the conditions of a tunnel say, but for the port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Limits {
+    addresses: BTreeSet<Cidr>,
+    max_duration: u16,
+}
+
+impl Limits {
+    fn of(grant: &Grant) -> Self {
+        Self { addresses: grant.addresses.clone(), max_duration: grant.max_duration.as_secs() }
+    }
+
+    fn statement(
+        &self,
+        sid: String,
+        endpoints: Texts,
+        ports: BTreeSet<RemotePort>,
+        tag: Option<&Tag>,
+    ) -> Statement {
+        let key = |name: &str| format!("ec2-instance-connect:{name}");
+        let statement = Statement::allow(sid, OPEN_TUNNEL, endpoints)
+            .when("NumericEquals", key("remotePort"), ports.iter().collect::<Texts>())
+            .when("IpAddress", key("privateIpAddress"), self.addresses.iter().collect::<Texts>())
+            .when("NumericLessThanEquals", key("maxTunnelDuration"), self.max_duration.to_string());
+        tagged(statement, tag)
+    }
+}
+
+fn tunnel_statements(grants: &[Grant], tag: Option<&Tag>) -> Vec<Statement> {
+    // By endpoint and port, the addresses of those that live equally long; then the endpoints of those that are
+    // otherwise the same.
+    let mut addresses: BTreeMap<(u16, RemotePort, String), Option<BTreeSet<Cidr>>> = BTreeMap::new();
+    for grant in grants {
+        let key = (grant.max_duration.as_secs(), grant.port, grant.endpoint_arn());
+        let known = addresses.entry(key).or_insert_with(|| Some(BTreeSet::new()));
+        match known {
+            // Any address at all.
+            _ if grant.addresses.is_empty() => *known = None,
+            Some(known) => known.extend(&grant.addresses),
+            None => {}
+        }
+    }
+    let mut endpoints: BTreeMap<(Limits, RemotePort), BTreeSet<String>> = BTreeMap::new();
+    for ((max_duration, port, endpoint), addresses) in addresses {
+        let limits = Limits { addresses: addresses.unwrap_or_default(), max_duration };
+        endpoints.entry((limits, port)).or_default().insert(endpoint);
+    }
+    let mut ports: BTreeMap<(Limits, BTreeSet<String>), BTreeSet<RemotePort>> = BTreeMap::new();
+    for ((limits, port), endpoints) in endpoints {
+        ports.entry((limits, endpoints)).or_default().insert(port);
+    }
+    let statements = ports.into_iter().zip(1..).map(|(((limits, endpoints), ports), n)| {
+        limits.statement(sid("Tunnel", n), endpoints.iter().collect(), ports, tag)
+    });
+    statements.collect()
+}
+
+fn key_statements(grants: &[Grant], tag: Option<&Tag>) -> Vec<Statement> {
+    let mut instances: BTreeMap<&OsUser, BTreeSet<String>> = BTreeMap::new();
+    for grant in grants {
+        instances.entry(&grant.os_user).or_default().insert(grant.instance_arn());
+    }
+    let mut users: BTreeMap<BTreeSet<String>, BTreeSet<&OsUser>> = BTreeMap::new();
+    for (user, instances) in instances {
+        users.entry(instances).or_default().insert(user);
+    }
+    let statements = users.into_iter().zip(1..).map(|((instances, users), n)| {
+        key_statement(sid("Key", n), instances.iter().collect(), users.iter().collect(), tag)
+    });
+    statements.collect()
+}
+
+fn key_statement(sid: String, instances: Texts, users: Texts, tag: Option<&Tag>) -> Statement {
+    let action = Action::SendSshPublicKey.permission();
+    tagged(Statement::allow(sid, action, instances).when("StringEquals", "ec2:osuser", users), tag)
+}
+
+fn tagged(statement: Statement, tag: Option<&Tag>) -> Statement {
+    match tag {
+        Some(tag) => {
+            let key = format!("aws:ResourceTag/{}", tag.key);
+            statement.when("StringEquals", key, tag.value.as_str())
+        }
+        None => statement,
+    }
+}
+
+/// The first of its kind is called by the kind alone.
+fn sid(kind: &str, n: usize) -> String {
+    if n == 1 { kind.to_owned() } else { format!("{kind}{n}") }
+}
+
+#[cfg(test)]
+mod tests;
