@@ -39,7 +39,7 @@ pub struct EndpointSpec {
     pub security_groups: Vec<String>,
     /// Its tags. The default has `Role=workspace`.
     pub tags: BTreeMap<String, String>,
-    /// Whether the client's address is kept. Only told.
+    /// Whether the client's address is kept: then that is what a security group's CIDR is held against.
     pub preserve_client_ip: bool,
 }
 

@@ -41,6 +41,8 @@ impl Refused {
 pub(super) struct Admitted {
     pub(super) params: TunnelParams,
     pub(super) duration: Duration,
+    /// Who asked: what a target sees where the endpoint preserves that.
+    pub(super) client: IpAddr,
     _place: Place,
 }
 
@@ -146,7 +148,7 @@ fn authorize(world: &Arc<World>, caller: &Caller, query: &str, source: IpAddr) -
         return Err(Refused::new(400, "InvalidState", message));
     }
     let place = take_place(world, &params.endpoint)?.ok_or_else(not_found)?;
-    Ok(Admitted { duration: duration.as_duration(), params, _place: place })
+    Ok(Admitted { duration: duration.as_duration(), params, client: source, _place: place })
 }
 
 /// Takes one of the endpoint's places. `Ok(None)` when the endpoint has just gone.

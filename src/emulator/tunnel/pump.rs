@@ -235,7 +235,8 @@ impl Pump {
 
     async fn carry(&mut self, stop: &CancellationToken) {
         let (world, params) = (Arc::clone(&self.world), self.admitted.params.clone());
-        let mut side = Side::Dialling(Box::pin(async move { target::dial(&world, &params).await }));
+        let client = self.admitted.client;
+        let mut side = Side::Dialling(Box::pin(async move { target::dial(&world, &params, client).await }));
         let clock = self.world.clock.clone();
         let deadline = self.opened + self.admitted.duration;
         let duration = clock.reach(deadline);

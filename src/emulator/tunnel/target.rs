@@ -20,10 +20,10 @@ pub(super) enum Dialled {
     Failed,
 }
 
-/// Dials, within the dial timeout. Where no packet would come back, neither does a failure before its end.
-pub(super) async fn dial(world: &World, params: &TunnelParams) -> Dialled {
+/// Dials for `client`, within the dial timeout. Where no packet would come back, neither does a failure before its end.
+pub(super) async fn dial(world: &World, params: &TunnelParams, client: IpAddr) -> Dialled {
     let dialling = async {
-        match find(world, params) {
+        match find(world, params, client) {
             Some(Target::Address(address)) => match TcpStream::connect(address).await {
                 Ok(stream) => {
                     let _ = stream.set_nodelay(true);
@@ -40,7 +40,7 @@ pub(super) async fn dial(world: &World, params: &TunnelParams) -> Dialled {
 }
 
 /// Who answers at the address; `None` when nobody does, or packets do not get there.
-fn find(world: &World, params: &TunnelParams) -> Option<Target> {
+fn find(world: &World, params: &TunnelParams, client: IpAddr) -> Option<Target> {
     let endpoint = world.endpoint(&params.endpoint)?.spec;
     let state = world.state();
     let instance = state.instances.iter().find(|instance| {
@@ -58,7 +58,7 @@ fn find(world: &World, params: &TunnelParams) -> Option<Target> {
     let into = rules(&instance.spec.security_groups, |group| &group.ingress);
     let port = params.port.get();
     let is_open = out.iter().any(|rule| lets_out(rule, &instance.spec, params.address, port))
-        && into.iter().any(|rule| lets_in(rule, &endpoint, port));
+        && into.iter().any(|rule| lets_in(rule, &endpoint, client, port));
     if !is_open {
         return None;
     }
@@ -76,8 +76,11 @@ fn lets_out(rule: &Rule, instance: &InstanceSpec, address: IpAddr, port: u16) ->
             || rule.cidrs.iter().any(|block| is_within(address, block)))
 }
 
-fn lets_in(rule: &Rule, endpoint: &EndpointSpec, port: u16) -> bool {
+/// The endpoint's group counts in either case; a block is held against the address that the instance sees (EC2 user
+/// guide, "Security groups for EC2 Instance Connect Endpoint").
+fn lets_in(rule: &Rule, endpoint: &EndpointSpec, client: IpAddr, port: u16) -> bool {
+    let seen = if endpoint.preserve_client_ip { client } else { endpoint.private_ip.into() };
     has_port(rule, port)
         && (rule.groups.iter().any(|group| endpoint.security_groups.contains(group))
-            || rule.cidrs.iter().any(|block| is_within(endpoint.private_ip.into(), block)))
+            || rule.cidrs.iter().any(|block| is_within(seen, block)))
 }
