@@ -4,10 +4,12 @@
 //! here runs anything.
 
 mod exec;
+mod probe;
 mod quote;
 mod watcher;
 
 pub use exec::{Marker, exec_command};
+pub use probe::{container_probe, engine_probe, shell_probe};
 pub use quote::{NulByte, quote, quote_bytes};
 pub use watcher::watcher_command;
 
