@@ -370,6 +370,7 @@ fn rejection_hint(rejection: &Rejection) -> Option<&'static str> {
             "an endpoint carries 20 connections at a time: close some, or use another endpoint"
         }
         RejectionKind::Service => "try again in a minute",
+        _ if rejection.status >= 500 => "try again in a minute",
         RejectionKind::InvalidParameter => {
             "the service accepts the ports 22 and 3389 only, and private addresses"
         }
