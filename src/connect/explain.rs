@@ -179,6 +179,11 @@ pub(super) fn host_key_store(error: ssh::Error, store: Option<&Path>) -> StageEr
     plain(error.stage(), fault, error).with_hint(hint)
 }
 
+/// Whether these words before any identification are those of an sshd with too many clients (OpenSSH, `sshd.c`).
+fn is_sshd_too_busy(said: &str) -> bool {
+    ["Exceeded MaxStartups", "Not allowed at this time"].iter().any(|words| said.contains(words))
+}
+
 /// An SSH failure at `place`.
 pub(super) fn ssh(error: ssh::Error, place: &Place) -> StageError {
     let stage = error.stage();
@@ -219,6 +224,9 @@ pub(super) fn ssh(error: ssh::Error, place: &Place) -> StageError {
             (Fault::Timeout, format!("check the load of {instance}, and the way to it; try again"))
         }
         ssh::Error::NotSsh { .. } => {
+            (Fault::Protocol, format!("check what listens on port {port} of {instance}: it is not sshd"))
+        }
+        ssh::Error::Closed { said: Some(said), .. } if !is_sshd_too_busy(said) => {
             (Fault::Protocol, format!("check what listens on port {port} of {instance}: it is not sshd"))
         }
         ssh::Error::Closed { said: Some(_), .. } => (
