@@ -71,7 +71,7 @@ pub enum HostKeyMode {
 pub struct Connector {
     pub(super) aws: Arc<Aws>,
     pub(super) dialer: Dialer,
-    host_keys: Arc<dyn HostKeySource>,
+    pub(super) host_keys: Arc<dyn HostKeySource>,
     config: Config,
 }
 
@@ -82,9 +82,9 @@ impl fmt::Debug for Connector {
 }
 
 /// A key that the instance knows for a while.
-struct Pushed {
+pub(super) struct Pushed {
     at: Instant,
-    request_id: String,
+    pub(super) request_id: String,
 }
 
 impl Connector {
@@ -144,7 +144,7 @@ impl Connector {
         let route = route?;
         let push = push.settled()?;
         let reached = async {
-            let check = self.host_key_check(&client, &route, target).await?;
+            let check = self.host_key_check(&client, &route, target, Arc::clone(&self.host_keys)).await?;
             let tunnel = self.dial(&client, &route, target, observer).await?;
             let (mut shaken, place) = self.shake_hands(tunnel, check, &route, target, observer).await?;
             // Beside a push that is under way it costs nothing; with the key at hand it would cost a round trip.
@@ -162,10 +162,12 @@ impl Connector {
         if pushed.at.elapsed() > self.config.max_key_age && !shaken.is_closed() {
             pushed = self.push(&client, target, &public, observer).await?;
         }
-        let connection =
-            shaken.authenticate(key, observer).await.map_err(|error| explain::ssh(error, &place))?;
-        let ids = HostIds { key_push: Some(pushed.request_id), tunnel: place.tunnel_request_id.clone() };
-        Ok(SshHost::new(connection, target.shell.clone(), ids, place))
+        log_in((shaken, place), key, pushed, target, observer).await
+    }
+
+    /// What is done about host keys.
+    pub(super) fn host_key_mode(&self) -> HostKeyMode {
+        self.config.host_keys
     }
 
     async fn client_of(
@@ -195,7 +197,8 @@ impl Connector {
         .map_err(|error| explain::aws_call(Stage::Credentials, error))
     }
 
-    async fn push(
+    /// Pushes `public`, the public half of a key.
+    pub(super) async fn push(
         &self,
         client: &Client,
         target: &InstanceTarget,
@@ -211,7 +214,7 @@ impl Connector {
     }
 
     /// SSH over `tunnel`, as far as it goes without the user.
-    async fn shake_hands(
+    pub(super) async fn shake_hands(
         &self,
         tunnel: Tunnel,
         check: HostKeyCheck,
@@ -229,13 +232,14 @@ impl Connector {
         Ok((shaken, place))
     }
 
-    /// Which host keys pass. What is pinned is looked up here already, before the dial, so that the console, if it
-    /// is to be asked, answers beside it.
-    async fn host_key_check(
+    /// Which host keys pass, by what `source` has pinned. That is looked up here already, before the dial, so that
+    /// the console, if it is to be asked, answers beside it.
+    pub(super) async fn host_key_check(
         &self,
         client: &Arc<Client>,
         route: &Route,
         target: &InstanceTarget,
+        source: Arc<dyn HostKeySource>,
     ) -> Result<HostKeyCheck, StageError> {
         let policy = match self.config.host_keys {
             HostKeyMode::TrustOnFirstUse => HostKeyPolicy::TrustOnFirstUse,
@@ -246,7 +250,7 @@ impl Connector {
         let region = client.region();
         let account = route.account.as_deref().unwrap_or(HostKeyScope::UNKNOWN);
         let scope = HostKeyScope::new(partition(region), account, region, &target.instance);
-        let mut check = HostKeyCheck::pinned(scope, Arc::clone(&self.host_keys), policy);
+        let mut check = HostKeyCheck::pinned(scope, source, policy);
         // Who spares EC2 the look-ups is not made to ask it without need: it may not even be reachable.
         if policy == HostKeyPolicy::Witnessed || route.account.is_some() {
             check = check.with_witness(console::witness(Arc::clone(client), target.instance.clone()));
@@ -257,6 +261,19 @@ impl Connector {
             .map_err(|error| explain::host_key_store(error, self.host_keys.location()))?;
         Ok(check)
     }
+}
+
+/// Authenticates with `key`, which was `pushed`.
+pub(super) async fn log_in(
+    (shaken, place): (Handshake, Place),
+    key: EphemeralKey,
+    pushed: Pushed,
+    target: &InstanceTarget,
+    observer: &dyn StageObserver,
+) -> Result<SshHost, StageError> {
+    let connection = shaken.authenticate(key, observer).await.map_err(|error| explain::ssh(error, &place))?;
+    let ids = HostIds { key_push: Some(pushed.request_id), tunnel: place.tunnel_request_id.clone() };
+    Ok(SshHost::new(connection, target.shell.clone(), ids, place))
 }
 
 impl Connect for Connector {

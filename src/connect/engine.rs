@@ -148,7 +148,7 @@ fn is_complaint(said: &str) -> bool {
 }
 
 /// The failure that `said` and `exit` tell of, if they do.
-fn complaint(said: &str, exit: &Exit, place: Place<'_>) -> Option<StageError> {
+pub(super) fn complaint(said: &str, exit: &Exit, place: Place<'_>) -> Option<StageError> {
     // Engines exit with 1 or 125 for themselves, 126 and 127 for what they could not run.
     let Exit::Code(code @ (1 | 125..=127)) = exit else { return None };
     let said = said.trim();

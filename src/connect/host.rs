@@ -104,6 +104,20 @@ impl SshHost {
         self.connection.is_stalled()
     }
 
+    /// Opens what `request` asks for, as it stands: no watcher is added, no engine listened to.
+    pub(super) async fn open_channel(
+        &self,
+        request: &ChannelRequest,
+        observer: &dyn StageObserver,
+    ) -> Result<Terminal, StageError> {
+        self.connection.open(request, observer).await.map_err(|error| explain::ssh(error, &self.place))
+    }
+
+    /// Whose connection it is.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Whether the connection is gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {

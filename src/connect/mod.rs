@@ -9,6 +9,7 @@
 
 mod connector;
 mod console;
+mod diagnose;
 mod engine;
 mod explain;
 mod host;
@@ -16,4 +17,6 @@ mod locate;
 mod route;
 
 pub use connector::{Config, Connector, HostKeyMode};
+pub use diagnose::Diagnosis;
 pub use host::SshHost;
+pub use route::Way;

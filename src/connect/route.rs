@@ -1,17 +1,16 @@
 //! The way to an instance: looked up, signed, dialled.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
 
 use eice_proto::request::DEFAULT_EXPIRES;
-use eice_proto::{Authority, Timestamp, TunnelRequest};
+use eice_proto::{Authority, EndpointId, Timestamp, TunnelRequest};
 
 use super::connector::Connector;
 use super::explain;
-use crate::aws::{Chosen, Client, RouteRequest};
-use crate::terminal::{
-    EndpointChoice, Fault, InstanceTarget, Stage, StageError, StageEvent, StageObserver, StageState,
-};
+use crate::aws::{Chosen, Client, Instance, RouteRequest};
+use crate::terminal::{Fault, InstanceTarget, Stage, StageError, StageEvent, StageObserver, StageState};
 use crate::tunnel::Tunnel;
 
 /// The way to an instance.
@@ -20,6 +19,42 @@ pub(super) struct Route {
     pub(super) authority: Authority,
     /// The account that owns the instance, when it was looked up.
     pub(super) account: Option<String>,
+}
+
+/// Where a tunnel goes: all that a policy must allow of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Way {
+    /// The region.
+    pub region: String,
+    /// The account that owns the instance, or, where nothing was looked up, that of the caller.
+    pub account: String,
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// The private address.
+    pub address: IpAddr,
+}
+
+impl Route {
+    /// The way by `chosen` to an instance of `account`.
+    pub(super) fn new(chosen: Chosen, account: Option<String>) -> Result<Self, StageError> {
+        let authority = chosen.dns_name.parse().map_err(|error| {
+            let message = format!("{:?} is not the DNS name of an endpoint", chosen.dns_name);
+            StageError::new(Stage::Endpoint, Fault::Usage, message).with_source(error)
+        })?;
+        Ok(Self { chosen, authority, account })
+    }
+}
+
+/// What is asked of the choice of an endpoint for `target`, which is `instance` where that was looked up.
+pub(super) fn route_request<'a>(
+    target: &'a InstanceTarget,
+    instance: Option<&'a Instance>,
+) -> RouteRequest<'a> {
+    let mut request = RouteRequest::new(&target.endpoint, instance);
+    request.address = target.private_address;
+    request.family = target.address_family;
+    request
 }
 
 impl Connector {
@@ -31,25 +66,39 @@ impl Connector {
         observer: &dyn StageObserver,
     ) -> Result<Route, StageError> {
         let region = Some(client.region());
-        let is_told = matches!(target.endpoint, EndpointChoice::Known { .. } | EndpointChoice::Id(_))
-            && target.private_address.is_some();
-        let instance = if is_told {
-            None
-        } else {
+        let instance = if target.needs_instance() {
             let lookup = staged(Stage::Instance, observer, client.instance(&target.instance)).await;
             Some(lookup.map_err(|error| explain::aws(Stage::Instance, error, target, region))?)
+        } else {
+            None
         };
-        let mut request = RouteRequest::new(&target.endpoint, instance.as_ref());
-        request.address = target.private_address;
-        request.family = target.address_family;
+        let request = route_request(target, instance.as_ref());
         let chosen = staged(Stage::Endpoint, observer, client.route(&request))
             .await
             .map_err(|error| explain::aws(explain::route_stage(&error), error, target, region))?;
-        let authority = chosen.dns_name.parse().map_err(|error| {
-            let message = format!("{:?} is not the DNS name of an endpoint", chosen.dns_name);
-            StageError::new(Stage::Endpoint, Fault::Usage, message).with_source(error)
-        })?;
-        Ok(Route { chosen, authority, account: instance.and_then(|instance| instance.owner) })
+        Route::new(chosen, instance.and_then(|instance| instance.owner))
+    }
+
+    /// The way to `target`, with all that was left open looked up. Nothing is dialled.
+    ///
+    /// # Errors
+    /// Of the stages credentials to endpoint.
+    pub async fn way(
+        &self,
+        target: &InstanceTarget,
+        observer: &dyn StageObserver,
+    ) -> Result<Way, StageError> {
+        let client = self.client(&target.account, target.region.as_deref(), observer).await?;
+        let Route { chosen, account, .. } = self.route(&client, target, observer).await?;
+        let account = match account {
+            Some(account) => account,
+            None => {
+                let asked = client.caller_identity().await;
+                asked.map_err(|error| explain::aws_call(Stage::Credentials, error))?.account
+            }
+        };
+        let region = client.region().to_owned();
+        Ok(Way { region, account, endpoint: chosen.id, address: chosen.address })
     }
 
     /// Signs and dials. What was looked up is forgotten when the service does not know it any more.

@@ -1,0 +1,116 @@
+//! Security groups, as far as they can be read.
+
+use super::lookups::Found;
+use super::walk::Walk;
+use crate::aws::{Client, Endpoint, Instance, Passage, passages};
+use crate::connect::explain;
+use crate::terminal::{Check, Fault, Fix, InstanceTarget, Outcome, Stage, Step};
+
+impl Walk<'_> {
+    /// Reads the groups of endpoint and instance. That they cannot be read is no failure; that no rule lets the tunnel
+    /// through is one, unless sshd answers all the same.
+    pub(super) async fn security_groups(
+        &mut self,
+        client: &Client,
+        target: &InstanceTarget,
+        instance: Option<&Instance>,
+        found: &Found,
+    ) {
+        let Some(chosen) = &found.chosen else { return };
+        let (Some(endpoint), Some(instance)) = (&found.endpoint, instance) else {
+            return self.skip(
+                Check::SecurityGroups,
+                "not readable: the groups of instance and endpoint are not known without looking both up",
+            );
+        };
+        self.begin(Check::SecurityGroups);
+        let mut ids = [endpoint.security_groups.clone(), instance.security_groups.clone()].concat();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.is_empty() {
+            return self
+                .skip(Check::SecurityGroups, "not readable: AWS names no group of instance or endpoint");
+        }
+        let asked = client.describe_security_groups(&ids).await;
+        let took = self.took();
+        let answer = match asked {
+            Ok(answer) => answer,
+            Err(error) => {
+                let error = explain::aws_call(Stage::Endpoint, error);
+                let step = Step::failed(Check::SecurityGroups, &error).after(took);
+                let mut step = self.with_lookup_fix(step, error.fault());
+                (step.outcome, step.fault) = (Outcome::Warned, None);
+                step.message = format!("not readable: {}", step.message);
+                return self.put(step);
+            }
+        };
+        let port = target.port.get();
+        let ways = passages(&answer.value, endpoint, &instance.security_groups, chosen.address, port);
+        let step = judged(&ways.outbound, &ways.inbound, endpoint, instance, chosen.address, port);
+        self.put(step.after(took).with_request_id(answer.request_id));
+    }
+}
+
+fn judged(
+    outbound: &Passage,
+    inbound: &Passage,
+    endpoint: &Endpoint,
+    instance: &Instance,
+    address: std::net::IpAddr,
+    port: u16,
+) -> Step {
+    let (from, to) = (&endpoint.security_groups, &instance.security_groups);
+    let names = |ids: &[String]| if ids.is_empty() { "an unknown group".to_owned() } else { ids.join(", ") };
+    let clients =
+        if endpoint.preserve_client_ip { "the clients' addresses" } else { "the endpoint's address" };
+    let mut told = Vec::new();
+    let mut fixes = Vec::new();
+    let mut is_unread = false;
+    match outbound {
+        Passage::Open(rule) => told.push(rule.clone()),
+        Passage::Perhaps(rule) => told.push(format!("{rule}, if that holds {address}")),
+        Passage::Unread => {
+            is_unread = true;
+            told.push(format!("what {} lets out cannot be read", names(from)));
+        }
+        Passage::Closed => {
+            told.push(format!("no rule of {} lets {port} out to {}", names(from), names(to)));
+            fixes.extend(rule(from.first(), "outbound", port, to.first()));
+        }
+    }
+    match inbound {
+        Passage::Open(rule) => told.push(rule.clone()),
+        Passage::Perhaps(rule) => told.push(format!("{rule}, if that holds {clients}")),
+        Passage::Unread => {
+            is_unread = true;
+            told.push(format!("what {} lets in cannot be read", names(to)));
+        }
+        Passage::Closed => {
+            told.push(format!("no rule of {} lets {port} in from {}", names(to), names(from)));
+            fixes.extend(rule(to.first(), "inbound", port, from.first()));
+        }
+    }
+    let is_closed = [outbound, inbound].into_iter().any(|way| *way == Passage::Closed);
+    let outcome = match (is_closed, is_unread) {
+        (true, _) => Outcome::Failed,
+        (false, true) => Outcome::Warned,
+        (false, false) => Outcome::Passed,
+    };
+    let mut step = Step::new(Check::SecurityGroups, outcome, told.join("; "));
+    step.fixes = fixes;
+    if is_closed {
+        step.fault = Some(Fault::Network);
+        let other = if endpoint.preserve_client_ip && *inbound == Passage::Closed {
+            "; the endpoint preserves client addresses, so a rule for those would do as well"
+        } else {
+            ""
+        };
+        step.hint = Some(format!("add the missing rule to the security group{other}"));
+    }
+    step
+}
+
+fn rule(group: Option<&String>, direction: &'static str, port: u16, peer: Option<&String>) -> Option<Fix> {
+    let (group, peer) = (group?.clone(), peer?.clone());
+    Some(Fix::SecurityGroupRule { group, direction, port, peer })
+}

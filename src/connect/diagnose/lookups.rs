@@ -1,0 +1,344 @@
+//! Who asks, and what AWS says of instance and endpoint.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::walk::Walk;
+use crate::aws::policy::{Describe, Grant, Place, lookup_statement};
+use crate::aws::{
+    self, ChoiceError, Chosen, Client, Endpoint, EndpointQuery, Instance, InstanceState, RouteRequest,
+};
+use crate::connect::explain;
+use crate::connect::route::{route_request, staged};
+use crate::terminal::{Account, Check, EndpointChoice, Fault, Fix, InstanceTarget, Outcome, Stage, Step};
+
+/// How long STS may take to say who asks. Where its name is not reached, the rest may still be.
+const IDENTITY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most other endpoints that are named.
+const MAX_LISTED: usize = 4;
+
+/// What was found to lead to the instance.
+pub(super) struct Found {
+    /// The endpoint to use and the address to use it for.
+    pub(super) chosen: Option<Chosen>,
+    /// What AWS says of the endpoint.
+    pub(super) endpoint: Option<Endpoint>,
+}
+
+impl Walk<'_> {
+    pub(super) async fn credentials(
+        &mut self,
+        account: &Account,
+        region: Option<&str>,
+    ) -> Option<Arc<Client>> {
+        self.begin(Check::Credentials);
+        let client = match self.connector.client(account, region, &self.stages).await {
+            Ok(client) => client,
+            Err(error) => {
+                self.put(Step::failed(Check::Credentials, &error).after(self.took()));
+                return None;
+            }
+        };
+        self.subject.region = Some(client.region().to_owned());
+        let asked = timeout(IDENTITY_TIMEOUT, client.caller_identity()).await;
+        let took = self.took();
+        match asked {
+            Ok(Ok(identity)) => {
+                let message = format!("{} in {}", identity.arn, client.region());
+                let step = Step::new(Check::Credentials, Outcome::Passed, message);
+                self.put(step.after(took).with_request_id(identity.request_id));
+                self.subject.account = Some(identity.account);
+                self.subject.caller = Some(identity.arn);
+            }
+            Ok(Err(error)) if error.fault() == Fault::Credentials => {
+                let error = explain::aws_call(Stage::Credentials, error);
+                let mut step = Step::failed(Check::Credentials, &error).after(took);
+                if let Some(hint) = &mut step.hint {
+                    hint.push_str(&format!("; the region is {}", client.region()));
+                }
+                self.put(step);
+                return None;
+            }
+            Ok(Err(error)) => {
+                let error = explain::aws_call(Stage::Credentials, error);
+                let mut step = Step::failed(Check::Credentials, &error).after(took);
+                (step.outcome, step.fault) = (Outcome::Warned, None);
+                step.message =
+                    format!("there are credentials; whose they are could not be asked: {}", step.message);
+                self.put(step);
+            }
+            Err(_) => {
+                let message = format!(
+                    "there are credentials; STS did not say within {} s whose they are",
+                    IDENTITY_TIMEOUT.as_secs()
+                );
+                self.put(Step::new(Check::Credentials, Outcome::Warned, message).after(took));
+            }
+        }
+        Some(client)
+    }
+
+    pub(super) async fn instance(&mut self, client: &Client, target: &InstanceTarget) -> Option<Instance> {
+        self.begin(Check::Instance);
+        let asking = client.describe_instance(&target.instance);
+        let asked = staged(Stage::Instance, &self.stages, asking).await;
+        let took = self.took();
+        let answer = match asked {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.lookup_failed(Check::Instance, error, target, client, target.needs_instance());
+                if self.has_warned(Check::Instance) {
+                    self.skip(Check::InstanceState, "the instance could not be looked up");
+                }
+                return None;
+            }
+        };
+        let instance = answer.value;
+        let place = [instance.vpc_id.clone(), instance.subnet_id.clone()].into_iter().flatten();
+        let addresses = [instance.private_ipv4, instance.ipv6].into_iter().flatten().map(|ip| ip.to_string());
+        let known: Vec<_> = place.chain(addresses).collect();
+        let message = format!("{} {}", instance.id, known.join(", "));
+        let step = Step::new(Check::Instance, Outcome::Passed, message);
+        self.put(step.after(took).with_request_id(answer.request_id));
+        if instance.state == InstanceState::Running {
+            self.pass(Check::InstanceState, None, "running");
+        } else {
+            let error = ChoiceError::InstanceState { id: instance.id.clone(), state: instance.state.clone() };
+            let error = explain::aws(Stage::Instance, error.into(), target, Some(client.region()));
+            self.put(Step::failed(Check::InstanceState, &error));
+        }
+        Some(instance)
+    }
+
+    pub(super) async fn endpoint(
+        &mut self,
+        client: &Client,
+        target: &InstanceTarget,
+        instance: Option<&Instance>,
+    ) -> Found {
+        self.begin(Check::Endpoint);
+        // That it does not run is told already, and is no reason not to look at the rest.
+        let running = instance.map(|instance| Instance { state: InstanceState::Running, ..instance.clone() });
+        let request = route_request(target, running.as_ref());
+        let vpc_id = instance.and_then(|instance| instance.vpc_id.as_deref());
+        let query = match (&target.endpoint, vpc_id) {
+            (EndpointChoice::Id(id) | EndpointChoice::Known { id, .. }, _) => {
+                EndpointQuery::by_id(id.clone())
+            }
+            (EndpointChoice::Automatic, Some(vpc_id)) => EndpointQuery::in_vpc(vpc_id),
+            (EndpointChoice::Automatic, None) => EndpointQuery::all(),
+        };
+        let query = query.any_state();
+        let asking = client.describe_endpoints(&query);
+        let asked = staged(Stage::Endpoint, &self.stages, asking).await;
+        let took = self.took();
+        let answer = match asked {
+            Ok(answer) => answer,
+            Err(error) => {
+                let is_known = target.endpoint.is_known();
+                self.lookup_failed(Check::Endpoint, error, target, client, !is_known);
+                if !self.has_warned(Check::Endpoint) {
+                    return Found { chosen: None, endpoint: None };
+                }
+                for check in [Check::EndpointState, Check::AddressFamily] {
+                    self.skip(check, "the endpoint could not be looked up");
+                }
+                let chosen = client.choose(&request, &[]).ok();
+                self.choose(chosen.as_ref());
+                return Found { chosen, endpoint: None };
+            }
+        };
+        let seen =
+            Step::new(Check::Endpoint, Outcome::Passed, "").after(took).with_request_id(answer.request_id);
+        self.put(seen);
+        match judge(client, target, &request, &answer.value) {
+            Ok(chosen) => {
+                let endpoint = answer.value.iter().find(|endpoint| endpoint.id == chosen.id).cloned();
+                self.endpoint_passed(&chosen, endpoint.as_ref(), &answer.value);
+                Found { chosen: Some(chosen), endpoint }
+            }
+            Err(error) => {
+                self.endpoint_failed(error, target, client, &answer.value);
+                Found { chosen: None, endpoint: None }
+            }
+        }
+    }
+
+    fn choose(&mut self, chosen: Option<&Chosen>) {
+        self.subject.endpoint = chosen.map(|chosen| chosen.id.to_string());
+        self.subject.address = chosen.map(|chosen| chosen.address);
+    }
+
+    fn has_warned(&self, check: Check) -> bool {
+        self.steps.get(&check).is_some_and(|step| step.outcome == Outcome::Warned)
+    }
+
+    fn endpoint_passed(&mut self, chosen: &Chosen, endpoint: Option<&Endpoint>, all: &[Endpoint]) {
+        self.choose(Some(chosen));
+        let place =
+            endpoint.and_then(|endpoint| endpoint.subnet_id.as_deref()).unwrap_or("an unknown subnet");
+        self.say(Check::Endpoint, format!("{} in {place}", chosen.id));
+        let Some(endpoint) = endpoint else { return };
+        let others: Vec<_> = all
+            .iter()
+            .filter(|other| other.id != endpoint.id && !other.state.is_usable())
+            .take(MAX_LISTED)
+            .map(|other| format!("; {} is {} and is passed over", other.id, other.state))
+            .collect();
+        self.pass(Check::EndpointState, None, format!("{}{}", endpoint.state, others.concat()));
+        let carries = endpoint.ip_address_type.as_str();
+        self.pass(Check::AddressFamily, None, format!("{carries} endpoint, {}", chosen.address));
+    }
+
+    /// Where the search for an endpoint came to its end.
+    fn endpoint_failed(
+        &mut self,
+        error: ChoiceError,
+        target: &InstanceTarget,
+        client: &Client,
+        all: &[Endpoint],
+    ) {
+        if let ChoiceError::NoVpc = error {
+            let message = match (&target.endpoint, all.len()) {
+                (EndpointChoice::Automatic, count) => {
+                    format!(
+                        "{count} in the region; without the instance it is not known which of them serves it"
+                    )
+                }
+                _ => "it is there; the instance's private address is not known".to_owned(),
+            };
+            self.say(Check::Endpoint, message);
+            return;
+        }
+        let check = match &error {
+            ChoiceError::BeingCreated { .. }
+            | ChoiceError::EndpointState { .. }
+            | ChoiceError::NoName { .. } => Check::EndpointState,
+            ChoiceError::AddressFamily { .. } | ChoiceError::NoAddress { .. } => Check::AddressFamily,
+            _ => Check::Endpoint,
+        };
+        let state_of = |error: &ChoiceError| match error {
+            ChoiceError::BeingCreated { id }
+            | ChoiceError::EndpointState { id, .. }
+            | ChoiceError::NoName { id }
+            | ChoiceError::AddressFamily { id, .. } => all.iter().find(|endpoint| endpoint.id == *id),
+            _ => None,
+        };
+        if let Some(endpoint) = state_of(&error) {
+            self.subject.endpoint = Some(endpoint.id.to_string());
+            self.say(Check::Endpoint, endpoint.id.as_str());
+            if check == Check::AddressFamily {
+                self.pass(Check::EndpointState, None, endpoint.state.to_string());
+            }
+        }
+        let reason = match &error {
+            ChoiceError::EndpointState { message: Some(message), .. } => Some(message.clone()),
+            _ => None,
+        };
+        let before = self.steps.get(&check).cloned();
+        let error = explain::aws(Stage::Endpoint, aws::Error::from(error), target, Some(client.region()));
+        let mut step = Step::failed(check, &error);
+        if let Some(reason) = reason {
+            step.message = format!("{}: AWS says {reason:?}", step.message);
+        }
+        if let Some(before) = before {
+            step = step.after(before.took).with_request_id(before.request_id);
+        }
+        self.put(step);
+    }
+
+    /// A describe that failed; one that connecting does without is only a warning when it is not allowed.
+    fn lookup_failed(
+        &mut self,
+        check: Check,
+        error: aws::Error,
+        target: &InstanceTarget,
+        client: &Client,
+        is_needed: bool,
+    ) {
+        let stage = if check == Check::Instance { Stage::Instance } else { Stage::Endpoint };
+        let error = explain::aws(stage, error, target, Some(client.region()));
+        let mut step = Step::failed(check, &error).after(self.took());
+        if error.fault() == Fault::NotFound {
+            let account = self.subject.account.as_deref().unwrap_or("not known");
+            step.hint =
+                Some(format!("check the id, the region ({}) and the account ({account})", client.region()));
+        }
+        step = self.with_lookup_fix(step, error.fault());
+        if !is_needed && error.fault() == Fault::Denied {
+            (step.outcome, step.fault) = (Outcome::Warned, None);
+            step.message.push_str("; it is not needed, since endpoint and address are given");
+        }
+        self.put(step);
+    }
+
+    /// Adds what allows the describe calls of connecting, where one was denied.
+    pub(super) fn with_lookup_fix(&self, step: Step, fault: Fault) -> Step {
+        let describe = match step.name {
+            Check::Instance => Describe::Instances,
+            Check::Endpoint => Describe::Endpoints,
+            Check::SecurityGroups => Describe::SecurityGroups,
+            _ => return step,
+        };
+        if fault != Fault::Denied {
+            return step;
+        }
+        step.with_fix(Fix::IamStatement { statement: lookup_statement(&BTreeSet::from([describe])) })
+    }
+
+    /// This very way to a terminal, for the statement that allows it.
+    pub(super) fn grant(
+        &self,
+        client: &Client,
+        target: &InstanceTarget,
+        instance: Option<&Instance>,
+    ) -> Grant {
+        let place = Place::new(Some(client.region().to_owned()), self.account(instance));
+        let mut grant = Grant::new(place, target.os_user.clone());
+        grant.instance = Some(target.instance.clone());
+        grant.port = target.port;
+        grant.max_duration = target.max_duration.unwrap_or(grant.max_duration);
+        grant
+    }
+
+    /// Adds the tag that a policy may ask for to `step`, when `resource` has not got it.
+    pub(super) fn with_tag_fix(
+        &self,
+        step: Step,
+        resource: &str,
+        value: impl Fn(&str) -> Option<String>,
+    ) -> Step {
+        match &self.diagnosis.tag {
+            Some(tag) if value(&tag.key).as_deref() != Some(&tag.value) => step.with_fix(Fix::Tag {
+                resource: resource.to_owned(),
+                key: tag.key.clone(),
+                value: tag.value.clone(),
+            }),
+            _ => step,
+        }
+    }
+}
+
+/// The connector's own choice. An endpoint that the caller knows is judged as one that is looked up, and then taken
+/// by the name that the caller gives.
+fn judge(
+    client: &Client,
+    target: &InstanceTarget,
+    request: &RouteRequest<'_>,
+    all: &[Endpoint],
+) -> Result<Chosen, ChoiceError> {
+    if let EndpointChoice::Known { id, .. } = &target.endpoint {
+        let by_id = EndpointChoice::Id(id.clone());
+        let mut looked_up = request.clone();
+        looked_up.endpoint = &by_id;
+        match client.choose(&looked_up, all) {
+            Ok(_) | Err(ChoiceError::NoName { .. } | ChoiceError::NoFipsName { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    client.choose(request, all)
+}

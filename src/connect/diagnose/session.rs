@@ -1,0 +1,353 @@
+//! The connector's own stages, one after the other, and short commands in the connection at their end.
+
+use std::sync::Arc;
+
+use super::command::{Ran, run};
+use super::lookups::Found;
+use super::unkept::Unkept;
+use super::walk::Walk;
+use crate::aws::{Chosen, Client, Instance};
+use crate::connect::connector::{Pushed, log_in};
+use crate::connect::engine::{self, complaint};
+use crate::connect::explain::{self, Place};
+use crate::connect::route::Route;
+use crate::connect::{HostKeyMode, SshHost};
+use crate::docker::{InvalidCommand, Marker, container_probe, engine_probe, shell_probe, watcher_command};
+use crate::ssh::host_keys::KeyOrigin;
+use crate::ssh::{ChannelRequest, EphemeralKey, Handshake, Pty};
+use crate::terminal::{
+    Check, ContainerShell, Exit, Fault, Fix, InstanceTarget, Outcome, Shell, Stage, StageError, Step,
+    TerminalRequest,
+};
+use crate::tunnel::Tunnel;
+
+/// What a login shell is asked for: nothing.
+const NOTHING: &str = "exit 0";
+
+/// What holds the second channel of a container's terminal open while it is tried.
+const HOLD: &str = "cat >/dev/null";
+
+impl Walk<'_> {
+    /// Pushes a key, which the instance forgets after 60 s.
+    pub(super) async fn key_push(
+        &mut self,
+        client: &Client,
+        target: &InstanceTarget,
+        instance: Option<&Instance>,
+    ) -> Option<(EphemeralKey, Pushed)> {
+        self.begin(Check::KeyPush);
+        let key = EphemeralKey::generate().and_then(|key| key.public_openssh().map(|public| (key, public)));
+        let pushed = match key {
+            Ok((key, public)) => {
+                let push = self.connector.push(client, target, &public, &self.stages).await;
+                push.map(|pushed| (key, pushed))
+            }
+            Err(error) => Err(explain::key(error)),
+        };
+        let took = self.took();
+        match pushed {
+            Ok((key, pushed)) => {
+                let message = format!("for {}, good for 60 s", target.os_user);
+                let step = Step::new(Check::KeyPush, Outcome::Passed, message).after(took);
+                self.put(step.with_request_id(Some(pushed.request_id.clone())));
+                Some((key, pushed))
+            }
+            Err(error) => {
+                let mut step = Step::failed(Check::KeyPush, &error).after(took);
+                if error.fault() == Fault::Denied {
+                    let statement = self.grant(client, target, instance).key_statement(None);
+                    step = step.with_fix(Fix::IamStatement { statement });
+                    if let Some(instance) = instance {
+                        let value = |key: &str| instance.tag(key).map(str::to_owned);
+                        step = self.with_tag_fix(step, instance.id.as_str(), value);
+                    }
+                }
+                self.put(step);
+                None
+            }
+        }
+    }
+
+    /// Opens the tunnel: the four stages from TCP to the upgrade.
+    pub(super) async fn tunnel(
+        &mut self,
+        client: &Client,
+        target: &InstanceTarget,
+        chosen: Chosen,
+        instance: Option<&Instance>,
+        found: &Found,
+    ) -> Option<(Tunnel, Route)> {
+        self.begin(Check::Tcp);
+        let (endpoint, address) = (chosen.id.clone(), chosen.address);
+        let name = chosen.dns_name.clone();
+        let dialled = match Route::new(chosen, instance.and_then(|instance| instance.owner.clone())) {
+            Ok(route) => {
+                let dial = self.connector.dial(client, &route, target, &self.stages).await;
+                dial.map(|tunnel| (tunnel, route))
+            }
+            Err(error) => Err(error),
+        };
+        self.take_stages();
+        self.say(Check::Tcp, name);
+        match dialled {
+            Ok((tunnel, route)) => {
+                self.say(Check::Upgrade, format!("a tunnel to {address} port {}", target.port));
+                if let Some(step) = self.steps.get_mut(&Check::Upgrade) {
+                    step.request_id = tunnel.request_id().map(str::to_owned);
+                }
+                Some((tunnel, route))
+            }
+            Err(error) => {
+                let mut step = self.failure(&error);
+                if error.fault() == Fault::Denied {
+                    let mut grant = self.grant(client, target, instance);
+                    grant.endpoint = Some(endpoint);
+                    grant.addresses = [address.into()].into();
+                    step = step.with_fix(Fix::IamStatement { statement: grant.tunnel_statement(None) });
+                    if let Some(endpoint) = &found.endpoint {
+                        let value = |key: &str| endpoint.tag(key).map(str::to_owned);
+                        step = self.with_tag_fix(step, endpoint.id.as_str(), value);
+                    }
+                }
+                self.put(step);
+                None
+            }
+        }
+    }
+
+    /// sshd's first words, key exchange and the host key.
+    pub(super) async fn handshake(
+        &mut self,
+        client: &Arc<Client>,
+        target: &InstanceTarget,
+        tunnel: Tunnel,
+        route: &Route,
+    ) -> Option<(Handshake, Place)> {
+        self.begin(Check::Banner);
+        let keys = Unkept::new(Arc::clone(&self.connector.host_keys));
+        let checked = self.connector.host_key_check(client, route, target, keys.clone()).await;
+        let shaken = match checked {
+            Ok(check) => self.connector.shake_hands(tunnel, check, route, target, &self.stages).await,
+            Err(error) => Err(error),
+        };
+        self.take_stages();
+        self.say(Check::Banner, "sshd answers");
+        self.say(
+            Check::KeyExchange,
+            match (keys.unkept(), self.connector.host_key_mode()) {
+                (Some((key, KeyOrigin::Console)), _) => {
+                    format!(
+                        "the host key {key} is that of the console; it is not pinned yet, and was not kept"
+                    )
+                }
+                (Some((key, _)), _) => format!("the host key {key} is not known yet, and was not kept"),
+                (None, HostKeyMode::DangerAcceptAny) => "the host key was not looked at".to_owned(),
+                (None, _) => "the host key is known".to_owned(),
+            },
+        );
+        match shaken {
+            Ok(shaken) => Some(shaken),
+            Err(error) => {
+                let mut step = self.failure(&error);
+                if step.name == Check::Banner && matches!(error.fault(), Fault::Network | Fault::Timeout) {
+                    self.add_what_groups_say(&mut step);
+                }
+                self.put(step);
+                None
+            }
+        }
+    }
+
+    /// Narrows down why the instance does not answer by what is known of its security groups.
+    fn add_what_groups_say(&self, banner: &mut Step) {
+        let Some(groups) = self.steps.get(&Check::SecurityGroups) else { return };
+        let Some(hint) = &mut banner.hint else { return };
+        match groups.outcome {
+            Outcome::Passed => hint.push_str(
+                ". The security groups let it through, so look at sshd first, then at network ACLs and the instance's \
+                 own firewall",
+            ),
+            Outcome::Failed => hint.push_str(". The security groups do not let it through: see security-groups"),
+            _ => hint.push_str(
+                ". The security groups could not be read: allow ec2:DescribeSecurityGroups to have them looked at",
+            ),
+        }
+    }
+
+    pub(super) async fn authentication(
+        &mut self,
+        target: &InstanceTarget,
+        shaken: (Handshake, Place),
+        key: EphemeralKey,
+        pushed: Pushed,
+    ) -> Option<SshHost> {
+        self.begin(Check::Authentication);
+        let host = log_in(shaken, key, pushed, target, &self.stages).await;
+        self.take_stages();
+        match host {
+            Ok(host) => {
+                self.say(Check::Authentication, format!("as {}", target.os_user));
+                Some(host)
+            }
+            Err(error) => {
+                self.put(self.failure(&error));
+                None
+            }
+        }
+    }
+
+    /// What is left once the user is logged in.
+    pub(super) async fn session(&mut self, target: &InstanceTarget, host: &SshHost) {
+        match &target.shell {
+            Shell::Container(container) => {
+                if self.channel(host, Some(container)).await
+                    && self.engine(host, container).await
+                    && self.container(host, container).await
+                {
+                    self.container_shell(host, container).await;
+                }
+            }
+            Shell::Login | Shell::Command(_) => {
+                self.skip(Check::Engine, "no container is named");
+                self.skip(Check::Container, "no container is named");
+                self.channel(host, None).await;
+            }
+        }
+    }
+
+    /// Opens the channels of a terminal, and starts the login shell in the first. A container's terminal has a second
+    /// one; the shell of one without a container is the login shell itself.
+    async fn channel(&mut self, host: &SshHost, container: Option<&ContainerShell>) -> bool {
+        self.begin(Check::Channel);
+        let mut request = command(NOTHING.to_owned());
+        match container {
+            Some(_) => request.watcher = Some(HOLD.to_owned()),
+            None => request.pty = Some(pty()),
+        }
+        let ran = run(host, &request, &self.stages).await;
+        self.take_stages();
+        let channels = if container.is_some() { "2 on one connection" } else { "" };
+        self.say(Check::Channel, channels);
+        let failed = match ran {
+            Ok(Ran { exit: Exit::Code(0), .. }) => None,
+            Ok(ran) => Some(ended(&ran, host)),
+            Err(error) => Some(error),
+        };
+        match failed {
+            None => {
+                if container.is_none() {
+                    self.pass(Check::Shell, self.took(), "the login shell started and ended with 0");
+                }
+                true
+            }
+            Some(error) => {
+                let took = self.took();
+                self.put(self.failure(&error).after(took));
+                false
+            }
+        }
+    }
+
+    async fn engine(&mut self, host: &SshHost, container: &ContainerShell) -> bool {
+        self.begin(Check::Engine);
+        let request = engine_probe(container).map(command);
+        let ran = self.command(host, request).await;
+        let engine = container.engine.join(" ");
+        self.judge(Check::Engine, ran, host, container, |_| Ok(format!("`{engine}` answers")))
+    }
+
+    async fn container(&mut self, host: &SshHost, container: &ContainerShell) -> bool {
+        self.begin(Check::Container);
+        let request = container_probe(container).map(command);
+        let ran = self.command(host, request).await;
+        let engine = container.engine.join(" ");
+        let name = &container.container;
+        self.judge(Check::Container, ran, host, container, |said| {
+            if said == "running" {
+                return Ok(format!("{name} runs"));
+            }
+            let message = format!("container {name} is {said:?}, not running");
+            let way = if said == "paused" { "unpause" } else { "start" };
+            let hint = format!("start it with `{engine} {way} {name}` on the instance");
+            Err(StageError::new(Stage::Shell, Fault::State, message).with_hint(hint))
+        })
+    }
+
+    async fn container_shell(&mut self, host: &SshHost, container: &ContainerShell) -> bool {
+        self.begin(Check::Shell);
+        let marker = Marker::random();
+        let request = shell_probe(container, &marker).and_then(|line| {
+            let mut request = command(line);
+            request.pty = Some(pty());
+            request.watcher = Some(watcher_command(container, &marker)?);
+            Ok(request)
+        });
+        let ran = self.command(host, request).await;
+        let name = container.container.clone();
+        self.judge(Check::Shell, ran, host, container, |_| {
+            Ok(format!("sh started in {name} and ended with 0"))
+        })
+    }
+
+    async fn command(
+        &self,
+        host: &SshHost,
+        request: Result<ChannelRequest, InvalidCommand>,
+    ) -> Result<Ran, StageError> {
+        let request = request.map_err(|error| {
+            StageError::new(Stage::Shell, Fault::Usage, error.to_string())
+                .with_hint("correct the container settings of the workspace")
+        })?;
+        run(host, &request, &self.stages).await
+    }
+
+    /// Keeps what came of a command of the container engine; `pass` says what its words mean when it ended well.
+    fn judge(
+        &mut self,
+        check: Check,
+        ran: Result<Ran, StageError>,
+        host: &SshHost,
+        container: &ContainerShell,
+        pass: impl FnOnce(&str) -> Result<String, StageError>,
+    ) -> bool {
+        let judged = ran.and_then(|ran| match &ran.exit {
+            Exit::Code(0) => pass(&ran.said),
+            exit => {
+                let place = engine::Place { container, user: &host.place().os_user };
+                Err(complaint(&ran.said, exit, place).unwrap_or_else(|| ended(&ran, host)))
+            }
+        });
+        match judged {
+            Ok(message) => {
+                self.pass(check, self.took(), message);
+                true
+            }
+            Err(error) => {
+                self.put(Step::failed(check, &error).after(self.took()));
+                false
+            }
+        }
+    }
+}
+
+fn command(line: String) -> ChannelRequest {
+    ChannelRequest { command: Some(line), ..ChannelRequest::default() }
+}
+
+/// The PTY of a terminal of which nothing is known.
+fn pty() -> Pty {
+    let TerminalRequest { term, size, .. } = TerminalRequest::default();
+    Pty { term, size }
+}
+
+/// A command that did not end as it should, and nobody knows the words.
+fn ended(ran: &Ran, host: &SshHost) -> StageError {
+    let place = host.place();
+    let message = format!("a command that should end with 0 ended with {}", ran.exit);
+    let hint = format!(
+        "check the login shell of {} on {}, its start-up files, and ForceCommand in sshd_config",
+        place.os_user, place.instance
+    );
+    let error = StageError::new(Stage::Shell, Fault::Remote, message).with_hint(hint);
+    if ran.said.is_empty() { error } else { error.with_source(ran.said.clone()) }
+}
