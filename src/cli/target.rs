@@ -1,7 +1,7 @@
 //! The arguments that name an instance and the way to it.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use eice_proto::{EndpointId, MaxDuration, RemotePort};
@@ -10,7 +10,8 @@ use super::exit;
 use super::failure::Failure;
 use crate::connect::Connector;
 use crate::terminal::{
-    Account, AddressFamily, EndpointChoice, InstanceName, InstanceTarget, OsUser, StageObserver, Target,
+    Account, AddressFamily, EndpointChoice, InstanceName, InstanceTarget, OsUser, StageError, StageObserver,
+    Target,
 };
 use crate::workspace::{Directory, FileDirectory, WorkspaceId};
 
@@ -99,24 +100,24 @@ pub(crate) struct TargetArgs {
     pub(crate) endpoint: EndpointArgs,
 
     #[command(flatten)]
-    workspaces: WorkspaceArgs,
+    pub(crate) workspaces: WorkspaceArgs,
 }
 
 /// How workspaces are found.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Workspaces")]
-struct WorkspaceArgs {
+pub(crate) struct WorkspaceArgs {
     /// TOML file of workspaces, as `eice serve` reads it: an id then stands for all that the file says of it
     #[arg(long, value_name = "FILE", env = "EICE_DIRECTORY")]
-    directory: Option<PathBuf>,
+    pub(crate) directory: Option<PathBuf>,
 
     /// Tag that holds an instance's workspace id, where no directory is given
     #[arg(long, value_name = "KEY", env = "EICE_WORKSPACE_TAG", default_value = WORKSPACE_TAG)]
-    workspace_tag: String,
+    pub(crate) workspace_tag: String,
 }
 
 /// The tag that a workspace is looked for by.
-const WORKSPACE_TAG: &str = "WorkspaceId";
+pub(crate) const WORKSPACE_TAG: &str = "WorkspaceId";
 
 /// An instance, perhaps with a login name: `[user@]instance`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,22 +169,40 @@ impl TargetArgs {
         os_user: Option<OsUser>,
         observer: &dyn StageObserver,
     ) -> Result<InstanceTarget, Failure> {
+        Ok(self.try_locate(connector, name, os_user, observer).await??)
+    }
+
+    /// The same, with a failure of AWS's apart from one of the command line or the directory.
+    ///
+    /// # Errors
+    /// As [`Self::locate`].
+    pub(crate) async fn try_locate(
+        &self,
+        connector: &Connector,
+        name: &InstanceName,
+        os_user: Option<OsUser>,
+        observer: &dyn StageObserver,
+    ) -> Result<Result<InstanceTarget, StageError>, Failure> {
         let mut target = match self.in_directory(name).await? {
             Some(target) => target,
             None => {
                 let (account, region) = (self.account(), self.aws.region.as_deref());
                 let tag = &self.workspaces.workspace_tag;
-                InstanceTarget::new(connector.locate(name, tag, &account, region, observer).await?)
+                match connector.locate(name, tag, &account, region, observer).await {
+                    Ok(id) => InstanceTarget::new(id),
+                    Err(error) => return Ok(Err(error)),
+                }
             }
         };
         self.apply(&mut target)?;
         if let Some(user) = os_user {
             target.os_user = user;
         }
-        Ok(target)
+        Ok(Ok(target))
     }
 
-    fn account(&self) -> Account {
+    /// Whose credentials are asked for.
+    pub(crate) fn account(&self) -> Account {
         let aws = &self.aws;
         Account::new(aws.profile.clone(), aws.role_arn.clone(), aws.external_id.clone())
     }
@@ -193,14 +212,7 @@ impl TargetArgs {
         let (Some(file), InstanceName::Workspace(id)) = (&self.workspaces.directory, name) else {
             return Ok(None);
         };
-        let place = file.display();
-        let directory = FileDirectory::load(file).map_err(|error| {
-            Failure::because(
-                exit::CONFIG,
-                format!("the directory of workspaces {place} cannot be used"),
-                &error,
-            )
-        })?;
+        let (place, directory) = (file.display(), load_directory(file)?);
         let id: WorkspaceId = id
             .parse()
             .map_err(|error| Failure::because(exit::USAGE, format!("{id} is no workspace"), &error))?;
@@ -251,6 +263,14 @@ impl TargetArgs {
         }
         Ok(())
     }
+}
+
+/// The directory in `file`.
+pub(crate) fn load_directory(file: &Path) -> Result<FileDirectory, Failure> {
+    FileDirectory::load(file).map_err(|error| {
+        let message = format!("the directory of workspaces {} cannot be used", file.display());
+        Failure::because(exit::CONFIG, message, &error)
+    })
 }
 
 #[cfg(test)]

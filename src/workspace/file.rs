@@ -129,6 +129,13 @@ impl FileDirectory {
     }
 }
 
+impl FileDirectory {
+    /// Every workspace, by id.
+    pub fn workspaces(&self) -> impl Iterator<Item = &Workspace> {
+        self.workspaces.values()
+    }
+}
+
 /// The file's text, read no further than [`FileDirectory::MAX_LEN`].
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
