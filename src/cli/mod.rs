@@ -8,6 +8,8 @@ mod client_args;
 mod completions;
 #[cfg(all(feature = "gateway", feature = "emulator"))]
 mod demo;
+#[cfg(feature = "client")]
+mod doctor;
 #[cfg(feature = "emulator")]
 mod emulator;
 #[cfg(feature = "client")]
@@ -103,6 +105,8 @@ enum Verb {
     Exec(Box<exec::ExecArgs>),
     #[cfg(feature = "client")]
     Tunnel(Box<tunnel::TunnelArgs>),
+    #[cfg(feature = "client")]
+    Doctor(Box<doctor::DoctorArgs>),
     #[cfg(all(feature = "gateway", feature = "emulator"))]
     Demo(Box<demo::DemoArgs>),
     #[cfg(feature = "gateway")]
@@ -121,7 +125,9 @@ impl Verb {
         match self {
             #[cfg(feature = "client")]
             // The SDK warns of a refused role before the error itself says it better.
-            Self::HostKeys(_) | Self::Ssh(_) | Self::Exec(_) | Self::Tunnel(_) => "warn,aws_config=error",
+            Self::HostKeys(_) | Self::Ssh(_) | Self::Exec(_) | Self::Tunnel(_) | Self::Doctor(_) => {
+                "warn,aws_config=error"
+            }
             #[cfg(feature = "client")]
             Self::Completions(_) | Self::Man(_) => "warn",
             #[cfg(all(feature = "gateway", feature = "emulator"))]
@@ -152,6 +158,8 @@ impl Verb {
             Self::Exec(args) => exec::run(*args).await,
             #[cfg(feature = "client")]
             Self::Tunnel(args) => tunnel::run(*args).await,
+            #[cfg(feature = "client")]
+            Self::Doctor(args) => doctor::run(*args).await,
             #[cfg(all(feature = "gateway", feature = "emulator"))]
             Self::Demo(args) => demo::run(*args).await,
             #[cfg(feature = "gateway")]

@@ -20,6 +20,7 @@ mod client;
 mod completions;
 mod connect;
 mod docker;
+mod doctor;
 mod exec;
 mod forwarding;
 mod host_keys;
