@@ -30,6 +30,8 @@ mod man;
 #[cfg(feature = "gateway")]
 mod notify;
 #[cfg(feature = "client")]
+mod policy;
+#[cfg(feature = "client")]
 mod progress;
 #[cfg(feature = "client")]
 mod raw;
@@ -107,6 +109,8 @@ enum Verb {
     Tunnel(Box<tunnel::TunnelArgs>),
     #[cfg(feature = "client")]
     Doctor(Box<doctor::DoctorArgs>),
+    #[cfg(feature = "client")]
+    Policy(Box<policy::PolicyArgs>),
     #[cfg(all(feature = "gateway", feature = "emulator"))]
     Demo(Box<demo::DemoArgs>),
     #[cfg(feature = "gateway")]
@@ -125,9 +129,12 @@ impl Verb {
         match self {
             #[cfg(feature = "client")]
             // The SDK warns of a refused role before the error itself says it better.
-            Self::HostKeys(_) | Self::Ssh(_) | Self::Exec(_) | Self::Tunnel(_) | Self::Doctor(_) => {
-                "warn,aws_config=error"
-            }
+            Self::HostKeys(_)
+            | Self::Ssh(_)
+            | Self::Exec(_)
+            | Self::Tunnel(_)
+            | Self::Doctor(_)
+            | Self::Policy(_) => "warn,aws_config=error",
             #[cfg(feature = "client")]
             Self::Completions(_) | Self::Man(_) => "warn",
             #[cfg(all(feature = "gateway", feature = "emulator"))]
@@ -160,6 +167,8 @@ impl Verb {
             Self::Tunnel(args) => tunnel::run(*args).await,
             #[cfg(feature = "client")]
             Self::Doctor(args) => doctor::run(*args).await,
+            #[cfg(feature = "client")]
+            Self::Policy(args) => policy::run(*args).await,
             #[cfg(all(feature = "gateway", feature = "emulator"))]
             Self::Demo(args) => demo::run(*args).await,
             #[cfg(feature = "gateway")]

@@ -1,27 +1,44 @@
-//! The IAM policy that docs/operations.md gives: it suffices, and nothing in it is idle.
+//! The IAM policy that `eice policy` prints, of which docs/operations.md has one: it suffices, nothing in it is idle,
+//! and it is no wider than it says.
 
 use std::path::Path;
 
-use eice::emulator::Policy;
-use eice::terminal::{Fault, InstanceTarget};
+use eice::emulator::{Config, EndpointSpec, Policy};
+use eice::terminal::{EndpointChoice, Fault, InstanceTarget, Stage};
 use serde_json::{Value, json};
 
-use super::lab::World;
+use crate::lab::{INSTANCE, Shell, World};
 
 const USER: &str = "ubuntu";
+const ENDPOINT: &str = "eice-0123456789abcdef0";
 
-/// The policy as the page has it, its placeholders filled in.
-fn documented(world: &World) -> Value {
+/// What the page says to run, and what it says that this prints.
+fn documented() -> (Vec<String>, String) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let (_, policy) = page.split_once("```json\n").expect("the page has a block of JSON");
-    let (policy, _) = policy.split_once("```").unwrap();
+    let block = |kind: &str| {
+        let (_, rest) =
+            page.split_once(&format!("```{kind}\n")).unwrap_or_else(|| panic!("no block of {kind}"));
+        rest.split_once("```").unwrap().0.to_owned()
+    };
+    let command = block("sh").replace("\\\n", " ");
+    let words = command.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words[0], "eice");
+    (words[1..].to_vec(), block("json"))
+}
+
+/// What `eice policy ARGS` prints.
+async fn printed(shell: &Shell, args: &[&str]) -> Value {
+    let args: Vec<_> = ["policy"].iter().chain(args).copied().collect();
+    serde_json::from_str(&shell.run(&args, b"").await.good()).unwrap()
+}
+
+/// The policy of the page's example for this world, with more or other options.
+async fn policy(world: &World, more: &[&str]) -> Value {
     let access = world.emulator.access();
-    let policy = policy
-        .replace("REGION", access.region())
-        .replace("ACCOUNT", access.account_id())
-        .replace("eice-ID", "eice-0123456789abcdef0");
-    serde_json::from_str(&policy).unwrap()
+    let mut args = vec!["--region", access.region(), "--account", access.account_id(), "--os-user", USER];
+    args.extend(more);
+    printed(&Shell::new(world), &args).await
 }
 
 fn target(world: &World) -> InstanceTarget {
@@ -30,29 +47,45 @@ fn target(world: &World) -> InstanceTarget {
     target
 }
 
-/// Opens a host under `policy`, as somebody who has not looked anything up before.
-async fn opens(world: &World, policy: &Value) -> Result<(), Fault> {
+fn set(world: &World, policy: &Value) {
     let policy: Policy = serde_json::from_value(policy.clone()).unwrap();
     let key = world.emulator.access().access_key_id().to_owned();
     assert!(world.emulator.set_policies(&key, vec![policy]));
+}
+
+/// Opens `target` under `policy`, as somebody who has not looked anything up before.
+async fn opens(world: &World, policy: &Value, target: &InstanceTarget) -> Result<(), (Stage, Fault)> {
+    set(world, policy);
     let client = world.client(|_, _, _| {});
-    match client.connect_ssh(&target(world), &|_: _| {}).await {
+    match client.connect_ssh(target, &|_: _| {}).await {
         Ok(host) => {
             eice::terminal::Host::close(&host).await;
             Ok(())
         }
-        Err(error) => Err(error.fault()),
+        Err(error) => Err((error.stage(), error.fault())),
     }
 }
 
+const NO_TUNNEL: Result<(), (Stage, Fault)> = Err((Stage::Upgrade, Fault::Denied));
+const NO_KEY: Result<(), (Stage, Fault)> = Err((Stage::KeyPush, Fault::Denied));
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_documented_policy_suffices_and_each_statement_and_action_is_needed() {
+async fn the_page_has_what_the_program_prints() {
     let world = World::builtin().await;
-    let policy = documented(&world);
-    assert_eq!(opens(&world, &policy).await, Ok(()));
+    let (args, json) = documented();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    assert_eq!(Shell::new(&world).run(&args, b"").await.good(), json);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_suffices_and_each_statement_and_action_is_needed() {
+    let world = World::builtin().await;
+    let policy: Value = serde_json::from_str(&documented().1).unwrap();
+    let target = target(&world);
+    assert_eq!(opens(&world, &policy, &target).await, Ok(()));
 
     let statements = policy["Statement"].as_array().unwrap();
-    let mut left_out = 0;
+    let mut left_out = Vec::new();
     for (at, statement) in statements.iter().enumerate() {
         let actions = match &statement["Action"] {
             Value::Array(actions) => actions.clone(),
@@ -66,38 +99,249 @@ async fn the_documented_policy_suffices_and_each_statement_and_action_is_needed(
             } else {
                 less["Statement"][at]["Action"] = json!(rest);
             }
-            assert_eq!(opens(&world, &less).await, Err(Fault::Denied), "without {action}");
-            left_out += 1;
+            let (stage, fault) = opens(&world, &less, &target).await.unwrap_err();
+            assert_eq!(fault, Fault::Denied, "without {action}");
+            left_out.push((action.as_str().unwrap().to_owned(), stage));
         }
     }
-    assert_eq!(left_out, 4, "the four calls");
+    let named = |action: &str, stage| (action.to_owned(), stage);
+    assert_eq!(
+        left_out,
+        [
+            named("ec2:DescribeInstances", Stage::Instance),
+            named("ec2:DescribeInstanceConnectEndpoints", Stage::Endpoint),
+            named("ec2-instance-connect:OpenTunnel", Stage::Upgrade),
+            named("ec2-instance-connect:SendSSHPublicKey", Stage::KeyPush),
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_documented_policy_is_no_wider_than_it_says() {
+async fn another_port_address_duration_endpoint_user_or_tag_is_denied() {
+    let other_endpoint =
+        EndpointSpec { id: "eice-0fffffffffffffff0".parse().unwrap(), ..EndpointSpec::default() };
+    let endpoints = vec![EndpointSpec::default(), other_endpoint];
+    let world = World::with(Config { endpoints, ..Config::default() }).await;
+    let narrow = ["--endpoint-id", ENDPOINT, "--address", "10.0.1.0/24", "--max-tunnel-duration", "900"];
+    let policy = policy(&world, &narrow).await;
+    let mut asked = target(&world);
+    asked.max_duration = Some("900".parse().unwrap());
+    assert_eq!(opens(&world, &policy, &asked).await, Ok(()));
+
+    let mut other = asked.clone();
+    other.port = "3389".parse().unwrap();
+    assert_eq!(opens(&world, &policy, &other).await, NO_TUNNEL, "another port");
+    for longer in [Some("901".parse().unwrap()), None] {
+        let mut other = asked.clone();
+        other.max_duration = longer;
+        assert_eq!(opens(&world, &policy, &other).await, NO_TUNNEL, "{longer:?}: none counts as 3600");
+    }
+    let mut other = asked.clone();
+    other.endpoint = EndpointChoice::Id("eice-0fffffffffffffff0".parse().unwrap());
+    assert_eq!(opens(&world, &policy, &other).await, NO_TUNNEL, "another endpoint");
+    let mut other = asked.clone();
+    other.os_user = "root".parse().unwrap();
+    assert_eq!(opens(&world, &policy, &other).await, NO_KEY, "another user");
+    let instance = world.instance();
+    world.emulator.edit_instance(&instance, |spec| spec.private_ip = Some("10.0.2.23".parse().unwrap()));
+    assert_eq!(opens(&world, &policy, &asked).await, NO_TUNNEL, "another address");
+    world.emulator.edit_instance(&instance, |spec| {
+        spec.private_ip = Some("10.0.1.23".parse().unwrap());
+        spec.tags.insert("Role".into(), "database".into());
+    });
+    assert_eq!(opens(&world, &policy, &asked).await, NO_KEY, "another tag");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_condition_bites_by_itself() {
     let world = World::builtin().await;
+    let (target, policy) = (target(&world), serde_json::from_str::<Value>(&documented().1).unwrap());
     let narrowed = [
-        ("Tunnel", "IpAddress", "ec2-instance-connect:privateIpAddress", "192.0.2.0/24"),
-        ("Tunnel", "NumericEquals", "ec2-instance-connect:remotePort", "3389"),
-        // No duration was asked for, which counts as 3600.
-        ("Tunnel", "NumericLessThanEquals", "ec2-instance-connect:maxTunnelDuration", "3599"),
-        ("Key", "StringEquals", "ec2:osuser", "root"),
-        ("Key", "StringEquals", "aws:ResourceTag/Role", "something-else"),
+        ("Tunnel", "IpAddress", "ec2-instance-connect:privateIpAddress", "192.0.2.0/24", NO_TUNNEL),
+        ("Tunnel", "NumericEquals", "ec2-instance-connect:remotePort", "3389", NO_TUNNEL),
+        ("Tunnel", "NumericLessThanEquals", "ec2-instance-connect:maxTunnelDuration", "3599", NO_TUNNEL),
+        ("Key", "StringEquals", "ec2:osuser", "root", NO_KEY),
+        ("Key", "StringEquals", "aws:ResourceTag/Role", "something-else", NO_KEY),
     ];
-    for (sid, operator, key, value) in narrowed {
-        let mut policy = documented(&world);
+    let conditions =
+        policy["Statement"].as_array().unwrap().iter().filter_map(|one| one["Condition"].as_object());
+    let count: usize =
+        conditions.flat_map(|one| one.values()).map(|keys| keys.as_object().unwrap().len()).sum();
+    assert_eq!(count, narrowed.len(), "every condition is tried");
+    for (sid, operator, key, value, denied) in narrowed {
+        let mut policy = policy.clone();
         let statements = policy["Statement"].as_array_mut().unwrap();
         let statement = statements.iter_mut().find(|statement| statement["Sid"] == sid).unwrap();
         let condition = &mut statement["Condition"][operator][key];
         assert!(condition.is_string(), "the policy has {operator} {key}");
         *condition = json!(value);
-        assert_eq!(opens(&world, &policy).await, Err(Fault::Denied), "{operator} {key} {value}");
+        assert_eq!(opens(&world, &policy, &target).await, denied, "{operator} {key} {value}");
     }
 
     // The ARN of an instance is none of an endpoint: what a policy on instance/* gives OpenTunnel is nothing.
-    let mut policy = documented(&world);
+    let mut policy = policy.clone();
     let statements = policy["Statement"].as_array_mut().unwrap();
     let arn = statements.iter().find(|statement| statement["Sid"] == "Key").unwrap()["Resource"].clone();
     statements.iter_mut().find(|statement| statement["Sid"] == "Tunnel").unwrap()["Resource"] = arn;
-    assert_eq!(opens(&world, &policy).await, Err(Fault::Denied));
+    assert_eq!(opens(&world, &policy, &target).await, NO_TUNNEL);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_on_the_endpoint_is_the_endpoints_own() {
+    let world = World::builtin().await;
+    let policy = policy(&world, &["--endpoint-tag", "Team=blue"]).await;
+    let target = target(&world);
+    world
+        .emulator
+        .edit_instance(&world.instance(), |spec| drop(spec.tags.insert("Team".into(), "blue".into())));
+    assert_eq!(opens(&world, &policy, &target).await, NO_TUNNEL, "the instance's tag does not count");
+    world.emulator.edit_endpoint(&ENDPOINT.parse().unwrap(), |spec| {
+        spec.tags.insert("Team".into(), "blue".into());
+    });
+    assert_eq!(opens(&world, &policy, &target).await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_has_a_green_page_with_what_it_asks_for() {
+    let world = World::builtin().await;
+    let shell = Shell::new(&world);
+    let doctor = ["doctor", "--json", "ubuntu@i-0123456789abcdef0"];
+    let warned = |report: &Value| {
+        let steps = report["steps"].as_array().unwrap().iter();
+        steps.filter(|step| step["outcome"] == "warned").map(|step| step["name"].clone()).collect::<Vec<_>>()
+    };
+    for (more, expected) in [(&["--doctor"][..], vec![]), (&[], vec![json!("security-groups")])] {
+        set(&world, &policy(&world, more).await);
+        let report: Value = serde_json::from_str(&shell.run(&doctor, b"").await.good()).unwrap();
+        assert_eq!(warned(&report), expected, "{report:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_is_read_with_a_statement_of_its_own() {
+    let world = World::builtin().await;
+    let shell = Shell::new(&world);
+    let ssh = ["ssh", "--host-key", "console", "ubuntu@i-0123456789abcdef0", "--", "true"];
+    set(&world, &policy(&world, &[]).await);
+    let said = shell.run(&ssh, b"").await;
+    assert!(said.code != Some(0) && said.stderr.contains("GetConsoleOutput"), "{said:?}");
+    let with_console = policy(&world, &["--console"]).await;
+    set(&world, &with_console);
+    shell.run(&ssh, b"").await.good();
+    let last = with_console["Statement"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["Condition"], json!({"StringEquals": {"aws:ResourceTag/Role": "workspace"}}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_looked_up_needs_no_look_up() {
+    let world = World::builtin().await;
+    let policy = policy(&world, &["--no-lookup"]).await;
+    let actions: Vec<_> =
+        policy["Statement"].as_array().unwrap().iter().map(|one| one["Action"].clone()).collect();
+    assert_eq!(
+        actions,
+        [json!("ec2-instance-connect:OpenTunnel"), json!("ec2-instance-connect:SendSSHPublicKey")]
+    );
+    let mut told = target(&world);
+    assert_eq!(opens(&world, &policy, &told).await, Err((Stage::Instance, Fault::Denied)));
+    let dns_name = world.emulator.access().tunnel_authority();
+    told.endpoint = EndpointChoice::Known { id: ENDPOINT.parse().unwrap(), dns_name };
+    told.private_address = Some("10.0.1.23".parse().unwrap());
+    assert_eq!(opens(&world, &policy, &told).await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_instance_is_looked_up_and_allowed_alone() {
+    let world = World::builtin().await;
+    let shell = Shell::new(&world);
+    // By its Name tag.
+    let policy = printed(&shell, &["ubuntu@workspace"]).await;
+    let of =
+        |sid: &str| policy["Statement"].as_array().unwrap().iter().find(|one| one["Sid"] == sid).unwrap();
+    assert_eq!(
+        of("Tunnel")["Resource"],
+        format!("arn:aws:ec2:eu-west-1:123456789012:instance-connect-endpoint/{ENDPOINT}")
+    );
+    assert_eq!(
+        of("Tunnel")["Condition"]["IpAddress"]["ec2-instance-connect:privateIpAddress"],
+        "10.0.1.23/32"
+    );
+    assert_eq!(of("Key")["Resource"], format!("arn:aws:ec2:eu-west-1:123456789012:instance/{INSTANCE}"));
+    assert_eq!(of("Key")["Condition"], json!({"StringEquals": {"ec2:osuser": USER}}));
+    assert_eq!(opens(&world, &policy, &target(&world)).await, Ok(()));
+    world
+        .emulator
+        .edit_instance(&world.instance(), |spec| spec.private_ip = Some("10.0.1.24".parse().unwrap()));
+    assert_eq!(opens(&world, &policy, &target(&world)).await, NO_TUNNEL);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_has_a_policy_for_each_identity() {
+    let world = World::builtin().await;
+    let shell = Shell::new(&world);
+    let file = shell.file("workspaces.toml");
+    let plain = format!(
+        "[[workspace]]\nid = \"0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9\"\nname = \"a\"\ninstance = \"{INSTANCE}\"\n\
+         os_user = \"{USER}\"\nmax_duration = 1800\n"
+    );
+    std::fs::write(&file, &plain).unwrap();
+    let args = ["--directory", file.to_str().unwrap(), "--account", "123456789012"];
+    let policy = printed(&shell, &args).await;
+    let mut asked = target(&world);
+    asked.max_duration = Some("1800".parse().unwrap());
+    assert_eq!(opens(&world, &policy, &asked).await, Ok(()));
+    asked.max_duration = None;
+    assert_eq!(opens(&world, &policy, &asked).await, NO_TUNNEL);
+
+    let role = "arn:aws-us-gov:iam::210987654321:role/terminal";
+    let other = format!(
+        "{plain}[[workspace]]\nid = \"1a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9\"\nname = \"b\"\ninstance = \"i-2\"\n\
+         region = \"us-gov-west-1\"\nrole_arn = \"{role}\"\nendpoint = \"eice-2\"\nendpoint_dns_name = \"x.example\"\n\
+         address = \"10.9.9.9\"\n"
+    );
+    std::fs::write(&file, other).unwrap();
+    let policies = printed(&shell, &args).await;
+    let [base, assumed] = policies.as_array().unwrap().as_slice() else { panic!("{policies:#}") };
+    assert_eq!((&base["role_arn"], &assumed["role_arn"]), (&Value::Null, &json!(role)));
+    let last = base["policy"]["Statement"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["Action"], &last["Resource"]), (&json!("sts:AssumeRole"), &json!(role)));
+    let statements = assumed["policy"]["Statement"].as_array().unwrap();
+    assert_eq!(statements.len(), 2, "nothing is looked up: {assumed:#}");
+    let arn = "arn:aws-us-gov:ec2:us-gov-west-1:210987654321:instance-connect-endpoint/eice-2";
+    assert_eq!(statements[0]["Resource"], arn);
+    assert_eq!(
+        statements[0]["Condition"]["IpAddress"]["ec2-instance-connect:privateIpAddress"],
+        "10.9.9.9/32"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wide_or_long_is_said() {
+    let world = World::builtin().await;
+    let mut shell = Shell::new(&world);
+    shell.unset("AWS_REGION");
+    shell.unset("AWS_DEFAULT_REGION");
+    let said = shell.run(&["policy"], b"").await;
+    assert!(said.good().contains("arn:aws:ec2:*:*:instance/*"));
+    assert!(
+        said.stderr.contains("--region narrows") && said.stderr.contains("--account narrows"),
+        "{}",
+        said.stderr
+    );
+    let ids: Vec<_> = (0..150).map(|n| format!("--instance-id=i-{n:017x}")).collect();
+    let mut args = vec!["policy", "--region", "eu-west-1", "--account", "123456789012"];
+    args.extend(ids.iter().map(String::as_str));
+    let said = shell.run(&args, b"").await;
+    assert!(said.stderr.contains("IAM takes 6144"), "{}", said.stderr);
+    said.good();
+    for wrong in [
+        &["policy", "--account", "12"][..],
+        &["policy", "--tag", "Role"],
+        &["policy", "--address", "10.0.0.0/33"],
+        &["policy", "--partition", "azure"],
+        &["policy", INSTANCE, "--instance-id", INSTANCE],
+        &["policy", "--tag", "a=b", "--no-tag"],
+    ] {
+        assert_eq!(shell.run(wrong, b"").await.code, Some(64), "{wrong:?}");
+    }
 }
