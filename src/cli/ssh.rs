@@ -72,21 +72,6 @@ pub(crate) struct SshArgs {
     #[command(flatten)]
     container: ContainerArgs,
 
-    #[command(flatten)]
-    forwards: ForwardArgs,
-
-    /// No command and no shell: forward only, until a signal or until the connection ends
-    #[arg(short = 'N', long, conflicts_with_all = ["command", "container", "tty", "agent"])]
-    no_command: bool,
-
-    /// With -N, print one line of JSON on stdout when everything listens
-    #[arg(long, requires = "no_command")]
-    json: bool,
-
-    /// Let what runs there use the ssh-agent of this side, at SSH_AUTH_SOCK
-    #[arg(short = 'A', long = "forward-agent", conflicts_with = "container")]
-    agent: bool,
-
     /// Ask for a terminal even with a command; twice, even when stdin is no terminal
     #[arg(short = 't', long, action = clap::ArgAction::Count, overrides_with = "no_tty")]
     tty: u8,
@@ -97,6 +82,21 @@ pub(crate) struct SshArgs {
 
     #[command(flatten)]
     client: ClientArgs,
+
+    #[command(flatten)]
+    forwards: ForwardArgs,
+
+    /// No command and no shell: forward only, until a signal or until the connection ends
+    #[arg(short = 'N', long, help_heading = "Forwarding", conflicts_with_all = ["command", "container", "tty", "agent"])]
+    no_command: bool,
+
+    /// With -N, print one line of JSON on stdout when everything listens
+    #[arg(long, requires = "no_command", help_heading = "Forwarding")]
+    json: bool,
+
+    /// Let what runs there use the ssh-agent of this side, at SSH_AUTH_SOCK
+    #[arg(short = 'A', long = "forward-agent", help_heading = "Forwarding", conflicts_with = "container")]
+    agent: bool,
 }
 
 pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {

@@ -211,7 +211,7 @@ async fn curl_goes_by_every_kind_of_socks() {
     let mut stream = TcpStream::connect(forwarder.at(ForwardKind::Dynamic)).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     assert_eq!(timeout(LONG, stream.read(&mut [0; 9])).await.unwrap().unwrap_or(0), 0);
-    forwarder.says("does not speak SOCKS");
+    forwarder.says(&format!("-D {socks}: the client does not speak SOCKS"));
     forwarder.ends(&station);
 }
 

@@ -73,11 +73,9 @@ impl ForwardArgs {
     /// When a port or a socket is in use, or not ours to take.
     pub(crate) async fn listen(&self) -> Result<Listeners, Failure> {
         let mut listeners = Listeners { remote: self.remote.clone(), ..Listeners::default() };
-        for forward in &self.local {
-            listeners.add(Way::Local(forward.clone()), &forward.listen).await?;
-        }
-        for forward in &self.dynamic {
-            listeners.add(Way::Dynamic(forward.clone()), &forward.listen).await?;
+        let local = self.local.iter().cloned().map(Way::Local);
+        for way in local.chain(self.dynamic.iter().cloned().map(Way::Dynamic)) {
+            listeners.add(way).await?;
         }
         Ok(listeners)
     }
@@ -89,17 +87,18 @@ impl ForwardArgs {
 }
 
 impl Listeners {
-    async fn add(&mut self, way: Way, at: &ForwardAddress) -> Result<(), Failure> {
-        let bound = listen::bind(at).await?;
+    async fn add(&mut self, mut way: Way) -> Result<(), Failure> {
+        let bound = listen::bind(way.listen()).await?;
+        let Some(at) = bound.first().map(Listener::address) else { return Ok(()) };
         let (kind, to) = match &way {
             Way::Local(forward) => (ForwardKind::Local, Some(forward.to.to_string())),
             Way::Dynamic(_) => (ForwardKind::Dynamic, None),
         };
-        let listens = bound.first().map(|listener| listener.address().to_string()).unwrap_or_default();
-        if matches!(at, ForwardAddress::Tcp { port: 0, .. }) {
-            tell(&format!("{way} listens on {listens}"));
+        self.told.push(Forward::new(kind, at.to_string(), to));
+        if matches!(way.listen(), ForwardAddress::Tcp { port: 0, .. }) {
+            tell(&format!("{way} listens on {at}"));
+            *way.listen_mut() = at;
         }
-        self.told.push(Forward::new(kind, listens, to));
         self.bound.push((way, bound));
         Ok(())
     }
@@ -110,6 +109,22 @@ impl Listeners {
 enum Way {
     Local(LocalForward),
     Dynamic(DynamicForward),
+}
+
+impl Way {
+    fn listen(&self) -> &ForwardAddress {
+        match self {
+            Self::Local(forward) => &forward.listen,
+            Self::Dynamic(forward) => &forward.listen,
+        }
+    }
+
+    fn listen_mut(&mut self) -> &mut ForwardAddress {
+        match self {
+            Self::Local(forward) => &mut forward.listen,
+            Self::Dynamic(forward) => &mut forward.listen,
+        }
+    }
 }
 
 impl std::fmt::Display for Way {
