@@ -108,3 +108,17 @@ fn what_must_be_said_is_asked_for() {
     assert_eq!(error.problems[0].place, "ssh.host_keys");
     assert!(error.problems[1].place.starts_with("directory.text, line"), "{error:?}");
 }
+
+#[test]
+fn each_host_key_policy_has_its_name_and_only_strict_needs_a_file() {
+    let policy = |name: &str| {
+        let text = format!(
+            "[gateway]\nallowed_hosts = ['a.example']\n[ssh]\nhost_key = '{name}'\n[directory]\ntext = ''\n"
+        );
+        Config::read(&text, &env(&[]), &Overrides::default()).map(|config| config.host_keys.policy)
+    };
+    assert_eq!(policy("tofu").unwrap(), HostKeyPolicy::TrustOnFirstUse);
+    assert_eq!(policy("console").unwrap(), HostKeyPolicy::Witnessed);
+    assert_eq!(places(&policy("strict").unwrap_err()), ["ssh.host_keys"]);
+    assert_eq!(places(&policy("any").unwrap_err()), ["ssh.host_key"]);
+}

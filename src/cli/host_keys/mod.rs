@@ -20,7 +20,7 @@ use crate::ssh::host_keys::{FileHostKeys, HostKeyScope, StoreError};
 
 const HELP: &str = concat!(
     "Examples:
-  eice host-keys list                              what is pinned, how it came here, when it was seen
+  eice host-keys list                              what is pinned, and how it came here
   eice host-keys forget i-0123456789abcdef0        after its host keys were changed on purpose
   eice host-keys import ~/.ssh/known_hosts         pin what OpenSSH knows by instance id
   ssh-keyscan 10.0.1.23 | eice host-keys import - --map 10.0.1.23=i-0123456789abcdef0

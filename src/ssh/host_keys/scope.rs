@@ -28,13 +28,15 @@ impl HostKeyScope {
     /// What stands for a part that is not known.
     pub const UNKNOWN: &str = "-";
 
-    /// The scope of `instance` in `account` (its 12 digits) of `region` in `partition` (`aws`, `aws-cn`, …).
+    /// The scope of `instance` in `account` (its 12 digits) of `region` in `partition` (`aws`, `aws-cn`, …). What
+    /// cannot be such a part is not known: a store must be able to read what it wrote.
     #[must_use]
     pub fn new(partition: &str, account: &str, region: &str, instance: &InstanceId) -> Self {
+        let part = |text: &str| if is_part(text) { text } else { Self::UNKNOWN }.to_owned();
         Self(Arc::new(Parts {
-            partition: partition.to_owned(),
-            account: account.to_owned(),
-            region: region.to_owned(),
+            partition: part(partition),
+            account: part(account),
+            region: part(region),
             instance: instance.clone(),
         }))
     }
@@ -91,6 +93,11 @@ impl fmt::Display for HostKeyScope {
     }
 }
 
+fn is_part(text: &str) -> bool {
+    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=MAX_PART_LEN).contains(&text.len()) && text.bytes().all(is_allowed)
+}
+
 /// A text that is not the scope of a host key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the scope of a host key: it must read partition/account/region/i-…")]
@@ -101,10 +108,6 @@ impl FromStr for HostKeyScope {
     type Err = InvalidScope;
 
     fn from_str(text: &str) -> Result<Self, InvalidScope> {
-        let is_part = |part: &str| {
-            (1..=MAX_PART_LEN).contains(&part.len())
-                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
         let parts: Vec<&str> = text.splitn(4, '/').collect();
         match parts.as_slice() {
             [partition, account, region, instance]
@@ -156,6 +159,17 @@ mod tests {
             "a/b/c/x",
         ] {
             assert!(bad.parse::<HostKeyScope>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_made_reads_back_whatever_it_is_made_of() {
+        let id = "i-1".parse().unwrap();
+        for (account, kept) in
+            [("123456789012", "123456789012"), ("", "-"), ("a/b", "-"), ("Me", "-"), ("-", "-")]
+        {
+            let made = HostKeyScope::new("aws", account, "eu-west-1", &id);
+            assert_eq!((made.account(), made.to_string().parse().as_ref()), (kept, Ok(&made)), "{account:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the console of an instance may say, and what is made of it.
 
 use eice::emulator::{Builtin, Config, Policy};
+use eice::ssh::host_keys::{KeyOrigin, MemoryHostKeys};
 use serde_json::json;
 
 use super::*;
@@ -155,6 +156,25 @@ async fn the_console_is_asked_as_it_stands_and_then_as_it_was_posted() {
     );
     lab.connects("console").await.good();
     assert_eq!(lab.asked(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_answers_beside_the_dial_and_the_default_does_not_wait_for_it() {
+    let world = World::builtin().await;
+    world.emulator.faults().update(|faults| {
+        // The way through the tunnel takes more than six times this: TLS, upgrade, identification, key exchange.
+        faults.latency_ms = 100;
+        faults.api_action = Some("GetConsoleOutput".into());
+        faults.api_delay_ms = 200;
+    });
+    let keys = Arc::new(MemoryHostKeys::new());
+    let client = world.client_with(keys.clone(), |_, _, connect| {
+        connect.ssh.timeouts.witness_grace = Duration::ZERO;
+    });
+    let host = client.connect_ssh(&world.target(), &|_: StageEvent| {}).await.unwrap();
+    eice::terminal::Host::close(&host).await;
+    let origins: Vec<_> = keys.pins().iter().map(|(_, pin)| pin.origin).collect();
+    assert_eq!(origins, [KeyOrigin::Console]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
