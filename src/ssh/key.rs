@@ -3,14 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
+use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, PrivateKey};
+use zeroize::Zeroizing;
 
 use super::Error;
 
 /// An Ed25519 key pair that exists in memory only, for one connection.
 ///
-/// The private half is overwritten when the last holder drops it; it is never written out, and neither `Debug`
-/// nor any error shows it.
+/// The private half is overwritten when the last holder drops it; neither `Debug` nor any error shows it, and it is
+/// written out for other programs only, by [`EphemeralKey::private_openssh`].
 #[derive(Clone)]
 pub struct EphemeralKey(Arc<PrivateKey>);
 
@@ -31,6 +33,15 @@ impl EphemeralKey {
     /// [`Error::KeyGeneration`] when it cannot be written as text.
     pub fn public_openssh(&self) -> Result<String, Error> {
         self.0.public_key().to_openssh().map_err(|source| Error::KeyGeneration { source: source.into() })
+    }
+
+    /// The private half in OpenSSH's own format, for a program that reads keys from a file: who writes it there makes
+    /// the file private and removes it.
+    ///
+    /// # Errors
+    /// [`Error::KeyGeneration`] when it cannot be written as text.
+    pub fn private_openssh(&self) -> Result<Zeroizing<String>, Error> {
+        self.0.to_openssh(LineEnding::LF).map_err(|source| Error::KeyGeneration { source: source.into() })
     }
 
     pub(super) fn private(&self) -> Arc<PrivateKey> {
@@ -57,5 +68,8 @@ mod tests {
         assert_eq!(text.split(' ').count(), 2, "no comment");
         assert_ne!(text, EphemeralKey::generate().unwrap().public_openssh().unwrap());
         assert_eq!(format!("{key:?}"), "EphemeralKey { .. }");
+
+        let private = PrivateKey::from_openssh(key.private_openssh().unwrap().as_bytes()).unwrap();
+        assert_eq!(private.public_key().to_openssh().unwrap(), text, "both halves are of one pair");
     }
 }
