@@ -119,9 +119,13 @@ pub(crate) fn gateway_connector(config: &crate::config::Config) -> Result<Arc<Co
     assemble(config.aws.clone(), config.tunnel.clone(), &keys, ssh::Config::default())
 }
 
-/// A connector to an emulator of this process.
-#[cfg(all(feature = "gateway", feature = "emulator"))]
-pub(crate) fn emulated_connector(access: &crate::emulator::Access) -> Result<Arc<Connector>, Failure> {
+/// A connector to an emulator of this process, with host keys kept by `keys` and SSH tuned by `ssh`.
+#[cfg(all(feature = "connect", feature = "emulator"))]
+pub(crate) fn emulated_connector(
+    access: &crate::emulator::Access,
+    keys: &HostKeyOptions,
+    ssh: ssh::Config,
+) -> Result<Arc<Connector>, Failure> {
     let aws = aws::Config {
         region: Some(access.region().to_owned()),
         endpoint_url: Some(access.api_url()),
@@ -138,7 +142,7 @@ pub(crate) fn emulated_connector(access: &crate::emulator::Access) -> Result<Arc
         ca_bundle: Some(access.ca_file().to_owned()),
         ..tunnel::Config::default()
     };
-    assemble(aws, tunnel, &HostKeyOptions::in_memory(), ssh::Config::default())
+    assemble(aws, tunnel, keys, ssh)
 }
 
 fn assemble(

@@ -122,7 +122,11 @@ pub(crate) async fn run(args: DemoArgs) -> Result<u8, Failure> {
     let bearer = BearerToken::new(&token)
         .ok_or_else(|| Failure::new(exit::INTERNAL, "the random token is no token"))?;
     let workspaces = Workspaces::new(bearer.digest());
-    let connector = build::emulated_connector(emulator.access())?;
+    let connector = build::emulated_connector(
+        emulator.access(),
+        &build::HostKeyOptions::in_memory(),
+        crate::ssh::Config::default(),
+    )?;
     let gateway = Gateway::new(gateway_config(address)?, Arc::new(workspaces.clone()), connector);
     let provisioner = Provisioner::new(workspaces, instance.clone(), kind.clone(), args.image);
     provisioner.remove_leftovers();
