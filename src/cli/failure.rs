@@ -48,6 +48,12 @@ impl Failure {
         self
     }
 
+    /// What went wrong, in one sentence.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The exit code.
     #[must_use]
     pub fn code(&self) -> u8 {

@@ -1,5 +1,7 @@
 //! L6 · The verbs, one file each, and the only place that builds objects.
 
+#[cfg(feature = "client")]
+mod bench;
 #[cfg(feature = "connect")]
 mod build;
 #[cfg(feature = "client")]
@@ -108,6 +110,8 @@ enum Verb {
     #[cfg(feature = "client")]
     Tunnel(Box<tunnel::TunnelArgs>),
     #[cfg(feature = "client")]
+    Bench(Box<bench::BenchArgs>),
+    #[cfg(feature = "client")]
     Doctor(Box<doctor::DoctorArgs>),
     #[cfg(feature = "client")]
     Policy(Box<policy::PolicyArgs>),
@@ -133,6 +137,7 @@ impl Verb {
             | Self::Ssh(_)
             | Self::Exec(_)
             | Self::Tunnel(_)
+            | Self::Bench(_)
             | Self::Doctor(_)
             | Self::Policy(_) => "warn,aws_config=error",
             #[cfg(feature = "client")]
@@ -165,6 +170,8 @@ impl Verb {
             Self::Exec(args) => exec::run(*args).await,
             #[cfg(feature = "client")]
             Self::Tunnel(args) => tunnel::run(*args).await,
+            #[cfg(feature = "client")]
+            Self::Bench(args) => bench::run(*args).await,
             #[cfg(feature = "client")]
             Self::Doctor(args) => doctor::run(*args).await,
             #[cfg(feature = "client")]

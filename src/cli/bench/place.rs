@@ -1,0 +1,149 @@
+//! Where it is measured: an instance of the user's account, or a private emulator.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::BenchArgs;
+#[cfg(feature = "emulator")]
+use crate::cli::build::{self, HostKeyOptions};
+use crate::cli::failure::Failure;
+use crate::cli::progress::Progress;
+use crate::connect::Connector;
+#[cfg(feature = "emulator")]
+use crate::emulator;
+use crate::ssh;
+use crate::terminal::{InstanceTarget, StageEvent};
+
+/// Where it is measured.
+pub(super) struct Place {
+    pub(super) target: InstanceTarget,
+    /// For what is not measured: look-ups and key pushes of the peers.
+    pub(super) connector: Arc<Connector>,
+    kind: Kind,
+}
+
+enum Kind {
+    Account(Box<BenchArgs>),
+    /// With the host keys that its clients have in common.
+    #[cfg(feature = "emulator")]
+    Emulator(Box<emulator::Emulator>, HostKeyOptions),
+}
+
+impl Place {
+    /// Finds the instance, or starts the emulator.
+    pub(super) async fn open(args: &BenchArgs, progress: &Progress) -> Result<Self, Failure> {
+        #[cfg(feature = "emulator")]
+        if args.emulator {
+            return Self::emulated().await;
+        }
+        let connector = args.client.connector(ssh::Config::default())?;
+        let destination = args.destination.as_ref().ok_or_else(|| {
+            Failure::new(crate::cli::exit::USAGE, "an instance is missing").with_hint("name one")
+        })?;
+        let target = args.client.locate(&connector, destination, progress).await?;
+        Ok(Self { target, connector, kind: Kind::Account(Box::new(args.clone())) })
+    }
+
+    #[cfg(feature = "emulator")]
+    async fn emulated() -> Result<Self, Failure> {
+        let id = emulator::InstanceSpec::default().id;
+        let emulator = crate::cli::emulator::start(emulator::Config::default()).await?;
+        let keys = HostKeyOptions::in_memory();
+        let connector = build::emulated_connector(emulator.access(), &keys, ssh::Config::default())?;
+        Ok(Self {
+            target: InstanceTarget::new(id),
+            connector,
+            kind: Kind::Emulator(Box::new(emulator), keys),
+        })
+    }
+
+    /// A client that has never connected, with SSH tuned by `tuning`.
+    pub(super) fn fresh(&self, tuning: ssh::Config) -> Result<Arc<Connector>, Failure> {
+        match &self.kind {
+            Kind::Account(args) => args.client.connector(tuning),
+            #[cfg(feature = "emulator")]
+            Kind::Emulator(emulator, keys) => build::emulated_connector(emulator.access(), keys, tuning),
+        }
+    }
+
+    pub(super) fn is_emulator(&self) -> bool {
+        match &self.kind {
+            Kind::Account(_) => false,
+            #[cfg(feature = "emulator")]
+            Kind::Emulator(..) => true,
+        }
+    }
+
+    /// Delays what is under way from the next connection on: each byte of a tunnel by so much one way, each answer
+    /// of an API by a round trip. Only an emulator can.
+    #[cfg_attr(not(feature = "emulator"), allow(unused_variables, reason = "there is nothing to delay"))]
+    pub(super) fn delay(&self, one_way_ms: u32) {
+        match &self.kind {
+            Kind::Account(_) => {}
+            #[cfg(feature = "emulator")]
+            Kind::Emulator(emulator, _) => emulator.faults().update(|faults| {
+                faults.latency_ms = one_way_ms.into();
+                faults.api_delay_ms = 2 * u64::from(one_way_ms);
+            }),
+        }
+    }
+
+    /// The environment in which another program finds the same account; `folder` is private to the run.
+    #[cfg_attr(
+        not(feature = "emulator"),
+        allow(unused_variables, reason = "the emulator's host keys are kept there")
+    )]
+    pub(super) fn env(&self, folder: &Path) -> Vec<(String, OsString)> {
+        match &self.kind {
+            Kind::Account(args) => account_env(args, &self.target),
+            #[cfg(feature = "emulator")]
+            Kind::Emulator(emulator, _) => emulator_env(emulator.access(), folder),
+        }
+    }
+
+    /// Where sshd is reached without a tunnel: of the emulator's instance, or at its public address.
+    pub(super) async fn direct(&self) -> Option<SocketAddr> {
+        match &self.kind {
+            Kind::Account(_) => {
+                let (account, region) = (&self.target.account, self.target.region.as_deref());
+                let client = self.connector.client(account, region, &|_: StageEvent| {}).await.ok()?;
+                let public = client.instance(&self.target.instance).await.ok()?.public_ipv4?;
+                Some(SocketAddr::new(public, self.target.port.get()))
+            }
+            #[cfg(feature = "emulator")]
+            Kind::Emulator(emulator, _) => emulator.ssh_addr(&self.target.instance),
+        }
+    }
+
+    /// Ends the emulator, if there is one, and waits for it.
+    pub(super) async fn close(self) {
+        #[cfg(feature = "emulator")]
+        if let Kind::Emulator(emulator, _) = self.kind {
+            drop(self.connector);
+            emulator.shutdown().await;
+        }
+    }
+}
+
+/// What the command line says, as every AWS client reads it from its environment.
+fn account_env(args: &BenchArgs, target: &InstanceTarget) -> Vec<(String, OsString)> {
+    let aws = &args.client.to.aws;
+    let region = target.region.as_ref().map(OsString::from);
+    let pairs = [
+        ("AWS_REGION", region.clone()),
+        ("AWS_DEFAULT_REGION", region),
+        ("AWS_PROFILE", target.account.profile.as_ref().map(OsString::from)),
+        ("AWS_ENDPOINT_URL", aws.endpoint_url.as_ref().map(OsString::from)),
+        ("AWS_CA_BUNDLE", aws.ca_bundle.as_ref().map(OsString::from)),
+    ];
+    pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+#[cfg(feature = "emulator")]
+fn emulator_env(access: &emulator::Access, folder: &Path) -> Vec<(String, OsString)> {
+    let pairs = access.env().into_iter().map(|(name, value)| (name.to_owned(), OsString::from(value)));
+    // Its instance has another host key each time, which is none of the user's own store's business.
+    pairs.chain([("EICE_HOST_KEYS".to_owned(), folder.join("host_keys.json").into())]).collect()
+}

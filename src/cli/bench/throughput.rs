@@ -1,0 +1,233 @@
+//! How fast many bytes pass, each way, and that all of them do.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::cksum::Cksum;
+use super::stats::Summary;
+use crate::terminal::{Terminal, TerminalEvent};
+
+/// One piece of what is sent up.
+const PIECE: usize = 64 * 1024;
+/// How long nothing may move.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// What the far side says when it is connected and begins: the clock starts here.
+const BEGIN: u8 = b'>';
+/// The longest answer to an upload, in bytes: a checksum and a length.
+const MAX_ANSWER: usize = 128;
+
+/// What the far side runs to send `bytes` down.
+pub(super) fn down_command(bytes: u64) -> String {
+    format!("printf '>'; exec head -c {bytes} /dev/zero")
+}
+
+/// What the far side runs to take bytes: it answers with their checksum and their number.
+pub(super) const UP_COMMAND: &str = "printf '>'; exec cksum";
+
+/// What goes up, made once: a piece that is sent again and again, and the answer that proves its arrival.
+#[derive(Debug)]
+pub(super) struct Load {
+    bytes: u64,
+    piece: Bytes,
+    answer: String,
+}
+
+impl Load {
+    pub(super) fn new(bytes: u64) -> Self {
+        let piece: Vec<u8> = (0..PIECE).map(|_| rand::random()).collect();
+        let mut cksum = Cksum::default();
+        let mut left = bytes;
+        while left > 0 {
+            let count = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+            cksum.update(piece.get(..count).unwrap_or_default());
+            left -= count as u64;
+        }
+        Self { bytes, piece: piece.into(), answer: format!("{} {bytes}", cksum.finish()) }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Takes what [`down_command`] sends, checks it, and returns the time from the far side's beginning to the last byte.
+///
+/// # Errors
+/// When it is not what was asked for.
+pub(super) async fn down(terminal: &mut Terminal, bytes: u64) -> io::Result<Duration> {
+    let first = begun(terminal).await?;
+    let start = Instant::now();
+    let mut seen = checked(&first)?;
+    while seen < bytes {
+        let piece = next(terminal).await?.ok_or_else(|| cut(seen, bytes))?;
+        seen += checked(&piece)?;
+    }
+    let took = start.elapsed();
+    match next(terminal).await? {
+        None if seen == bytes => Ok(took),
+        _ => Err(io::Error::other(format!("more than the {bytes} bytes that were asked for came"))),
+    }
+}
+
+/// Sends `load` up to [`UP_COMMAND`], and returns the time from the far side's beginning to its answer, which must be
+/// the right one.
+///
+/// # Errors
+/// When it is not, or the connection breaks.
+pub(super) async fn up(terminal: &mut Terminal, load: &Load) -> io::Result<Duration> {
+    let mut answer = begun(terminal).await?.to_vec();
+    let start = Instant::now();
+    let mut left = load.bytes;
+    while left > 0 {
+        let count = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+        moving(terminal.input.write(load.piece.slice(..count))).await?;
+        left -= count as u64;
+    }
+    moving(terminal.input.end()).await?;
+    while !answer.contains(&b'\n') && answer.len() < MAX_ANSWER {
+        let Some(piece) = next(terminal).await? else { break };
+        answer.extend_from_slice(&piece);
+    }
+    let took = start.elapsed();
+    let answer = String::from_utf8_lossy(&answer);
+    if answer.trim() == load.answer {
+        Ok(took)
+    } else {
+        let (told, sent) = (answer.trim(), &load.answer);
+        Err(io::Error::other(format!("the far side took {told:?} for {sent:?} (checksum and bytes)")))
+    }
+}
+
+/// Waits for [`BEGIN`] and returns what came behind it.
+async fn begun(terminal: &mut Terminal) -> io::Result<Bytes> {
+    loop {
+        let piece = next(terminal).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        match piece.first() {
+            None => {}
+            Some(&BEGIN) => return Ok(piece.slice(1..)),
+            Some(_) => {
+                let text = String::from_utf8_lossy(&piece).chars().take(200).collect::<String>();
+                return Err(io::Error::other(format!("the far side says {text:?}")));
+            }
+        }
+    }
+}
+
+fn cut(seen: u64, bytes: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, format!("{seen} of {bytes} bytes came"))
+}
+
+/// The number of bytes of a piece of nothing but zeros.
+fn checked(piece: &[u8]) -> io::Result<u64> {
+    if piece.iter().all(|byte| *byte == 0) {
+        Ok(piece.len() as u64)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "other bytes came than were sent"))
+    }
+}
+
+/// The next bytes of stdout; `None` at the end. What stderr says before that is an error.
+async fn next(terminal: &mut Terminal) -> io::Result<Option<Bytes>> {
+    loop {
+        match moving(async { terminal.output.next().await.transpose() }).await? {
+            Some(TerminalEvent::Output(bytes)) => return Ok(Some(bytes)),
+            Some(TerminalEvent::Stderr(bytes)) if bytes.trim_ascii().is_empty() => {}
+            Some(TerminalEvent::Stderr(bytes)) => {
+                let text = String::from_utf8_lossy(&bytes).chars().take(200).collect::<String>();
+                return Err(io::Error::other(format!("the far side says {:?}", text.trim())));
+            }
+            Some(TerminalEvent::Exit(exit)) if exit.code() == 0 => return Ok(None),
+            Some(TerminalEvent::Exit(exit)) => return Err(io::Error::other(format!("the far side {exit}"))),
+            None => return Ok(None),
+        }
+    }
+}
+
+/// `work`, unless nothing moves for too long.
+async fn moving<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(STALL_TIMEOUT, work).await.unwrap_or_else(|_| {
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("nothing moved for {} s", STALL_TIMEOUT.as_secs()),
+        ))
+    })
+}
+
+/// MiB a second.
+pub(super) fn rate(bytes: u64, took: Duration) -> f64 {
+    bytes as f64 / f64::from(1 << 20) / took.as_secs_f64().max(1e-6)
+}
+
+/// The bulk of one subject, in MiB a second.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Throughput {
+    /// Bytes of each run in each direction.
+    pub(super) bytes: u64,
+    pub(super) down_mib_s: Option<Summary>,
+    pub(super) up_mib_s: Option<Summary>,
+    /// Bytes that arrived and were checked, all runs together.
+    pub(super) verified_bytes: u64,
+}
+
+impl Throughput {
+    pub(super) fn of(bytes: u64, down: &[f64], up: &[f64]) -> Option<Self> {
+        if down.is_empty() && up.is_empty() {
+            return None;
+        }
+        Some(Self {
+            bytes,
+            down_mib_s: Summary::of(down.to_vec()),
+            up_mib_s: Summary::of(up.to_vec()),
+            verified_bytes: bytes * (down.len() + up.len()) as u64,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Stdio;
+
+    use super::*;
+    use crate::cli::bench::pipes;
+
+    const BYTES: u64 = 300_000;
+
+    fn shell(command: &str) -> Terminal {
+        let mut program = tokio::process::Command::new("/bin/sh");
+        program.args(["-c", command]).stdin(Stdio::null());
+        pipes::spawn(program).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_passes_is_counted_and_checked_both_ways() {
+        down(&mut shell(&down_command(BYTES)), BYTES).await.unwrap();
+        up(&mut shell(UP_COMMAND), &Load::new(BYTES)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_byte_too_few_too_many_or_another_one_is_an_error() {
+        for (bytes, told) in [(BYTES - 1, "more than"), (BYTES + 1, "300000 of 300001")] {
+            let error = down(&mut shell(&down_command(BYTES)), bytes).await.unwrap_err();
+            assert!(error.to_string().contains(told), "{error}");
+        }
+        let error = down(&mut shell("printf '>'; head -c 1000 /dev/zero; echo x"), 1002).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let lossy = "printf '>'; tail -c +2 | cksum";
+        let error = up(&mut shell(lossy), &Load::new(BYTES)).await.unwrap_err();
+        assert!(error.to_string().contains("299999"), "{error}");
+        let changed = "printf '>'; tr a b | cksum";
+        assert!(up(&mut shell(changed), &Load::new(BYTES)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_the_far_side_complains_of_is_told() {
+        let error = down(&mut shell("echo no such thing >&2; exit 3"), 1).await.unwrap_err();
+        assert!(error.to_string().contains("no such thing"), "{error}");
+        let error = down(&mut shell("exit 3"), 1).await.unwrap_err();
+        assert!(error.to_string().contains("exited 3"), "{error}");
+    }
+}
