@@ -13,6 +13,7 @@
 
 mod accounts;
 mod bad_input;
+mod bench;
 mod browser;
 mod cli_ssh;
 mod cli_tunnel;

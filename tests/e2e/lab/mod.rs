@@ -33,6 +33,7 @@ pub(crate) use console::Console;
 pub(crate) use containers::Container;
 pub(crate) use docker::Docker;
 pub(crate) use noise::noise;
+pub(crate) use part::Part;
 pub(crate) use process::Process;
 pub(crate) use program::{EICE, Program, eice};
 pub(crate) use require::{program, run, run_ok};
