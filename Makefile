@@ -9,25 +9,28 @@ export EICE_TEST_OUT ?= $(CURDIR)/target/e2e
 BUILD_NEEDS := cargo cc ca-certificates
 PAGE_NEEDS  := node npm ca-certificates
 TEST_NEEDS  := sshd ssh scp ssh-agent ssh-keygen docker busybox chromium rsync curl jq ps setsid tmux useradd vi zsh fish groff mandoc
+# What looks at the packages.
+PACK_NEEDS  := dnsmasq
 
 # The page is built again only when something of it changed.
 PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak fuzz bench web lint unit setup-build
+.PHONY: help demo test soak fuzz bench web lint unit setup-build static test-packages
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: setup-build web/dist/index.html ## a terminal in the browser, on this machine, without AWS
 	$(CARGO) run --locked --quiet -- demo
 
 test: ## everything: page, lints, unit and end-to-end tests, documentation, dependency rules
-	scripts/setup.sh $(BUILD_NEEDS) $(PAGE_NEEDS) $(TEST_NEEDS)
+	scripts/setup.sh $(BUILD_NEEDS) $(PAGE_NEEDS) $(TEST_NEEDS) $(PACK_NEEDS)
 	$(MAKE) --no-print-directory web-test
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory features
+	$(MAKE) --no-print-directory test-packages
 
 .PHONY: web-test features
 web-test: web/node_modules/.package-lock.json
@@ -49,6 +52,28 @@ features: setup-build
 	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features client
 	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features gateway
 	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features emulator
+
+# The file that is shipped: no library, no loader, and the authorities of TLS for where the system has none. `--target`
+# keeps the flag from build scripts and macros, which cannot be static.
+FEATURES      ?= client
+STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
+STATIC_BUILD   = RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --profile static \
+	--target $(STATIC_TARGET) -p eice --bin eice
+comma := ,
+
+static: setup-build $(if $(filter all gateway,$(subst $(comma), ,$(FEATURES))),web/dist/index.html) ## one file that needs nothing else, target/packages/eice (FEATURES: client, or all)
+ifeq ($(FEATURES),all)
+	$(STATIC_BUILD) --all-features
+else
+	$(STATIC_BUILD) --no-default-features --features $(FEATURES),bundled-roots
+endif
+	install -D -m 755 target/$(STATIC_TARGET)/static/eice target/packages/eice
+
+# Its tests are ignored elsewhere, because what they look at takes minutes to build.
+test-packages: ## the static binary in an empty container
+	$(MAKE) --no-print-directory static FEATURES=all
+	scripts/setup.sh $(TEST_NEEDS) $(PACK_NEEDS)
+	$(CARGO) test --locked -p eice --test e2e -- --ignored static_binary::
 
 soak: ## the end-to-end tests again and again (SOAK_ROUNDS, 20); the log goes to docs/soak.log
 	scripts/setup.sh $(BUILD_NEEDS) $(TEST_NEEDS)

@@ -11,7 +11,7 @@ MIN_NODE=18 # what Debian 12 has; the page's tools run on it
 has() {
     case $1 in
         node) node -e "process.exit(parseInt(process.versions.node) >= $MIN_NODE ? 0 : 1)" 2>/dev/null ;;
-        sshd) [ -x /usr/sbin/sshd ] || command -v sshd >/dev/null ;;
+        sshd | dnsmasq) [ -x "/usr/sbin/$1" ] || command -v "$1" >/dev/null ;;
         docker) command -v docker >/dev/null && { [ -x /usr/sbin/dockerd ] || command -v dockerd >/dev/null; } ;;
         ca-certificates) [ -s /etc/ssl/certs/ca-certificates.crt ] ;;
         *) command -v "$1" >/dev/null ;;
@@ -28,8 +28,11 @@ packages() {
         ssh | scp | ssh-add | ssh-agent | ssh-keygen) echo openssh-client ;;
         docker) if apt-cache show docker-cli >/dev/null 2>&1; then echo docker.io docker-cli; else echo docker.io; fi ;;
         busybox) echo busybox-static ;;
+        dnsmasq) echo dnsmasq-base ;;
+        dpkg-deb) echo dpkg ;;
         ps) echo procps ;;
         setsid | umount) echo util-linux ;;
+        systemd-analyze) echo systemd ;;
         useradd) echo passwd ;;
         vi) echo vim-tiny ;;
         *) echo "$1" ;;

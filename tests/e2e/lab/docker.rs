@@ -148,10 +148,20 @@ impl Docker {
                 copy_into(root, Path::new(library), None);
             }
         }
-        let archive = self.dir.join("image.tar");
-        run_ok("tar", [Path::new("-C"), root, Path::new("-cf"), &archive, Path::new(".")]);
         let path = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-        self.run(["import", "-c", path, archive.to_str().unwrap(), name]);
+        self.import_root(root, name, &[path]);
+    }
+
+    /// Makes the image `name` of what is in the folder `root`, with `changes` as in a Dockerfile.
+    #[track_caller]
+    pub(crate) fn import_root(&self, root: &Path, name: &str, changes: &[&str]) {
+        let archive = self.dir.join(&unique("image"));
+        run_ok("tar", [Path::new("-C"), root, Path::new("-cf"), &archive, Path::new(".")]);
+        let host = self.host();
+        let mut args = vec!["-H", &host, "import"];
+        args.extend(changes.iter().flat_map(|change| ["-c", change]));
+        args.extend([archive.to_str().unwrap(), name]);
+        run_ok("docker", args);
         fs::remove_file(archive).unwrap();
     }
 }

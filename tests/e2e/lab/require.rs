@@ -27,6 +27,8 @@ fn package(name: &str) -> &str {
         "ssh" | "scp" | "ssh-add" | "ssh-agent" | "ssh-keygen" | "sftp" => "openssh-client",
         "dockerd" | "docker" => "docker.io",
         "busybox" => "busybox-static",
+        "dnsmasq" => "dnsmasq-base",
+        "systemd-analyze" => "systemd",
         "useradd" | "userdel" | "usermod" | "groupadd" | "groupdel" => "passwd",
         "umount" => "mount",
         "node" => "nodejs",

@@ -33,9 +33,14 @@ impl World {
 
     /// With a real sshd as the instance.
     pub(crate) async fn of(sshd: &Sshd) -> Self {
+        Self::of_at(sshd, Config::default().tunnel_host).await
+    }
+
+    /// The same with the endpoints under the name `tunnel_host`.
+    pub(crate) async fn of_at(sshd: &Sshd, tunnel_host: String) -> Self {
         let backend = Backend::Forward(sshd.addr);
         let instances = vec![InstanceSpec { backend, ..InstanceSpec::default() }];
-        let mut world = Self::with(Config { instances, ..Config::default() }).await;
+        let mut world = Self::with(Config { instances, tunnel_host, ..Config::default() }).await;
         world.sshd = Some(sshd.addr);
         world.os_user.clone_from(&sshd.user.name);
         sshd.takes_keys_from(&world.emulator.access().metadata_url(&world.instance()));

@@ -1,0 +1,292 @@
+//! The released binary in a container with nothing else in it: no libc, no shell, no CA roots, no /etc but what the
+//! engine puts there, a root that cannot be written.
+//!
+//! `make test-packages` builds it and runs these tests; elsewhere they are ignored.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use eice::terminal::Account;
+
+use crate::dockerfile::last_stage;
+use crate::lab::{Dns, Docker, INSTANCE, Sshd, Tty, World, program, run_ok};
+
+/// What the client may weigh, in bytes. What is measured has every feature and weighs more.
+const MAX_SIZE: u64 = 20_000_000;
+const IMAGE: &str = "eice-test:scratch";
+/// How the emulator is called where it has a name.
+const API: &str = "api.eice.test";
+const TUNNEL: &str = "tunnel.eice.test";
+/// Where the emulator's CA is mounted.
+const CA: &str = "/ca.pem";
+/// The same for a program that looks for the system's roots.
+const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// The engine with the image: what packaging/image.sh lays out, with what the Dockerfile says of it.
+#[track_caller]
+fn docker() -> &'static Docker {
+    static MADE: OnceLock<()> = OnceLock::new();
+    MADE.get_or_init(|| import(Docker::shared()));
+    Docker::shared()
+}
+
+fn import(docker: &Docker) {
+    let root = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/image.sh");
+    run_ok(script.to_str().unwrap(), [binary().as_path(), root.path()]);
+    let mut holds: Vec<_> =
+        run_ok("find", [root.path().to_str().unwrap(), "-mindepth", "1", "-printf", "%P\n"])
+            .lines()
+            .map(str::to_owned)
+            .collect();
+    holds.sort();
+    assert_eq!(holds, ["state", "usr", "usr/bin", "usr/bin/aws", "usr/bin/eice"]);
+    let changes = last_stage();
+    let changes = changes.iter().filter(|(name, _)| name != "FROM" && name != "COPY");
+    let changes: Vec<String> = changes.map(|(name, arguments)| format!("{name} {arguments}")).collect();
+    docker.import_root(root.path(), IMAGE, &changes.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// The binary that `make static` built.
+#[track_caller]
+fn binary() -> PathBuf {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/packages/eice");
+    assert!(file.is_file(), "{} is not there: make static", file.display());
+    file
+}
+
+/// An emulated account with a real sshd, and the image that the last stage of the Dockerfile makes.
+struct Lab {
+    docker: &'static Docker,
+    world: World,
+    sshd: Sshd,
+    home: tempfile::TempDir,
+}
+
+impl Lab {
+    async fn start() -> Self {
+        Self::at("localhost").await
+    }
+
+    /// With the tunnel under the name `tunnel_host`.
+    async fn at(tunnel_host: &str) -> Self {
+        let docker = docker();
+        let sshd = Sshd::start();
+        let world = World::of_at(&sshd, tunnel_host.to_owned()).await;
+        let home = tempfile::tempdir().unwrap();
+        // What is mounted from it is read by the image's user.
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self { docker, world, sshd, home }
+    }
+
+    fn destination(&self) -> String {
+        format!("{}@{INSTANCE}", self.sshd.user.name)
+    }
+
+    /// The arguments of `docker` for `eice ARGS`, with nothing to write to but the image's volume. The network is this
+    /// machine's, since the engine has none of its own.
+    fn docker_args(&self, options: &[&str], args: &[&str]) -> Vec<String> {
+        let host = self.docker.host();
+        let mut all = vec!["-H", &host, "run", "--rm", "--network=host", "--read-only", "--cap-drop=ALL"];
+        all.push("--security-opt=no-new-privileges");
+        let mut all: Vec<String> = all.into_iter().map(str::to_owned).collect();
+        for (name, value) in self.world.emulator.access().env() {
+            if name != "AWS_CA_BUNDLE" {
+                all.extend(["-e".to_owned(), format!("{name}={value}")]);
+            }
+        }
+        all.extend(options.iter().map(|option| (*option).to_owned()));
+        all.push(IMAGE.to_owned());
+        all.extend(args.iter().map(|arg| (*arg).to_owned()));
+        all
+    }
+
+    /// The option that mounts `text` as the file `path`.
+    fn mounts(&self, text: &str, path: &str) -> String {
+        let file = self.home.path().join(path.replace('/', "_"));
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        format!("--volume={}:{path}:ro", file.display())
+    }
+
+    /// The option that mounts the emulator's CA at `path`.
+    fn mounts_ca(&self, path: &str) -> String {
+        self.mounts(self.world.emulator.access().ca_pem(), path)
+    }
+
+    /// The option that makes `address` the only name server: the engine would put the machine's own beside it.
+    fn resolves_by(&self, address: Ipv4Addr) -> String {
+        self.mounts(&format!("nameserver {address}\noptions timeout:2 attempts:2\n"), "/etc/resolv.conf")
+    }
+
+    /// The option that gives the APIs a name.
+    fn names_api(&self) -> String {
+        format!("--env=AWS_ENDPOINT_URL=http://{API}:{}", self.world.emulator.access().api_addr().port())
+    }
+
+    /// Runs `eice ARGS` in a new container, to its end.
+    async fn run(&self, options: &[&str], args: &[&str]) -> Output {
+        let mut docker = Command::new(program("docker"));
+        docker.args(self.docker_args(options, args)).stdin(Stdio::null());
+        tokio::task::spawn_blocking(move || docker.output().unwrap()).await.unwrap()
+    }
+
+    /// `eice ssh` of `id -un`, with the CA by `--ca-bundle`.
+    async fn whoami(&self, options: &[&str]) -> Output {
+        let ca = self.mounts_ca(CA);
+        let mut all = vec![ca.as_str()];
+        all.extend(options);
+        let destination = self.destination();
+        self.run(&all, &["ssh", "--ca-bundle", CA, &destination, "--", "id", "-un"]).await
+    }
+
+    #[track_caller]
+    fn is_user(&self, output: &Output) {
+        assert_eq!(said(&output.stdout).trim(), self.sshd.user.name, "{output:?}");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+}
+
+fn said(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+#[ignore = "needs what `make static` builds: make test-packages"]
+fn it_is_under_20_mb_and_needs_no_loader() {
+    let file = binary();
+    let size = fs::metadata(&file).unwrap().size();
+    assert!(size < MAX_SIZE, "{size} bytes");
+    // ELF64: the program headers begin at e_phoff (offset 32), e_phnum (56) of them, e_phentsize (54) bytes each.
+    let bytes = fs::read(&file).unwrap();
+    let word = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+    assert_eq!(&bytes[..5], b"\x7fELF\x02");
+    let start = usize::try_from(u64::from_le_bytes(bytes[32..40].try_into().unwrap())).unwrap();
+    let types = (0..word(56)).map(|n| start + n * word(54)).map(|at| &bytes[at..at + 4]);
+    const PT_LOAD: &[u8] = &[1, 0, 0, 0];
+    const PT_INTERP: &[u8] = &[3, 0, 0, 0];
+    let types: Vec<&[u8]> = types.collect();
+    assert!(types.contains(&PT_LOAD) && !types.contains(&PT_INTERP), "{types:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs what `make static` builds: make test-packages"]
+async fn a_command_runs_with_its_status_and_a_shell_opens_on_a_terminal() {
+    let lab = Lab::start().await;
+    lab.is_user(&lab.whoami(&[]).await);
+
+    let (ca, destination) = (lab.mounts_ca(CA), lab.destination());
+    let args = lab.docker_args(&["-it", &ca, "--env=AWS_CA_BUNDLE=/ca.pem"], &["ssh", &destination]);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut tty = Tty::of(&program("docker"), &args, &[], lab.home.path(), None);
+    tty.types("echo ready-$((40+2)) as $(id -un)\r");
+    tty.until(&format!("ready-42 as {}", lab.sshd.user.name));
+    tty.types("until [ \"$(stty size)\" = '41 132' ]; do :; done; echo followed-$((1+1))\r");
+    tty.resize(41, 132);
+    tty.until("followed-2");
+    tty.types("exit 7\r");
+    assert_eq!(tty.ends().code(), Some(7));
+    lab.sshd.is_idle();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs what `make static` builds: make test-packages"]
+async fn names_are_resolved_by_etc_hosts() {
+    let lab = Lab::at(TUNNEL).await;
+    let hosts = [format!("--add-host={API}:127.0.0.1"), format!("--add-host={TUNNEL}:127.0.0.1")];
+    lab.is_user(&lab.whoami(&[&lab.names_api(), &hosts[0], &hosts[1]]).await);
+    lab.sshd.is_idle();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs what `make static` builds: make test-packages"]
+async fn names_are_resolved_by_a_dns_server_and_one_that_is_not_there_is_told() {
+    let dns = Dns::start(&[API, TUNNEL]);
+    let lab = Lab::at(TUNNEL).await;
+    lab.is_user(&lab.whoami(&[&lab.names_api(), &lab.resolves_by(dns.address)]).await);
+    assert!(dns.was_asked_for(API) && dns.was_asked_for(TUNNEL));
+    lab.sshd.is_idle();
+
+    let other = Dns::start(&[API]);
+    let output = lab.whoami(&[&lab.names_api(), &lab.resolves_by(other.address)]).await;
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    let told = said(&output.stderr);
+    assert!(told.contains(TUNNEL) && told.contains("check the DNS set-up"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs what `make static` builds: make test-packages"]
+async fn the_tunnel_is_trusted_by_system_roots_that_are_mounted_and_not_by_those_compiled_in() {
+    let lab = Lab::start().await;
+    let destination = lab.destination();
+    let args = ["ssh", &destination, "--", "id", "-un"];
+    lab.is_user(&lab.run(&[&lab.mounts_ca(SYSTEM_CA)], &args).await);
+    // With no root anywhere but in the binary: there are some, and the emulator's CA is none of them.
+    let output = lab.run(&[], &args).await;
+    assert_eq!(output.status.code(), Some(76), "{output:?}");
+    assert!(said(&output.stderr).contains("name it as CA bundle"), "{output:?}");
+    let output = lab.run(&["--env=EICE_LOG=eice=debug"], &args).await;
+    assert!(said(&output.stderr).contains("those compiled in count"), "{output:?}");
+    lab.sshd.is_idle();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs what `make static` builds: make test-packages"]
+async fn a_place_for_host_keys_that_cannot_be_written_is_told() {
+    let lab = Lab::start().await;
+    let (ca, destination) = (lab.mounts_ca(CA), lab.destination());
+    let args = ["ssh", "--ca-bundle", CA, &destination, "--", "true"];
+    // Without the image's own place it is the home, which the engine makes the root of what is read-only.
+    let output = lab.run(&[&ca, "--env=XDG_STATE_HOME="], &args).await;
+    assert_ne!(output.status.code(), Some(0), "{output:?}");
+    let told = said(&output.stderr);
+    assert!(told.contains("/.local/state/eice/host_keys.json"), "{told}");
+    assert!(told.contains("Read-only file system") && told.contains("or name another"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs what `make static` builds: make test-packages"]
+async fn ssh_goes_through_a_tunnel_of_the_container() {
+    let lab = Lab::start().await;
+    let key = lab.home.path().join("key");
+    run_ok("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key.to_str().unwrap()]);
+    let known = format!("{INSTANCE} {}\n", lab.sshd.host_key());
+    fs::write(lab.home.path().join("known_hosts"), known).unwrap();
+    let public = fs::read_to_string(key.with_extension("pub")).unwrap();
+    let client = lab.world.aws().client(&Account::default(), None).await.unwrap();
+    let user = lab.sshd.user.name.parse().unwrap();
+    client.send_ssh_public_key(&lab.world.instance(), &user, public.trim()).await.unwrap();
+
+    let ca = lab.mounts_ca(CA);
+    let tunnel = lab.docker_args(&["-i", &ca], &["tunnel", "--ca-bundle", CA, "%h"]);
+    let proxy = format!("ProxyCommand={} {}", program("docker").display(), tunnel.join(" "));
+    let mut ssh = Command::new(program("ssh"));
+    ssh.args(["-F", "none", "-o", &proxy, "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"]);
+    ssh.args(["-o", "BatchMode=yes", "-o", "GlobalKnownHostsFile=/dev/null", "-i"]).arg(&key).arg("-o");
+    ssh.arg(format!("UserKnownHostsFile={}", lab.home.path().join("known_hosts").display()));
+    ssh.args([&lab.destination(), "head -c 1000000 /dev/zero; exit 42"]).stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || ssh.output().unwrap()).await.unwrap();
+    assert_eq!(output.status.code(), Some(42), "{}", said(&output.stderr));
+    assert_eq!(output.stdout.len(), 1_000_000);
+    lab.sshd.is_idle();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs what `make static` builds: make test-packages"]
+async fn what_it_tells_of_itself_needs_nothing_at_all() {
+    let lab = Lab::start().await;
+    for (args, expected) in [
+        (&["--version"][..], concat!("eice ", env!("CARGO_PKG_VERSION"))),
+        (&["ssh", "--help"], "Usage: eice ssh"),
+        (&["completions", "bash"], "_eice"),
+        (&["man"], ".TH \"EICE\" \"1\""),
+    ] {
+        let output = lab.run(&[], args).await;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(said(&output.stdout).contains(expected), "{output:?}");
+    }
+}
