@@ -9,14 +9,15 @@ export EICE_TEST_OUT ?= $(CURDIR)/target/e2e
 BUILD_NEEDS := cargo cc ca-certificates
 PAGE_NEEDS  := node npm ca-certificates
 TEST_NEEDS  := sshd ssh scp ssh-agent ssh-keygen docker busybox chromium rsync curl jq ps setsid tmux useradd vi zsh fish groff mandoc
-# What looks at the packages.
-PACK_NEEDS  := dnsmasq
+# What makes the packages, and what looks at them.
+DEB_NEEDS   := dpkg-deb jq
+PACK_NEEDS  := dnsmasq lintian systemd-analyze
 
 # The page is built again only when something of it changed.
 PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak fuzz bench web lint unit setup-build static test-packages
+.PHONY: help demo test soak fuzz bench web lint unit setup-build static deb test-packages
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -25,7 +26,7 @@ demo: setup-build web/dist/index.html ## a terminal in the browser, on this mach
 	$(CARGO) run --locked --quiet -- demo
 
 test: ## everything: page, lints, unit and end-to-end tests, documentation, dependency rules
-	scripts/setup.sh $(BUILD_NEEDS) $(PAGE_NEEDS) $(TEST_NEEDS) $(PACK_NEEDS)
+	scripts/setup.sh $(BUILD_NEEDS) $(PAGE_NEEDS) $(TEST_NEEDS) $(DEB_NEEDS) $(PACK_NEEDS)
 	$(MAKE) --no-print-directory web-test
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory unit
@@ -69,11 +70,15 @@ else
 endif
 	install -D -m 755 target/$(STATIC_TARGET)/static/eice target/packages/eice
 
-# Its tests are ignored elsewhere, because what they look at takes minutes to build.
-test-packages: ## the static binary in an empty container
+deb: ## the Debian package, target/packages/eice_VERSION_ARCH.deb
+	scripts/setup.sh $(DEB_NEEDS)
 	$(MAKE) --no-print-directory static FEATURES=all
+	packaging/deb.sh target/packages/eice target/packages
+
+# Their tests are ignored elsewhere, because what they look at takes minutes to build.
+test-packages: deb ## the static binary in an empty container, and the Debian package
 	scripts/setup.sh $(TEST_NEEDS) $(PACK_NEEDS)
-	$(CARGO) test --locked -p eice --test e2e -- --ignored static_binary::
+	$(CARGO) test --locked -p eice --test e2e -- --ignored static_binary:: deb::
 
 soak: ## the end-to-end tests again and again (SOAK_ROUNDS, 20); the log goes to docs/soak.log
 	scripts/setup.sh $(BUILD_NEEDS) $(TEST_NEEDS)

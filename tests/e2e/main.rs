@@ -20,6 +20,7 @@ mod cli_tunnel;
 mod client;
 mod completions;
 mod connect;
+mod deb;
 mod docker;
 mod dockerfile;
 mod doctor;
