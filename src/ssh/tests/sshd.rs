@@ -26,9 +26,11 @@ impl Sshd {
         // sshd wants its folder for privilege separation even where it does not separate.
         fs::create_dir_all("/run/sshd").expect("run the tests as root, with openssh-server installed");
         fs::write(server.path("authorized_keys"), server.key.public_openssh().unwrap()).unwrap();
+        // A home of its own: what the machine's owner has in their profile may print, or take its time.
         let mut text = format!(
-            "UsePAM no\nStrictModes no\nPermitRootLogin yes\nLogLevel DEBUG1\nPrintMotd no\nPrintLastLog no\n\
+            "SetEnv HOME={}\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nLogLevel DEBUG1\nPrintMotd no\nPrintLastLog no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nAcceptEnv LANG\nAuthorizedKeysFile {}\n{config}\n",
+            server.folder.path().display(),
             server.path("authorized_keys").display()
         );
         for kind in host_keys {
