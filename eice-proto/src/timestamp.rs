@@ -38,6 +38,19 @@ impl Timestamp {
         format!("{year:04}{month:02}{day:02}")
     }
 
+    /// `YYYY-MM-DDTHH:MM:SSZ` (RFC 3339), as AWS's APIs and JSON have it.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let (year, month, day) = civil_from_days(self.0 / SECS_PER_DAY);
+        let (hour, minute, second) = self.time_of_day();
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+
+    fn time_of_day(self) -> (u64, u64, u64) {
+        let second = self.0 % SECS_PER_DAY;
+        (second / 3600, second / 60 % 60, second % 60)
+    }
+
     /// `seconds` later, at most the last second of the year 9999.
     #[must_use]
     pub const fn saturating_add(self, seconds: u64) -> Self {
@@ -61,8 +74,7 @@ impl From<SystemTime> for Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = civil_from_days(self.0 / SECS_PER_DAY);
-        let second = self.0 % SECS_PER_DAY;
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let (hour, minute, second) = self.time_of_day();
         write!(f, "{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
     }
 }
@@ -131,8 +143,11 @@ mod tests {
             assert_eq!(Timestamp::from_unix(unix).to_string(), text);
             assert_eq!(text.parse(), Ok(Timestamp::from_unix(unix)));
             assert_eq!(Timestamp::from_unix(unix).date(), text[..8]);
+            let rfc3339 = Timestamp::from_unix(unix).rfc3339();
+            assert_eq!(rfc3339.replace(['-', ':'], ""), text, "{rfc3339}");
         }
         assert_eq!(Timestamp::from_unix(u64::MAX).to_string(), "99991231T235959Z");
+        assert_eq!(Timestamp::from_unix(1_675_771_537).rfc3339(), "2023-02-07T12:05:37Z");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use eice_proto::Timestamp;
 use tokio::sync::watch;
 
 /// The emulator's clock. Shifting it expires keys, signatures and tunnels at once, without a wait.
@@ -74,19 +75,7 @@ fn shifted(time: SystemTime, shift: i64) -> SystemTime {
 
 /// `seconds` since 1970 as `2023-02-07T12:05:37.000Z` without the milliseconds: `2023-02-07T12:05:37Z`.
 pub(super) fn iso8601(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Days to a civil date, by Howard Hinnant's `civil_from_days`, for dates from 1970 on.
-    let z = days + 719_468;
-    let era = z / 146_097;
-    let day_of_era = z % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let mp = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * mp + 2) / 5 + 1;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    Timestamp::from_unix(seconds).rfc3339()
 }
 
 #[cfg(test)]
