@@ -35,7 +35,7 @@ const LAYERS: &[Module] = &[
     module("terminal", 1, &["proto"]),
     module("aws", 2, &["proto", "roots", "telemetry", "terminal"]),
     module("tunnel", 2, &["proto", "roots", "telemetry", "terminal"]),
-    module("ssh", 2, &["proto", "telemetry", "terminal"]),
+    module("ssh", 2, &["proto", "listen", "telemetry", "terminal"]),
     module("docker", 2, &["proto", "telemetry", "terminal"]),
     module("workspace", 2, &["proto", "telemetry", "terminal"]),
     module("emulator", 2, &["proto", "listen", "terminal"]),

@@ -35,6 +35,14 @@ impl EphemeralKey {
         self.0.public_key().to_openssh().map_err(|source| Error::KeyGeneration { source: source.into() })
     }
 
+    /// The public half as SSH's messages carry it (RFC 4253, section 6.6).
+    ///
+    /// # Errors
+    /// [`Error::KeyGeneration`] when it cannot be written as bytes.
+    pub(super) fn public_bytes(&self) -> Result<Vec<u8>, Error> {
+        self.0.public_key().to_bytes().map_err(|source| Error::KeyGeneration { source: source.into() })
+    }
+
     /// The private half in OpenSSH's own format, for a program that reads keys from a file: who writes it there makes
     /// the file private and removes it.
     ///

@@ -1,0 +1,147 @@
+//! An ssh-agent with one key, for an OpenSSH client that must log in with a key that is in no file.
+//!
+//! It knows two requests of the agent protocol (draft-ietf-sshm-ssh-agent, sections 3.5 and 3.6): what keys there
+//! are, and a signature by the one. Whatever else is asked for, the answer is a failure: nothing is added, removed,
+//! locked or bound.
+
+mod socket;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use russh::keys::signature::Signer;
+use russh::keys::ssh_key::Signature;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::{EphemeralKey, Error};
+pub use socket::{AgentSocket, SocketError};
+
+/// The largest request, in bytes, that is read. What ssh asks to be signed holds a session id, two names and two public
+/// keys.
+const MAX_REQUEST: u32 = 64 * 1024;
+
+const FAILURE: u8 = 5;
+const REQUEST_IDENTITIES: u8 = 11;
+const IDENTITIES_ANSWER: u8 = 12;
+const SIGN_REQUEST: u8 = 13;
+const SIGN_RESPONSE: u8 = 14;
+
+/// Waits until the far side knows the key; `false` when it never will.
+pub type KeyKnown = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// An agent with one key.
+#[derive(Clone)]
+pub struct Agent {
+    key: EphemeralKey,
+    /// The public half as it stands in a message.
+    blob: Bytes,
+    comment: String,
+    known: KeyKnown,
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent").field("comment", &self.comment).finish_non_exhaustive()
+    }
+}
+
+impl Agent {
+    /// Has `key`, which it calls `comment`. It names the key only when `known` says that the far side knows it: a client
+    /// that tried it before would be refused, and would not try it again.
+    ///
+    /// # Errors
+    /// [`Error::KeyGeneration`] when the key cannot be written as bytes.
+    pub fn new(key: EphemeralKey, comment: impl Into<String>, known: KeyKnown) -> Result<Self, Error> {
+        let blob = key.public_bytes()?.into();
+        Ok(Self { key, blob, comment: comment.into(), known })
+    }
+
+    /// Answers one client until it closes.
+    ///
+    /// # Errors
+    /// When the client breaks the protocol or its stream breaks, and when the key never becomes known: it hears nothing
+    /// then but the end.
+    pub async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+        while let Some(request) = read(&mut stream).await? {
+            let answer = self.answer(request).await?;
+            let mut message = BytesMut::with_capacity(4 + answer.len());
+            put_string(&mut message, &answer);
+            stream.write_all(&message).await?;
+            stream.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, mut request: Bytes) -> io::Result<BytesMut> {
+        let mut answer = BytesMut::new();
+        match request.try_get_u8().unwrap_or_default() {
+            REQUEST_IDENTITIES => {
+                if !(self.known)().await {
+                    return Err(io::Error::other("the key is not known to the far side"));
+                }
+                answer.put_u8(IDENTITIES_ANSWER);
+                answer.put_u32(1);
+                put_string(&mut answer, &self.blob);
+                put_string(&mut answer, self.comment.as_bytes());
+            }
+            SIGN_REQUEST => match self.signature(&mut request) {
+                Some(signature) => {
+                    answer.put_u8(SIGN_RESPONSE);
+                    put_string(&mut answer, &signature);
+                }
+                None => answer.put_u8(FAILURE),
+            },
+            _ => answer.put_u8(FAILURE),
+        }
+        Ok(answer)
+    }
+
+    /// The signature that `request` asks for, when it asks for one by our key. Its flags choose among RSA's algorithms;
+    /// Ed25519 has one.
+    fn signature(&self, request: &mut Bytes) -> Option<BytesMut> {
+        let (blob, data) = (string(request)?, string(request)?);
+        if blob != self.blob {
+            return None;
+        }
+        let signature: Signature = self.key.private().try_sign(&data).ok()?;
+        let mut encoded = BytesMut::new();
+        put_string(&mut encoded, signature.algorithm().as_str().as_bytes());
+        put_string(&mut encoded, signature.as_bytes());
+        Some(encoded)
+    }
+}
+
+/// The next request; `None` at the end of the stream.
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Bytes>> {
+    let mut length = [0; 4];
+    match stream.read_exact(&mut length).await {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    };
+    let length = u32::from_be_bytes(length);
+    if length == 0 || length > MAX_REQUEST {
+        let text = format!("a request of {length} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    let mut request = vec![0; length as usize];
+    stream.read_exact(&mut request).await?;
+    Ok(Some(request.into()))
+}
+
+/// Takes a string off the front of `from` (RFC 4251, section 5).
+fn string(from: &mut Bytes) -> Option<Bytes> {
+    let length = from.try_get_u32().ok()? as usize;
+    (length <= from.remaining()).then(|| from.split_to(length))
+}
+
+/// Adds a string to `to`. What is added here is a few hundred bytes long.
+fn put_string(to: &mut BytesMut, string: &[u8]) {
+    to.put_u32(u32::try_from(string.len()).unwrap_or(u32::MAX));
+    to.put_slice(string);
+}
+
+#[cfg(test)]
+mod tests;
