@@ -28,8 +28,8 @@ pub struct Config {
     pub ssh: ssh::Config,
     /// What is done about host keys.
     pub host_keys: HostKeyMode,
-    /// A key that was pushed longer ago than this is pushed again before it is used. The default is 45 s: the
-    /// instance forgets it after 60 s (EC2 Instance Connect API reference, `SendSSHPublicKey`).
+    /// A key that was pushed longer ago than this is pushed again before it is used. The default is 45 s, out of
+    /// [`PUSHED_KEY_LIFETIME`].
     pub max_key_age: Duration,
 }
 
@@ -81,10 +81,17 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// A key that the instance knows for a while.
-pub(super) struct Pushed {
-    at: Instant,
-    pub(super) request_id: String,
+/// How long an instance knows a pushed key (EC2 Instance Connect API reference, `SendSSHPublicKey`).
+pub const PUSHED_KEY_LIFETIME: Duration = Duration::from_secs(60);
+
+/// A key that the instance knows for [`PUSHED_KEY_LIFETIME`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PushedKey {
+    /// When the push began: the lifetime counts from there or a little later.
+    pub at: Instant,
+    /// The request, as CloudTrail has it.
+    pub request_id: String,
 }
 
 impl Connector {
@@ -117,6 +124,26 @@ impl Connector {
         let client = self.client_of(target, observer).await?;
         let route = self.route(&client, target, observer).await?;
         self.dial(&client, &route, target, observer).await
+    }
+
+    /// Lets the holder of the key `public`, one line as OpenSSH writes it, log in to the target for
+    /// [`PUSHED_KEY_LIFETIME`].
+    ///
+    /// # Errors
+    /// Of the stages credentials and key push.
+    pub async fn push_key(
+        &self,
+        target: &InstanceTarget,
+        public: &str,
+        observer: &dyn StageObserver,
+    ) -> Result<PushedKey, StageError> {
+        let client = self.client_of(target, observer).await?;
+        self.push(&client, target, public, observer).await
+    }
+
+    /// How old a pushed key may be before it is pushed again.
+    pub(super) fn max_key_age(&self) -> Duration {
+        self.config.max_key_age
     }
 
     /// Opens an SSH connection to the target, for whoever wants more of it than a [`Host`] gives.
@@ -204,13 +231,13 @@ impl Connector {
         target: &InstanceTarget,
         public: &str,
         observer: &dyn StageObserver,
-    ) -> Result<Pushed, StageError> {
+    ) -> Result<PushedKey, StageError> {
         let at = Instant::now();
         let push = client.send_ssh_public_key(&target.instance, &target.os_user, public);
         let request_id = staged(Stage::KeyPush, observer, push)
             .await
             .map_err(|error| explain::aws(Stage::KeyPush, error, target, Some(client.region())))?;
-        Ok(Pushed { at, request_id })
+        Ok(PushedKey { at, request_id })
     }
 
     /// SSH over `tunnel`, as far as it goes without the user.
@@ -267,7 +294,7 @@ impl Connector {
 pub(super) async fn log_in(
     (shaken, place): (Handshake, Place),
     key: EphemeralKey,
-    pushed: Pushed,
+    pushed: PushedKey,
     target: &InstanceTarget,
     observer: &dyn StageObserver,
 ) -> Result<SshHost, StageError> {

@@ -13,10 +13,12 @@ mod diagnose;
 mod engine;
 mod explain;
 mod host;
+mod kept_key;
 mod locate;
 mod route;
 
-pub use connector::{Config, Connector, HostKeyMode};
+pub use connector::{Config, Connector, HostKeyMode, PUSHED_KEY_LIFETIME, PushedKey};
 pub use diagnose::Diagnosis;
 pub use host::SshHost;
+pub use kept_key::KeptKey;
 pub use route::Way;

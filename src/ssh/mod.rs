@@ -24,6 +24,7 @@ mod link;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod user_key;
 
 pub use config::{Config, Timeouts};
 pub use connection::{ChannelRequest, Connection, Pty};
@@ -33,3 +34,4 @@ pub use handshake::{Handshake, handshake};
 pub use host_keys::{HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource};
 pub use key::EphemeralKey;
 pub use link::WhyClosed;
+pub use user_key::{InvalidUserKey, UserKey};

@@ -7,7 +7,7 @@ use super::lookups::Found;
 use super::unkept::Unkept;
 use super::walk::Walk;
 use crate::aws::{Chosen, Client, Instance};
-use crate::connect::connector::{Pushed, log_in};
+use crate::connect::connector::{PushedKey, log_in};
 use crate::connect::engine::{self, complaint};
 use crate::connect::explain::{self, Place};
 use crate::connect::route::Route;
@@ -34,7 +34,7 @@ impl Walk<'_> {
         client: &Client,
         target: &InstanceTarget,
         instance: Option<&Instance>,
-    ) -> Option<(EphemeralKey, Pushed)> {
+    ) -> Option<(EphemeralKey, PushedKey)> {
         self.begin(Check::KeyPush);
         let key = EphemeralKey::generate().and_then(|key| key.public_openssh().map(|public| (key, public)));
         let pushed = match key {
@@ -179,7 +179,7 @@ impl Walk<'_> {
         target: &InstanceTarget,
         shaken: (Handshake, Place),
         key: EphemeralKey,
-        pushed: Pushed,
+        pushed: PushedKey,
     ) -> Option<SshHost> {
         self.begin(Check::Authentication);
         let host = log_in(shaken, key, pushed, target, &self.stages).await;

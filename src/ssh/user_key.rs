@@ -1,0 +1,147 @@
+//! A public key that a user has already, as EC2 Instance Connect takes it.
+
+use std::str::FromStr;
+
+use russh::keys::{Algorithm, HashAlg, PublicKey};
+
+/// The shortest and the longest key that `SendSSHPublicKey` takes, in characters (its API reference).
+const LENGTH: std::ops::RangeInclusive<usize> = 80..=4096;
+
+/// A public key that can be pushed to an instance: Ed25519 or RSA, in OpenSSH's form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserKey {
+    text: String,
+    fingerprint: String,
+}
+
+/// Why a text is no key that can be pushed. No part of the text is told: it may be a private key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidUserKey {
+    /// It is the half that is nobody's business.
+    #[error("it is a private key: only the public half is ever pushed")]
+    Private,
+    /// It is a public key in the form of RFC 4716.
+    #[error("it is a public key in SSH2's form, not in OpenSSH's")]
+    Ssh2,
+    /// It is something else.
+    #[error("it is no public key in OpenSSH's form, `ssh-ed25519 AAAA…`")]
+    NotAKey,
+    /// There is more than one.
+    #[error("it has {0} lines where there should be one key")]
+    Several(usize),
+    /// EC2 Instance Connect does not take it.
+    #[error("it is a key of kind {0}, and EC2 Instance Connect takes Ed25519 and RSA only")]
+    Kind(String),
+    /// EC2 Instance Connect does not take so short or long a one.
+    #[error("it has {0} characters, and EC2 Instance Connect takes 80 to 4096")]
+    Length(usize),
+}
+
+impl InvalidUserKey {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Private => {
+                "the public half is in the file of the same name with .pub; `ssh-keygen -y -f FILE` prints it"
+            }
+            Self::Ssh2 => "`ssh-keygen -i -f FILE` prints it in OpenSSH's form",
+            Self::NotAKey | Self::Several(_) => "give one line, as it stands in an id_ed25519.pub",
+            Self::Kind(_) | Self::Length(_) => "make another one with `ssh-keygen -t ed25519`",
+        }
+    }
+}
+
+impl UserKey {
+    /// The key as `SendSSHPublicKey` takes it: kind and key, no comment.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// `SHA256:…`, as `ssh-keygen -l` tells it.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+impl TryFrom<PublicKey> for UserKey {
+    type Error = InvalidUserKey;
+
+    /// Security keys are refused by the service (aws/aws-cli#6811), and so is what it does not name: the EC2 user guide
+    /// has Ed25519 and RSA ("Connect using your own key").
+    fn try_from(mut key: PublicKey) -> Result<Self, InvalidUserKey> {
+        if !matches!(key.algorithm(), Algorithm::Ed25519 | Algorithm::Rsa { .. }) {
+            return Err(InvalidUserKey::Kind(key.algorithm().to_string()));
+        }
+        key.set_comment("");
+        let text = key.to_openssh().map_err(|_| InvalidUserKey::NotAKey)?.trim().to_owned();
+        if !LENGTH.contains(&text.len()) {
+            return Err(InvalidUserKey::Length(text.len()));
+        }
+        Ok(Self { text, fingerprint: key.fingerprint(HashAlg::Sha256).to_string() })
+    }
+}
+
+impl FromStr for UserKey {
+    type Err = InvalidUserKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUserKey> {
+        // OpenSSL's, OpenSSH's and RFC 4716's forms; PuTTY's.
+        if text.contains("PRIVATE KEY") || text.contains("PuTTY-User-Key-File") {
+            return Err(InvalidUserKey::Private);
+        }
+        if text.contains("BEGIN SSH2 PUBLIC KEY") {
+            return Err(InvalidUserKey::Ssh2);
+        }
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let lines: Vec<&str> = lines.collect();
+        match lines.as_slice() {
+            [] => Err(InvalidUserKey::NotAKey),
+            [line] => PublicKey::from_openssh(line).map_err(|_| InvalidUserKey::NotAKey)?.try_into(),
+            several => Err(InvalidUserKey::Several(several.len())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+    /// From aws/aws-cli#6811.
+    const SECURITY_KEY: &str = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIFXNjotqNox+MZYb0lsO10gNjZ0q16x5th73vx6vMcrJAAAABHNzaDo=";
+
+    #[test]
+    fn a_line_of_a_pub_file_is_taken_without_its_comment() {
+        let key: UserKey = format!("# mine\n\n{ED25519} me@here and there\n").parse().unwrap();
+        assert_eq!(key.as_str(), ED25519);
+        assert_eq!(key.as_str().len(), 80);
+        assert!(key.fingerprint().starts_with("SHA256:"), "{key:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_pushed_is_refused_with_its_reason_and_without_its_text() {
+        let secret = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAE";
+        for private in [
+            format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{secret}\n-----END OPENSSH PRIVATE KEY-----\n"),
+            format!("-----BEGIN RSA PRIVATE KEY-----\n{secret}\n"),
+            format!("PuTTY-User-Key-File-3: ssh-ed25519\n{secret}\n"),
+            format!("---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n{secret}\n"),
+            format!("{ED25519}\n-----BEGIN EC PRIVATE KEY-----\n{secret}\n"),
+        ] {
+            assert_eq!(private.parse::<UserKey>(), Err(InvalidUserKey::Private));
+        }
+        for other in ["", "# nothing\n", "hello", secret, &ED25519[..60]] {
+            let error = other.parse::<UserKey>().unwrap_err();
+            assert_eq!(error, InvalidUserKey::NotAKey, "{other}");
+            assert!(!error.to_string().contains(secret));
+        }
+        assert_eq!(format!("{ED25519}\n{ED25519}\n").parse::<UserKey>(), Err(InvalidUserKey::Several(2)));
+        let kind = InvalidUserKey::Kind("sk-ssh-ed25519@openssh.com".into());
+        assert_eq!(SECURITY_KEY.parse::<UserKey>(), Err(kind));
+        assert_eq!("---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n".parse::<UserKey>(), Err(InvalidUserKey::Ssh2));
+    }
+}
