@@ -36,6 +36,8 @@ mod policy;
 #[cfg(feature = "client")]
 mod progress;
 #[cfg(feature = "client")]
+mod push_key;
+#[cfg(feature = "client")]
 mod raw;
 pub mod ready;
 #[cfg(feature = "client")]
@@ -51,6 +53,8 @@ mod stop;
 mod target;
 #[cfg(feature = "client")]
 mod tunnel;
+#[cfg(feature = "client")]
+mod user_key;
 
 use std::ffi::OsString;
 #[cfg(feature = "connect")]
@@ -112,6 +116,8 @@ enum Verb {
     #[cfg(feature = "client")]
     Bench(Box<bench::BenchArgs>),
     #[cfg(feature = "client")]
+    PushKey(Box<push_key::PushKeyArgs>),
+    #[cfg(feature = "client")]
     Doctor(Box<doctor::DoctorArgs>),
     #[cfg(feature = "client")]
     Policy(Box<policy::PolicyArgs>),
@@ -138,6 +144,7 @@ impl Verb {
             | Self::Exec(_)
             | Self::Tunnel(_)
             | Self::Bench(_)
+            | Self::PushKey(_)
             | Self::Doctor(_)
             | Self::Policy(_) => "warn,aws_config=error",
             #[cfg(feature = "client")]
@@ -172,6 +179,8 @@ impl Verb {
             Self::Tunnel(args) => tunnel::run(*args).await,
             #[cfg(feature = "client")]
             Self::Bench(args) => bench::run(*args).await,
+            #[cfg(feature = "client")]
+            Self::PushKey(args) => push_key::run(*args).await,
             #[cfg(feature = "client")]
             Self::Doctor(args) => doctor::run(*args).await,
             #[cfg(feature = "client")]
