@@ -2,6 +2,8 @@
 
 #[cfg(feature = "client")]
 mod bench;
+#[cfg(feature = "client")]
+mod bind;
 #[cfg(feature = "connect")]
 mod build;
 #[cfg(feature = "client")]

@@ -5,6 +5,7 @@
 //! newest. Whichever of them an ssh finds, its key opens the instance. A process that ends hands the path over to another
 //! that still lives, and takes it away when it was the last. All of that happens under a lock on the folder.
 
+use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -107,7 +108,7 @@ impl AgentSocket {
     }
 
     /// Answers by `agent` whoever is of our own user, or root. Comes to no end; when it is dropped, its clients are cut.
-    pub async fn serve(&self, agent: &Agent) {
+    pub async fn serve(&self, agent: &Agent) -> Infallible {
         let mut clients = JoinSet::new();
         loop {
             tokio::select! {
@@ -282,7 +283,7 @@ mod tests {
     /// Listens behind `path` with an agent that is told by its comment.
     fn serving(path: &Path, comment: &str) -> tokio::task::JoinHandle<()> {
         let (socket, agent) = (AgentSocket::bind(path).unwrap(), agent(comment));
-        tokio::spawn(async move { socket.serve(&agent).await })
+        tokio::spawn(async move { match socket.serve(&agent).await {} })
     }
 
     async fn ended(serving: tokio::task::JoinHandle<()>) {

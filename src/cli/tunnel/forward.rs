@@ -1,0 +1,132 @@
+//! A local listener whose every connection is a tunnel.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::super::bind::{ListenAddr, Listeners};
+use super::super::exit;
+use super::super::failure::Failure;
+use super::super::progress::{Mode, Progress};
+use super::super::ready::Ready;
+use super::super::relay;
+use super::super::stop::Signals;
+use super::TunnelArgs;
+use crate::connect::Connector;
+use crate::terminal::InstanceTarget;
+
+pub(super) async fn run(
+    connector: Arc<Connector>,
+    args: &TunnelArgs,
+    address: &ListenAddr,
+    signals: &mut Signals,
+) -> Result<u8, Failure> {
+    let progress = progress(args.verbose);
+    let target = tokio::select! {
+        target = args.to.locate(&connector, &args.instance, None, &progress) => target?,
+        reason = signals.next() => return Ok(reason.status()),
+    };
+    let listeners = address.bind().await?;
+    announce(&listeners, args)?;
+    let forward = Arc::new(Forward {
+        connector,
+        target,
+        slots: Semaphore::new(args.max_connections.into()),
+        half_close_timeout: Duration::from_secs(args.half_close_timeout),
+        verbose: args.verbose,
+    });
+    let mut open = JoinSet::new();
+    tokio::select! {
+        never = forward.serve(&listeners, &mut open) => match never {},
+        _ = signals.stop(args.until_stdin_closes) => {}
+    }
+    drop(listeners);
+    drain(&mut open, Duration::from_secs(args.drain_timeout), signals).await;
+    // Dropping a tunnel closes it.
+    open.shutdown().await;
+    Ok(exit::OK)
+}
+
+/// A line for each stage, or nothing: a listener has no one line that it could rewrite.
+fn progress(verbose: bool) -> Progress {
+    Progress::new(if verbose { Mode::Lines } else { Mode::Quiet })
+}
+
+/// Tells where it listens.
+fn announce(listeners: &Listeners, args: &TunnelArgs) -> Result<(), Failure> {
+    if args.json {
+        let mut ready = Ready::new("tunnel", format!("tcp://{}", listeners.first()));
+        ready.instance = Some(args.instance.to_string());
+        ready
+            .write(&mut io::stdout().lock())
+            .map_err(|error| Failure::because(exit::UNAVAILABLE, "cannot write to stdout", &error))
+    } else {
+        for address in listeners.addresses() {
+            super::super::say(&format!("eice: listening on {address}\n"));
+        }
+        Ok(())
+    }
+}
+
+/// Waits until what is `open` has ended, for `limit` at most, or until the next signal.
+async fn drain(open: &mut JoinSet<()>, limit: Duration, signals: &mut Signals) {
+    while open.try_join_next().is_some() {}
+    if open.is_empty() || limit.is_zero() {
+        return;
+    }
+    let (count, secs) = (open.len(), limit.as_secs());
+    super::super::say(&format!(
+        "eice: no more connections are taken; {count} open have {secs} s to end, another signal closes them\n"
+    ));
+    let ended = async { while open.join_next().await.is_some() {} };
+    tokio::select! {
+        _ = timeout(limit, ended) => {}
+        _ = signals.next() => {}
+    }
+}
+
+struct Forward {
+    connector: Arc<Connector>,
+    target: InstanceTarget,
+    slots: Semaphore,
+    half_close_timeout: Duration,
+    verbose: bool,
+}
+
+impl Forward {
+    /// Takes connections for as long as it is polled.
+    async fn serve(self: Arc<Self>, listeners: &Listeners, open: &mut JoinSet<()>) -> Infallible {
+        loop {
+            tokio::select! {
+                (local, peer) = listeners.accept() => {
+                    let forward = Arc::clone(&self);
+                    open.spawn(async move { forward.connection(local, peer).await });
+                }
+                Some(_) = open.join_next() => {}
+            }
+        }
+    }
+
+    /// One connection. What goes wrong with it is told and ends nothing else.
+    async fn connection(&self, local: TcpStream, peer: SocketAddr) {
+        let Ok(_slot) = self.slots.try_acquire() else {
+            super::super::say(&format!("eice: {peer}: closed, --max-connections are open already\n"));
+            return;
+        };
+        if let Err(failure) = self.carry(local).await {
+            super::super::say(&format!("eice: connection from {peer} failed\n{}", failure.render()));
+        }
+    }
+
+    async fn carry(&self, local: TcpStream) -> Result<(), Failure> {
+        let tunnel = self.connector.open_tunnel(&self.target, &progress(self.verbose)).await?;
+        relay::stream(tunnel, local, self.half_close_timeout).await.map(drop).map_err(super::failure)
+    }
+}

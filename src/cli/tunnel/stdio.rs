@@ -1,0 +1,132 @@
+//! A tunnel on stdin and stdout.
+
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::pin::pin;
+use std::sync::Arc;
+
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
+
+use super::super::exit;
+use super::super::failure::Failure;
+use super::super::progress::{Mode, Progress};
+use super::super::relay;
+use super::super::stdin::Stdin;
+use super::super::stop::Signals;
+use super::TunnelArgs;
+use super::key::{Key, Lent};
+use crate::connect::{Connector, KeptKey};
+use crate::terminal::InstanceTarget;
+use crate::tunnel::Tunnel;
+
+pub(super) async fn run(
+    connector: &Arc<Connector>,
+    args: &TunnelArgs,
+    signals: &mut Signals,
+) -> Result<u8, Failure> {
+    if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        return Err(Failure::new(
+            exit::USAGE,
+            "stdin and stdout are a terminal, and a tunnel is for a program",
+        )
+        .with_hint("`eice ssh` opens a shell; --listen takes connections; ssh's ProxyCommand runs this"));
+    }
+    // Before ssh hears anything: an agent's socket is there when it looks for it.
+    let key = args.key.prepare()?;
+    let progress = Progress::new(Mode::choose(false, args.verbose));
+    let carrying = async {
+        let target = args.to.locate(connector, &args.instance, args.key.os_user.clone(), &progress).await?;
+        match key {
+            None => {
+                let tunnel = connector.open_tunnel(&target, &progress).await?;
+                progress.clear();
+                carry(tunnel).await
+            }
+            Some(key) => carry_with(key, connector, target, &progress).await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = carrying => ended,
+        reason = signals.next() => Ok(reason.status()),
+    };
+    progress.clear();
+    ended
+}
+
+/// Carries until either side ends.
+async fn carry(tunnel: Tunnel) -> Result<u8, Failure> {
+    let stdin =
+        Stdin::start().map_err(|error| Failure::because(exit::INTERNAL, "cannot read stdin", &error))?;
+    let ended = relay::stdio(tunnel, stdin, tokio::io::stdout(), stdout_gone()).await;
+    ended.map(|_| exit::OK).map_err(super::failure)
+}
+
+/// Carries, with `key` pushed to the instance at the same time as the tunnel is dialled.
+///
+/// A push that fails does not end the dial: what that finds wrong tells more, and so the same trouble is always told
+/// in the same way.
+async fn carry_with(
+    key: Key,
+    connector: &Arc<Connector>,
+    target: InstanceTarget,
+    progress: &Progress,
+) -> Result<u8, Failure> {
+    let kept = Arc::new(KeptKey::new(Arc::clone(connector), target.clone(), key.public()?));
+    let mut push = pin!(kept.known(progress));
+    let mut pushed = None;
+    let mut opening = pin!(connector.open_tunnel(&target, progress));
+    let opened = loop {
+        tokio::select! {
+            opened = &mut opening => break opened,
+            done = &mut push, if pushed.is_none() => pushed = Some(done),
+        }
+    };
+    let tunnel = opened?;
+    if let Some(done) = pushed.take() {
+        done?;
+        pushed = Some(Ok(()));
+    }
+    match key {
+        // Nobody but us holds ssh back from trying the key before the instance knows it.
+        Key::Own(_) => {
+            if pushed.is_none() {
+                push.await?;
+            }
+            progress.clear();
+            carry(tunnel).await
+        }
+        Key::Lent(socket, private) => {
+            progress.clear();
+            let mut lent = Lent::new(private, Arc::clone(&kept))?;
+            let agent = lent.agent();
+            let failing = async {
+                if pushed.is_none() {
+                    if let Err(error) = push.await {
+                        return error;
+                    }
+                    progress.clear();
+                }
+                lent.failed().await
+            };
+            tokio::select! {
+                ended = carry(tunnel) => ended,
+                never = socket.serve(&agent) => match never {},
+                error = failing => Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Waits until nobody reads our stdout any more. For a file or a terminal that is never.
+async fn stdout_gone() {
+    // A duplicate, because the watcher closes what it watches; not made non-blocking, because that would be
+    // seen by everybody who shares the open file. Only its errors are waited for.
+    let watched = io::stdout().as_fd().try_clone_to_owned().and_then(pipe::Sender::from_owned_fd_unchecked);
+    if let Ok(watched) = watched
+        && watched.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
+}
