@@ -71,13 +71,18 @@ pub(crate) fn host_key_file(file: Option<PathBuf>) -> Result<FileHostKeys, Failu
     })
 }
 
-/// `$XDG_STATE_HOME/eice/host_keys.json`, else `~/.local/state/…` (XDG Base Directory Specification).
+/// The file of host keys in [`state_folder`].
 fn state_file(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    Some(state_folder(var)?.join("host_keys.json"))
+}
+
+/// `$XDG_STATE_HOME/eice`, else `~/.local/state/eice` (XDG Base Directory Specification).
+pub(crate) fn state_folder(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let state = var("XDG_STATE_HOME").filter(|path| path.is_absolute());
     let state = state.or_else(|| {
         var("HOME").filter(|home| !home.as_os_str().is_empty()).map(|home| home.join(".local/state"))
     })?;
-    Some(state.join("eice/host_keys.json"))
+    Some(state.join("eice"))
 }
 
 /// A connector for the client verbs, with SSH tuned by `ssh`.

@@ -49,6 +49,8 @@ mod serve;
 #[cfg(feature = "client")]
 mod ssh;
 #[cfg(feature = "client")]
+mod ssh_config;
+#[cfg(feature = "client")]
 mod stdin;
 mod stop;
 #[cfg(feature = "client")]
@@ -88,7 +90,7 @@ const ROOT_HELP: &str = "\
 Examples:
   eice demo                            try everything on this machine, without AWS
   eice ssh ubuntu@i-0123456789abcdef0  a shell in an instance
-  ssh -o ProxyCommand='eice tunnel %h' ec2-user@i-0123456789abcdef0
+  eice ssh-config                      what makes plain ssh, scp, rsync and git do the same
 
 `eice VERB --help` has the examples, environment and exit codes of each verb.";
 
@@ -120,6 +122,8 @@ enum Verb {
     #[cfg(feature = "client")]
     PushKey(Box<push_key::PushKeyArgs>),
     #[cfg(feature = "client")]
+    SshConfig(Box<ssh_config::SshConfigArgs>),
+    #[cfg(feature = "client")]
     Doctor(Box<doctor::DoctorArgs>),
     #[cfg(feature = "client")]
     Policy(Box<policy::PolicyArgs>),
@@ -150,7 +154,7 @@ impl Verb {
             | Self::Doctor(_)
             | Self::Policy(_) => "warn,aws_config=error",
             #[cfg(feature = "client")]
-            Self::Completions(_) | Self::Man(_) => "warn",
+            Self::Completions(_) | Self::Man(_) | Self::SshConfig(_) => "warn",
             #[cfg(all(feature = "gateway", feature = "emulator"))]
             Self::Demo(_) => "warn",
             #[cfg(feature = "gateway")]
@@ -183,6 +187,8 @@ impl Verb {
             Self::Bench(args) => bench::run(*args).await,
             #[cfg(feature = "client")]
             Self::PushKey(args) => push_key::run(*args).await,
+            #[cfg(feature = "client")]
+            Self::SshConfig(args) => ssh_config::run(&args),
             #[cfg(feature = "client")]
             Self::Doctor(args) => doctor::run(*args).await,
             #[cfg(feature = "client")]
@@ -227,10 +233,12 @@ fn start(cli: Cli) -> Result<u8, Failure> {
     let filter = cli.log.log.as_deref().unwrap_or(cli.verb.default_filter());
     telemetry::init(&telemetry::Config::new(filter, cli.log.log_format))
         .map_err(|error| Failure::because(exit::USAGE, "cannot set up logging", &error))?;
-    // Before the runtime, which it does not need: ssh runs it for each connection.
+    // Before the runtime, which they do not need: ssh runs the first for each connection.
     #[cfg(feature = "client")]
-    if let Verb::HostKeys(args) = cli.verb {
-        return host_keys::run(*args);
+    match cli.verb {
+        Verb::HostKeys(args) => return host_keys::run(*args),
+        Verb::SshConfig(args) => return ssh_config::run(&args),
+        _ => {}
     }
     // An error says that one is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -157,6 +157,52 @@ impl Destination {
 }
 
 impl TargetArgs {
+    /// The same as words of a command line, save for the port. `path` writes a path.
+    ///
+    /// # Errors
+    /// Those of `path`.
+    pub(crate) fn to_arguments(
+        &self,
+        path: impl Fn(&Path) -> Result<String, Failure>,
+    ) -> Result<Vec<String>, Failure> {
+        // Every field by its name: one that is added must be added here.
+        let Self { aws, endpoint, workspaces } = self;
+        let AwsArgs { region, profile, role_arn, external_id, endpoint_url, ca_bundle } = aws;
+        let EndpointArgs {
+            endpoint_id,
+            endpoint_dns_name,
+            private_ip_address,
+            address_family,
+            port: _,
+            max_tunnel_duration,
+        } = endpoint;
+        let WorkspaceArgs { directory, workspace_tag } = workspaces;
+        let family = match address_family {
+            Family::Any => None,
+            Family::Ipv4 => Some("ipv4".to_owned()),
+            Family::Ipv6 => Some("ipv6".to_owned()),
+        };
+        let tag =
+            (workspace_tag != WORKSPACE_TAG && !workspace_tag.is_empty()).then(|| workspace_tag.clone());
+        let values = [
+            ("region", region.clone()),
+            ("profile", profile.clone()),
+            ("role-arn", role_arn.clone()),
+            ("external-id", external_id.clone()),
+            ("endpoint-url", endpoint_url.clone()),
+            ("ca-bundle", ca_bundle.as_deref().map(&path).transpose()?),
+            ("endpoint-id", endpoint_id.as_ref().map(ToString::to_string)),
+            ("endpoint-dns-name", endpoint_dns_name.clone()),
+            ("private-ip-address", private_ip_address.map(|address| address.to_string())),
+            ("address-family", family),
+            ("max-tunnel-duration", max_tunnel_duration.map(|duration| duration.to_string())),
+            ("directory", directory.as_deref().map(&path).transpose()?),
+            ("workspace-tag", tag),
+        ];
+        let given = values.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?)));
+        Ok(given.collect())
+    }
+
     /// The target that `name` means: from the directory, by a look-up, or as it stands. What the command line says
     /// goes before what the directory says.
     ///

@@ -58,6 +58,17 @@ impl FromStr for InstanceName {
     }
 }
 
+impl InstanceName {
+    /// The text that is read as this name again, whatever a tag looks like.
+    #[must_use]
+    pub fn to_argument(&self) -> String {
+        match self {
+            Self::Tag(value) if value.parse().as_ref() != Ok(self) => format!("{NAME_PREFIX}{value}"),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for InstanceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -93,6 +104,14 @@ mod tests {
         assert_eq!(parsed("web server 1"), InstanceName::Tag("web server 1".into()));
         assert_eq!(parsed("name:i-am-a-name"), InstanceName::Tag("i-am-a-name".into()));
         assert_eq!(parsed("name:10.0.0.1"), InstanceName::Tag("10.0.0.1".into()));
+    }
+
+    #[test]
+    fn an_argument_reads_back_as_the_name_it_was() {
+        for text in ["i-0123", "fd00::1", "web 1", "name:i-1", "name:10.0.0.1", "name:-x", "name:name:x"] {
+            let name: InstanceName = text.parse().unwrap();
+            assert_eq!(name.to_argument().parse(), Ok(name), "{text}");
+        }
     }
 
     #[test]
