@@ -1,0 +1,127 @@
+//! A person at their own machine, who is nobody there but themselves, with OpenSSH's programs.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use super::program::EICE;
+use super::require::{program, run_ok};
+use super::user::User;
+use super::{RunDir, Said, World};
+
+/// How long a program may take to its end.
+const END_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A user of this machine with an ssh configuration and the environment that an emulator asks for.
+pub(crate) struct Person {
+    // Dropped in this order: the user and what they run, then the folder.
+    pub(crate) user: User,
+    env: Vec<(&'static str, String)>,
+    dir: RunDir,
+}
+
+impl Person {
+    /// Somebody who may use `world`, without any key.
+    pub(crate) fn new(world: &World) -> Self {
+        let dir = RunDir::new("me");
+        let user = User::new(&dir.join("home"), &[]);
+        let mut env = world.emulator.access().env();
+        // The emulator's own is in a folder that nobody else may enter.
+        let authority = fs::read_to_string(world.emulator.access().ca_file()).unwrap();
+        let authority = dir.write("ca.pem", &authority, 0o644);
+        env.retain(|(name, _)| *name != "AWS_CA_BUNDLE");
+        env.push(("AWS_CA_BUNDLE", authority.display().to_string()));
+        let person = Self { user, env, dir };
+        for folder in ["run", "home/.ssh"] {
+            let folder = person.file(folder);
+            fs::create_dir(&folder).unwrap();
+            fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+            chown(&folder, Some(person.user.uid), Some(person.gid())).unwrap();
+        }
+        person
+    }
+
+    fn gid(&self) -> u32 {
+        run_ok("id", ["-g", &self.user.name]).trim().parse().unwrap()
+    }
+
+    /// `name` below what is theirs: `home` is their home, `run` their runtime folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Where the sockets of agents are.
+    pub(crate) fn agents(&self) -> PathBuf {
+        self.file("run/eice")
+    }
+
+    /// Writes `text` to `name` in their home, as theirs.
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let file = self.file("home").join(name);
+        fs::write(&file, text).unwrap();
+        chown(&file, Some(self.user.uid), Some(self.gid())).unwrap();
+        file
+    }
+
+    /// The program `name` (`eice` is ours) as they start it, at home.
+    pub(crate) fn command(&self, name: &str) -> Command {
+        let file = if name == "eice" { EICE.into() } else { program(name) };
+        let mut command = Command::new(file);
+        command.uid(self.user.uid).gid(self.gid()).current_dir(self.file("home")).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.file("home"));
+        command.env("XDG_RUNTIME_DIR", self.file("run")).env("SHELL", "/bin/sh");
+        command.envs(self.env.iter().map(|(name, value)| (*name, value)));
+        command
+    }
+
+    /// Runs `name` with `args` to its end, with `input` on its stdin.
+    #[track_caller]
+    pub(crate) fn run(&self, name: &str, args: &[&str], input: &[u8]) -> impl Future<Output = Said> {
+        let caller = std::panic::Location::caller();
+        let mut command = tokio::process::Command::from(self.command(name));
+        command.args(args).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let input = input.to_vec();
+        async move {
+            let mut child = command.spawn().unwrap();
+            let mut stdin = child.stdin.take().unwrap();
+            let feeding = tokio::spawn(async move {
+                // It may have ended without reading all.
+                let _ = stdin.write_all(&input).await;
+            });
+            let output = tokio::time::timeout(END_TIMEOUT, child.wait_with_output()).await;
+            let output = output.unwrap_or_else(|_| panic!("{caller}: no end within {END_TIMEOUT:?}"));
+            feeding.await.unwrap();
+            Said::from(output.unwrap())
+        }
+    }
+
+    /// Makes what `eice ssh-config ARGS` prints their ssh configuration: that and nothing else.
+    pub(crate) async fn configure(&self, args: &[&str]) -> String {
+        let args = [&["ssh-config"], args].concat();
+        let printed = self.run("eice", &args, b"").await.good();
+        self.write(".ssh/config", &printed);
+        printed
+    }
+
+    /// Every file in their home, by its path, with its content.
+    pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.file("home"), self.file("run")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                match entry.file_type().unwrap() {
+                    kind if kind.is_dir() => folders.push(entry.path()),
+                    kind if kind.is_file() => found.push((entry.path(), fs::read(entry.path()).unwrap())),
+                    _ => found.push((entry.path(), Vec::new())),
+                }
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,33 @@
+//! Whose host key OpenSSH takes.
+
+use eice::emulator::{Backend, InstanceSpec};
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_machine_behind_the_same_id_is_refused() {
+    let lab = Lab::new().await;
+    lab.ssh("true").await.good();
+    let other = Sshd::start();
+    other.takes_keys_from(&lab.world.emulator.access().metadata_url(&lab.world.instance()));
+    let spec = InstanceSpec { backend: Backend::Forward(other.addr), ..InstanceSpec::default() };
+    lab.world.emulator.add_instance(spec).await.unwrap();
+    let said = lab.ssh("true").await;
+    assert_eq!(said.code, Some(255));
+    assert!(said.stderr.contains("REMOTE HOST IDENTIFICATION HAS CHANGED"), "{}", said.stderr);
+    other.is_idle();
+    lab.is_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_eice_has_pinned_is_enough_for_strict_checking() {
+    let lab = Lab::with(&["--host-key", "strict"]).await;
+    let said = lab.ssh("true").await;
+    assert_eq!(said.code, Some(255));
+    assert!(said.stderr.contains("Host key verification failed"), "{}", said.stderr);
+    lab.person.run("eice", &["ssh", "-l", &lab.sshd.user.name, INSTANCE, "--", "true"], b"").await.good();
+    lab.ssh("true").await.good();
+    let known = lab.person.file("home/.ssh/known_hosts");
+    assert!(!known.exists(), "ssh has it from eice alone");
+    lab.is_clean();
+}

@@ -1,0 +1,179 @@
+//! What people do with ssh: commands, copies, git, editors.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use eice::emulator::{Backend, Config, InstanceSpec};
+
+use super::*;
+use crate::lab::{Process, program};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_keeps_its_streams_and_its_status() {
+    let lab = Lab::new().await;
+    let said = lab.person.run("ssh", &[INSTANCE, "whoami; cat; echo problem >&2; exit 42"], b"input").await;
+    assert_eq!(said.code, Some(42), "{}", said.stderr);
+    assert_eq!(String::from_utf8_lossy(&said.stdout), format!("{}\ninput", lab.sshd.user.name));
+    assert!(said.stderr.ends_with("problem\n"), "{}", said.stderr);
+    assert_eq!(lab.pushes(), 1);
+    lab.is_clean();
+    // By then the host is known, and ssh has nothing to say of its own.
+    let said = lab.ssh("true").await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scp_and_rsync_carry_files_both_ways() {
+    let lab = Lab::new().await;
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    lab.person.write("there", &bytes);
+    let remote = format!("{INSTANCE}:copy");
+    lab.person.run("scp", &["there", &remote], b"").await.good();
+    lab.person.run("scp", &[&remote, "back"], b"").await.good();
+    assert!(fs::read(lab.sshd.home().join("copy")).unwrap() == bytes);
+    assert!(fs::read(lab.person.file("home/back")).unwrap() == bytes);
+    let folder = format!("{INSTANCE}:folder/");
+    for expected in ["2", "1"] {
+        let said = lab.person.run("rsync", &["-a", "--stats", "there", "back", &folder], b"").await.good();
+        let moved = said.lines().find_map(|line| line.strip_prefix("Number of regular files transferred: "));
+        assert_eq!(moved, Some(expected), "{said}");
+        assert!(
+            fs::read(lab.sshd.home().join("folder/back")).unwrap()
+                == fs::read(lab.person.file("home/back")).unwrap()
+        );
+        lab.person.write("back", "changed");
+    }
+    lab.is_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn git_clones_commits_and_pushes() {
+    let lab = Lab::new().await;
+    program("git");
+    lab.ssh("git init -q --bare work.git").await.good();
+    let git = async |args: &[&str]| lab.person.run("git", args, b"").await.good();
+    git(&["clone", "-q", &format!("{INSTANCE}:work.git"), "mine"]).await;
+    lab.person.write("mine/file", "content\n");
+    git(&["-C", "mine", "add", "file"]).await;
+    let me = ["-c", "user.name=Me", "-c", "user.email=me@example.com"];
+    git(&[&["-C", "mine"], &me[..], &["commit", "-q", "-m", "first"]].concat()).await;
+    git(&["-C", "mine", "push", "-q", "origin", "HEAD:refs/heads/main"]).await;
+    let url = format!("ssh://{}@{INSTANCE}/~/work.git", lab.sshd.user.name);
+    git(&["clone", "-q", "-b", "main", &url, "again"]).await;
+    assert_eq!(fs::read_to_string(lab.person.file("home/again/file")).unwrap(), "content\n");
+    lab.is_clean();
+}
+
+/// An editor's way: a shell without a terminal, fed by stdin, and a SOCKS proxy to what it starts there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_editors_shell_has_a_proxy_to_the_far_side() {
+    let lab = Lab::new().await;
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", server.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in server.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nserved");
+        }
+    });
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let mut command = lab.person.command("ssh");
+    command.args(["-v", "-T", "-D", &port, INSTANCE, "bash"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut editor = command.spawn().unwrap();
+    let mut stdin = editor.stdin.take().unwrap();
+    writeln!(stdin, "echo started-$((40+2))").unwrap();
+    let mut started = [0; 11];
+    tokio::task::block_in_place(|| editor.stdout.as_mut().unwrap().read_exact(&mut started)).unwrap();
+    assert_eq!(&started, b"started-42\n");
+    let proxy = format!("127.0.0.1:{port}");
+    let said = lab.person.run("curl", &["-sS", "--socks5-hostname", &proxy, &url], b"").await.good();
+    assert_eq!(said, "served");
+    writeln!(stdin, "exit 5").unwrap();
+    assert_eq!(tokio::task::block_in_place(|| editor.wait()).unwrap().code(), Some(5));
+    lab.is_clean();
+}
+
+/// The first to end must not take the agent from one that has not logged in yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_connections_at_once_each_find_an_agent() {
+    let lab = Lab::new().await;
+    for _ in 0..2 {
+        let all = (0..6).map(async |n| {
+            assert_eq!(lab.ssh(&format!("echo {n}")).await.good(), format!("{n}\n"));
+        });
+        futures_util::future::join_all(all).await;
+    }
+    assert_eq!(lab.pushes(), 12);
+    lab.is_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_share_a_tunnel_by_a_control_master() {
+    let lab = Lab::new().await;
+    let printed = fs::read_to_string(lab.person.file("home/.ssh/config")).unwrap();
+    lab.person.write(".ssh/config", printed.replace("# Control", "Control"));
+    for n in 1..=3 {
+        let said = lab.ssh(&format!("echo {n}")).await;
+        assert_eq!(said.good(), format!("{n}\n"));
+    }
+    assert_eq!((lab.pushes(), lab.world.emulator.open_tunnels()), (1, 1));
+    lab.person.run("ssh", &["-O", "exit", INSTANCE], b"").await.good();
+    lab.is_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_ones_own_is_pushed_and_used() {
+    let lab = Lab::new().await;
+    lab.person
+        .run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", ".ssh/id_ed25519"], b"")
+        .await
+        .good();
+    let user = lab.sshd.user.name.as_str();
+    lab.person.configure(&["--user", user, "--push-key", ".ssh/id_ed25519.pub"]).await;
+    assert_eq!(lab.ssh("echo here").await.good(), "here\n");
+    assert!(!lab.person.agents().exists(), "no agent is needed");
+    let pushed = lab.world.emulator.records();
+    let pushed = pushed.iter().rfind(|it| it.event_name == "SendSSHPublicKey").unwrap();
+    let public = fs::read_to_string(lab.person.file("home/.ssh/id_ed25519.pub")).unwrap();
+    let key = public.split(' ').nth(1).unwrap();
+    assert!(pushed.request_parameters.to_string().contains(key), "{}", pushed.request_parameters);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_tag_keeps_its_case_and_an_alias_means_its_instance() {
+    let sshd = Sshd::start();
+    let tags = [("Name", "Web-1"), ("Role", "workspace")];
+    let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
+    let backend = Backend::Forward(sshd.addr);
+    let instances = vec![InstanceSpec { backend, tags, ..InstanceSpec::default() }];
+    let world = World::with(Config { instances, ..Config::default() }).await;
+    sshd.takes_keys_from(&world.emulator.access().metadata_url(&world.instance()));
+    let person = Person::new(&world);
+    let user = sshd.user.name.as_str();
+    person.configure(&["--user", user, "--host", "Web-*"]).await;
+    assert_eq!(person.run("ssh", &["Web-1", "echo here"], b"").await.good(), "here\n");
+    person.configure(&["--user", user, "--host", "db", INSTANCE]).await;
+    assert_eq!(person.run("ssh", &["db", "echo there"], b"").await.good(), "there\n");
+    sshd.is_idle();
+}
+
+/// Neither ssh nor a shell stumbles over what folders are called.
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_with_spaces_and_signs_work() {
+    let lab = Lab::new().await;
+    let folder = lab.person.file("it's 100% mine, #1 \\ \"x\"");
+    fs::create_dir(&folder).unwrap();
+    let link = folder.join("eice $HOME");
+    std::os::unix::fs::symlink(crate::lab::EICE, &link).unwrap();
+    let agents = lab.person.file("run/a %h 'b'");
+    let args = ["--program", link.to_str().unwrap(), "--agent-folder", agents.to_str().unwrap()];
+    lab.person.configure(&[&["--user", &lab.sshd.user.name], &args[..]].concat()).await;
+    assert_eq!(lab.ssh("echo here").await.good(), "here\n");
+    assert!(agents.is_dir());
+    assert_eq!(fs::read_dir(&agents).unwrap().count(), 0);
+    let mine = Process::of_user(lab.person.user.uid);
+    assert!(mine.is_empty(), "{mine:?}");
+}
