@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +11,14 @@ use std::time::{Duration, Instant};
 use futures_util::future::{BoxFuture, Either, select};
 
 use super::console;
+use super::direct::{self, Approach, Reach};
 use super::explain::{self, Place};
 use super::host::SshHost;
 use super::route::{Route, staged};
 use crate::aws::{Aws, Client, partition};
-use crate::ssh::{self, EphemeralKey, Handshake, HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource};
+use crate::ssh::{
+    self, EphemeralKey, Handshake, HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource, LoginKey,
+};
 use crate::terminal::{
     Account, Connect, Host, HostIds, InstanceTarget, Stage, StageError, StageObserver, Target,
 };
@@ -31,6 +35,8 @@ pub struct Config {
     /// A key that was pushed longer ago than this is pushed again before it is used. The default is 45 s, out of
     /// [`PUSHED_KEY_LIFETIME`].
     pub max_key_age: Duration,
+    /// How the instance is reached and who logs in. The default is through an endpoint, with a fresh key.
+    pub approach: Approach,
 }
 
 impl Default for Config {
@@ -39,6 +45,7 @@ impl Default for Config {
             ssh: ssh::Config::default(),
             host_keys: HostKeyMode::default(),
             max_key_age: Duration::from_secs(45),
+            approach: Approach::default(),
         }
     }
 }
@@ -101,6 +108,14 @@ impl Connector {
         Self { aws: Arc::new(aws), dialer, host_keys, config }
     }
 
+    /// The same by another `approach`: the credentials and what was looked up are shared.
+    #[must_use]
+    pub fn by(&self, approach: Approach) -> Self {
+        let mut connector = self.tuned(self.config.ssh.clone());
+        connector.config.approach = approach;
+        connector
+    }
+
     /// The same with SSH tuned by `ssh`: the credentials and what was looked up are shared.
     #[must_use]
     pub fn tuned(&self, ssh: ssh::Config) -> Self {
@@ -146,6 +161,12 @@ impl Connector {
         self.config.max_key_age
     }
 
+    /// The AWS calls, for whoever asks more of them than a connection needs.
+    #[must_use]
+    pub fn aws(&self) -> &Aws {
+        &self.aws
+    }
+
     /// Opens an SSH connection to the target, for whoever wants more of it than a [`Host`] gives.
     ///
     /// Dropping the future abandons the attempt and leaves nothing behind.
@@ -157,23 +178,41 @@ impl Connector {
         target: &InstanceTarget,
         observer: &dyn StageObserver,
     ) -> Result<SshHost, StageError> {
+        let approach = &self.config.approach;
         let client = self.client_of(target, observer).await?;
-        let key = EphemeralKey::generate().map_err(explain::key)?;
-        let public = key.public_openssh().map_err(explain::key)?;
+        let (key, public) = match &approach.key {
+            Some(key) => (key.clone(), None),
+            None => {
+                let key = EphemeralKey::generate().map_err(explain::key)?;
+                let public = key.public_openssh().map_err(explain::key)?;
+                (LoginKey::from(key), Some(public))
+            }
+        };
 
         let at_hand = AtomicBool::new(false);
         let push = Box::pin(async {
-            let pushed = self.push(&client, target, &public, observer).await;
+            let pushed = match &public {
+                Some(public) => self.push(&client, target, public, observer).await.map(Some),
+                None => Ok(None),
+            };
             at_hand.store(true, Ordering::Relaxed);
             pushed
         });
-        let (route, push) = beside(push, self.route(&client, target, observer)).await;
-        let route = route?;
+        let (reach, push) = beside(push, self.reach(approach, &client, target, observer)).await;
+        let reach = reach?;
         let push = push.settled()?;
         let reached = async {
-            let check = self.host_key_check(&client, &route, target, Arc::clone(&self.host_keys)).await?;
-            let tunnel = self.dial(&client, &route, target, observer).await?;
-            let (mut shaken, place) = self.shake_hands(tunnel, check, &route, target, observer).await?;
+            let source = Arc::clone(&self.host_keys);
+            let check = self.host_key_check(&client, reach.account(), target, source).await?;
+            let (mut shaken, place) = match &reach {
+                Reach::Endpoint(route) => {
+                    let tunnel = self.dial(&client, route, target, observer).await?;
+                    self.shake_hands(tunnel, check, route, target, observer).await?
+                }
+                Reach::Direct { address, .. } => {
+                    self.shake_hands_directly(*address, check, target, observer).await?
+                }
+            };
             // Beside a push that is under way it costs nothing; with the key at hand it would cost a round trip.
             if !at_hand.load(Ordering::Relaxed) {
                 let begun = shaken.begin_authentication(observer).await;
@@ -186,8 +225,12 @@ impl Connector {
             Push::Running(push) => futures_util::future::try_join(reached, push).await?,
         };
 
-        if pushed.at.elapsed() > self.config.max_key_age && !shaken.is_closed() {
-            pushed = self.push(&client, target, &public, observer).await?;
+        let is_stale = pushed.as_ref().is_some_and(|pushed| pushed.at.elapsed() > self.config.max_key_age);
+        if let Some(public) = &public
+            && is_stale
+            && !shaken.is_closed()
+        {
+            pushed = Some(self.push(&client, target, public, observer).await?);
         }
         log_in((shaken, place), key, pushed, target, observer).await
     }
@@ -259,12 +302,28 @@ impl Connector {
         Ok((shaken, place))
     }
 
+    /// The same over TCP straight to `address`.
+    async fn shake_hands_directly(
+        &self,
+        address: IpAddr,
+        check: HostKeyCheck,
+        target: &InstanceTarget,
+        observer: &dyn StageObserver,
+    ) -> Result<(Handshake, Place), StageError> {
+        let stream = direct::dial(address, target, observer).await?;
+        let place = Place::direct(target, address, self.host_keys.location().map(Path::to_owned));
+        let shaken = ssh::handshake(stream, &self.config.ssh, check, &target.os_user, observer)
+            .await
+            .map_err(|error| explain::ssh(error, &place))?;
+        Ok((shaken, place))
+    }
+
     /// Which host keys pass, by what `source` has pinned. That is looked up here already, before the dial, so that
     /// the console, if it is to be asked, answers beside it.
     pub(super) async fn host_key_check(
         &self,
         client: &Arc<Client>,
-        route: &Route,
+        account: Option<&str>,
         target: &InstanceTarget,
         source: Arc<dyn HostKeySource>,
     ) -> Result<HostKeyCheck, StageError> {
@@ -275,11 +334,11 @@ impl Connector {
             HostKeyMode::DangerAcceptAny => return Ok(HostKeyCheck::danger_accept_any()),
         };
         let region = client.region();
-        let account = route.account.as_deref().unwrap_or(HostKeyScope::UNKNOWN);
-        let scope = HostKeyScope::new(partition(region), account, region, &target.instance);
+        let owner = account.unwrap_or(HostKeyScope::UNKNOWN);
+        let scope = HostKeyScope::new(partition(region), owner, region, &target.instance);
         let mut check = HostKeyCheck::pinned(scope, source, policy);
         // Who spares EC2 the look-ups is not made to ask it without need: it may not even be reachable.
-        if policy == HostKeyPolicy::Witnessed || route.account.is_some() {
+        if policy == HostKeyPolicy::Witnessed || account.is_some() {
             check = check.with_witness(console::witness(Arc::clone(client), target.instance.clone()));
         }
         check
@@ -293,13 +352,14 @@ impl Connector {
 /// Authenticates with `key`, which was `pushed`.
 pub(super) async fn log_in(
     (shaken, place): (Handshake, Place),
-    key: EphemeralKey,
-    pushed: PushedKey,
+    key: impl Into<LoginKey>,
+    pushed: impl Into<Option<PushedKey>>,
     target: &InstanceTarget,
     observer: &dyn StageObserver,
 ) -> Result<SshHost, StageError> {
     let connection = shaken.authenticate(key, observer).await.map_err(|error| explain::ssh(error, &place))?;
-    let ids = HostIds { key_push: Some(pushed.request_id), tunnel: place.tunnel_request_id.clone() };
+    let key_push = pushed.into().map(|pushed| pushed.request_id);
+    let ids = HostIds { key_push, tunnel: place.tunnel_request_id.clone() };
     Ok(SshHost::new(connection, target.shell.clone(), ids, place))
 }
 

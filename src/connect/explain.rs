@@ -22,15 +22,17 @@ pub(super) struct Place {
     pub(super) instance: InstanceId,
     pub(super) os_user: OsUser,
     pub(super) port: RemotePort,
-    pub(super) endpoint: EndpointId,
+    /// The endpoint, unless the instance is reached without one.
+    pub(super) endpoint: Option<EndpointId>,
     pub(super) address: IpAddr,
     pub(super) tunnel_request_id: Option<String>,
     /// The file of the pinned host keys, where they are in one.
     host_keys: Option<PathBuf>,
-    status: Status,
+    status: Option<Status>,
 }
 
 impl Place {
+    /// Behind `tunnel`.
     pub(super) fn new(
         target: &InstanceTarget,
         route: &Route,
@@ -41,11 +43,46 @@ impl Place {
             instance: target.instance.clone(),
             os_user: target.os_user.clone(),
             port: target.port,
-            endpoint: route.chosen.id.clone(),
+            endpoint: Some(route.chosen.id.clone()),
             address: route.chosen.address,
             tunnel_request_id: tunnel.request_id().map(str::to_owned),
             host_keys,
-            status: tunnel.status(),
+            status: Some(tunnel.status()),
+        }
+    }
+
+    /// At `address`, without an endpoint in between.
+    pub(super) fn direct(target: &InstanceTarget, address: IpAddr, host_keys: Option<PathBuf>) -> Self {
+        Self {
+            instance: target.instance.clone(),
+            os_user: target.os_user.clone(),
+            port: target.port,
+            endpoint: None,
+            address,
+            tunnel_request_id: None,
+            host_keys,
+            status: None,
+        }
+    }
+
+    /// Why the tunnel ended, if there is one and it has.
+    fn close_reason(&self) -> Option<CloseReason> {
+        self.status.as_ref().and_then(Status::close_reason)
+    }
+
+    /// What to look at when nothing answers.
+    fn reach(&self) -> String {
+        let Self { instance, port, address, endpoint, .. } = self;
+        match endpoint {
+            Some(endpoint) => format!(
+                "check that sshd runs on {instance} and listens on port {port}, that the security group of the \
+                 endpoint {endpoint} lets {port} out to {address}, and that the instance's group lets {port} in \
+                 from it"
+            ),
+            None => format!(
+                "check that {address} can be reached from here, that the security group of {instance} lets {port} \
+                 in, and that sshd listens there"
+            ),
         }
     }
 }
@@ -72,6 +109,12 @@ impl<E: StdError> StdError for Below<E> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source().and_then(StdError::source)
     }
+}
+
+/// AWS's own words, when a stage failed because AWS refused a call.
+#[must_use]
+pub fn refusal(error: &StageError) -> Option<&aws::Refusal> {
+    error.source()?.downcast_ref::<Below<aws::Error>>()?.0.refusal()
 }
 
 /// A failure in the error's own words, with what stands below it as the cause.
@@ -188,13 +231,10 @@ fn is_sshd_too_busy(said: &str) -> bool {
 pub(super) fn ssh(error: ssh::Error, place: &Place) -> StageError {
     let stage = error.stage();
     let request_id = place.tunnel_request_id.clone();
-    let Place { instance, os_user, port, endpoint, address, .. } = place;
-    let reach = format!(
-        "check that sshd runs on {instance} and listens on port {port}, that the security group of the endpoint \
-         {endpoint} lets {port} out to {address}, and that the instance's group lets {port} in from it"
-    );
+    let Place { instance, os_user, port, address, .. } = place;
+    let reach = place.reach();
     if let ssh::Error::Closed { stage: Stage::Banner | Stage::KeyExchange, said: None, .. } = &error {
-        match place.status.close_reason() {
+        match place.close_reason() {
             Some(CloseReason::Peer { .. } | CloseReason::Eof | CloseReason::Clean)
                 if stage == Stage::Banner =>
             {
@@ -207,7 +247,8 @@ pub(super) fn ssh(error: ssh::Error, place: &Place) -> StageError {
             _ => {}
         }
     }
-    if let (ssh::Error::Closed { .. }, Some(CloseReason::Protocol(_))) = (&error, place.status.close_reason())
+    if let (ssh::Error::Closed { .. }, Some(endpoint), Some(CloseReason::Protocol(_))) =
+        (&error, &place.endpoint, place.close_reason())
     {
         return plain(stage, Fault::Protocol, error)
             .with_hint(format!(

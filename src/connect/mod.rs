@@ -10,6 +10,7 @@
 mod connector;
 mod console;
 mod diagnose;
+mod direct;
 mod engine;
 mod explain;
 mod host;
@@ -19,6 +20,8 @@ mod route;
 
 pub use connector::{Config, Connector, HostKeyMode, PUSHED_KEY_LIFETIME, PushedKey};
 pub use diagnose::Diagnosis;
+pub use direct::Approach;
+pub use explain::refusal;
 pub use host::SshHost;
 pub use kept_key::KeptKey;
 pub use route::Way;

@@ -16,7 +16,7 @@ use super::forward::Offers;
 use super::handler::Handler;
 use super::host_keys::{HostKey, HostKeyCheck};
 use super::link::{CutOnDrop, Link, Watched};
-use super::{EphemeralKey, Error};
+use super::{Error, LoginKey};
 use crate::terminal::{OsUser, Stage, StageEvent, StageObserver, StageState};
 
 /// An SSH connection whose keys are exchanged and whose user is yet to be authenticated.
@@ -133,7 +133,7 @@ impl Handshake {
     /// [`Error::KeyRefused`], or another of the stage authentication.
     pub async fn authenticate(
         mut self,
-        key: EphemeralKey,
+        key: impl Into<LoginKey>,
         observer: &dyn StageObserver,
     ) -> Result<Connection, Error> {
         let mut stage = match self.spent {
@@ -142,7 +142,7 @@ impl Handshake {
         };
         if !self.is_authenticated {
             let after = self.connection.config().timeouts.authentication;
-            let key = PrivateKeyWithHashAlg::new(key.private(), None);
+            let key = PrivateKeyWithHashAlg::new(key.into().private(), None);
             let attempt = self.connection.handle_mut().authenticate_publickey(self.user.as_str(), key);
             let answer = within(Stage::Authentication, after, attempt)
                 .await?

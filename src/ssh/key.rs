@@ -1,10 +1,10 @@
-//! The key pair of one connection.
+//! The keys that log in: one made for a connection, or one of the user's own.
 
 use std::fmt;
 use std::sync::Arc;
 
 use russh::keys::ssh_key::LineEnding;
-use russh::keys::{Algorithm, PrivateKey};
+use russh::keys::{Algorithm, PrivateKey, decode_secret_key};
 use zeroize::Zeroizing;
 
 use super::Error;
@@ -63,9 +63,96 @@ impl fmt::Debug for EphemeralKey {
     }
 }
 
+/// A private key that the far side knows already. Neither `Debug` nor any error shows it.
+#[derive(Clone)]
+pub struct LoginKey(Arc<PrivateKey>);
+
+/// Why a private key cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidLoginKey {
+    /// It is encrypted, and there was no passphrase.
+    #[error("it is encrypted")]
+    Encrypted,
+    /// The passphrase is not the one that it is encrypted with.
+    #[error("the passphrase is not the right one")]
+    Passphrase,
+    /// Its algorithm is not one of this build: no RSA (RUSTSEC-2023-0071) and no DSA.
+    #[error("{0} keys are not supported: use an Ed25519 or ECDSA key")]
+    Unsupported(String),
+    /// It is no private key in a form that is known.
+    #[error("it is no private key in OpenSSH's or PKCS#8's form")]
+    Malformed,
+}
+
+impl LoginKey {
+    /// Reads the `text` of a private key file (OpenSSH's own form or PKCS#8), decrypted with `passphrase` where it is
+    /// encrypted.
+    ///
+    /// # Errors
+    /// [`InvalidLoginKey`].
+    pub fn parse(text: &str, passphrase: Option<&str>) -> Result<Self, InvalidLoginKey> {
+        use russh::keys::Error as E;
+        let key = decode_secret_key(text, passphrase).map_err(|error| match error {
+            E::KeyIsEncrypted => InvalidLoginKey::Encrypted,
+            E::UnsupportedKeyType { key_type_string, .. } => InvalidLoginKey::Unsupported(key_type_string),
+            _ if passphrase.is_some() => InvalidLoginKey::Passphrase,
+            _ => InvalidLoginKey::Malformed,
+        })?;
+        if matches!(key.algorithm(), Algorithm::Rsa { .. } | Algorithm::Dsa) {
+            return Err(InvalidLoginKey::Unsupported(key.algorithm().to_string()));
+        }
+        Ok(Self(Arc::new(key)))
+    }
+
+    pub(super) fn private(&self) -> Arc<PrivateKey> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl From<EphemeralKey> for LoginKey {
+    fn from(key: EphemeralKey) -> Self {
+        Self(key.0)
+    }
+}
+
+impl fmt::Debug for LoginKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginKey").finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A key of `kind` as ssh-keygen writes it.
+    fn written(kind: &str, passphrase: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let made = std::process::Command::new("ssh-keygen")
+            .args(["-q", "-t", kind, "-N", passphrase, "-f"])
+            .arg(&path)
+            .status();
+        assert!(made.unwrap().success(), "ssh-keygen is part of openssh-client");
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn keys_of_ssh_keygen_are_read_and_others_refused_with_the_reason() {
+        for kind in ["ed25519", "ecdsa"] {
+            assert!(LoginKey::parse(&written(kind, ""), None).is_ok(), "{kind}");
+        }
+        let locked = written("ed25519", "open sesame");
+        assert!(matches!(LoginKey::parse(&locked, None), Err(InvalidLoginKey::Encrypted)));
+        assert!(matches!(LoginKey::parse(&locked, Some("wrong")), Err(InvalidLoginKey::Passphrase)));
+        let key = LoginKey::parse(&locked, Some("open sesame")).unwrap();
+        assert_eq!(format!("{key:?}"), "LoginKey { .. }");
+        assert!(matches!(LoginKey::parse(&written("rsa", ""), None), Err(InvalidLoginKey::Unsupported(_))));
+        for text in ["", "ssh-ed25519 AAAA", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n"] {
+            assert!(matches!(LoginKey::parse(text, None), Err(InvalidLoginKey::Malformed)), "{text:?}");
+        }
+    }
 
     #[test]
     fn the_public_text_is_what_send_ssh_public_key_takes_and_debug_tells_nothing() {

@@ -32,6 +32,6 @@ pub use error::Error;
 pub use forward::{ForwardAddress, ForwardError, ForwardStream, Offer, Offering};
 pub use handshake::{Handshake, handshake};
 pub use host_keys::{HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource};
-pub use key::EphemeralKey;
+pub use key::{EphemeralKey, InvalidLoginKey, LoginKey};
 pub use link::WhyClosed;
 pub use user_key::{InvalidUserKey, UserKey};

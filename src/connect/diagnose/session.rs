@@ -125,7 +125,8 @@ impl Walk<'_> {
     ) -> Option<(Handshake, Place)> {
         self.begin(Check::Banner);
         let keys = Unkept::new(Arc::clone(&self.connector.host_keys));
-        let checked = self.connector.host_key_check(client, route, target, keys.clone()).await;
+        let checked =
+            self.connector.host_key_check(client, route.account.as_deref(), target, keys.clone()).await;
         let shaken = match checked {
             Ok(check) => self.connector.shake_hands(tunnel, check, route, target, &self.stages).await,
             Err(error) => Err(error),
