@@ -13,7 +13,7 @@ use super::choice::{Choice, ChoiceError, Chosen, addresses, choose};
 use super::credentials::CachedCredentials;
 use super::error::Error;
 use super::filter::{EndpointQuery, InstanceFilter};
-use super::key_push;
+use super::key_push::{self, KeyPush};
 use super::model::{Endpoint, Instance, InstanceState};
 use super::query::Query;
 use super::xml;
@@ -241,13 +241,25 @@ impl Client {
         os_user: &OsUser,
         public_key: &str,
     ) -> Result<String, Error> {
+        let push = KeyPush::new(instance.as_str(), os_user.as_str(), public_key);
+        let sent = self.push_key(&push).await;
+        if let Err(Error::NotFound(_) | Error::State(_)) = &sent {
+            self.forget(instance);
+        }
+        sent
+    }
+
+    /// Pushes a key that somebody else made, or to something that is perhaps no instance. The result is the request
+    /// id.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn push_key(&self, push: &KeyPush<'_>) -> Result<String, Error> {
         // Loaded first, so that a failure is told as one of credentials.
         self.credentials.load().await?;
-        let sent = key_push::send(&self.key_push, &self.key_push_host, instance, os_user, public_key).await;
-        match &sent {
-            Err(Error::Rejected(_)) => self.credentials.forget().await,
-            Err(Error::NotFound(_) | Error::State(_)) => self.forget(instance),
-            _ => {}
+        let sent = key_push::send(&self.key_push, &self.key_push_host, push).await;
+        if let Err(Error::Rejected(_)) = &sent {
+            self.credentials.forget().await;
         }
         sent
     }

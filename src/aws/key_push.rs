@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use aws_sdk_ec2instanceconnect::config::retry::RetryConfig;
-use aws_sdk_ec2instanceconnect::config::timeout::TimeoutConfig;
-use aws_sdk_ec2instanceconnect::operation::RequestId;
-use eice_proto::InstanceId;
-
-use crate::terminal::OsUser;
-
 use super::action::Action;
 use super::error::Error;
 use super::sdk_error;
+use aws_sdk_ec2instanceconnect::config::retry::RetryConfig;
+use aws_sdk_ec2instanceconnect::config::timeout::TimeoutConfig;
+use aws_sdk_ec2instanceconnect::operation::RequestId;
 
 /// How long one try may take.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,19 +26,40 @@ pub(super) fn retries(retries: super::query::Retries) -> RetryConfig {
         .with_initial_backoff(retries.first_pause)
 }
 
+/// A public key to push. Nothing in it is checked here: what is wrong with it is the service's to tell.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct KeyPush<'a> {
+    /// The instance's id.
+    pub instance: &'a str,
+    /// The login name.
+    pub os_user: &'a str,
+    /// `ssh-ed25519 AAAA…`, or another kind.
+    pub public_key: &'a str,
+    /// The instance's availability zone. The default, `None`, leaves it to the service to look it up.
+    pub availability_zone: Option<&'a str>,
+}
+
+impl<'a> KeyPush<'a> {
+    /// `public_key` for `os_user` on `instance`.
+    #[must_use]
+    pub fn new(instance: &'a str, os_user: &'a str, public_key: &'a str) -> Self {
+        Self { instance, os_user, public_key, availability_zone: None }
+    }
+}
+
 /// Makes the call; the result is its request id.
 pub(super) async fn send(
     client: &aws_sdk_ec2instanceconnect::Client,
     host: &str,
-    instance: &InstanceId,
-    os_user: &OsUser,
-    public_key: &str,
+    push: &KeyPush<'_>,
 ) -> Result<String, Error> {
     let answer = client
         .send_ssh_public_key()
-        .instance_id(instance.as_str())
-        .instance_os_user(os_user.as_str())
-        .ssh_public_key(public_key)
+        .instance_id(push.instance)
+        .instance_os_user(push.os_user)
+        .ssh_public_key(push.public_key)
+        .set_availability_zone(push.availability_zone.map(str::to_owned))
         .send()
         .await
         .map_err(|error| sdk_error::typed(Action::SendSshPublicKey, host, CALL_TIMEOUT, error))?;

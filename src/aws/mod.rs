@@ -45,6 +45,7 @@ pub use describe::Answer;
 pub use error::{Error, Refusal, Skew};
 pub use filter::{EndpointQuery, InstanceFilter};
 pub use identity::CallerIdentity;
+pub use key_push::KeyPush;
 pub use model::{DnsNames, Endpoint, EndpointState, Instance, InstanceState, IpAddressType};
 pub use partition::partition;
 pub use query::Retries;
