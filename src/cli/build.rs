@@ -98,11 +98,23 @@ pub(crate) fn client_connector(
         ca_bundle: args.ca_bundle.clone(),
         ..aws::Config::default()
     };
+    connector(aws, args.ca_bundle.clone(), keys, ssh)
+}
+
+/// A connector of a client whose AWS calls are set up by `aws`; its tunnels go through the environment's proxy and
+/// trust `ca_bundle`, else the environment's.
+#[cfg(feature = "client")]
+pub(crate) fn connector(
+    aws: aws::Config,
+    ca_bundle: Option<PathBuf>,
+    keys: &HostKeyOptions,
+    ssh: ssh::Config,
+) -> Result<Arc<Connector>, Failure> {
     let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let proxy = ProxyConfig::from_lookup(var)
         .map_err(|error| Failure::because(exit::CONFIG, "the proxy cannot be used", &error))?;
     let tunnel = tunnel::Config {
-        ca_bundle: args.ca_bundle.clone().or_else(|| var("AWS_CA_BUNDLE").map(PathBuf::from)),
+        ca_bundle: ca_bundle.or_else(|| var("AWS_CA_BUNDLE").map(PathBuf::from)),
         proxy,
         ..tunnel::Config::default()
     };

@@ -60,6 +60,13 @@ impl Failure {
         self.code
     }
 
+    /// What to do about it.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// The same for a program: what is not there is null.
     #[cfg(feature = "client")]
     #[must_use]

@@ -1,6 +1,8 @@
 //! L6 · The verbs, one file each, and the only place that builds objects.
 
 #[cfg(feature = "client")]
+mod aws;
+#[cfg(feature = "client")]
 mod bench;
 #[cfg(feature = "client")]
 mod bind;
@@ -67,6 +69,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use futures_util::future::BoxFuture;
 
 use crate::telemetry;
 pub use failure::Failure;
@@ -110,6 +113,8 @@ struct LogArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     #[cfg(feature = "client")]
+    Aws(aws::AwsShimArgs),
+    #[cfg(feature = "client")]
     HostKeys(Box<host_keys::HostKeysArgs>),
     #[cfg(feature = "client")]
     Ssh(Box<ssh::SshArgs>),
@@ -144,6 +149,15 @@ impl Verb {
     fn default_filter(&self) -> &'static str {
         match self {
             #[cfg(feature = "client")]
+            // aws-cli logs all or nothing.
+            Self::Aws(args) => {
+                if args.is_debug() {
+                    "debug"
+                } else {
+                    "error"
+                }
+            }
+            #[cfg(feature = "client")]
             // The SDK warns of a refused role before the error itself says it better.
             Self::HostKeys(_)
             | Self::Ssh(_)
@@ -175,6 +189,11 @@ impl Verb {
 
     async fn run(self) -> Result<u8, Failure> {
         match self {
+            #[cfg(feature = "client")]
+            Self::Aws(args) => Ok(match args.read() {
+                Ok(call) => call.run().await,
+                Err(status) => status,
+            }),
             #[cfg(feature = "client")]
             Self::HostKeys(args) => host_keys::run(*args),
             #[cfg(feature = "client")]
@@ -212,7 +231,7 @@ impl Verb {
 /// What went wrong has been told on stderr by then. Installs the process's TLS provider, its log subscriber and
 /// a runtime, so it is for `main` alone.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match parse(args.into_iter().collect()) {
         Ok(cli) => cli,
         Err(error) => {
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -229,6 +248,17 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
+fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    // aws-cli's command line is none that clap could read.
+    #[cfg(feature = "client")]
+    if let Some(shim) = aws::AwsShimArgs::of(&args) {
+        let mut cli = Cli::try_parse_from(["eice", "aws"])?;
+        cli.verb = Verb::Aws(shim);
+        return Ok(cli);
+    }
+    Cli::try_parse_from(args)
+}
+
 fn start(cli: Cli) -> Result<u8, Failure> {
     let filter = cli.log.log.as_deref().unwrap_or(cli.verb.default_filter());
     telemetry::init(&telemetry::Config::new(filter, cli.log.log_format))
@@ -240,14 +270,23 @@ fn start(cli: Cli) -> Result<u8, Failure> {
         Verb::SshConfig(args) => return ssh_config::run(&args),
         _ => {}
     }
+    let is_offline = cli.verb.is_offline();
+    let work: BoxFuture<'static, Result<u8, Failure>> = match cli.verb {
+        #[cfg(feature = "client")]
+        Verb::Aws(args) => match args.read() {
+            Ok(call) => Box::pin(async { Ok(call.run().await) }),
+            Err(status) => return Ok(status),
+        },
+        verb => Box::pin(verb.run()),
+    };
     // An error says that one is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot start the runtime", &error))?;
-    let warm_up = if cli.verb.is_offline() { None } else { warm_up_randomness() };
-    let result = runtime.block_on(cli.verb.run());
+    let warm_up = if is_offline { None } else { warm_up_randomness() };
+    let result = runtime.block_on(work);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
     // The library frees its generator as the process ends, and aborts when a thread is in the middle of it.
     if let Some(thread) = warm_up {

@@ -176,7 +176,7 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
 }
 
 /// Waits for the forwarded connections that outlive the shell, as ssh does, or for a signal.
-async fn drain(forwards: &mut Forwards, is_quiet: bool, signals: &mut Signals) {
+pub(crate) async fn drain(forwards: &mut Forwards, is_quiet: bool, signals: &mut Signals) {
     let open = forwards.open();
     if open > 0 && !is_quiet {
         super::say(&format!(

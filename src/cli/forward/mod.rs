@@ -25,6 +25,7 @@ pub(crate) use agent::Agent;
 use lanes::{Lane, Lanes};
 use listen::{Listener, Local};
 use socks::Request;
+pub(crate) use spec::InvalidForward;
 use spec::{DynamicForward, LocalForward, RemoteForward};
 
 use super::failure::Failure;
@@ -41,7 +42,7 @@ const MAX_CONNECTIONS: usize = 256;
 const SOCKS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is forwarded.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Forwarding")]
 pub(crate) struct ForwardArgs {
     /// Listen here; connect from the instance to HOST:HOSTPORT, or a socket's path; repeatable
@@ -67,6 +68,14 @@ pub(crate) struct Listeners {
 }
 
 impl ForwardArgs {
+    /// One `-L`.
+    ///
+    /// # Errors
+    /// What is wrong with `spec`.
+    pub(crate) fn local(spec: &str) -> Result<Self, InvalidForward> {
+        Ok(Self { local: vec![spec.parse()?], ..Self::default() })
+    }
+
     /// Listens wherever that is asked for here: what cannot be is known before anything is asked of AWS.
     ///
     /// # Errors

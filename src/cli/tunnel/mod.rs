@@ -18,6 +18,7 @@ use super::target::TargetArgs;
 use crate::ssh;
 use crate::terminal::InstanceName;
 use key::KeyArgs;
+pub(crate) use stdio::stdout_gone;
 
 const HELP: &str = aws_help!(
     "Examples:
@@ -116,31 +117,31 @@ fn failure(broken: Broken) -> Failure {
         }
         Broken::Tunnel(error) => error,
     };
-    let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<CloseReason>());
-    let (code, hint) = match reason {
-        Some(CloseReason::Peer { reason, .. }) if reason.contains("connect to target") => (
-            exit::UNAVAILABLE,
-            Some(
-                "check that something listens on the instance's port, that the endpoint's security group lets it \
-                 out and the instance's lets it in from the endpoint",
-            ),
-        ),
-        Some(CloseReason::DurationReached { .. }) => {
-            (exit::UNAVAILABLE, Some("a tunnel lasts 3600 seconds at most; open another one"))
-        }
-        Some(CloseReason::PeerSilent { .. }) => {
-            (exit::TIMEOUT, Some("the network between here and AWS fell silent"))
-        }
-        Some(CloseReason::Protocol(_)) => (exit::PROTOCOL, None),
-        _ => (exit::UNAVAILABLE, None),
+    let Some(reason) = error.get_ref().and_then(|inner| inner.downcast_ref::<CloseReason>()) else {
+        return Failure::because(exit::UNAVAILABLE, "the tunnel broke", &error);
     };
-    let failure = match reason {
-        Some(reason) => Failure::new(code, format!("the tunnel broke: {reason}")),
-        None => Failure::because(code, "the tunnel broke", &error),
+    let code = match reason {
+        CloseReason::PeerSilent { .. } => exit::TIMEOUT,
+        CloseReason::Protocol(_) => exit::PROTOCOL,
+        _ => exit::UNAVAILABLE,
     };
-    match hint {
+    let failure = Failure::new(code, format!("the tunnel broke: {reason}"));
+    match way_out(reason) {
         Some(hint) => failure.with_hint(hint),
         None => failure,
+    }
+}
+
+/// What to do about a tunnel that was closed for `reason`.
+pub(crate) fn way_out(reason: &CloseReason) -> Option<&'static str> {
+    match reason {
+        CloseReason::Peer { reason, .. } if reason.contains("connect to target") => Some(
+            "check that something listens on the instance's port, that the endpoint's security group lets it out and \
+             the instance's lets it in from the endpoint",
+        ),
+        CloseReason::DurationReached { .. } => Some("a tunnel lasts 3600 seconds at most; open another one"),
+        CloseReason::PeerSilent { .. } => Some("the network between here and AWS fell silent"),
+        _ => None,
     }
 }
 

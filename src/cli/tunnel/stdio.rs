@@ -119,7 +119,7 @@ async fn carry_with(
 }
 
 /// Waits until nobody reads our stdout any more. For a file or a terminal that is never.
-async fn stdout_gone() {
+pub(crate) async fn stdout_gone() {
     // A duplicate, because the watcher closes what it watches; not made non-blocking, because that would be
     // seen by everybody who shares the open file. Only its errors are waited for.
     let watched = io::stdout().as_fd().try_clone_to_owned().and_then(pipe::Sender::from_owned_fd_unchecked);

@@ -1,0 +1,216 @@
+//! From a command line to a command with its options, and the errors on the way in aws-cli's order.
+
+use super::argparse::{Parsed, Parser, Positional, Stop};
+use super::error::{AwsError, USAGE};
+use super::globals::refuse;
+use super::options::{self, Entry, opts};
+use super::paramfile;
+use super::python::int;
+
+/// The commands, as aws-cli calls them.
+pub(super) const COMMANDS: &[&str] = &["ec2-instance-connect", "sts", "help"];
+
+/// One command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    OpenTunnel,
+    Ssh,
+    SendSshPublicKey,
+    GetCallerIdentity,
+}
+
+impl Command {
+    pub(super) const ALL: [Self; 4] =
+        [Self::OpenTunnel, Self::SendSshPublicKey, Self::Ssh, Self::GetCallerIdentity];
+
+    /// The service, then the operation.
+    pub(super) fn path(self) -> (&'static str, &'static str) {
+        match self {
+            Self::OpenTunnel => ("ec2-instance-connect", "open-tunnel"),
+            Self::Ssh => ("ec2-instance-connect", "ssh"),
+            Self::SendSshPublicKey => ("ec2-instance-connect", "send-ssh-public-key"),
+            Self::GetCallerIdentity => ("sts", "get-caller-identity"),
+        }
+    }
+
+    /// Its options.
+    pub(super) fn options(self) -> &'static [Entry] {
+        match self {
+            Self::OpenTunnel => options::OPEN_TUNNEL,
+            Self::Ssh => options::SSH,
+            Self::SendSshPublicKey => options::SEND_SSH_PUBLIC_KEY,
+            Self::GetCallerIdentity => options::GET_CALLER_IDENTITY,
+        }
+    }
+
+    /// Whether it is one of AWS's API calls; the others are aws-cli's own commands, and differ in small ways.
+    fn is_api_call(self) -> bool {
+        matches!(self, Self::SendSshPublicKey | Self::GetCallerIdentity)
+    }
+}
+
+/// What a service's command line asks for.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// Help for the service, or for one of its commands.
+    Help(Option<Command>),
+    Run(Command, Values),
+}
+
+/// The operation of `service` that `args` ask for, with its options.
+///
+/// # Errors
+/// aws-cli's.
+pub(super) fn read(service: &str, args: &[String]) -> Result<Asked, AwsError> {
+    let of_service = || Command::ALL.into_iter().filter(|command| command.path().0 == service);
+    let mut choices: Vec<_> = of_service().map(|command| command.path().1).collect();
+    choices.push("help");
+    let parsed = known(&[], Some(Positional { name: "operation", choices }), args)?;
+    let operation = parsed.positional.unwrap_or_default();
+    let Some(command) = of_service().find(|command| command.path().1 == operation) else {
+        return Ok(Asked::Help(None));
+    };
+    let args = parsed.extras;
+    let options = opts(command.options());
+    if !command.is_api_call() {
+        if args == ["help"] {
+            return Ok(Asked::Help(Some(command)));
+        }
+        let parsed = known(&options, None, &args)?;
+        let values = Values::load(command, &parsed)?;
+        if !parsed.extras.is_empty() {
+            return Err(AwsError::param(format!("Unknown options: {}", parsed.extras.join(","))));
+        }
+        return Ok(Asked::Run(command, values));
+    }
+    if args == ["help"] {
+        return Ok(Asked::Help(Some(command)));
+    }
+    // Any word may stand where `help` may.
+    let mut parsed = known(&options, Some(Positional { name: "help", choices: Vec::new() }), &args)?;
+    match parsed.positional.take() {
+        Some(word) if word == "help" => return Ok(Asked::Help(Some(command))),
+        word => parsed.extras.extend(word),
+    }
+    if !parsed.extras.is_empty() {
+        return Err(AwsError::unknown(&parsed.extras));
+    }
+    refuse(command.options(), &parsed)?;
+    Ok(Asked::Run(command, Values::load(command, &parsed)?))
+}
+
+fn known(
+    options: &[super::argparse::Opt],
+    positional: Option<Positional>,
+    args: &[String],
+) -> Result<Parsed, AwsError> {
+    Parser { options, positional }.parse_known(args).map_err(|stop| match stop {
+        Stop::Wrong(said) => AwsError::usage(&said, USAGE),
+        // No table of a command has it.
+        Stop::Version => AwsError::param("--version stands before the command"),
+    })
+}
+
+/// A command's options with their values, files read and numbers checked.
+#[derive(Debug, Default)]
+pub(super) struct Values(Vec<(&'static str, String)>);
+
+impl Values {
+    fn load(command: Command, parsed: &Parsed) -> Result<Self, AwsError> {
+        let mut values = Vec::new();
+        for entry in command.options() {
+            let name = entry.opt.name;
+            let Some(value) = parsed.value(name) else { continue };
+            let value = paramfile::load(name, value)?;
+            if NUMBERS.contains(&name) {
+                int(&value).map_err(AwsError::general)?;
+            }
+            values.push((name, value));
+        }
+        Ok(Self(values))
+    }
+
+    /// The value of the option `name`, unless it is empty.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.raw(name).filter(|value| !value.is_empty())
+    }
+
+    /// The value of the option `name`.
+    pub(super) fn raw(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The number that the option `name` has.
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
+        self.raw(name).and_then(|text| int(text).ok())
+    }
+}
+
+/// The options whose values are numbers.
+const NUMBERS: &[&str] =
+    &["--remote-port", "--local-port", "--max-tunnel-duration", "--max-websocket-connections", "--ssh-port"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(service: &str, args: &[&str]) -> Result<Asked, AwsError> {
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        super::read(service, &args)
+    }
+
+    fn message(service: &str, args: &[&str]) -> String {
+        read(service, args).unwrap_err().message().to_owned()
+    }
+
+    #[test]
+    fn a_command_has_its_values() {
+        let args = ["open-tunnel", "--instance-id", "i-1", "--local=2222", "--max-web", "3"];
+        let Ok(Asked::Run(Command::OpenTunnel, values)) = read("ec2-instance-connect", &args) else {
+            panic!()
+        };
+        assert_eq!(values.text("--instance-id"), Some("i-1"));
+        assert_eq!(values.number("--local-port"), Some(2222));
+        assert_eq!(values.number("--max-websocket-connections"), Some(3));
+        assert_eq!(values.text("--private-ip-address"), None);
+    }
+
+    #[test]
+    fn api_calls_and_aws_clis_own_commands_differ_in_what_they_call_unknown() {
+        assert_eq!(message("sts", &["get-caller-identity", "a", "--b=1"]), "Unknown options: --b=1, a");
+        let said = message("ec2-instance-connect", &["open-tunnel", "--remote-port", "22", "--", "ls"]);
+        assert_eq!(said, "An error occurred (ParamValidation): Unknown options: --,ls");
+        // Values are read before that in one and after it in the other.
+        let said = message("ec2-instance-connect", &["open-tunnel", "--remote-port", "x", "y"]);
+        assert_eq!(said, "invalid literal for int() with base 10: 'x'");
+    }
+
+    #[test]
+    fn help_is_one_word_behind_the_command() {
+        for (service, args, expected) in [
+            ("sts", &["help"][..], None),
+            ("sts", &["get-caller-identity", "help"], Some(Command::GetCallerIdentity)),
+            ("ec2-instance-connect", &["ssh", "help"], Some(Command::Ssh)),
+        ] {
+            match read(service, args) {
+                Ok(Asked::Help(command)) => assert_eq!(command, expected, "{args:?}"),
+                other => panic!("{args:?}: {other:?}"),
+            }
+        }
+        assert!(
+            message("ec2-instance-connect", &["open-tunnel", "help", "me"])
+                .ends_with("Unknown options: help,me")
+        );
+    }
+
+    #[test]
+    fn what_is_missing_or_refused_is_told() {
+        let said = message("ec2-instance-connect", &["send-ssh-public-key"]);
+        assert!(
+            said.contains("are required: --instance-id, --instance-os-user, --ssh-public-key\n\nusage: aws")
+        );
+        assert!(message("sts", &[]).contains("the following arguments are required: operation"));
+        let said = message("sts", &["get-caller-identity", "--cli-input-json", "{}"]);
+        assert!(said.contains("--cli-input-json is not supported by eice's aws"), "{said}");
+    }
+}

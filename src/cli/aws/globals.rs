@@ -1,0 +1,213 @@
+//! The options of every command, read and checked in aws-cli's order (`awscli/clidriver.py`, `globalargs.py`).
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use super::argparse::{Parsed, Parser, Positional, Stop};
+use super::error::{AwsError, ErrorFormat, USAGE};
+use super::options::{ERROR_FORMATS, FIRST, Fate, GLOBAL, opts};
+use super::output::Output;
+use super::python::int;
+use super::query::Query;
+
+/// The usage text of the parser that reads `--profile` and `--debug` before all others.
+const FIRST_USAGE: &str = "usage: aws [--profile PROFILE] [--debug]";
+
+/// The options of every command.
+#[derive(Debug, Default)]
+pub(super) struct Globals {
+    pub(super) region: Option<String>,
+    pub(super) profile: Option<String>,
+    pub(super) endpoint_url: Option<String>,
+    pub(super) ca_bundle: Option<PathBuf>,
+    pub(super) query: Option<Query>,
+    output: Option<Output>,
+    color: Option<bool>,
+    error_format: Option<ErrorFormat>,
+}
+
+/// What a command line came to.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// The version is asked for.
+    Version,
+    /// A command, and what it is to read itself.
+    Command(Box<Globals>, String, Vec<String>),
+}
+
+impl Globals {
+    /// Reads the options of every command off `args`; the commands are `commands`.
+    ///
+    /// # Errors
+    /// What is wrong, and the form in which the user wants to be told.
+    pub(super) fn read(args: &[String], commands: &[&'static str]) -> Result<Line, (AwsError, Box<Self>)> {
+        let mut globals = Self::default();
+        match read(args, commands, &mut globals) {
+            Ok(Some((command, rest))) => Ok(Line::Command(Box::new(globals), command, rest)),
+            Ok(None) => Ok(Line::Version),
+            Err(error) => Err((error, Box::new(globals))),
+        }
+    }
+
+    /// The form of an answer: asked for, then the environment's. A profile's `output` is not read.
+    ///
+    /// # Errors
+    /// The environment names a form that there is not.
+    pub(super) fn output(&self) -> Result<Output, AwsError> {
+        match (self.output, std::env::var("AWS_DEFAULT_OUTPUT")) {
+            (Some(output), _) => Ok(output),
+            (None, Ok(name)) => {
+                Output::named(&name).ok_or_else(|| AwsError::general(format!("Unknown output type: {name}")))
+            }
+            (None, Err(_)) => Ok(Output::default()),
+        }
+    }
+
+    /// The form of an error: asked for, then the environment's.
+    pub(super) fn error_format(&self) -> ErrorFormat {
+        let of_env = || std::env::var("AWS_CLI_ERROR_FORMAT").map(|name| ErrorFormat::named(&name));
+        self.error_format.or_else(|| of_env().ok()).unwrap_or_default()
+    }
+
+    /// Whether tables have colours.
+    pub(super) fn color(&self) -> bool {
+        self.color.unwrap_or_else(|| io::stdout().is_terminal())
+    }
+}
+
+fn read(
+    args: &[String],
+    commands: &[&'static str],
+    globals: &mut Globals,
+) -> Result<Option<(String, Vec<String>)>, AwsError> {
+    let wrong = |stop, usage| match stop {
+        Stop::Wrong(said) => Some(AwsError::usage(&said, usage)),
+        Stop::Version => None,
+    };
+    let first = Parser { options: FIRST, positional: None }.parse_known(args);
+    if let Some(error) = first.err().and_then(|stop| wrong(stop, FIRST_USAGE)) {
+        return Err(error);
+    }
+    let is_given = |name: &str| args.iter().any(|arg| arg == name);
+    if is_given("--cli-auto-prompt") && is_given("--no-cli-auto-prompt") {
+        return Err(AwsError::param(
+            "Both --cli-auto-prompt and --no-cli-auto-prompt cannot be specified at the same time.",
+        ));
+    }
+    let options = opts(GLOBAL);
+    let positional = Some(Positional { name: "command", choices: commands.to_vec() });
+    let parsed = match (Parser { options: &options, positional }).parse_known(args) {
+        Ok(parsed) => parsed,
+        Err(stop) => return wrong(stop, USAGE).map_or(Ok(None), Err),
+    };
+    globals.take(&parsed)?;
+    Ok(Some((parsed.positional.unwrap_or_default(), parsed.extras)))
+}
+
+impl Globals {
+    fn take(&mut self, parsed: &Parsed) -> Result<(), AwsError> {
+        let owned = |name: &str| parsed.value(name).map(str::to_owned);
+        // First, so that all that follows is told in the form that is asked for.
+        self.error_format = parsed
+            .value("--cli-error-format")
+            .filter(|name| ERROR_FORMATS.contains(name))
+            .map(ErrorFormat::named);
+        self.color = match parsed.value("--color") {
+            Some("on") => Some(true),
+            Some("off") => Some(false),
+            _ => None,
+        };
+        if let Some(text) = parsed.value("--query") {
+            let bad = |why| AwsError::param(format!("Bad value for --query {text}: {why}"));
+            self.query = Some(Query::parse(text).map_err(bad)?);
+        }
+        if let Some(url) = parsed.value("--endpoint-url") {
+            if !url.contains("://") {
+                return Err(AwsError::param(format!(
+                    "Bad value for --endpoint-url \"{url}\": scheme is missing.  Must be of the form \
+                     http://<hostname>/ or https://<hostname>/"
+                )));
+            }
+            self.endpoint_url = Some(url.to_owned());
+        }
+        for name in ["--cli-read-timeout", "--cli-connect-timeout"] {
+            if let Some(text) = parsed.value(name) {
+                int(text).map_err(AwsError::general)?;
+            }
+        }
+        refuse(GLOBAL, parsed)?;
+        let given = |name: &str| owned(name).filter(|value| !value.is_empty());
+        self.region = given("--region");
+        self.profile = given("--profile");
+        self.ca_bundle = given("--ca-bundle").map(PathBuf::from);
+        self.output = parsed.value("--output").and_then(Output::named);
+        Ok(())
+    }
+}
+
+/// Ends with an error where an option that is refused was given.
+pub(super) fn refuse(entries: &[super::options::Entry], parsed: &Parsed) -> Result<(), AwsError> {
+    let refused = entries.iter().find(|entry| entry.fate == Fate::Refused && parsed.has(entry.opt.name));
+    let Some(entry) = refused else { return Ok(()) };
+    let name = entry.opt.name;
+    let instead = match name {
+        "--no-verify-ssl" => {
+            "certificates are always verified; name the authority with --ca-bundle or AWS_CA_BUNDLE"
+        }
+        "--no-sign-request" => "none of its calls can be made without a signature",
+        "--cli-auto-prompt" => "it never prompts; `aws help` lists its commands",
+        _ => "give the values as options of their own",
+    };
+    Err(AwsError::param(format!("{name} is not supported by eice's aws: {instead}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(args: &[&str]) -> Result<Line, AwsError> {
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        Globals::read(&args, &["ec2-instance-connect", "sts", "help"]).map_err(|(error, _)| error)
+    }
+
+    fn message(args: &[&str]) -> String {
+        line(args).unwrap_err().message().to_owned()
+    }
+
+    #[test]
+    fn what_is_global_is_taken_and_the_rest_left_for_the_command() {
+        let args = ["--region", "r", "sts", "get-caller-identity", "--prof=p", "--x", "1", "--no-cli-pager"];
+        let Line::Command(globals, command, rest) = line(&args).unwrap() else { panic!() };
+        assert_eq!((globals.region.as_deref(), globals.profile.as_deref()), (Some("r"), Some("p")));
+        assert_eq!(
+            (command.as_str(), rest),
+            ("sts", vec!["get-caller-identity".into(), "--x".into(), "1".into()])
+        );
+        let Line::Command(globals, ..) = line(&["sts", "--region", ""]).unwrap() else { panic!() };
+        assert_eq!(globals.region, None, "an empty value is none");
+    }
+
+    #[test]
+    fn checks_come_in_aws_clis_order() {
+        let coded = |text: &str| format!("An error occurred (ParamValidation): {text}");
+        let usage = format!("\n\n{USAGE}");
+        let all = ["--query", "a[", "--endpoint-url", "x", "--cli-read-timeout", "y", "--no-verify-ssl"];
+        assert!(message(&[&all[..], &["nonsense"]].concat()).contains("Found invalid choice 'nonsense'"));
+        assert!(message(&[&all[..], &["sts"]].concat()).contains("Bad value for --query a["));
+        assert!(
+            message(&[&all[2..], &["sts"]].concat()).contains("Bad value for --endpoint-url \"x\": scheme")
+        );
+        assert_eq!(message(&[&all[4..], &["sts"]].concat()), "invalid literal for int() with base 10: 'y'");
+        assert!(message(&[&all[6..], &["sts"]].concat()).contains("--no-verify-ssl is not supported"));
+        assert_eq!(
+            message(&["sts", "--profile"]),
+            coded(&format!("argument --profile: expected one argument\n\n{FIRST_USAGE}"))
+        );
+        assert_eq!(
+            message(&["sts", "--region"]),
+            coded(&format!("argument --region: expected one argument{usage}"))
+        );
+        assert!(matches!(line(&["--version", "nonsense"]).unwrap(), Line::Version));
+        assert!(message(&["--cli-auto-prompt", "--no-cli-auto-prompt"]).contains("at the same time"));
+    }
+}

@@ -1,0 +1,21 @@
+//! `aws sts get-caller-identity`.
+
+use super::error::AwsError;
+use super::globals::Globals;
+use super::session::{Service, Session, answer, told};
+use super::value::Value;
+use crate::cli::build::HostKeyOptions;
+use crate::ssh;
+
+pub(super) async fn run(globals: &Globals) -> Result<u8, AwsError> {
+    let session = Session::new(globals, Service::Sts, &HostKeyOptions::in_memory(), ssh::Config::default())?;
+    let identity = session.client().await?.caller_identity().await.map_err(|error| told(&error))?;
+    let entry = |key: &str, value: String| (key.to_owned(), Value::Text(value));
+    let value = Value::Map(vec![
+        entry("UserId", identity.user_id),
+        entry("Account", identity.account),
+        entry("Arn", identity.arn),
+    ]);
+    answer(globals, "GetCallerIdentity", value)?;
+    Ok(0)
+}

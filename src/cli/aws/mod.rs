@@ -1,0 +1,186 @@
+//! `aws`, as far as a tenant image needs it: aws-cli v2's command lines, texts and exit codes for
+//! `ec2-instance-connect open-tunnel`, `ssh` and `send-ssh-public-key` and for `sts get-caller-identity`.
+//!
+//! The program is this when it is called `aws` (a symbolic link will do), or as `eice aws …`. What is the same as
+//! aws-cli, what is not, and what becomes of each option stands in `docs/aws-cli.md`.
+
+mod argparse;
+mod command;
+mod error;
+mod globals;
+mod help;
+mod identity;
+mod open_tunnel;
+mod options;
+mod output;
+mod paramfile;
+mod passphrase;
+mod python;
+mod query;
+mod send_key;
+mod session;
+mod shorthand;
+mod ssh;
+mod table;
+mod value;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use clap::Args;
+
+use super::help::{aws_help, exit_help};
+use super::stop::Signals;
+use command::{Asked, COMMANDS, Command, Values};
+use error::AwsError;
+use globals::{Globals, Line};
+
+const HELP: &str = aws_help!(
+    "Examples:
+  ln -s eice /usr/local/bin/aws            then programs that call aws find it
+  eice aws sts get-caller-identity --query Account --output text
+  eice aws ec2-instance-connect send-ssh-public-key --instance-id i-0123456789abcdef0 \\
+      --instance-os-user ubuntu --ssh-public-key file://key.pub
+  eice aws ec2-instance-connect open-tunnel --instance-id i-0123456789abcdef0 --local-port 2222
+  eice aws ec2-instance-connect ssh --instance-id i-0123456789abcdef0
+
+`eice aws help` lists the commands and their options. The exit codes of this verb are aws-cli's and
+not those below: 252 for a wrong command line, 253 for missing configuration, 254 when AWS refuses,
+255 for the rest, 130 after Ctrl-C; `ssh` ends with the remote command's own."
+);
+
+/// Speaks aws-cli v2's command line for the few commands that terminals and file writing need.
+///
+/// The same as calling this program by the name `aws`.
+#[derive(Args, Debug)]
+#[command(after_long_help = HELP, after_help = "`eice aws --help` has examples, environment and exit codes.")]
+pub(crate) struct AwsShimArgs {
+    /// Command line of aws
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    args: Vec<OsString>,
+}
+
+impl AwsShimArgs {
+    /// The arguments when the program that `line` starts is this one: by its name, or by the verb behind it.
+    pub(crate) fn of(line: &[OsString]) -> Option<Self> {
+        let (program, args) = line.split_first()?;
+        if Path::new(program).file_name().is_some_and(|name| name == "aws") {
+            return Some(Self { args: args.to_vec() });
+        }
+        let (verb, args) = args.split_first()?;
+        // Help for the verb itself is clap's.
+        let is_help = args.first().is_some_and(|arg| arg == "--help" || arg == "-h");
+        (verb == "aws" && !is_help).then(|| Self { args: args.to_vec() })
+    }
+
+    /// Whether aws-cli would log what it does.
+    pub(crate) fn is_debug(&self) -> bool {
+        self.args.iter().any(|arg| arg == "--debug")
+    }
+}
+
+/// The status after SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// A call that is to be made.
+pub(crate) struct Call {
+    globals: Box<Globals>,
+    command: Command,
+    values: Values,
+}
+
+impl AwsShimArgs {
+    /// The call that is asked for. What takes none is done here already: help, the version, and telling what is wrong
+    /// with the command line.
+    ///
+    /// # Errors
+    /// The exit status where there is no call to make.
+    pub(crate) fn read(&self) -> Result<Call, u8> {
+        let args: Vec<String> = self.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let (globals, service, rest) = match Globals::read(&args, COMMANDS) {
+            Ok(Line::Command(globals, service, rest)) => (globals, service, rest),
+            Ok(Line::Version) => return Err(print(&format!("{}\n", help::version()))),
+            Err((error, globals)) => return Err(tell(&error, &globals)),
+        };
+        if service == "help" {
+            return Err(print(&help::text(None, None)));
+        }
+        match command::read(&service, &rest) {
+            Ok(Asked::Run(command, values)) => Ok(Call { globals, command, values }),
+            Ok(Asked::Help(command)) => Err(print(&help::text(Some(&service), command))),
+            Err(error) => Err(tell(&error, &globals)),
+        }
+    }
+}
+
+impl Call {
+    /// Makes it, to its end; what went wrong has been told by then.
+    pub(crate) async fn run(self) -> u8 {
+        let status = match self.make().await {
+            Ok(status) => status,
+            Err(error) => tell(&error, &self.globals),
+        };
+        if status == INTERRUPTED && io::stdout().is_terminal() {
+            print("\n");
+        }
+        status
+    }
+
+    async fn make(&self) -> Result<u8, AwsError> {
+        let Self { globals, command, values } = self;
+        let mut signals = Signals::register()
+            .map_err(|error| AwsError::general(format!("cannot watch signals: {error}")))?;
+        let signals = &mut signals;
+        match command {
+            Command::OpenTunnel => open_tunnel::run(globals, values, signals).await,
+            Command::Ssh => ssh::run(globals, values, signals).await,
+            Command::SendSshPublicKey => until_stopped(signals, send_key::run(globals, values)).await,
+            Command::GetCallerIdentity => until_stopped(signals, identity::run(globals)).await,
+        }
+    }
+}
+
+async fn until_stopped(
+    signals: &mut Signals,
+    work: impl Future<Output = Result<u8, AwsError>>,
+) -> Result<u8, AwsError> {
+    tokio::select! {
+        done = work => done,
+        reason = signals.next() => Ok(reason.status()),
+    }
+}
+
+/// Writes to stdout; the status is that of success even where nobody reads it.
+fn print(text: &str) -> u8 {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    0
+}
+
+/// Tells what went wrong; the result is the exit status.
+fn tell(error: &AwsError, globals: &Globals) -> u8 {
+    let text = error.render(globals.error_format(), globals.color() && io::stderr().is_terminal());
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+    error.status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_or_the_verb_makes_it_aws() {
+        let of = |line: &[&str]| {
+            let line: Vec<OsString> = line.iter().map(OsString::from).collect();
+            AwsShimArgs::of(&line).map(|args| args.args.len())
+        };
+        assert_eq!(of(&["aws", "sts"]), Some(1));
+        assert_eq!(of(&["/usr/local/bin/aws"]), Some(0));
+        assert_eq!(of(&["eice", "aws", "--version"]), Some(1));
+        assert_eq!(of(&["eice", "aws", "--help"]), None);
+        assert_eq!(of(&["eice", "ssh", "aws"]), None);
+        assert_eq!(of(&["awsx", "sts"]), None);
+        assert_eq!(of(&[]), None);
+    }
+}

@@ -1,0 +1,287 @@
+//! `aws ec2-instance-connect open-tunnel`: on stdin and stdout, or for every connection to a local port
+//! (`opentunnel.py`, `websocket.py`).
+//!
+//! What aws-cli does wrong is not done here: the end of stdin sends nothing and spins on nothing, no chunk is sent
+//! twice, a half-closed connection gets its answer, keystrokes are not polled for, and a connection that fails ends
+//! no other.
+
+use std::io::{self, IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use eice_proto::tunnel::CloseReason;
+use eice_proto::{EndpointId, InstanceId, MaxDuration, RemotePort};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::command::Values;
+use super::error::AwsError;
+use super::globals::Globals;
+use super::session::{Service, Session, told};
+use crate::aws::RouteRequest;
+use crate::cli::build::HostKeyOptions;
+use crate::cli::relay::{self, Broken};
+use crate::cli::stdin::Stdin;
+use crate::cli::stop::Signals;
+use crate::cli::tunnel::{stdout_gone, way_out};
+use crate::listen;
+use crate::ssh;
+use crate::terminal::{EndpointChoice, InstanceTarget, StageEvent};
+
+/// How long a local connection that has stopped sending waits for another byte of its answer.
+const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a target is called that only its address tells: a tunnel never learns its instance's id.
+const ANY_INSTANCE: &str = "i-unknown";
+
+/// Runs it; the result is the exit status.
+pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signals) -> Result<u8, AwsError> {
+    check(values)?;
+    let session = Session::new(globals, Service::Ec2, &HostKeyOptions::in_memory(), ssh::Config::default())?;
+    let limit = values.number("--max-websocket-connections").unwrap_or(10);
+    let opening = async {
+        let target = target(&session, values).await?;
+        match usize::try_from(limit) {
+            Ok(limit) if limit > 0 => Ok((target, limit)),
+            _ => Err(AwsError::general("max_workers must be greater than 0")),
+        }
+    };
+    let (target, limit) = tokio::select! {
+        found = opening => found?,
+        reason = signals.next() => return Ok(reason.status()),
+    };
+    match values.number("--local-port").filter(|port| *port != 0) {
+        None => on_stdio(&session, &target, signals).await,
+        Some(port) => on_port(session, target, port, limit, signals).await,
+    }
+}
+
+/// aws-cli's checks, in its order.
+fn check(values: &Values) -> Result<(), AwsError> {
+    let endpoint = values.text("--instance-connect-endpoint-id");
+    if values.text("--instance-id").is_none() && values.text("--private-ip-address").is_none() {
+        return Err(AwsError::param("Specify an instance id or private ip."));
+    }
+    if values.text("--instance-connect-endpoint-dns-name").is_some() && endpoint.is_none() {
+        return Err(AwsError::param("Specify an instance connect endpoint id when providing a DNS name."));
+    }
+    if values.text("--private-ip-address").is_some() && endpoint.is_none() {
+        return Err(AwsError::param("Specify an instance connect endpoint id when providing a private ip."));
+    }
+    if values.number("--max-tunnel-duration").is_some_and(|seconds| !(1..=3600).contains(&seconds)) {
+        return Err(AwsError::param(
+            "Invalid max connection timeout specified. Value must be greater than 1 and less than 3600.",
+        ));
+    }
+    if values.raw("--local-port").is_none() && io::stdin().is_terminal() {
+        return Err(AwsError::param(
+            "This command does not support interactive mode. You must use this command as a proxy or in listener \
+             mode. ",
+        ));
+    }
+    Ok(())
+}
+
+/// Where the tunnel goes, with all that there is to look up looked up: a mistake is told before anything listens.
+async fn target(session: &Session, values: &Values) -> Result<InstanceTarget, AwsError> {
+    let client = session.client().await?;
+    let address = values.text("--private-ip-address");
+    let named = values.text("--instance-id").unwrap_or(ANY_INSTANCE);
+    let id: InstanceId = match named.parse() {
+        Ok(id) => id,
+        // With the address at hand it is not used for anything.
+        Err(_) if address.is_some() => known_instance(ANY_INSTANCE)?,
+        Err(_) => return Err(malformed_instance(named)),
+    };
+    let mut target = InstanceTarget::new(id);
+    target.account = session.account.clone();
+    target.region.clone_from(&session.region);
+    target.max_duration = values
+        .number("--max-tunnel-duration")
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .and_then(|seconds| MaxDuration::from_secs(seconds).ok());
+    let instance = match address {
+        Some(_) => None,
+        None => Some(client.instance(&target.instance).await.map_err(|error| told(&error))?),
+    };
+    let endpoint = endpoint(values)?;
+    let address = address.map(|text| {
+        // The service would say no more than this.
+        text.parse::<IpAddr>().map_err(|_| AwsError::general("The specified PrivateIpAddress is not valid."))
+    });
+    let address = address.transpose()?;
+    target.port = port(values.number("--remote-port"))?;
+    let mut request = RouteRequest::new(&endpoint, instance.as_ref());
+    request.address = address;
+    let chosen = client.route(&request).await.map_err(|error| told(&error))?;
+    target.endpoint = EndpointChoice::Known { id: chosen.id, dns_name: chosen.dns_name };
+    target.private_address = Some(chosen.address);
+    Ok(target)
+}
+
+fn known_instance(text: &str) -> Result<InstanceId, AwsError> {
+    text.parse().map_err(|_| malformed_instance(text))
+}
+
+/// What EC2 says of an id that is none.
+pub(super) fn malformed_instance(text: &str) -> AwsError {
+    AwsError::refused("DescribeInstances", "InvalidInstanceID.Malformed", &format!("Invalid id: \"{text}\""))
+}
+
+/// The port on the instance, 22 when none is given.
+pub(super) fn port(number: Option<i64>) -> Result<RemotePort, AwsError> {
+    let port = u16::try_from(number.unwrap_or(22)).ok().and_then(|port| RemotePort::new(port).ok());
+    port.ok_or_else(|| {
+        AwsError::general(
+            "The specified RemotePort is not valid. Specify either 22 or 3389 as the RemotePort and retry your \
+             request.",
+        )
+    })
+}
+
+/// The endpoint that the options name.
+fn endpoint(values: &Values) -> Result<EndpointChoice, AwsError> {
+    let Some(text) = values.text("--instance-connect-endpoint-id") else {
+        return Ok(EndpointChoice::Automatic);
+    };
+    named_endpoint(text, values.text("--instance-connect-endpoint-dns-name"))
+}
+
+/// The endpoint of the id `text`, at `dns_name` if that is given.
+pub(super) fn named_endpoint(text: &str, dns_name: Option<&str>) -> Result<EndpointChoice, AwsError> {
+    let id: EndpointId = text.parse().map_err(|_| {
+        AwsError::refused(
+            "DescribeInstanceConnectEndpoints",
+            "InvalidInstanceConnectEndpointId.Malformed",
+            &format!(
+                "The ID '{text}' is not valid. Ensure that you specify the ID in the form eice-xxxxxxxxxxxxxxxxx."
+            ),
+        )
+    })?;
+    Ok(match dns_name {
+        Some(dns_name) => EndpointChoice::Known { id, dns_name: dns_name.to_owned() },
+        None => EndpointChoice::Id(id),
+    })
+}
+
+fn quiet(_: StageEvent) {}
+
+async fn on_stdio(session: &Session, target: &InstanceTarget, signals: &mut Signals) -> Result<u8, AwsError> {
+    let tunnel = tokio::select! {
+        tunnel = session.connector.open_tunnel(target, &quiet) => tunnel?,
+        reason = signals.next() => return Ok(reason.status()),
+    };
+    let stdin = Stdin::start().map_err(|error| AwsError::general(format!("cannot read stdin: {error}")))?;
+    let relay = relay::stdio(tunnel, stdin, tokio::io::stdout(), stdout_gone());
+    tokio::select! {
+        ended = relay => match ended {
+            Ok(_) => Ok(0),
+            Err(broken) => Err(broke(&broken)),
+        },
+        reason = signals.next() => Ok(reason.status()),
+    }
+}
+
+async fn on_port(
+    session: Session,
+    target: InstanceTarget,
+    port: i64,
+    limit: usize,
+    signals: &mut Signals,
+) -> Result<u8, AwsError> {
+    let port = u16::try_from(port).map_err(|_| AwsError::general("bind(): port must be 0-65535."))?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        let text = error.to_string();
+        let text = text.split(" (os error").next().unwrap_or_default();
+        AwsError::general(format!("[Errno {}] {text}", error.raw_os_error().unwrap_or_default()))
+    })?;
+    say(&format!("Listening for connections on port {port}."));
+    let open = Arc::new(AtomicUsize::new(0));
+    let forward = Arc::new(Forward { session, target, limit, open, accepted: AtomicU64::new(0) });
+    tokio::select! {
+        never = forward.serve(&listener) => match never {},
+        // Dropping a tunnel closes it.
+        reason = signals.next() => Ok(reason.status()),
+    }
+}
+
+/// A listener whose every connection is a tunnel.
+struct Forward {
+    session: Session,
+    target: InstanceTarget,
+    limit: usize,
+    open: Arc<AtomicUsize>,
+    accepted: AtomicU64,
+}
+
+impl Forward {
+    async fn serve(self: Arc<Self>, listener: &TcpListener) -> std::convert::Infallible {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                (local, _) = listen::accept(listener) => {
+                    if self.open.load(Ordering::Relaxed) >= self.limit {
+                        say(&format!(
+                            "Max websocket connections {} have been reached, closing incoming connection.",
+                            self.limit
+                        ));
+                        continue;
+                    }
+                    // Counted here and not in the task: the next connection must see it.
+                    self.open.fetch_add(1, Ordering::Relaxed);
+                    let n = self.accepted.fetch_add(1, Ordering::Relaxed) + 1;
+                    say(&format!("[{n}] Accepted new tcp connection, opening websocket tunnel."));
+                    let forward = Arc::clone(&self);
+                    connections.spawn(async move { forward.connection(n, local).await });
+                },
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+
+    /// One connection. What goes wrong with it is told and ends nothing else.
+    async fn connection(&self, n: u64, local: TcpStream) {
+        let carried = match self.session.connector.open_tunnel(&self.target, &quiet).await {
+            Ok(tunnel) => match relay::stream(tunnel, local, HALF_CLOSE_TIMEOUT).await {
+                Ok(_) => Ok(()),
+                Err(broken) => Err(broke(&broken)),
+            },
+            Err(error) => Err(error.into()),
+        };
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        if let Err(error) = carried {
+            let mut stderr = io::stderr().lock();
+            let _ = stderr.write_all(
+                format!("[{n}] Encountered error with websocket: {}\n", error.on_one_line()).as_bytes(),
+            );
+        }
+        say(&format!("[{n}] Closing tcp connection."));
+    }
+}
+
+/// A line on stdout, at once. A stdout that is gone is no reason to stop carrying bytes.
+fn say(line: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(format!("{line}\n").as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Why a tunnel or its local side broke.
+fn broke(broken: &Broken) -> AwsError {
+    let error = match broken {
+        Broken::Local(error) => return AwsError::general(format!("the local side broke: {error}")),
+        Broken::Tunnel(error) => error,
+    };
+    let Some(reason) = error.get_ref().and_then(|inner| inner.downcast_ref::<CloseReason>()) else {
+        return AwsError::general(format!("the tunnel broke: {error}"));
+    };
+    let said = match reason {
+        CloseReason::Peer { reason, .. } if !reason.is_empty() => {
+            format!("Websocket Closure Reason: {reason}")
+        }
+        other => format!("the tunnel broke: {other}"),
+    };
+    AwsError::general(said).with_hint(way_out(reason))
+}

@@ -1,0 +1,50 @@
+//! `aws ec2-instance-connect send-ssh-public-key`.
+
+use super::command::Values;
+use super::error::AwsError;
+use super::globals::Globals;
+use super::session::{Service, Session, answer, told};
+use super::value::Value;
+use crate::aws::KeyPush;
+use crate::cli::build::HostKeyOptions;
+use crate::ssh;
+
+/// The shortest values that are sent at all (the service's API model, which aws-cli checks).
+const MIN_LENGTHS: [(&str, &str, usize); 4] = [
+    ("--instance-id", "InstanceId", 10),
+    ("--instance-os-user", "InstanceOSUser", 1),
+    ("--ssh-public-key", "SSHPublicKey", 80),
+    ("--availability-zone", "AvailabilityZone", 6),
+];
+
+pub(super) async fn run(globals: &Globals, values: &Values) -> Result<u8, AwsError> {
+    check(values)?;
+    let keys = HostKeyOptions::in_memory();
+    let session = Session::new(globals, Service::Ec2InstanceConnect, &keys, ssh::Config::default())?;
+    let value = |name: &str| values.raw(name).unwrap_or_default();
+    let mut push =
+        KeyPush::new(value("--instance-id"), value("--instance-os-user"), value("--ssh-public-key"));
+    push.availability_zone = values.raw("--availability-zone");
+    let request_id = session.client().await?.push_key(&push).await.map_err(|error| told(&error))?;
+    let value = Value::Map(vec![
+        ("RequestId".to_owned(), Value::Text(request_id)),
+        ("Success".to_owned(), Value::Bool(true)),
+    ]);
+    answer(globals, "SendSSHPublicKey", value)?;
+    Ok(0)
+}
+
+/// What is too short is told here; every other mistake is the service's to tell.
+fn check(values: &Values) -> Result<(), AwsError> {
+    let short = MIN_LENGTHS.iter().filter_map(|(option, parameter, min)| {
+        let len = values.raw(option)?.chars().count();
+        let said = format!("Invalid length for parameter {parameter}, value: {len}, valid min length: {min}");
+        (len < *min).then_some(said)
+    });
+    let short: Vec<String> = short.collect();
+    if short.is_empty() {
+        Ok(())
+    } else {
+        Err(AwsError::param(format!("Parameter validation failed:\n{}", short.join("\n"))))
+    }
+}

@@ -1,0 +1,89 @@
+//! The connector and the AWS client of a command, from its global options.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use super::error::{AwsError, of_aws};
+use super::globals::Globals;
+use super::output;
+use super::value::Value;
+use crate::aws::{self, Client, EndpointUrls, Retries};
+use crate::cli::build::{self, HostKeyOptions};
+use crate::connect::Connector;
+use crate::ssh;
+use crate::terminal::Account;
+
+/// How often a call is tried: aws-cli's `standard` retry mode.
+const ATTEMPTS: u32 = 3;
+
+/// The service that `--endpoint-url` is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Service {
+    Ec2,
+    Ec2InstanceConnect,
+    Sts,
+}
+
+/// What a command works with.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) connector: Arc<Connector>,
+    pub(super) account: Account,
+    pub(super) region: Option<String>,
+}
+
+impl Session {
+    /// Nothing is asked before the first call.
+    pub(super) fn new(
+        globals: &Globals,
+        service: Service,
+        keys: &HostKeyOptions,
+        ssh: ssh::Config,
+    ) -> Result<Self, AwsError> {
+        let mut endpoint_urls = EndpointUrls::default();
+        let url = globals.endpoint_url.clone();
+        match service {
+            Service::Ec2 => endpoint_urls.ec2 = url,
+            Service::Ec2InstanceConnect => endpoint_urls.ec2_instance_connect = url,
+            Service::Sts => endpoint_urls.sts = url,
+        }
+        let aws = aws::Config {
+            endpoint_urls,
+            ca_bundle: globals.ca_bundle.clone(),
+            retries: Retries { attempts: ATTEMPTS, ..Retries::default() },
+            ..aws::Config::default()
+        };
+        let connector = build::connector(aws, globals.ca_bundle.clone(), keys, ssh)
+            .map_err(|failure| AwsError::general(failure.message()).with_hint(failure.hint()))?;
+        let account = Account::new(globals.profile.clone(), None, None);
+        Ok(Self { connector, account, region: globals.region.clone() })
+    }
+
+    /// The AWS calls.
+    pub(super) async fn client(&self) -> Result<Arc<Client>, AwsError> {
+        let client = self.connector.aws().client(&self.account, self.region.as_deref()).await;
+        client.map_err(|error| told(&error))
+    }
+}
+
+/// A call that failed.
+pub(super) fn told(error: &aws::Error) -> AwsError {
+    of_aws(error, ATTEMPTS)
+}
+
+/// Writes the answer of `operation` to stdout, as the options ask for.
+pub(super) fn answer(globals: &Globals, operation: &str, value: Value) -> Result<(), AwsError> {
+    let value = match &globals.query {
+        Some(query) => query.search(&value),
+        None => value,
+    };
+    let text = output::render(globals.output()?, operation, &value, globals.color());
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // Whoever read it has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(AwsError::general(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,262 @@
+//! `aws ec2-instance-connect ssh`, natively: no ssh program, no second process for the tunnel (`ssh.py`).
+
+use std::io::{self, IsTerminal};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use eice_proto::{InstanceId, MaxDuration};
+
+use super::command::Values;
+use super::error::AwsError;
+use super::globals::Globals;
+use super::open_tunnel::{malformed_instance, named_endpoint, port};
+use super::passphrase;
+use super::session::{Service, Session, told};
+use super::shorthand::EiceOptions;
+use crate::aws::{Instance, RouteRequest};
+use crate::cli::build::{HostKeyArg, HostKeyOptions};
+use crate::cli::failure::Failure;
+use crate::cli::forward::{ForwardArgs, Forwards};
+use crate::cli::interactive::{self, End};
+use crate::cli::progress::{Mode, Progress};
+use crate::cli::ssh::drain;
+use crate::cli::stdin::Stdin;
+use crate::cli::stop::Signals;
+use crate::connect::{Approach, HostKeyMode};
+use crate::ssh::{self, InvalidLoginKey, LoginKey};
+use crate::terminal::{EndpointChoice, Host, InstanceTarget, OsUser};
+
+/// The largest private key file that is read, in bytes.
+const MAX_KEY_FILE: u64 = 64 << 10;
+
+/// What the options ask for, checked.
+struct Wanted {
+    instance: InstanceId,
+    address: Option<IpAddr>,
+    kind: Kind,
+    eice: EiceOptions,
+    endpoint: EndpointChoice,
+    user: OsUser,
+}
+
+/// `--connection-type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Auto,
+    Direct,
+    Eice,
+}
+
+/// Runs it; the result is the exit status.
+pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signals) -> Result<u8, AwsError> {
+    let wanted = check(values)?;
+    let local_forwarding = values.text("--local-forwarding").map(ForwardArgs::local).transpose();
+    let forwarding = local_forwarding
+        .map_err(|why| AwsError::parameter("--local-forwarding", &why.to_string()))?
+        .unwrap_or_default();
+    let listeners = forwarding.listen().await.map_err(|failure| failed(&failure))?;
+    let pty = io::stdin().is_terminal();
+    let tuning = if pty { ssh::Config::default() } else { ssh::Config::bulk() };
+    let session = Session::new(globals, Service::Ec2, &host_keys()?, tuning)?;
+    let progress = Progress::new(Mode::choose(false, false));
+    let connecting = async {
+        let (target, mut approach) = target(&session, &wanted, values).await?;
+        if let Some(path) = values.text("--private-key-file") {
+            approach.key = Some(key(path).await?);
+        }
+        let connector = session.connector.by(approach);
+        let forwards = async {
+            if forwarding.is_empty() {
+                return Ok(None);
+            }
+            let connector = Arc::new(connector.tuned(ssh::Config::forwards()));
+            let starting = Forwards::start(listeners, connector, target.clone(), false, false, &|_| {});
+            starting.await.map(Some).map_err(|failure| failed(&failure))
+        };
+        let opening = async {
+            let host = connector.connect_ssh(&target, &progress).await?;
+            let terminal = host.open(&interactive::request(pty), &progress).await?;
+            Ok::<_, AwsError>((host, terminal))
+        };
+        futures_util::future::try_join(opening, forwards).await
+    };
+    let connected = tokio::select! {
+        connected = connecting => connected,
+        reason = signals.next() => {
+            progress.clear();
+            return Ok(reason.status());
+        }
+    };
+    progress.clear();
+    let ((host, terminal), forwards) = connected?;
+    let end = if pty {
+        let listing = forwards.as_ref().map(Forwards::listing).unwrap_or_default();
+        interactive::with_tty(terminal, signals, listing).await
+    } else {
+        match Stdin::start() {
+            Ok(stdin) => interactive::with_pipes(terminal, stdin, signals).await,
+            Err(error) => Err(error),
+        }
+    };
+    host.close().await;
+    if let Some(mut forwards) = forwards {
+        if matches!(end, Ok(End::Exit(_))) {
+            drain(&mut forwards, false, signals).await;
+        }
+        forwards.close().await;
+    }
+    match end {
+        Ok(End::Disconnected) => {
+            crate::cli::say("aws: disconnected\n");
+            Ok(End::Disconnected.status())
+        }
+        Ok(end) => Ok(end.status()),
+        Err(error) => Err(AwsError::general(format!("the connection was lost: {error}"))),
+    }
+}
+
+fn failed(failure: &Failure) -> AwsError {
+    AwsError::general(failure.message()).with_hint(failure.hint())
+}
+
+/// aws-cli's checks, in its order.
+fn check(values: &Values) -> Result<Wanted, AwsError> {
+    let eice = values.raw("--eice-options").map(EiceOptions::parse).transpose()?.unwrap_or_default();
+    let kind = match values.raw("--connection-type") {
+        Some("direct") => Kind::Direct,
+        Some("eice") => Kind::Eice,
+        _ => Kind::Auto,
+    };
+    let id = values.raw("--instance-id").unwrap_or_default();
+    let is_id = |prefix: &str, text: &str, more: &str| {
+        text.strip_prefix(prefix).is_some_and(|rest| {
+            !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+        })
+    };
+    if !id.is_empty() && !is_id("i-", id, "") {
+        return Err(AwsError::param(
+            "The specified instance ID is invalid. Provide the full instance ID in the form i-xxxxxxxxxxxxxxxxx.",
+        ));
+    }
+    if kind == Kind::Direct && eice.is_given {
+        return Err(AwsError::param("eice-options can't be specified when connection type is direct."));
+    }
+    if eice.dns_name.is_some() && eice.endpoint_id.is_none() {
+        return Err(AwsError::param("When specifying dnsName, you must specify endpointId."));
+    }
+    if eice.max_tunnel_duration.is_some_and(|seconds| !(1..=3600).contains(&seconds)) {
+        return Err(AwsError::param(
+            "Invalid value specified for maxTunnelDuration. Value must be greater than 1 and less than 3600.",
+        ));
+    }
+    if eice.endpoint_id.as_deref().is_some_and(|id| !is_id("eice-", id, "_")) {
+        return Err(AwsError::param(
+            "The specified endpointId is invalid. Provide the full EC2 Instance Connect Endpoint ID in the form \
+             eice-xxxxxxxxxxxxxxxxx.",
+        ));
+    }
+    let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c));
+    // A port behind the name is ours: aws-cli's tunnels go to 443 alone.
+    let host = |name: &str| name.rsplit_once(':').map_or(name.to_owned(), |(host, _)| host.to_owned());
+    if eice.dns_name.as_deref().is_some_and(|name| !is_name(&host(name))) {
+        return Err(AwsError::param("The specified dnsName is invalid."));
+    }
+    let address = values.text("--instance-ip");
+    if address.is_some() && kind == Kind::Auto {
+        return Err(AwsError::param("When specifying instance-ip, you must specify connection-type."));
+    }
+    let address = address.map(|text| {
+        text.parse()
+            .map_err(|_| AwsError::param(format!("The specified instance-ip {text} is no IP address.")))
+    });
+    let user = values.raw("--os-user").unwrap_or("ec2-user");
+    Ok(Wanted {
+        instance: id.parse().map_err(|_| malformed_instance(id))?,
+        address: address.transpose()?,
+        kind,
+        endpoint: match &eice.endpoint_id {
+            Some(id) => named_endpoint(id, eice.dns_name.as_deref())?,
+            None => EndpointChoice::Automatic,
+        },
+        eice,
+        user: user.parse().map_err(|error| AwsError::param(format!("{error}")))?,
+    })
+}
+
+/// Where it goes and how: the instance is looked up, the kind of connection chosen as aws-cli does, and an endpoint
+/// that is needed looked for already, so that what is missing is told in aws-cli's words.
+async fn target(
+    session: &Session,
+    wanted: &Wanted,
+    values: &Values,
+) -> Result<(InstanceTarget, Approach), AwsError> {
+    let client = session.client().await?;
+    let instance = client.instance(&wanted.instance).await.map_err(|error| told(&error))?;
+    let mut target = InstanceTarget::new(wanted.instance.clone());
+    target.account = session.account.clone();
+    target.region.clone_from(&session.region);
+    target.os_user = wanted.user.clone();
+    target.port = port(values.number("--ssh-port"))?;
+    let approach = Approach { direct: direct(wanted, &instance)?, ..Approach::default() };
+    if approach.direct.is_none() {
+        target.endpoint = wanted.endpoint.clone();
+        target.private_address = wanted.address;
+        let seconds = wanted.eice.max_tunnel_duration.and_then(|seconds| u64::try_from(seconds).ok());
+        target.max_duration = seconds.and_then(|seconds| MaxDuration::from_secs(seconds).ok());
+        let mut request = RouteRequest::new(&target.endpoint, Some(&instance));
+        request.address = wanted.address;
+        client.route(&request).await.map_err(|error| told(&error))?;
+    }
+    Ok((target, approach))
+}
+
+/// The address to connect to without an endpoint, or none where it takes one.
+fn direct(wanted: &Wanted, instance: &Instance) -> Result<Option<IpAddr>, AwsError> {
+    let (public, private, ipv6) = (instance.public_ipv4, instance.private_ipv4, instance.ipv6);
+    let is_eice = wanted.kind == Kind::Eice || (wanted.eice.is_given && wanted.kind == Kind::Auto);
+    let direct = match (wanted.address, wanted.kind) {
+        (Some(address), Kind::Direct) => Some(address),
+        (Some(_), _) => return Ok(None),
+        (None, _) if is_eice => return Ok(None),
+        (None, Kind::Direct) => public.or(ipv6).or(private),
+        (None, _) if public.is_none() && private.is_some() => return Ok(None),
+        (None, _) => public.or(ipv6),
+    };
+    let none = || AwsError::param("Unable to find any IP address on the instance to connect to.");
+    direct.map(Some).ok_or_else(none)
+}
+
+/// How host keys are checked: by the variables that `eice ssh` reads too.
+fn host_keys() -> Result<HostKeyOptions, AwsError> {
+    let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let mode = match given("EICE_HOST_KEY") {
+        Some(name) => HostKeyArg::from_str(&name, false)
+            .map_err(|_| {
+                AwsError::general(format!("EICE_HOST_KEY={name}: no such way of checking host keys"))
+            })?
+            .into(),
+        None => HostKeyMode::default(),
+    };
+    HostKeyOptions::in_file(mode, given("EICE_HOST_KEYS").map(Into::into)).map_err(|failure| failed(&failure))
+}
+
+/// The private key in the file `path`; its passphrase is asked for where it has one.
+async fn key(path: &str) -> Result<LoginKey, AwsError> {
+    let bad =
+        |why: &dyn std::fmt::Display| AwsError::general(format!("cannot use the private key {path}: {why}"));
+    let size = tokio::fs::metadata(path).await.map_err(|error| bad(&error))?.len();
+    if size > MAX_KEY_FILE {
+        return Err(bad(&format!("it is larger than {MAX_KEY_FILE} bytes")));
+    }
+    let text = zeroize::Zeroizing::new(tokio::fs::read_to_string(path).await.map_err(|error| bad(&error))?);
+    match LoginKey::parse(&text, None) {
+        Err(InvalidLoginKey::Encrypted) => {
+            let passphrase = passphrase::ask(&format!("Enter passphrase for key '{path}': ")).await;
+            let passphrase =
+                passphrase.map_err(|error| bad(&format!("it is encrypted, and its passphrase: {error}")))?;
+            LoginKey::parse(&text, Some(&passphrase)).map_err(|error| bad(&error))
+        }
+        parsed => parsed.map_err(|error| bad(&error)),
+    }
+}
