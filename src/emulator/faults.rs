@@ -31,6 +31,8 @@ pub struct Faults {
     pub ping_every_ms: Option<u64>,
     /// The tunnel ends after so many bytes towards the client; 0 means at once.
     pub close_after: Option<CloseAfter>,
+    /// The tunnel ends once its target has had so many bytes, or a few more.
+    pub close_after_up: Option<CloseAfter>,
     /// The tunnel is cut after so many milliseconds without a byte either way.
     pub idle_cut_ms: Option<u64>,
     /// How an idle tunnel is cut. The default is [`CloseForm::Fin`].
@@ -160,11 +162,11 @@ pub enum FrameFault {
     Pong,
 }
 
-/// A tunnel that ends after so many bytes.
+/// A tunnel that ends after so many bytes, one way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CloseAfter {
-    /// Bytes towards the client; 0 means at once.
+    /// So many.
     pub bytes: u64,
     /// How it ends.
     pub form: CloseForm,

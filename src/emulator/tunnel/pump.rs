@@ -49,6 +49,8 @@ pub(super) struct Pump {
     faults: Faults,
     /// Bytes of the target that the client may still have, where a knob counts them.
     left: Option<u64>,
+    /// Bytes that the target has had.
+    upward: u64,
     ending: Option<Ending>,
 }
 
@@ -103,6 +105,7 @@ impl Pump {
             inward: BytesMut::new(),
             outward: BytesMut::new(),
             needs_flush: false,
+            upward: 0,
             left: faults.close_after.as_ref().map(|after| after.bytes),
             opened,
             world,
@@ -314,7 +317,14 @@ impl Pump {
                     let form = self.world.faults.snapshot().target_end_form;
                     self.end(form.unwrap_or_else(CloseForm::normal));
                 }
-                Step::ToTarget(Ok(_)) => {}
+                Step::ToTarget(Ok(count)) => {
+                    self.upward += count as u64;
+                    if let Some(after) =
+                        self.faults.close_after_up.take_if(|after| self.upward >= after.bytes)
+                    {
+                        self.end(after.form);
+                    }
+                }
             }
             self.take_events();
             self.take_received();
