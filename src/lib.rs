@@ -20,6 +20,7 @@
 //! | L2 | `workspace` | the directory of workspaces and who may open them |
 //! | L2 | `emulator` | a local stand-in for the AWS services and the instance |
 //! | L3 | [`connect`] | target to host: key push, tunnel and SSH together |
+//! | L3 | `files` | files at the far side of a host: written, read, listed, copied |
 //! | L3 | `session` | one terminal and its viewer |
 //! | L4 | `gateway` | the browser's side: routes, authentication, protocols, page |
 //! | L5 | `config` | file and environment |
@@ -38,6 +39,8 @@ pub mod connect;
 pub mod docker;
 #[cfg(feature = "emulator")]
 pub mod emulator;
+#[cfg(any(feature = "client", feature = "gateway"))]
+pub mod files;
 #[cfg(any(feature = "client", feature = "gateway", feature = "emulator"))]
 mod listen;
 #[cfg(feature = "connect")]

@@ -1,0 +1,255 @@
+//! One script at the far side, and what it says.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::lanes::Lane;
+use super::script::Script;
+use super::{Error, Files};
+use crate::terminal::{Exit, Shell, Terminal, TerminalEvent, TerminalRequest, escape_control};
+
+/// How much of what programs complain of is kept, in bytes: the last of it.
+const MAX_WORDS: usize = 2048;
+
+/// How long a script may take to tidy up behind a transfer that was given up.
+const TIDY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest line that is waited for, in bytes.
+const MAX_LINE: usize = 16 * 1024;
+
+/// A script that runs.
+pub(super) struct Dialog<'a> {
+    /// There until it is dropped.
+    terminal: Option<Terminal>,
+    _lane: Lane<'a>,
+    nonce: String,
+    /// What came on stdout and was not taken yet.
+    said: BytesMut,
+    /// The end of what came on stderr.
+    complained: Vec<u8>,
+    exit: Option<Exit>,
+}
+
+/// An answer: the words of its line, and what was said before it.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) words: Vec<String>,
+    pub(super) before: String,
+}
+
+impl<'a> Dialog<'a> {
+    /// Runs `script` in a channel of its own, as soon as there is one.
+    pub(super) async fn start(files: &'a Files<'_>, script: &Script) -> Result<Self, Error> {
+        let nonce = uuid::Uuid::new_v4().to_string();
+        let text = script.text(&nonce);
+        let mut request = TerminalRequest::without_pty();
+        request.shell = Some(match &files.container {
+            None => Shell::Command(format!("sh -c {}", crate::docker::quote(&text).unwrap_or_default())),
+            Some(container) => Shell::Container(container.running(["sh", "-c", text.as_str()])),
+        });
+        let (terminal, lane) = files.lanes.open(files.host, &request).await?;
+        Ok(Self {
+            terminal: Some(terminal),
+            _lane: lane,
+            nonce,
+            said: BytesMut::new(),
+            complained: Vec::new(),
+            exit: None,
+        })
+    }
+
+    /// The word that begins every answer.
+    pub(super) fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
+    /// Sends `data`. Whether the script still takes any: one that has ended has said why.
+    pub(super) async fn send(&mut self, data: Bytes) -> Result<bool, Error> {
+        let Some(terminal) = &mut self.terminal else { return Ok(false) };
+        match terminal.input.write(data).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(Error::Connection(error)),
+        }
+    }
+
+    /// Says that nothing more follows.
+    pub(super) async fn end_input(&mut self) -> Result<(), Error> {
+        let Some(terminal) = &mut self.terminal else { return Ok(()) };
+        match terminal.input.end().await {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Connection(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next bytes of stdout; `None` at the end.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        if !self.said.is_empty() {
+            return Ok(Some(self.said.split().freeze()));
+        }
+        while self.exit.is_none() {
+            let Some(terminal) = &mut self.terminal else { return Ok(None) };
+            match terminal.output.next().await {
+                Some(Ok(TerminalEvent::Output(bytes))) => return Ok(Some(bytes)),
+                Some(Ok(TerminalEvent::Stderr(bytes))) => keep(&mut self.complained, &bytes),
+                Some(Ok(TerminalEvent::Exit(exit))) => self.exit = Some(exit),
+                Some(Err(error)) => return Err(Error::Connection(error)),
+                None => self.exit = Some(Exit::Unknown),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next line of stdout without its end, `None` at the end.
+    async fn line(&mut self) -> Result<Option<Bytes>, Error> {
+        let mut line = BytesMut::new();
+        loop {
+            let Some(chunk) = self.chunk().await? else {
+                return Ok((!line.is_empty()).then(|| line.freeze()));
+            };
+            if let Some(end) = chunk.iter().position(|&byte| byte == b'\n') {
+                line.extend_from_slice(&chunk[..end]);
+                self.said.extend_from_slice(&chunk[end + 1..]);
+                return Ok(Some(line.freeze()));
+            }
+            line.extend_from_slice(&chunk);
+            let surplus = line.len().saturating_sub(MAX_LINE);
+            line.advance(surplus);
+        }
+    }
+
+    /// The next answer.
+    ///
+    /// # Errors
+    /// [`Error::NoTool`], [`Error::Shell`] when the script ends without one, a connection that broke.
+    pub(super) async fn answer(&mut self) -> Result<Answer, Error> {
+        let mut before = Vec::new();
+        while let Some(line) = self.line().await? {
+            if let Some(words) = answer_in(&line, &self.nonce) {
+                if let [what, tool] = words.as_slice()
+                    && what == "tool"
+                {
+                    return Err(Error::NoTool { tool: tool.clone() });
+                }
+                return Ok(Answer { words, before: self.words_with(before) });
+            }
+            keep(&mut before, &line);
+            keep(&mut before, b"\n");
+        }
+        let exit = self.exit.clone().unwrap_or(Exit::Unknown);
+        let said = self.words_with(before);
+        Err(Error::Shell { said: if said.is_empty() { format!("it {exit}") } else { said } })
+    }
+
+    /// `before` and what was said on stderr so far, fit to be read. An answer on stderr waits for [`Dialog::finish`].
+    fn words_with(&self, mut before: Vec<u8>) -> String {
+        before.extend(self.complaints().0);
+        readable(&before)
+    }
+
+    /// What was said on stderr without the answer in it, and that.
+    fn complaints(&self) -> (Vec<u8>, Option<Vec<String>>) {
+        let (mut complaints, mut answer) = (Vec::new(), None);
+        for line in self.complained.split_inclusive(|&byte| byte == b'\n') {
+            match answer_in(line, &self.nonce) {
+                Some(words) => answer = Some(words),
+                None => complaints.extend_from_slice(line),
+            }
+        }
+        (complaints, answer)
+    }
+
+    /// Waits for the end and gives the answer among what was said on stderr, if there is one, and the rest of it.
+    pub(super) async fn finish(mut self) -> Result<Answer, Error> {
+        while self.chunk().await?.is_some() {}
+        if let Some(terminal) = &self.terminal {
+            // In a container, what watches over it ends a little later.
+            terminal.control.close().await;
+        }
+        let (complaints, answer) = self.complaints();
+        Ok(Answer { words: answer.unwrap_or_default(), before: readable(&complaints) })
+    }
+}
+
+/// One that is dropped on its way is not ended at once: its script sees the end of its input, and tidies up.
+impl Drop for Dialog<'_> {
+    fn drop(&mut self) {
+        let (Some(mut terminal), None) = (self.terminal.take(), &self.exit) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let tidying = async {
+                terminal.input.end().await.ok()?;
+                while let Some(Ok(event)) = terminal.output.next().await {
+                    if matches!(event, TerminalEvent::Exit(_)) {
+                        break;
+                    }
+                }
+                Some(())
+            };
+            let _ = tokio::time::timeout(TIDY_TIMEOUT, tidying).await;
+        });
+    }
+}
+
+/// The words of an answer, if `line` is one.
+fn answer_in(line: &[u8], nonce: &str) -> Option<Vec<String>> {
+    // What a program said without a newline stands before it.
+    let at = line.windows(nonce.len()).position(|window| window == nonce.as_bytes())?;
+    let rest = String::from_utf8_lossy(&line[at + nonce.len()..]);
+    Some(rest.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Adds `more` and forgets what is more than may be kept, from the front.
+fn keep(kept: &mut Vec<u8>, more: &[u8]) {
+    kept.extend_from_slice(more);
+    let surplus = kept.len().saturating_sub(MAX_WORDS);
+    kept.drain(..surplus);
+}
+
+/// What programs said, in one line and without control characters.
+pub(super) fn readable(said: &[u8]) -> String {
+    let text = String::from_utf8_lossy(said);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    escape_control(&lines.join("; "))
+}
+
+impl Answer {
+    /// What the answer says became of `path`.
+    pub(super) fn verdict(&self, path: &super::RemotePath) -> Result<(), Error> {
+        let path = path.to_string();
+        Err(match self.words.first().map(String::as_str) {
+            Some("ok" | "done") => return Ok(()),
+            Some("folder") => Error::Folder { path },
+            Some("special") => Error::Special { path },
+            Some("differs" | "short") => Error::Differs { path },
+            _ => {
+                let words = if self.before.is_empty() { "it does not say why" } else { &self.before };
+                Error::Remote { path, words: words.to_owned() }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_a_line_with_the_word_that_nobody_can_foresee() {
+        assert_eq!(answer_in(b"4711 at 5 ab", "4711").unwrap(), ["at", "5", "ab"]);
+        assert_eq!(answer_in(b"no newline4711 ok", "4711").unwrap(), ["ok"]);
+        assert!(answer_in(b"ok", "4711").is_none());
+    }
+
+    #[test]
+    fn complaints_are_kept_within_bounds_and_readable() {
+        let mut kept = Vec::new();
+        for _ in 0..1000 {
+            keep(&mut kept, b"tee: x: No space left on device\n");
+        }
+        assert!(kept.len() <= MAX_WORDS);
+        assert_eq!(readable(b"a\n\n  b\x1b\n"), "a; b\\u{1b}");
+    }
+}

@@ -1,0 +1,347 @@
+//! Reading files from the far side.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use super::dialog::{Answer, Dialog, readable};
+use super::local::Partial;
+use super::put::{MAX_BATCH_BYTES, settle};
+use super::script::{GET, GET_MANY, Script};
+use super::source::{Measure, blocking};
+use super::{Attributes, Error, Files, Mode, Moved, RemotePath, Transfer};
+
+/// How much more a batch of small files may be than it was when it was planned, in bytes.
+const BATCH_SLACK: u64 = 1024 * 1024;
+
+/// Pieces that wait between network and disk.
+const PIECES: usize = 16;
+
+/// What a file at the far side was like when it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    from: u64,
+    size: u64,
+    mode: u32,
+    modified: u64,
+}
+
+impl Found {
+    /// From `WHAT [FROM] SIZE MODE TIME`.
+    fn in_answer(answer: &Answer, what: &str) -> Option<Self> {
+        let number = |text: &String| text.parse().ok();
+        let (from, [size, mode, modified]) = match answer.words.as_slice() {
+            [word, from, rest @ ..] if word == what && what == "at" => (number(from)?, as_three(rest)?),
+            [word, rest @ ..] if word == what => (0, as_three(rest)?),
+            _ => return None,
+        };
+        let mode = u32::from_str_radix(mode, 8).ok()?;
+        Some(Self {
+            from,
+            size: number(size)?,
+            mode,
+            modified: modified.parse::<i64>().ok()?.try_into().unwrap_or(0),
+        })
+    }
+
+    /// What a copy of it should be like.
+    fn attributes(self, preserve: bool) -> Attributes {
+        if preserve {
+            Attributes { mode: Mode::Exactly(self.mode), modified: Some(self.modified) }
+        } else {
+            Attributes::new(Mode::Keep(self.mode & 0o777))
+        }
+    }
+}
+
+impl Files<'_> {
+    /// What is in the file `path`, if that is at most `max_size` bytes.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::TooMuch`] for more.
+    pub async fn read(&self, path: &RemotePath, max_size: u64) -> Result<Vec<u8>, Error> {
+        let mut content = Vec::new();
+        self.read_at_most(path, max_size, &mut content, &|_| {}).await?;
+        Ok(content)
+    }
+
+    /// Writes what is in the file `path` to `sink`. What has been written when an error comes is not known to be right.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn read_to(
+        &self,
+        path: &RemotePath,
+        sink: &mut (impl AsyncWrite + Unpin + Send),
+        moved: Moved<'_>,
+    ) -> Result<Transfer, Error> {
+        self.read_at_most(path, u64::MAX, sink, moved).await
+    }
+
+    async fn read_at_most(
+        &self,
+        path: &RemotePath,
+        max_size: u64,
+        sink: &mut (impl AsyncWrite + Unpin + Send),
+        moved: Moved<'_>,
+    ) -> Result<Transfer, Error> {
+        let script = Script::new(GET).path(path).word("0").word("-");
+        let mut dialog = Dialog::start(self, &script).await?;
+        let read = async {
+            dialog.end_input().await?;
+            let found = found(&mut dialog, path).await?;
+            if found.size > max_size {
+                return Err(Error::TooMuch(format!("{path} has more than {max_size} bytes")));
+            }
+            let mut digest = sha2::Sha256::default();
+            let failed = |source| Error::Local { path: "-".into(), source };
+            let mut left = found.size;
+            while let Some(mut chunk) = dialog.chunk().await? {
+                chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                left -= chunk.len() as u64;
+                sha2::Digest::update(&mut digest, &chunk);
+                sink.write_all(&chunk).await.map_err(failed)?;
+                moved(chunk.len() as u64);
+            }
+            sink.flush().await.map_err(failed)?;
+            let sum = super::source::hex(&sha2::Digest::finalize(digest));
+            Ok((found, Measure { size: found.size - left, sum }))
+        }
+        .await;
+        let (found, measure) = match read {
+            Ok(read) => read,
+            Err(error) => return settle(dialog, Err(error)).await,
+        };
+        let expected = expected(dialog.finish().await?, found.size, path)?;
+        if measure != expected {
+            return Err(Error::Differs { path: path.to_string() });
+        }
+        Ok(Transfer { size: found.size, resumed_at: 0 })
+    }
+
+    /// Copies the file `source` to `target` at this side, going on where an earlier attempt stopped. With `preserve`
+    /// it gets the mode and the time of its original.
+    pub(super) async fn get(
+        &self,
+        source: &RemotePath,
+        target: &Path,
+        preserve: bool,
+        moved: Moved<'_>,
+    ) -> Result<Transfer, Error> {
+        let here = target.to_owned();
+        let mut partial = on_disk(move || Partial::open(&here)).await?;
+        let there = partial.measure();
+        let script = Script::new(GET).path(source).word(&there.size.to_string()).word(&there.sum);
+        let mut dialog = Dialog::start(self, &script).await?;
+        let begun = async {
+            dialog.end_input().await?;
+            let found = found(&mut dialog, source).await?;
+            partial.go_on_at(found.from)?;
+            Ok(found)
+        }
+        .await;
+        let found = match begun {
+            Ok(found) => found,
+            Err(error) => return settle(dialog, Err(error)).await,
+        };
+        moved(found.from);
+        // What is written waits for the disk on a thread that may wait.
+        let (send, mut pieces) = mpsc::channel::<Bytes>(PIECES);
+        let writing = on_disk(move || {
+            while let Some(piece) = pieces.blocking_recv() {
+                partial.write(&piece)?;
+            }
+            Ok(partial)
+        });
+        let reading = async {
+            let mut left = found.size - found.from.min(found.size);
+            while let Some(mut chunk) = dialog.chunk().await? {
+                chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                let length = chunk.len() as u64;
+                left -= length;
+                if length > 0 && send.send(chunk).await.is_err() {
+                    // The disk says why.
+                    break;
+                }
+                moved(length);
+            }
+            drop(send);
+            Ok(())
+        };
+        let (read, written) = tokio::join!(reading, writing);
+        let outcome = read.and(written);
+        let partial = match outcome {
+            Ok(partial) => partial,
+            Err(error) => return settle(dialog, Err(error)).await,
+        };
+        let expected = expected(dialog.finish().await?, found.size, source)?;
+        on_disk(move || partial.finish(&expected, found.attributes(preserve))).await?;
+        Ok(Transfer { size: found.size, resumed_at: found.from })
+    }
+
+    /// Reads small files over one channel: what is in each, and what it was like.
+    pub(super) async fn get_small(
+        &self,
+        paths: &[RemotePath],
+    ) -> Result<Vec<Result<(Bytes, Found), Error>>, Error> {
+        let script = paths.iter().fold(Script::new(GET_MANY), Script::path);
+        let mut dialog = Dialog::start(self, &script).await?;
+        dialog.end_input().await?;
+        let mut said = Vec::new();
+        while let Some(chunk) = dialog.chunk().await? {
+            said.extend_from_slice(&chunk);
+            if said.len() as u64 > MAX_BATCH_BYTES + BATCH_SLACK {
+                // One of them has grown. Each for itself can be of any size.
+                let all = paths.iter().map(|path| Err(Error::Differs { path: path.to_string() }));
+                return Ok(all.collect());
+            }
+        }
+        let nonce = dialog.nonce().to_owned();
+        let rest = dialog.finish().await?;
+        Ok(contents(&Bytes::from(said), nonce.as_bytes(), paths, &rest.before))
+    }
+}
+
+fn as_three(words: &[String]) -> Option<&[String; 3]> {
+    words.try_into().ok()
+}
+
+/// What the script says of the file before it comes.
+async fn found(dialog: &mut Dialog<'_>, path: &RemotePath) -> Result<Found, Error> {
+    let answer = dialog.answer().await?;
+    match Found::in_answer(&answer, "at") {
+        Some(found) => Ok(found),
+        None => {
+            answer.verdict(path)?;
+            Err(Error::Shell { said: answer.words.join(" ") })
+        }
+    }
+}
+
+/// What the file should be, as the script told at the end.
+fn expected(last: Answer, size: u64, path: &RemotePath) -> Result<Measure, Error> {
+    match last.words.as_slice() {
+        [what, sum] if what == "sum" => Ok(Measure { size, sum: sum.clone() }),
+        _ if last.before.is_empty() => Err(Error::Differs { path: path.to_string() }),
+        _ => Err(Error::Remote { path: path.to_string(), words: last.before }),
+    }
+}
+
+/// Takes the files out of what [`GET_MANY`] said.
+fn contents(
+    said: &Bytes,
+    nonce: &[u8],
+    paths: &[RemotePath],
+    words: &str,
+) -> Vec<Result<(Bytes, Found), Error>> {
+    let mut at = 0;
+    let mut next_answer = || {
+        let start = at + find(&said[at..], nonce)?;
+        let end = start + said[start..].iter().position(|&byte| byte == b'\n')?;
+        let before = said.slice(at..start);
+        at = end + 1;
+        let line = String::from_utf8_lossy(&said[start + nonce.len()..end]);
+        Some((before, line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()))
+    };
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        let Some((before, answer)) = next_answer() else {
+            files.push(Err(Error::Remote { path: path.to_string(), words: words.to_owned() }));
+            continue;
+        };
+        let answer = Answer { words: answer, before: readable(&before) };
+        if let [what, tool] = answer.words.as_slice()
+            && what == "tool"
+        {
+            files.push(Err(Error::NoTool { tool: tool.clone() }));
+            break;
+        }
+        let Some(found) = Found::in_answer(&answer, "file") else {
+            let verdict = answer.verdict(path);
+            files.push(Err(verdict.err().unwrap_or(Error::Shell { said: answer.words.join(" ") })));
+            continue;
+        };
+        let differs = || Error::Differs { path: path.to_string() };
+        files.push(match next_answer() {
+            Some((content, end)) => {
+                // The script's own newline parts the file from the answer.
+                let content = content.slice(..content.len().saturating_sub(1));
+                let measure = Measure::of(&content);
+                let is_right = end == ["end", &measure.sum] && measure.size == found.size;
+                if is_right { Ok((content, found)) } else { Err(differs()) }
+            }
+            None => Err(differs()),
+        });
+    }
+    while files.len() < paths.len() {
+        let again = match files.last() {
+            Some(Err(error)) => error.repeat(),
+            _ => Error::NotReached,
+        };
+        files.push(Err(again));
+    }
+    files
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    let first = *needle.first()?;
+    let mut from = 0;
+    loop {
+        let at = from + haystack.get(from..)?.iter().position(|&byte| byte == first)?;
+        if haystack[at..].starts_with(needle) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}
+
+/// Writes a small file that has been read.
+pub(super) async fn keep_small(
+    target: &Path,
+    content: Bytes,
+    found: Found,
+    preserve: bool,
+) -> Result<(), Error> {
+    let target = target.to_owned();
+    on_disk(move || super::local::write(&target, &content, found.attributes(preserve))).await
+}
+
+/// Runs `work` on a thread that may wait for the disk.
+pub(super) async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match blocking(move || Ok(work())).await {
+        Ok(result) => result,
+        Err(source) => Err(Error::Local { path: "-".into(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_parted_by_the_word_and_not_by_what_is_in_them() {
+        let path = |name: &str| RemotePath::new(name).unwrap();
+        let sum = |content: &str| Measure::of(content.as_bytes()).sum;
+        let tricky = "\nend 0\n\n";
+        let said = format!(
+            "4711 file {} 644 7\n{tricky}\n4711 end {}\ncat: no\n4711 no\n4711 file 0 600 8\n\n4711 end {}\n\
+             4711 file 3 644 9\nab\n4711 end {}\n",
+            tricky.len(),
+            sum(tricky),
+            sum(""),
+            sum("abc"),
+        );
+        let paths = [path("a"), path("b"), path("c"), path("d"), path("e")];
+        let files = contents(&said.into(), b"4711", &paths, "");
+        let (content, found) = files[0].as_ref().unwrap();
+        assert_eq!((&content[..], found.mode, found.modified), (tricky.as_bytes(), 0o644, 7));
+        assert!(matches!(&files[1], Err(Error::Remote { words, .. }) if words == "cat: no"));
+        assert!(files[2].as_ref().unwrap().0.is_empty());
+        assert!(matches!(&files[3], Err(Error::Differs { .. })), "it was cut short");
+        assert!(matches!(&files[4], Err(Error::Remote { .. })));
+    }
+}

@@ -1,0 +1,220 @@
+//! Writing files at the far side.
+
+use bytes::Bytes;
+
+use super::dialog::{Answer, Dialog};
+use super::script::{PUT, PUT_MANY, PUT_STREAM, Script};
+use super::source::{Chunks, Measure, Source, hex};
+use super::{Attributes, Error, Files, Mode, Moved, RemotePath, Transfer};
+use sha2::{Digest, Sha256};
+
+/// A file of at most this size, in bytes, is sent together with others.
+pub(super) const MAX_SMALL: u64 = 128 * 1024;
+
+/// How much of small files is sent in one batch, in bytes.
+pub(super) const MAX_BATCH_BYTES: u64 = 1024 * 1024;
+
+/// How long the words that name the files of a batch may be, in bytes. Quoted once more, and once more for a container,
+/// they still fit in the 128 KiB that Linux allows one argument.
+pub(super) const MAX_BATCH_WORDS: usize = 24 * 1024;
+
+/// A small file to be written.
+#[derive(Clone, Debug)]
+pub(super) struct Small {
+    pub(super) target: RemotePath,
+    pub(super) content: Bytes,
+    pub(super) attributes: Attributes,
+}
+
+/// The words of [`Attributes`] for a script: mode, `keep` or nothing, time or nothing.
+fn attributes(script: Script, attributes: Attributes) -> Script {
+    let (mode, keep) = match attributes.mode {
+        Mode::Exactly(mode) => (mode, ""),
+        Mode::Keep(mode) => (mode, "keep"),
+    };
+    let modified = attributes.modified.map(|secs| secs.to_string()).unwrap_or_default();
+    script.word(&format!("{:o}", mode & 0o7777)).word(keep).word(&modified)
+}
+
+fn put(body: &'static str, target: &RemotePath, with: Attributes) -> Script {
+    let script = Script::new(body).path(target).path(&target.folder());
+    attributes(script.path(&target.partial()).path(&target.temporary()), with)
+}
+
+impl Small {
+    fn add_to(&self, script: Script) -> Script {
+        let Measure { size, sum } = Measure::of(&self.content);
+        let script = script.path(&self.target).path(&self.target.folder()).path(&self.target.temporary());
+        attributes(script.word(&size.to_string()).word(&sum), self.attributes)
+    }
+
+    /// About how many bytes its words take.
+    pub(super) fn words(target: &RemotePath) -> usize {
+        3 * target.word().len() + 180
+    }
+}
+
+impl Files<'_> {
+    /// Writes `content` to `target`, whose folders are made where they are missing.
+    ///
+    /// # Errors
+    /// [`Error`]; the target is then as it was before.
+    pub async fn write(
+        &self,
+        target: &RemotePath,
+        content: Bytes,
+        with: Attributes,
+    ) -> Result<Transfer, Error> {
+        self.put_source(&Source::Memory(content), target, with, &|_| {}).await
+    }
+
+    /// Writes what `source` holds to `target`, going on where an earlier attempt stopped.
+    pub(super) async fn put_source(
+        &self,
+        source: &Source,
+        target: &RemotePath,
+        with: Attributes,
+        moved: Moved<'_>,
+    ) -> Result<Transfer, Error> {
+        let script = put(PUT, target, with);
+        let (dialog, measure) = tokio::join!(Dialog::start(self, &script), source.measure(None));
+        let mut dialog = dialog?;
+        let sent = async {
+            let whole = measure?;
+            let from = agree(&mut dialog, source, &whole, target).await?;
+            let line = format!("{from} {} {}\n", whole.size, whole.sum);
+            moved(from);
+            let mut takes = dialog.send(line.into()).await?;
+            let mut chunks = source.chunks(from, whole.size);
+            while takes && let Some(chunk) = chunks.recv().await {
+                let chunk = chunk.map_err(|error| source.failed(error))?;
+                let length = chunk.len() as u64;
+                takes = dialog.send(chunk).await?;
+                moved(length);
+            }
+            dialog.end_input().await?;
+            dialog.answer().await?.verdict(target)?;
+            Ok(Transfer { size: whole.size, resumed_at: from })
+        }
+        .await;
+        settle(dialog, sent).await
+    }
+
+    /// Writes what comes by `chunks`, to its end, to `target`. It cannot go on where it stopped.
+    ///
+    /// # Errors
+    /// [`Error`]; the target is then as it was before. An error among the chunks is one of this side.
+    pub async fn write_stream(
+        &self,
+        mut chunks: Chunks,
+        target: &RemotePath,
+        with: Attributes,
+        moved: Moved<'_>,
+    ) -> Result<Transfer, Error> {
+        let mut dialog = Dialog::start(self, &put(PUT_STREAM, target, with)).await?;
+        let sent = async {
+            let answer = dialog.answer().await?;
+            if !answer.is_at() {
+                answer.verdict(target)?;
+            }
+            let (mut digest, mut size, mut takes) = (Sha256::new(), 0, true);
+            while takes && let Some(chunk) = chunks.recv().await {
+                let chunk = chunk.map_err(|source| Error::Local { path: "-".into(), source })?;
+                digest.update(&chunk);
+                let length = chunk.len() as u64;
+                takes = dialog.send(chunk).await?;
+                size += length;
+                moved(length);
+            }
+            let trailer = format!("{} {}", hex(&digest.finalize()), dialog.nonce());
+            dialog.send(trailer.into()).await?;
+            dialog.end_input().await?;
+            dialog.answer().await?.verdict(target)?;
+            Ok(Transfer { size, resumed_at: 0 })
+        }
+        .await;
+        settle(dialog, sent).await
+    }
+
+    /// Writes small files over one channel; what became of each, in their order.
+    pub(super) async fn put_small(&self, files: &[Small], moved: Moved<'_>) -> Vec<Result<(), Error>> {
+        let mut results = Vec::with_capacity(files.len());
+        if let Err(error) = self.put_batch(files, &mut results, moved).await {
+            results.push(Err(error));
+        }
+        // What has no answer shares the fate of the one that broke it off.
+        while results.len() < files.len() {
+            let again = match results.last() {
+                Some(Err(error)) => error.repeat(),
+                _ => Error::Shell { said: "it answers too little".into() },
+            };
+            results.push(Err(again));
+        }
+        results
+    }
+
+    async fn put_batch(
+        &self,
+        files: &[Small],
+        results: &mut Vec<Result<(), Error>>,
+        moved: Moved<'_>,
+    ) -> Result<(), Error> {
+        let script = files.iter().fold(Script::new(PUT_MANY), |script, file| file.add_to(script));
+        let mut dialog = Dialog::start(self, &script).await?;
+        let sent = async {
+            for file in files.iter().filter(|file| !file.content.is_empty()) {
+                if !dialog.send(file.content.clone()).await? {
+                    break;
+                }
+                moved(file.content.len() as u64);
+            }
+            dialog.end_input().await?;
+            for file in files {
+                results.push(dialog.answer().await?.verdict(&file.target));
+            }
+            Ok(())
+        }
+        .await;
+        settle(dialog, sent).await
+    }
+}
+
+/// From where on the far side wants the file: it has a part of it, or of another.
+async fn agree(
+    dialog: &mut Dialog<'_>,
+    source: &Source,
+    whole: &Measure,
+    target: &RemotePath,
+) -> Result<u64, Error> {
+    let answer = dialog.answer().await?;
+    let Some((there, sum)) = answer.at() else {
+        answer.verdict(target)?;
+        return Err(Error::Shell { said: answer.words.join(" ") });
+    };
+    if there == 0 || there > whole.size {
+        return Ok(0);
+    }
+    let same = source.measure(Some(there)).await?.sum == sum;
+    tracing::debug!(%target, there, same, "a part of it is there");
+    Ok(if same { there } else { 0 })
+}
+
+/// Ends `dialog` as the transfer went; after a failure its script tidies up by itself.
+pub(super) async fn settle<T>(dialog: Dialog<'_>, sent: Result<T, Error>) -> Result<T, Error> {
+    let value = sent?;
+    dialog.finish().await.map(|_| value)
+}
+
+impl Answer {
+    fn is_at(&self) -> bool {
+        self.words.first().is_some_and(|word| word == "at")
+    }
+
+    /// `at SIZE SUM`.
+    fn at(&self) -> Option<(u64, &str)> {
+        match self.words.as_slice() {
+            [at, size, sum] if at == "at" => Some((size.parse().ok()?, sum)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The texts that the far side's shell runs: POSIX sh, as dash, bash and busybox have it.
+//!
+//! Each takes as its first argument a word that nobody can foresee, and begins with it every line by which it
+//! answers, so that no file name and no program's complaint is taken for an answer. Where stdout holds nothing but
+//! answers, stderr goes there as well: what a program complains of stands before the answer that it explains.
+//!
+//! They need `cat`, `chmod`, `dd`, `find`, `head`, `mkdir`, `mv`, `rm`, `sha256sum`, `stat`, `tail`, `tee`, `touch`,
+//! `tr` and `wc`, and only those of them that they use.
+
+use super::path::RemotePath;
+use crate::docker::quote;
+
+/// A script with its arguments.
+pub(super) struct Script {
+    body: &'static str,
+    words: String,
+}
+
+impl Script {
+    /// The script `body`.
+    pub(super) fn new(body: &'static str) -> Self {
+        Self { body, words: String::new() }
+    }
+
+    /// With the argument `word`, which holds no NUL.
+    pub(super) fn word(mut self, word: &str) -> Self {
+        self.words.push(' ');
+        self.words.push_str(&quote(word).unwrap_or_default());
+        self
+    }
+
+    /// With the argument `path`.
+    pub(super) fn path(mut self, path: &RemotePath) -> Self {
+        self.words.push(' ');
+        self.words.push_str(&path.word());
+        self
+    }
+
+    /// How long its arguments are, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Its text, its answers marked with `nonce`.
+    pub(super) fn text(&self, nonce: &str) -> String {
+        format!("set -- {nonce}{}; {}", self.words, self.body)
+    }
+}
+
+/// What the scripts that write begin with. A write that lost its reader still tidies up behind itself.
+macro_rules! writing {
+    () => {
+        "LC_ALL=C; export LC_ALL; exec 2>&1; trap '' HUP PIPE; \
+n=$1; shift; u=$(umask); umask 077; \
+command -v sha256sum >/dev/null || { echo \"$n tool sha256sum\"; exit 1; }; \
+sum() { h=$(sha256sum); echo \"${h%% *}\"; }; \
+size() { c=$(wc -c <\"$1\") && echo $((c)); }; \
+folder() { [ -d \"$1\" ] || (umask 022; mkdir -p \"$1\"); }; \
+taken() { if [ -d \"$t\" ]; then why=folder; elif [ -e \"$t\" ] && [ ! -f \"$t\" ]; then why=special; else return 1; fi; }; \
+create() { (set -C; true >\"$p\"); }; \
+place() { \
+w=$m; \
+if [ -n \"$k\" ]; then w=$(stat -L -c %a \"$t\" 2>/dev/null) || w=$(printf %o $((0$m & ~0$u))); fi; \
+chmod \"$w\" \"$p\" && { [ -z \"$y\" ] || touch -d \"@$y\" \"$p\"; } && mv -f \"$p\" \"$t\"; }; "
+    };
+}
+
+/// Writes one large file. Arguments: target, its folder, the partial file, a name of its own, mode, `keep` or
+/// nothing, modification time or nothing.
+///
+/// It claims the partial file by giving it a name of its own, and answers `at SIZE SUM`. It reads a line `FROM SIZE
+/// SUM`, FROM being that size or 0, then the file from there on. Nothing is renamed to the target that has not the
+/// size and the sum; what is too short waits under the partial file's name.
+pub(super) const PUT: &str = concat!(
+    writing!(),
+    "t=$1 b=$2 d=$3 p=$4 m=$5 k=$6 y=$7; \
+back() { if [ \"$o\" -gt 0 ] && [ ! -d \"$d\" ]; then mv -f \"$p\" \"$d\"; else rm -f \"$p\"; fi; }; \
+if taken; then echo \"$n $why\"; exit 1; fi; \
+folder \"$b\" || { echo \"$n no\"; exit 1; }; \
+o=0 h=-; \
+if [ -f \"$d\" ] && [ -O \"$d\" ] && [ ! -L \"$d\" ] && mv -f \"$d\" \"$p\" 2>/dev/null; then \
+if [ -f \"$p\" ] && [ -O \"$p\" ] && [ ! -L \"$p\" ]; then o=$(size \"$p\"); h=$(sum <\"$p\"); \
+else mv -f \"$p\" \"$d\"; create || { echo \"$n no\"; exit 1; }; fi; \
+else create || { echo \"$n no\"; exit 1; }; fi; \
+echo \"$n at $o $h\"; \
+read -r from z s || from=; \
+case $from in \"$o\") ;; 0) true >\"$p\" ;; *) back; exit 1 ;; esac; \
+r=$({ [ \"$from\" -eq 0 ] || cat \"$p\"; tee -a \"$p\" || rm -f \"$p\"; } | sum); \
+if [ ! -f \"$p\" ]; then echo \"$n no\"; exit 1; fi; \
+o=$(size \"$p\"); \
+if [ \"$o\" -lt \"$z\" ]; then back; echo \"$n short\"; \
+elif [ \"$o\" -ne \"$z\" ] || [ \"$r\" != \"$s\" ]; then rm -f \"$p\"; echo \"$n differs\"; \
+elif place; then echo \"$n ok\"; \
+else rm -f \"$p\"; echo \"$n no\"; fi"
+);
+
+/// Writes one file of a size that is not known. Arguments as of [`PUT`]. Behind the file come 101 bytes: its sum, a
+/// space, and the word that nobody can foresee, without which what came before is no whole file.
+pub(super) const PUT_STREAM: &str = concat!(
+    writing!(),
+    "t=$1 b=$2 p=$4 m=$5 k=$6 y=$7; \
+if taken; then echo \"$n $why\"; exit 1; fi; \
+folder \"$b\" && create || { echo \"$n no\"; exit 1; }; \
+echo \"$n at 0 -\"; \
+cat >>\"$p\" || { rm -f \"$p\"; echo \"$n no\"; exit 1; }; \
+o=$(size \"$p\"); e=$(tail -c 101 \"$p\" | tr -d '\\000'); \
+if [ \"$o\" -lt 101 ] || [ \"${e#* }\" != \"$n\" ]; then rm -f \"$p\"; echo \"$n short\"; exit 1; fi; \
+dd if=/dev/null of=\"$p\" bs=1 seek=$((o - 101)) count=0 status=none && r=$(sum <\"$p\") || r=; \
+if [ \"$r\" != \"${e%% *}\" ]; then rm -f \"$p\"; echo \"$n differs\"; \
+elif place; then echo \"$n ok\"; \
+else rm -f \"$p\"; echo \"$n no\"; fi"
+);
+
+/// Writes small files, one after the other. Arguments: for each its target, folder, a name of its own, size, sum,
+/// mode, `keep` or nothing, modification time or nothing. Their contents follow each other on stdin. Answers for
+/// each in order.
+///
+/// A file's bytes are taken from stdin whether it can be written or not, so that the next one gets its own.
+pub(super) const PUT_MANY: &str = concat!(
+    writing!(),
+    "take() { [ \"$z\" -eq 0 ] || dd bs=\"$z\" count=1 iflag=fullblock status=none; }; \
+while [ $# -gt 0 ]; do \
+t=$1 b=$2 p=$3 z=$4 s=$5 m=$6 k=$7 y=$8; shift 8; \
+if taken; then take >/dev/null; echo \"$n $why\"; \
+elif folder \"$b\" && create; then \
+take >>\"$p\"; \
+if [ \"$(size \"$p\")\" != \"$z\" ] || [ \"$(sum <\"$p\")\" != \"$s\" ]; then rm -f \"$p\"; echo \"$n differs\"; \
+elif place; then echo \"$n ok\"; \
+else rm -f \"$p\"; echo \"$n no\"; fi; \
+else take >/dev/null; echo \"$n no\"; fi; \
+done"
+);
+
+/// Makes folders and those above them. Answers for each in order.
+pub(super) const FOLDERS: &str = "LC_ALL=C; export LC_ALL; exec 2>&1; n=$1; shift; \
+for f do if [ -d \"$f\" ] || mkdir -p \"$f\"; then echo \"$n ok\"; else echo \"$n no\"; fi; done";
+
+/// Gives folders their mode and modification time. Arguments: for each its path, mode, time. Answers for each.
+pub(super) const ATTRIBUTES: &str = "LC_ALL=C; export LC_ALL; exec 2>&1; n=$1; shift; \
+while [ $# -gt 0 ]; do \
+if chmod \"$2\" \"$1\" && touch -d \"@$3\" \"$1\"; then echo \"$n ok\"; else echo \"$n no\"; fi; shift 3; done";
+
+/// Tells what is there. Arguments: `all` or nothing, then paths. Answers for each `root`, its entries, and `done` or
+/// `no`; an entry is `e MODE SIZE TIME NAME` with its mode in hexadecimal and its name as it stands, newlines
+/// included. A link that is named is followed, one below is not.
+pub(super) const LIST: &str = "LC_ALL=C; export LC_ALL; n=$1 a=$2; shift 2; \
+for f do \
+echo \"$n root\"; \
+if stat -L -c \"$n e %f %s %Y %n\" \"$f\"; then \
+if [ -n \"$a\" ] && [ -d \"$f\" ]; then find \"$f/.\" -exec stat -c \"$n e %f %s %Y %n\" {} + && echo \"$n done\" || echo \"$n no\"; \
+else echo \"$n done\"; fi; \
+else echo \"$n no\"; fi; done";
+
+/// Reads one file. Arguments: its path, how much of it is there already, the sum of that. Answers `at FROM SIZE MODE
+/// TIME` on stdout, then the file from there on; meanwhile, on stderr, `sum SUM` of all of it.
+pub(super) const GET: &str = "LC_ALL=C; export LC_ALL; n=$1 f=$2 o=$3; \
+command -v sha256sum >/dev/null || { echo \"$n tool sha256sum\"; exit 1; }; \
+sum() { h=$(sha256sum); echo \"${h%% *}\"; }; \
+if [ -d \"$f\" ]; then echo \"$n folder\"; exit 1; fi; \
+if [ -e \"$f\" ] && [ ! -f \"$f\" ]; then echo \"$n special\"; exit 1; fi; \
+{ a=$(stat -L -c '%s %a %Y' \"$f\") && true <\"$f\"; } 2>&1 || { echo \"$n no\"; exit 1; }; \
+z=${a%% *}; \
+if [ \"$o\" -gt 0 ]; then if [ \"$o\" -gt \"$z\" ] || [ \"$(head -c \"$o\" <\"$f\" | sum)\" != \"$4\" ]; then o=0; fi; fi; \
+{ r=$(head -c \"$z\" <\"$f\" | sum); echo \"$n sum $r\" >&2; } & \
+echo \"$n at $o $a\"; \
+if [ \"$o\" -eq 0 ]; then cat <\"$f\"; else tail -c +$((o + 1)) <\"$f\"; fi; \
+wait";
+
+/// Reads small files. Arguments: their paths. Answers for each `file SIZE MODE TIME`, the file, a newline and `end
+/// SUM`; or `no` and the like.
+pub(super) const GET_MANY: &str = "LC_ALL=C; export LC_ALL; exec 2>&1; n=$1; shift; \
+command -v sha256sum >/dev/null || { echo \"$n tool sha256sum\"; exit 1; }; \
+for f do \
+if [ -d \"$f\" ]; then echo \"$n folder\"; \
+elif [ -e \"$f\" ] && [ ! -f \"$f\" ]; then echo \"$n special\"; \
+elif a=$(stat -L -c '%s %a %Y' \"$f\") && true <\"$f\"; then \
+echo \"$n file $a\"; cat <\"$f\"; h=$(sha256sum <\"$f\"); echo; echo \"$n end ${h%% *}\"; \
+else echo \"$n no\"; fi; done";

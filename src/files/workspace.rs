@@ -1,0 +1,193 @@
+//! A workspace's files, as the platform places them.
+//!
+//! The rules are those of the platform's `template_files_eic.go` and `ssrf.go`: where a runtime keeps its files, which
+//! relative paths are taken, and mode 0644 with missing folders made, as `install -D -m 0644` has it. What differs is
+//! what the platform's way lacked: a file is there as a whole or as before, and all share one connection.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+use tokio::time::{Instant, timeout_at};
+
+use super::copy::{Job, jobs};
+use super::put::Small;
+use super::source::Source;
+use super::{Attributes, Error, Files, MAX_CHANNELS, Mode, RemotePath};
+use crate::terminal::Host;
+
+/// The most files that the platform takes in one request.
+pub const MAX_FILES: usize = 200;
+
+/// How long the platform lets the writing of a file take, connecting included.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The mode of a workspace's files.
+const MODE: u32 = 0o644;
+
+/// Where the files of a workspace with the runtime `runtime` are.
+///
+/// ```
+/// # use eice::files::workspace::folder;
+/// assert_eq!(folder(" Hermes "), "/home/ubuntu/.hermes");
+/// assert_eq!(folder("langgraph"), "/opt/configs");
+/// ```
+#[must_use]
+pub fn folder(runtime: &str) -> &'static str {
+    match runtime.trim().to_lowercase().as_str() {
+        "hermes" => "/home/ubuntu/.hermes",
+        // `langgraph`, `external`, and whatever is not known.
+        _ => "/opt/configs",
+    }
+}
+
+/// A path below a workspace's folder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelPath(String);
+
+/// A path that the platform does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid path")]
+#[non_exhaustive]
+pub struct InvalidRelPath;
+
+impl std::str::FromStr for RelPath {
+    type Err = InvalidRelPath;
+
+    /// Refuses what is empty or `.`, what is absolute, and what holds `..` anywhere, `foo..bar` included: the platform's
+    /// rules. NUL and newline are refused as well, which the platform does not.
+    fn from_str(text: &str) -> Result<Self, InvalidRelPath> {
+        if text.contains("..") || text.starts_with('/') || text.contains(['\0', '\n']) {
+            return Err(InvalidRelPath);
+        }
+        let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        if parts.is_empty() {
+            return Err(InvalidRelPath);
+        }
+        Ok(Self(parts.join("/")))
+    }
+}
+
+impl RelPath {
+    /// The path without `.` and double slashes.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A file to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct File {
+    /// Where, below the workspace's folder.
+    pub path: RelPath,
+    /// What is in it.
+    pub content: Bytes,
+}
+
+impl File {
+    /// The file `path` with `content`.
+    #[must_use]
+    pub fn new(path: RelPath, content: impl Into<Bytes>) -> Self {
+        Self { path, content: content.into() }
+    }
+}
+
+/// Writes `files` below the folder of `runtime` over the one connection of `host`, and tells in their order what became
+/// of each: it is there as a whole, or an error says why it is as it was before.
+///
+/// What is not done after `timeout` is given up with [`Error::Timeout`]; [`WRITE_TIMEOUT`] is the platform's. The words of
+/// an error are those of the far side's own programs.
+pub async fn write_all(
+    host: &dyn Host,
+    runtime: &str,
+    files: &[File],
+    timeout: Duration,
+) -> Vec<Result<(), Error>> {
+    let deadline = Instant::now() + timeout;
+    let there = Files::of(host);
+    let with = Attributes::new(Mode::Exactly(MODE));
+    let mut results: Vec<_> = files.iter().map(|_| Err(Error::Timeout { after: timeout })).collect();
+    let mut numbered = Vec::with_capacity(files.len());
+    for (number, file) in files.iter().enumerate() {
+        match RemotePath::new(format!("{}/{}", folder(runtime), file.path.as_str())) {
+            Ok(target) => {
+                numbered.push((number, Small { target, content: file.content.clone(), attributes: with }));
+            }
+            Err(error) => results[number] = Err(error.into()),
+        }
+    }
+    let jobs = jobs(numbered, |(_, file)| (file.content.len() as u64, Small::words(&file.target)));
+    let writing = stream::iter(jobs).map(async |job| match job {
+        Job::Large((number, file)) => {
+            let source = Source::Memory(file.content);
+            let result = there.put_source(&source, &file.target, with, &|_| {}).await;
+            vec![(number, result.map(drop))]
+        }
+        Job::Small(batch) => {
+            let (numbers, batch): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+            numbers.into_iter().zip(there.put_small(&batch, &|_| {}).await).collect()
+        }
+    });
+    let mut writing = std::pin::pin!(writing.buffer_unordered(MAX_CHANNELS));
+    while let Ok(Some(done)) = timeout_at(deadline, writing.next()).await {
+        for (number, result) in done {
+            results[number] = result;
+        }
+    }
+    results
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_has_its_folder() {
+        for (runtime, expected) in [
+            ("hermes", "/home/ubuntu/.hermes"),
+            ("HERMES", "/home/ubuntu/.hermes"),
+            (" Hermes\n", "/home/ubuntu/.hermes"),
+            ("langgraph", "/opt/configs"),
+            ("external", "/opt/configs"),
+            ("", "/opt/configs"),
+            ("unknown", "/opt/configs"),
+        ] {
+            assert_eq!(folder(runtime), expected, "{runtime:?}");
+        }
+    }
+
+    #[test]
+    fn paths_are_taken_and_refused_as_the_platform_does() {
+        let refused = [
+            "../etc/shadow",
+            "/etc/shadow",
+            "./../../etc",
+            "a/../../etc",
+            "a/../b",
+            "foo..bar",
+            "..",
+            "",
+            ".",
+            "./",
+            "//x",
+            "a\0b",
+            "a\nb",
+        ];
+        for text in refused {
+            assert_eq!(text.parse::<RelPath>(), Err(InvalidRelPath), "{text:?}");
+        }
+        for (text, clean) in [
+            ("config.yaml", "config.yaml"),
+            ("a/b/c.md", "a/b/c.md"),
+            ("./a//b/./c", "a/b/c"),
+            ("a/", "a"),
+            (".hidden", ".hidden"),
+            ("a'b; $(id) `id`", "a'b; $(id) `id`"),
+            ("-rf", "-rf"),
+        ] {
+            assert_eq!(text.parse::<RelPath>().unwrap().as_str(), clean, "{text:?}");
+        }
+    }
+}
