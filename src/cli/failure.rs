@@ -34,6 +34,31 @@ impl Failure {
         Self::new(code, text)
     }
 
+    /// Ends with `code`, saying the chain of `error`.
+    #[cfg(feature = "client")]
+    pub fn chain(code: u8, error: &(dyn Error + 'static)) -> Self {
+        match error.source() {
+            Some(cause) => Self::because(code, error.to_string(), cause),
+            None => Self::new(code, error.to_string()),
+        }
+    }
+
+    /// The same with `code` in place of its own.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn with_code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// The same without what to do about it, where that is said once for several.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn without_hint(mut self) -> Self {
+        self.hint = None;
+        self
+    }
+
     /// Adds lines of detail, told between the message and the hint.
     #[must_use]
     pub fn with_details<L: Into<String>>(mut self, lines: impl IntoIterator<Item = L>) -> Self {

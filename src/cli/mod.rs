@@ -12,6 +12,12 @@ mod build;
 mod client_args;
 #[cfg(feature = "client")]
 mod completions;
+#[cfg(feature = "client")]
+mod copy_progress;
+#[cfg(feature = "client")]
+mod cp;
+#[cfg(feature = "client")]
+mod cp_paths;
 #[cfg(all(feature = "gateway", feature = "emulator"))]
 mod demo;
 #[cfg(feature = "client")]
@@ -121,6 +127,8 @@ enum Verb {
     #[cfg(feature = "client")]
     Exec(Box<exec::ExecArgs>),
     #[cfg(feature = "client")]
+    Cp(Box<cp::CpArgs>),
+    #[cfg(feature = "client")]
     Tunnel(Box<tunnel::TunnelArgs>),
     #[cfg(feature = "client")]
     Bench(Box<bench::BenchArgs>),
@@ -162,6 +170,7 @@ impl Verb {
             Self::HostKeys(_)
             | Self::Ssh(_)
             | Self::Exec(_)
+            | Self::Cp(_)
             | Self::Tunnel(_)
             | Self::Bench(_)
             | Self::PushKey(_)
@@ -200,6 +209,8 @@ impl Verb {
             Self::Ssh(args) => ssh::run(*args).await,
             #[cfg(feature = "client")]
             Self::Exec(args) => exec::run(*args).await,
+            #[cfg(feature = "client")]
+            Self::Cp(args) => cp::run(*args).await,
             #[cfg(feature = "client")]
             Self::Tunnel(args) => tunnel::run(*args).await,
             #[cfg(feature = "client")]

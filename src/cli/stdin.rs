@@ -67,6 +67,11 @@ impl Stdin {
         Ok(Self { chunks })
     }
 
+    /// All that is still to come, for whoever reads it elsewhere.
+    pub(crate) fn into_chunks(self) -> mpsc::Receiver<io::Result<Bytes>> {
+        self.chunks
+    }
+
     /// The next chunk; `None` at the end of the input. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<io::Result<Bytes>> {
         self.chunks.recv().await

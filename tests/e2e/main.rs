@@ -20,6 +20,7 @@ mod cli_tunnel;
 mod client;
 mod completions;
 mod connect;
+mod cp;
 mod crate_package;
 mod deb;
 mod docker;

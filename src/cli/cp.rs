@@ -1,0 +1,255 @@
+//! `eice cp`: files to and from an instance or a container of it.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::json;
+
+use super::client_args::{ClientArgs, ContainerArgs};
+use super::copy_progress::CopyProgress;
+use super::cp_paths::{Route, route};
+use super::exit;
+use super::failure::Failure;
+use super::help::{aws_help, exit_help};
+use super::stdin::Stdin;
+use super::stop::{Signals, StopReason};
+use super::target::Destination;
+use crate::files::{Attributes, Copied, CopyOptions, Error, Files, Mode};
+use crate::terminal::{Host, HostIds};
+
+const HELP: &str = aws_help!(
+    "Examples:
+  eice cp app.conf i-0123456789abcdef0:/opt/app/       into a folder, which is made if it is missing
+  eice cp ubuntu@web-1:/var/log/syslog .               the other way
+  eice cp -r -p site web-1:/srv/www                    a folder, with modes and times
+  eice cp web-1:a.log web-1:b.log logs/                several files over one connection
+  pg_dump app | eice cp - web-1:/backup/app.sql        a pipe; the file is there when it is whole
+  eice cp web-1:/etc/hosts - | grep db                 to stdout
+  eice cp conf.json web-1:/app/ --container app        into a container, by docker exec
+
+A path with a colon before any slash is on an instance, as for scp; ./a:b is a file of this machine,
+[fd00::1]:x an IPv6 address, `-` stdin or stdout. A path that is not absolute begins in the home
+folder (in a container: in its working directory).
+
+Where to: into the destination if that is a folder, if it ends in a slash, or if there are several
+sources; else it is the name of the copy. Folders that are missing are made. DIR/. stands for what
+is in DIR. Symbolic links that are named are followed; links, sockets, pipes and devices inside a
+folder are left out, and told.
+
+Every file is written under another name beside its target, compared by size and SHA-256 at the far
+end, and then renamed: the target is whole or as it was, whatever breaks on the way. What has
+arrived of a large file (128 KiB and more) stays as .NAME.eice-part; run the same command again, and
+it goes on from there. A link at the destination is replaced, not followed.
+
+--json prints one line on stdout:
+  {\"status\",\"files\",\"folders\",\"bytes\",\"resumed_at\",\"skipped\",\"failed\",\"duration_ms\",…,\"error\"}
+The instance needs sh, and coreutils or busybox; no sftp."
+);
+
+/// Copies files to and from an instance, whole or not at all.
+///
+/// One side is this machine, the other [USER@]INSTANCE:PATH. All files share one connection.
+#[derive(Args, Debug)]
+#[command(
+    after_long_help = HELP,
+    after_help = "`eice cp --help` has examples, environment and exit codes.",
+    mut_arg("port", |arg| arg.short('P')),
+)]
+pub(crate) struct CpArgs {
+    /// Sources, then the destination: paths, [USER@]INSTANCE:PATH, or - for a pipe
+    #[arg(required = true, num_args = 2.., value_name = "SRC… DST")]
+    paths: Vec<OsString>,
+
+    /// Copy folders and what is in them
+    #[arg(short, long)]
+    recursive: bool,
+
+    /// Keep modes and modification times
+    #[arg(short = 'p', long)]
+    preserve: bool,
+
+    /// Print what was done as one line of JSON on stdout
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    container: ContainerArgs,
+
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+/// The mode of a file that comes through a pipe, less the umask.
+const PIPED_MODE: u32 = 0o666;
+
+/// The status of a process that SIGPIPE ended, as a shell shows it.
+const STDOUT_CLOSED: u8 = 128 + 13;
+
+/// The most failures that are told one by one.
+const MAX_TOLD: usize = 20;
+
+pub(crate) async fn run(args: CpArgs) -> Result<u8, Failure> {
+    let mut signals = Signals::register()
+        .map_err(|error| Failure::because(exit::INTERNAL, "cannot watch signals", &error))?;
+    let (destination, route) = route(&args.paths)?;
+    if args.json && matches!(route, Route::PipeDown(_)) {
+        return Err(Failure::new(exit::USAGE, "stdout is the file's: --json has no place there"));
+    }
+    let began = Instant::now();
+    let mut ids = HostIds::default();
+    let end = execute(&args, &destination, &route, &mut signals, &mut ids).await;
+    args.tell(end, began.elapsed(), &ids)
+}
+
+/// How a copy came to its end.
+enum End {
+    Done(Copied),
+    Stopped(StopReason),
+    /// Nobody reads our stdout any more.
+    StdoutClosed,
+}
+
+async fn execute(
+    args: &CpArgs,
+    destination: &Destination,
+    route: &Route,
+    signals: &mut Signals,
+    ids: &mut HostIds,
+) -> Result<End, Failure> {
+    let container = args.container.shell()?;
+    let connector = args.client.connector(crate::ssh::Config::bulk())?;
+    let progress = args.client.progress();
+    let connecting = async {
+        let target = args.client.locate(&connector, destination, &progress).await?;
+        Ok::<_, Failure>(connector.connect_ssh(&target, &progress).await?)
+    };
+    let connected = tokio::select! {
+        connected = connecting => connected,
+        reason = signals.next() => {
+            progress.clear();
+            return Ok(End::Stopped(reason));
+        }
+    };
+    progress.clear();
+    let host = connected?;
+    *ids = host.ids();
+
+    let files = match container {
+        None => Files::of(&host),
+        Some(container) => Files::in_container(&host, container),
+    };
+    let bar = CopyProgress::new(args.client.quiet);
+    let end = tokio::select! {
+        copied = args.copy(&files, route, &bar) => match copied {
+            Ok(copied) => Ok(End::Done(copied)),
+            Err(Error::Local { source, .. }) if is_closed_stdout(route, &source) => Ok(End::StdoutClosed),
+            Err(error) => Err(failure(&error, None)),
+        },
+        reason = signals.next() => Ok(End::Stopped(reason)),
+    };
+    bar.clear();
+    // What was under way ends with the connection: the far side sees its input end, and tidies up.
+    drop(files);
+    host.close().await;
+    end
+}
+
+impl CpArgs {
+    async fn copy(&self, files: &Files<'_>, route: &Route, bar: &CopyProgress) -> Result<Copied, Error> {
+        let options = CopyOptions::new(self.recursive, self.preserve);
+        let observer = |event: crate::files::CopyEvent<'_>| bar.on_event(event);
+        let moved = |bytes| bar.moved(bytes);
+        match route {
+            Route::Up(sources, target) => files.upload(sources, target, options, &observer).await,
+            Route::Down(sources, target) => files.download(sources, target, options, &observer).await,
+            Route::PipeUp(target) => {
+                let stdin = Stdin::start().map_err(|source| Error::Local { path: "-".into(), source })?;
+                bar.start(None, 1);
+                let with = Attributes::new(Mode::Keep(PIPED_MODE));
+                files.write_stream(stdin.into_chunks(), target, with, &moved).await.map(Copied::one)
+            }
+            Route::PipeDown(source) => {
+                bar.start(None, 1);
+                files.read_to(source, &mut tokio::io::stdout(), &moved).await.map(Copied::one)
+            }
+        }
+    }
+
+    /// Tells what was done, and ends accordingly.
+    fn tell(&self, end: Result<End, Failure>, took: Duration, ids: &HostIds) -> Result<u8, Failure> {
+        let (copied, error, status) = match end {
+            Ok(End::Done(copied)) => {
+                let status = copied.failed.first().map_or(exit::OK, |(_, error)| exit::code(error.fault()));
+                (copied, None, status)
+            }
+            Ok(End::Stopped(reason)) => (Copied::default(), None, reason.status()),
+            Ok(End::StdoutClosed) => (Copied::default(), None, STDOUT_CLOSED),
+            Err(failure) => {
+                let status = failure.code();
+                (Copied::default(), Some(failure), status)
+            }
+        };
+        if self.json {
+            let failed = copied.failed.iter().map(|(path, error)| {
+                let mut told = failure(error, Some(path)).to_json();
+                told["path"] = path.as_str().into();
+                told
+            });
+            let line = json!({
+                "status": status,
+                "files": copied.files,
+                "folders": copied.folders,
+                "bytes": copied.bytes,
+                "resumed_at": copied.resumed_at,
+                "skipped": copied.skipped,
+                "failed": failed.collect::<Vec<_>>(),
+                "duration_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                "key_push_request_id": ids.key_push,
+                "tunnel_request_id": ids.tunnel,
+                "error": error.as_ref().map(Failure::to_json),
+            });
+            writeln!(io::stdout().lock(), "{line}")
+                .map_err(|error| Failure::because(exit::UNAVAILABLE, "cannot write to stdout", &error))?;
+        }
+        if let Some(error) = error {
+            return Err(error);
+        }
+        let Some((last, others)) = copied.failed.split_last() else { return Ok(status) };
+        for (path, error) in others.iter().take(MAX_TOLD) {
+            failure(error, Some(path)).without_hint().report();
+        }
+        if others.len() > MAX_TOLD {
+            super::say(&format!("eice: and {} more\n", others.len() - MAX_TOLD));
+        }
+        Err(failure(&last.1, Some(&last.0)).with_code(status))
+    }
+}
+
+/// Whether nobody reads our stdout any more, which is an ordinary end, as it is for any filter.
+fn is_closed_stdout(route: &Route, error: &io::Error) -> bool {
+    matches!(route, Route::PipeDown(_)) && error.kind() == io::ErrorKind::BrokenPipe
+}
+
+/// An error as a failure that names `path`, where its own text does not.
+fn failure(error: &Error, path: Option<&str>) -> Failure {
+    let names_it = matches!(
+        error,
+        Error::Remote { .. }
+            | Error::Folder { .. }
+            | Error::Special { .. }
+            | Error::Differs { .. }
+            | Error::Local { .. }
+            | Error::Busy { .. }
+    );
+    let code = exit::code(error.fault());
+    let failure = match path {
+        Some(path) if !names_it => Failure::because(code, path, error),
+        _ => Failure::chain(code, error),
+    };
+    match error.hint() {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}
