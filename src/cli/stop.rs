@@ -70,7 +70,7 @@ impl Signals {
         Self { deadline, ..self }
     }
 
-    /// The next of them. Cancel safe.
+    /// The next of them; a deadline passes once. Cancel safe.
     pub(crate) async fn next(&mut self) -> StopReason {
         let deadline = self.deadline;
         let passed = async {
@@ -80,7 +80,10 @@ impl Signals {
             }
         };
         tokio::select! {
-            () = passed => StopReason::Deadline,
+            () = passed => {
+                self.deadline = None;
+                StopReason::Deadline
+            }
             _ = self.interrupt.recv() => StopReason::Interrupt,
             _ = self.terminate.recv() => StopReason::Terminate,
             _ = self.hangup.recv() => StopReason::Hangup,
