@@ -1,11 +1,12 @@
 //! `eice tunnel` as a script has it: on stdin and stdout, and as a listener.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 
 use eice::emulator::{Backend, Config, InstanceSpec};
+use rustix::process::Signal;
 
 use crate::lab::{INSTANCE, Program, Shell, World, eventually, noise};
 
@@ -74,6 +75,104 @@ async fn a_listener_carries_several_connections_and_no_more_than_it_may() {
     world.emulator.faults().clear();
     drop(talks(address));
     assert_eq!(tunnel.part.terminate().code(), Some(0));
+}
+
+/// A listener for `INSTANCE` with `args`.
+fn listening(world: &World, address: &str, args: &[&str]) -> Program {
+    let args = [&["tunnel", INSTANCE, "--json", "--listen", address], args].concat();
+    Program::start(&args, &world.emulator.access().env())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_twenty_first_connection_of_an_endpoint_is_told_why_and_the_others_go_on() {
+    let world = world_with(echo).await;
+    let tunnel = listening(&world, "127.0.0.1:0", &["--max-connections", "30", "--half-close-timeout", "1"]);
+    let mut open: Vec<TcpStream> = (0..20).map(|_| talks(tunnel.addr())).collect();
+    let mut late = TcpStream::connect(tunnel.addr()).unwrap();
+    let name = late.local_addr().unwrap();
+    assert_eq!(late.read(&mut [0]).unwrap_or(0), 0);
+    eventually("it is told why", || {
+        let said = tunnel.stderr();
+        let told = said.split_once(&format!("eice: connection from {name} failed\n"))?.1;
+        (told.contains("20") && told.contains("hint: ")).then_some(())
+    });
+    for stream in &mut open {
+        stream.write_all(b"still").unwrap();
+        stream.read_exact(&mut [0; 5]).unwrap();
+    }
+    drop(open.pop());
+    eventually("its room is free again", || (world.emulator.open_tunnels() == 19).then_some(()));
+    drop(talks(tunnel.addr()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_listens_where_a_name_or_an_ipv6_address_leads() {
+    let world = world_with(echo).await;
+    let named = listening(&world, "localhost:0", &["--half-close-timeout", "1"]);
+    assert!(named.addr().ip().is_loopback());
+    drop(talks(named.addr()));
+    // All that the name stands for, with one port, as ssh -L does.
+    let all = std::net::ToSocketAddrs::to_socket_addrs(&("localhost", named.addr().port())).unwrap();
+    all.for_each(|address| drop(talks(address)));
+    let v6 = listening(&world, "[::1]:0", &["--half-close-timeout", "1"]);
+    assert!(v6.addr().is_ipv6());
+    drop(talks(v6.addr()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_to_end_it_lets_what_is_open_come_to_its_end() {
+    // Waits for a word, and has much to say then.
+    let world = world_with(|mut stream| {
+        let mut heard = [0; 5];
+        stream.read_exact(&mut heard).unwrap();
+        stream.write_all(&heard).unwrap();
+        if stream.read_exact(&mut heard).is_ok() {
+            let _ = stream.write_all(&noise(3, 1 << 20));
+        }
+    })
+    .await;
+    let mut tunnel = listening(&world, "127.0.0.1:0", &["--drain-timeout", "60"]);
+    let mut open = talks(tunnel.addr());
+    tunnel.part.process.signal(Signal::TERM);
+    eventually("nobody is taken any more", || TcpStream::connect(tunnel.addr()).is_err().then_some(()));
+    open.write_all(b"go on").unwrap();
+    let mut said = Vec::new();
+    open.read_to_end(&mut said).unwrap();
+    assert!(said == noise(3, 1 << 20), "{} bytes", said.len());
+    eventually("it ends by itself", || (!tunnel.part.is_running()).then_some(()));
+    assert_eq!(tunnel.part.terminate().code(), Some(0));
+    // What does not end is closed at the next signal.
+    let mut tunnel = listening(&world, "127.0.0.1:0", &["--drain-timeout", "3600"]);
+    let _open = talks(tunnel.addr());
+    tunnel.part.process.signal(Signal::INT);
+    eventually("it says what it waits for", || tunnel.stderr().contains("1 open have 3600 s").then_some(()));
+    assert_eq!(tunnel.part.terminate().code(), Some(0));
+    eventually("the tunnel is closed", || (world.emulator.open_tunnels() == 0).then_some(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_ends_with_its_stdin_where_that_is_asked_for() {
+    let world = world_with(echo).await;
+    let args = [
+        "tunnel",
+        INSTANCE,
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--until-stdin-closes",
+        "--drain-timeout",
+        "0",
+    ];
+    let mut command = Shell::new(&world).command(&args);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: eice::cli::ready::Ready = serde_json::from_str(&line).unwrap();
+    let _open = talks(ready.url.strip_prefix("tcp://").unwrap().parse().unwrap());
+    assert!(child.try_wait().unwrap().is_none());
+    drop(child.stdin.take());
+    let status = eventually("it ends with its stdin", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
