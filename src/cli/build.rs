@@ -1,12 +1,15 @@
 //! Builds what the verbs use, from their arguments, a configuration or an emulator.
 
+#[cfg(feature = "gateway")]
 use std::io;
+#[cfg(feature = "gateway")]
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 #[cfg(feature = "client")]
 use clap::ValueEnum;
+#[cfg(feature = "gateway")]
 use tokio::net::TcpListener;
 
 use super::exit;
@@ -180,6 +183,7 @@ fn assemble(
 }
 
 /// Listens on `address`.
+#[cfg(feature = "gateway")]
 pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         let failure = Failure::because(exit::UNAVAILABLE, format!("cannot listen on {address}"), &error);
@@ -191,6 +195,7 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> 
 }
 
 /// The address that a listener got.
+#[cfg(feature = "gateway")]
 pub(crate) fn local_addr(listener: &TcpListener) -> Result<SocketAddr, Failure> {
     listener
         .local_addr()
