@@ -35,8 +35,8 @@ handled as --host-key says and then kept by ssh, in its known_hosts, under the i
 
 The options of AWS, endpoint and workspaces are those of `eice tunnel` and become part of the line.
 Give --region and --profile when ssh is started where the environment does not say, by an editor for
-one. ssh's own agent forwarding would forward the agent of this one key: say
-`ForwardAgent $SSH_AUTH_SOCK` to forward yours.
+one. `ssh -A` would forward the agent of this one key: -o ForwardAgent=\"$SSH_AUTH_SOCK\" forwards
+yours.
 
 Needs OpenSSH 8.7 or later.
 

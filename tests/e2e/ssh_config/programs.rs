@@ -160,6 +160,19 @@ async fn a_name_tag_keeps_its_case_and_an_alias_means_its_instance() {
     sshd.is_idle();
 }
 
+/// The agent of the one key stands in for one's own, which is forwarded when it is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn ones_own_agent_is_forwarded_when_it_is_named() {
+    let lab = Lab::new().await;
+    let script = "eval $(ssh-agent) >/dev/null; trap 'kill $SSH_AGENT_PID' EXIT; \
+                  ssh-keygen -q -t ed25519 -N '' -C my-own -f key; ssh-add -q key; rm key; \
+                  ssh -A \"$0\" ssh-add -l; ssh -o ForwardAgent=\"$SSH_AUTH_SOCK\" \"$0\" ssh-add -l";
+    let said = lab.person.run("bash", &["-c", script, INSTANCE], b"").await.good();
+    let [eices, own] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
+    assert!(eices.contains("eice, in memory") && own.contains("my-own"), "{said}");
+    lab.is_clean();
+}
+
 /// Neither ssh nor a shell stumbles over what folders are called.
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_with_spaces_and_signs_work() {
