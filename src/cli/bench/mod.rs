@@ -58,7 +58,8 @@ is from the answer to the shell's request to its first byte. The key push runs b
 the total is less than their sum.
 
 What it will do is said beforehand. EC2 Instance Connect Endpoints are for management traffic, and
-AWS throttles bulk: keep --bytes small. Ctrl-C ends it and prints what was measured so far.
+AWS throttles bulk: keep --bytes small. Ctrl-C ends it (130), and so does --timeout (75); both print
+what was measured so far.
 
 Peers run as programs of their own, ours as well, in turns in one run; a ratio is the median of the
 rounds' ratios. ssh and aws-tunnel use a key made for the run, which is pushed before their clock

@@ -110,8 +110,8 @@ impl Plan {
     /// What is said beforehand.
     pub(super) fn announcement(&self) -> String {
         format!(
-            "eice: this will open {} tunnels one after the other and move about {} through the endpoint; EICE is \
-             for management traffic, bulk transfer is throttled\n",
+            "eice: this will open {} tunnels one after the other and move about {} through the endpoint\n  \
+             EICE is for management traffic; bulk transfer is throttled\n",
             self.tunnels,
             size(self.traffic_bytes)
         )
