@@ -9,7 +9,6 @@ export EICE_TEST_OUT ?= $(CURDIR)/target/e2e
 BUILD_NEEDS := cargo cc ca-certificates
 PAGE_NEEDS  := node npm ca-certificates
 TEST_NEEDS  := sshd ssh scp ssh-agent ssh-keygen docker busybox chromium rsync curl jq ps setsid tmux useradd vi git zsh fish groff mandoc
-# What makes the packages, and what looks at them.
 DEB_NEEDS   := dpkg-deb jq
 PACK_NEEDS  := dnsmasq lintian systemd-analyze
 
@@ -17,7 +16,7 @@ PACK_NEEDS  := dnsmasq lintian systemd-analyze
 PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak fuzz bench web lint unit setup-build static deb test-packages
+.PHONY: help demo test soak fuzz bench web lint unit setup-build static deb test-static test-deb
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,7 +30,8 @@ test: ## everything: page, lints, unit and end-to-end tests, documentation, depe
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory features
-	$(MAKE) --no-print-directory test-packages
+	$(MAKE) --no-print-directory test-static
+	$(MAKE) --no-print-directory test-deb
 
 .PHONY: web-test features
 web-test: web/node_modules/.package-lock.json
@@ -60,25 +60,27 @@ FEATURES      ?= client
 STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
 STATIC_BUILD   = RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --profile static \
 	--target $(STATIC_TARGET) -p eice --bin eice
+STATIC_BUILT  := target/$(STATIC_TARGET)/static/eice
 comma := ,
 
 static: setup-build $(if $(filter all gateway,$(subst $(comma), ,$(FEATURES))),web/dist/index.html) ## one file that needs nothing else, target/packages/eice (FEATURES: client, or all)
-ifeq ($(FEATURES),all)
-	$(STATIC_BUILD) --all-features
-else
-	$(STATIC_BUILD) --no-default-features --features $(FEATURES),bundled-roots
-endif
-	install -D -m 755 target/$(STATIC_TARGET)/static/eice target/packages/eice
+	$(STATIC_BUILD) $(if $(filter all,$(FEATURES)),--all-features,--no-default-features --features $(FEATURES),bundled-roots)
+	install -D -m 755 $(STATIC_BUILT) target/packages/eice
 
-deb: ## the Debian package, target/packages/eice_VERSION_ARCH.deb
+deb: setup-build web/dist/index.html ## the Debian package, target/packages/eice_VERSION_ARCH.deb
 	scripts/setup.sh $(DEB_NEEDS)
-	$(MAKE) --no-print-directory static FEATURES=all
-	packaging/deb.sh target/packages/eice target/packages
+	$(STATIC_BUILD) --all-features
+	packaging/deb.sh $(STATIC_BUILT) target/packages
 
 # Their tests are ignored elsewhere, because what they look at takes minutes to build.
-test-packages: deb ## the static binary in an empty container, and the Debian package
+test-static: ## the static binary, in a container with nothing else
 	scripts/setup.sh $(TEST_NEEDS) $(PACK_NEEDS)
-	$(CARGO) test --locked -p eice --test e2e -- --ignored static_binary:: deb::
+	$(MAKE) --no-print-directory static FEATURES=client
+	$(CARGO) test --locked -p eice --test e2e -- --ignored static_binary::
+
+test-deb: deb ## the Debian package, by Debian's own tools
+	scripts/setup.sh $(TEST_NEEDS) $(PACK_NEEDS)
+	$(CARGO) test --locked -p eice --test e2e -- --ignored deb::
 
 soak: ## the end-to-end tests again and again (SOAK_ROUNDS, 20); the log goes to docs/soak.log
 	scripts/setup.sh $(BUILD_NEEDS) $(TEST_NEEDS)

@@ -1,6 +1,6 @@
 //! The Debian package: what is in it, what Debian's own tools say of it, and that it comes and goes whole.
 //!
-//! `make test-packages` builds it and runs these tests; elsewhere they are ignored.
+//! `make test-deb` builds it and runs these tests; elsewhere they are ignored.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -78,7 +78,7 @@ impl Installed {
 }
 
 #[test]
-#[ignore = "needs what `make deb` builds: make test-packages"]
+#[ignore = "needs what `make deb` builds: make test-deb"]
 fn it_holds_what_it_should_needs_no_other_package_and_runs() {
     let installed = Installed::new();
     for (file, mode) in [
@@ -112,7 +112,7 @@ fn it_holds_what_it_should_needs_no_other_package_and_runs() {
 }
 
 #[test]
-#[ignore = "needs what `make deb` builds: make test-packages"]
+#[ignore = "needs what `make deb` builds: make test-deb"]
 fn lintian_finds_nothing() {
     let file = package();
     let output = run("lintian", ["--allow-root", "--fail-on", "error,warning", file.to_str().unwrap()]);
@@ -125,7 +125,7 @@ fn lintian_finds_nothing() {
 }
 
 #[test]
-#[ignore = "needs what `make deb` builds: make test-packages"]
+#[ignore = "needs what `make deb` builds: make test-deb"]
 fn the_unit_is_good_and_leaves_the_service_little() {
     let installed = Installed::new();
     let unit = installed.path("lib/systemd/system/eice.service");
@@ -147,7 +147,7 @@ fn the_unit_is_good_and_leaves_the_service_little() {
 }
 
 #[test]
-#[ignore = "needs what `make deb` builds: make test-packages"]
+#[ignore = "needs what `make deb` builds: make test-deb"]
 fn the_service_starts_with_the_files_as_they_come_and_tells_when_it_is_ready() {
     let installed = Installed::new();
     fs::create_dir(installed.path("run")).unwrap();
@@ -177,7 +177,7 @@ fn the_service_starts_with_the_files_as_they_come_and_tells_when_it_is_ready() {
 }
 
 #[test]
-#[ignore = "needs what `make deb` builds: make test-packages"]
+#[ignore = "needs what `make deb` builds: make test-deb"]
 fn remove_keeps_the_configuration_and_purge_leaves_nothing() {
     let installed = Installed::new();
     let state = installed.path("var/lib/private/eice");

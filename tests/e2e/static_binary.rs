@@ -1,7 +1,7 @@
 //! The released binary in a container with nothing else in it: no libc, no shell, no CA roots, no /etc but what the
 //! engine puts there, a root that cannot be written.
 //!
-//! `make test-packages` builds it and runs these tests; elsewhere they are ignored.
+//! `make test-static` builds it and runs these tests; elsewhere they are ignored.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -15,7 +15,7 @@ use eice::terminal::Account;
 use crate::dockerfile::last_stage;
 use crate::lab::{Dns, Docker, INSTANCE, Sshd, Tty, World, program, run_ok};
 
-/// What the client may weigh, in bytes. What is measured has every feature and weighs more.
+/// What the client may weigh, in bytes.
 const MAX_SIZE: u64 = 20_000_000;
 const IMAGE: &str = "eice-test:scratch";
 /// How the emulator is called where it has a name.
@@ -156,7 +156,7 @@ fn said(bytes: &[u8]) -> String {
 }
 
 #[test]
-#[ignore = "needs what `make static` builds: make test-packages"]
+#[ignore = "needs what `make static` builds: make test-static"]
 fn it_is_under_20_mb_and_needs_no_loader() {
     let file = binary();
     let size = fs::metadata(&file).unwrap().size();
@@ -174,7 +174,7 @@ fn it_is_under_20_mb_and_needs_no_loader() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs what `make static` builds: make test-packages"]
+#[ignore = "needs what `make static` builds: make test-static"]
 async fn a_command_runs_with_its_status_and_a_shell_opens_on_a_terminal() {
     let lab = Lab::start().await;
     lab.is_user(&lab.whoami(&[]).await);
@@ -194,7 +194,7 @@ async fn a_command_runs_with_its_status_and_a_shell_opens_on_a_terminal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs what `make static` builds: make test-packages"]
+#[ignore = "needs what `make static` builds: make test-static"]
 async fn names_are_resolved_by_etc_hosts() {
     let lab = Lab::at(TUNNEL).await;
     let hosts = [format!("--add-host={API}:127.0.0.1"), format!("--add-host={TUNNEL}:127.0.0.1")];
@@ -203,7 +203,7 @@ async fn names_are_resolved_by_etc_hosts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs what `make static` builds: make test-packages"]
+#[ignore = "needs what `make static` builds: make test-static"]
 async fn names_are_resolved_by_a_dns_server_and_one_that_is_not_there_is_told() {
     let dns = Dns::start(&[API, TUNNEL]);
     let lab = Lab::at(TUNNEL).await;
@@ -219,7 +219,7 @@ async fn names_are_resolved_by_a_dns_server_and_one_that_is_not_there_is_told() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs what `make static` builds: make test-packages"]
+#[ignore = "needs what `make static` builds: make test-static"]
 async fn the_tunnel_is_trusted_by_system_roots_that_are_mounted_and_not_by_those_compiled_in() {
     let lab = Lab::start().await;
     let destination = lab.destination();
@@ -235,7 +235,7 @@ async fn the_tunnel_is_trusted_by_system_roots_that_are_mounted_and_not_by_those
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs what `make static` builds: make test-packages"]
+#[ignore = "needs what `make static` builds: make test-static"]
 async fn a_place_for_host_keys_that_cannot_be_written_is_told() {
     let lab = Lab::start().await;
     let (ca, destination) = (lab.mounts_ca(CA), lab.destination());
@@ -248,35 +248,81 @@ async fn a_place_for_host_keys_that_cannot_be_written_is_told() {
     assert!(told.contains("Read-only file system") && told.contains("or name another"), "{told}");
 }
 
+impl Lab {
+    /// Makes an ordinary key of a user of ssh, who knows the instance's own.
+    fn makes_key(&self) -> PathBuf {
+        let key = self.home.path().join("key");
+        run_ok("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key.to_str().unwrap()]);
+        let known = format!("{INSTANCE} {}\n", self.sshd.host_key());
+        fs::write(self.home.path().join("known_hosts"), known).unwrap();
+        key
+    }
+
+    /// Runs `command` on the instance by the system's ssh, with `key` and the tunnel of `docker ARGS`.
+    async fn ssh(&self, key: &Path, docker_args: &[String], command: &str) -> Output {
+        let proxy = format!("ProxyCommand={} {}", program("docker").display(), docker_args.join(" "));
+        let mut ssh = Command::new(program("ssh"));
+        ssh.args(["-F", "none", "-o", &proxy, "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"]);
+        ssh.args(["-o", "BatchMode=yes", "-o", "GlobalKnownHostsFile=/dev/null", "-i"]).arg(key).arg("-o");
+        ssh.arg(format!("UserKnownHostsFile={}", self.home.path().join("known_hosts").display()));
+        ssh.args([&self.destination(), command]).stdin(Stdio::null());
+        tokio::task::spawn_blocking(move || ssh.output().unwrap()).await.unwrap()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs what `make static` builds: make test-packages"]
+#[ignore = "needs what `make static` builds: make test-static"]
 async fn ssh_goes_through_a_tunnel_of_the_container() {
     let lab = Lab::start().await;
-    let key = lab.home.path().join("key");
-    run_ok("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key.to_str().unwrap()]);
-    let known = format!("{INSTANCE} {}\n", lab.sshd.host_key());
-    fs::write(lab.home.path().join("known_hosts"), known).unwrap();
+    let key = lab.makes_key();
     let public = fs::read_to_string(key.with_extension("pub")).unwrap();
     let client = lab.world.aws().client(&Account::default(), None).await.unwrap();
     let user = lab.sshd.user.name.parse().unwrap();
     client.send_ssh_public_key(&lab.world.instance(), &user, public.trim()).await.unwrap();
-
-    let ca = lab.mounts_ca(CA);
-    let tunnel = lab.docker_args(&["-i", &ca], &["tunnel", "--ca-bundle", CA, "%h"]);
-    let proxy = format!("ProxyCommand={} {}", program("docker").display(), tunnel.join(" "));
-    let mut ssh = Command::new(program("ssh"));
-    ssh.args(["-F", "none", "-o", &proxy, "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"]);
-    ssh.args(["-o", "BatchMode=yes", "-o", "GlobalKnownHostsFile=/dev/null", "-i"]).arg(&key).arg("-o");
-    ssh.arg(format!("UserKnownHostsFile={}", lab.home.path().join("known_hosts").display()));
-    ssh.args([&lab.destination(), "head -c 1000000 /dev/zero; exit 42"]).stdin(Stdio::null());
-    let output = tokio::task::spawn_blocking(move || ssh.output().unwrap()).await.unwrap();
+    let tunnel = lab.docker_args(&["-i", &lab.mounts_ca(CA)], &["tunnel", "--ca-bundle", CA, "%h"]);
+    let output = lab.ssh(&key, &tunnel, "head -c 1000000 /dev/zero; exit 42").await;
     assert_eq!(output.status.code(), Some(42), "{}", said(&output.stderr));
     assert_eq!(output.stdout.len(), 1_000_000);
     lab.sshd.is_idle();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs what `make static` builds: make test-packages"]
+#[ignore = "needs what `make static` builds: make test-static"]
+async fn under_the_name_aws_it_pushes_a_key_carries_a_tunnel_and_tells_who_asks() {
+    let lab = Lab::start().await;
+    let key = lab.makes_key();
+    let aws = "--entrypoint=/usr/bin/aws";
+    let output =
+        lab.run(&[aws], &["sts", "get-caller-identity", "--query", "Account", "--output", "text"]).await;
+    assert_eq!(said(&output.stdout).trim(), lab.world.emulator.access().account_id(), "{output:?}");
+
+    let public = fs::read_to_string(key.with_extension("pub")).unwrap();
+    let user = lab.sshd.user.name.as_str();
+    let args = [
+        "ec2-instance-connect",
+        "send-ssh-public-key",
+        "--instance-id",
+        INSTANCE,
+        "--instance-os-user",
+        user,
+    ];
+    let mut args = args.to_vec();
+    args.extend(["--ssh-public-key", "file:///key.pub"]);
+    let output = lab.run(&[aws, &lab.mounts(&public, "/key.pub")], &args).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["Success"], true, "{told}");
+
+    let ca = lab.mounts_ca(CA);
+    let tunnel = ["ec2-instance-connect", "open-tunnel", "--instance-id", "%h"];
+    let tunnel = lab.docker_args(&["-i", aws, &ca, "--env=AWS_CA_BUNDLE=/ca.pem"], &tunnel);
+    let output = lab.ssh(&key, &tunnel, "id -un").await;
+    lab.is_user(&output);
+    lab.sshd.is_idle();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs what `make static` builds: make test-static"]
 async fn what_it_tells_of_itself_needs_nothing_at_all() {
     let lab = Lab::start().await;
     for (args, expected) in [
