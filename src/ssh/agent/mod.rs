@@ -4,6 +4,7 @@
 //! are, and a signature by the one. Whatever else is asked for, the answer is a failure: nothing is added, removed,
 //! locked or bound.
 
+mod place;
 mod socket;
 
 use std::fmt;

@@ -6,31 +6,22 @@
 //! that still lives, and takes it away when it was the last. All of that happens under a lock on the folder.
 
 use std::convert::Infallible;
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
-use std::os::unix::net::UnixStream as Probe;
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use rustix::process::geteuid;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
 use super::Agent;
+use super::place::Place;
 use crate::listen;
 
 /// The most clients at once; one more waits in the system's queue. An ssh is one client, for a moment.
 const MAX_CLIENTS: usize = 32;
-
-/// The longest path of a socket, in bytes, which is the system's limit: `sun_path` without its terminator (unix(7)).
-const MAX_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
-
-/// How long another process may hold the lock, which it needs for a moment.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often it is looked whether the lock is free.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +58,7 @@ pub enum SocketError {
     },
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketError {
+pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketError {
     let path = path.to_owned();
     move |source| SocketError::Io { action, path, source }
 }
@@ -93,9 +84,7 @@ impl AgentSocket {
         place.make_folder()?;
         let _lock = place.lock()?;
         place.is_free()?;
-        for dead in place.sockets()?.iter().filter(|name| !place.lives(name)) {
-            let _ = fs::remove_file(place.folder.join(dead));
-        }
+        place.remove_dead()?;
         let own = place.own_name();
         let socket = place.folder.join(&own);
         let listener = UnixListener::bind(&socket).map_err(failed("binding", &socket))?;
@@ -141,9 +130,11 @@ impl Drop for AgentSocket {
         let _lock = self.place.lock();
         let _ = fs::remove_file(self.place.folder.join(&self.own));
         if fs::read_link(&self.place.path).is_ok_and(|leads_to| leads_to == self.own) {
-            let others = self.place.sockets().unwrap_or_default();
-            let handed_over =
-                others.iter().any(|other| self.place.lives(other) && self.place.lead_to(other).is_ok());
+            let place = &self.place;
+            let others = place.names().unwrap_or_default();
+            let handed_over = others
+                .iter()
+                .any(|other| place.is_behind(other) && place.lives(other) && place.lead_to(other).is_ok());
             if !handed_over {
                 let _ = fs::remove_file(&self.place.path);
             }
@@ -151,115 +142,10 @@ impl Drop for AgentSocket {
     }
 }
 
-/// A path, and the folder that it is in.
-#[derive(Debug)]
-struct Place {
-    path: PathBuf,
-    folder: PathBuf,
-    /// `NAME.`, which the names of the sockets behind it begin with.
-    prefix: OsString,
-}
-
-/// How many digits follow the prefix.
-const DIGITS: usize = 8;
-
-impl Place {
-    fn new(path: &Path) -> Result<Self, SocketError> {
-        let refuse = |problem| SocketError::Path { path: path.to_owned(), problem };
-        if !path.is_absolute() {
-            return Err(refuse("it must be absolute"));
-        }
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(refuse("it names no file"));
-        };
-        let mut prefix = name.to_owned();
-        prefix.push(".");
-        if folder.as_os_str().len() + "/".len() + prefix.len() + DIGITS > MAX_PATH {
-            return Err(refuse("it is too long"));
-        }
-        Ok(Self { path: path.to_owned(), folder: folder.to_owned(), prefix })
-    }
-
-    /// Makes the folder where there is none, and sees that it is ours alone.
-    fn make_folder(&self) -> Result<(), SocketError> {
-        let folder = &self.folder;
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(failed("making the folder", folder))?;
-        let found = fs::symlink_metadata(folder).map_err(failed("looking at", folder))?;
-        let refuse = |problem| Err(SocketError::Unsafe { folder: folder.clone(), problem });
-        if !found.is_dir() {
-            return refuse("it is a link".to_owned());
-        }
-        if found.uid() != geteuid().as_raw() {
-            return refuse(format!("it belongs to user {}", found.uid()));
-        }
-        match found.mode() & 0o777 {
-            mode if mode & 0o077 != 0 => refuse(format!("its mode is {mode:o}, which lets others in")),
-            _ => Ok(()),
-        }
-    }
-
-    /// Sees that nothing but a link of ours stands at the path.
-    fn is_free(&self) -> Result<(), SocketError> {
-        match fs::symlink_metadata(&self.path) {
-            Ok(found) if found.is_symlink() => Ok(()),
-            Ok(_) => Err(SocketError::Occupied(self.path.clone())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failed("looking at", &self.path)(error)),
-        }
-    }
-
-    /// Holds the lock of the folder until the file is dropped.
-    fn lock(&self) -> Result<File, SocketError> {
-        let folder = File::open(&self.folder).map_err(failed("opening", &self.folder))?;
-        let deadline = Instant::now() + LOCK_TIMEOUT;
-        loop {
-            match folder.try_lock() {
-                Ok(()) => return Ok(folder),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOOK_EVERY),
-                Err(error) => return Err(failed("locking", &self.folder)(error.into())),
-            }
-        }
-    }
-
-    fn own_name(&self) -> OsString {
-        let mut name = self.prefix.clone();
-        name.push(format!("{:0DIGITS$x}", rand::random::<u32>()));
-        name
-    }
-
-    /// The sockets behind the path, by their names.
-    fn sockets(&self) -> Result<Vec<OsString>, SocketError> {
-        let entries = fs::read_dir(&self.folder).map_err(failed("reading", &self.folder))?;
-        let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
-        Ok(names.filter(|name| self.is_behind(name)).collect())
-    }
-
-    fn is_behind(&self, name: &OsStr) -> bool {
-        let digits = name.as_encoded_bytes().strip_prefix(self.prefix.as_encoded_bytes());
-        digits.is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit))
-    }
-
-    /// Whether somebody listens at `name`. What a killed process left behind refuses.
-    fn lives(&self, name: &OsStr) -> bool {
-        Probe::connect(self.folder.join(name)).is_ok()
-    }
-
-    /// Makes the path lead to the socket `name`, in one step.
-    fn lead_to(&self, name: &OsStr) -> Result<(), SocketError> {
-        let mut new = name.to_owned();
-        new.push(".new");
-        let new = self.folder.join(new);
-        symlink(name, &new).map_err(failed("linking", &new))?;
-        fs::rename(&new, &self.path).map_err(|error| {
-            let _ = fs::remove_file(&new);
-            failed("replacing", &self.path)(error)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::DirBuilder;
+    use std::os::unix::fs::symlink;
     use std::sync::Arc;
 
     use futures_util::FutureExt;
@@ -328,6 +214,7 @@ mod tests {
         let dead = killed.place.folder.join(&killed.own);
         fs::remove_file(&dead).unwrap();
         drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
+        symlink("gone", dead.with_file_name("i-1-22-ubuntu.00000000.new")).unwrap();
         std::mem::forget(killed);
         let next = serving(&path, "next");
         assert!(!dead.exists());
@@ -370,6 +257,9 @@ mod tests {
     async fn what_is_not_ours_is_not_replaced() {
         let (_folder, path) = place();
         drop(AgentSocket::bind(&path).unwrap());
+        symlink("/etc/passwd", &path).unwrap();
+        assert!(matches!(AgentSocket::bind(&path), Err(SocketError::Occupied(_))));
+        fs::remove_file(&path).unwrap();
         fs::write(&path, "precious").unwrap();
         let error = AgentSocket::bind(&path).unwrap_err();
         assert!(matches!(error, SocketError::Occupied(_)), "{error}");
@@ -379,8 +269,8 @@ mod tests {
     #[test]
     fn a_path_that_no_socket_can_have_is_told_before_anything_is_made() {
         let (folder, _) = place();
-        let long = folder.path().join("x".repeat(MAX_PATH));
-        for path in [Path::new("relative/agent"), Path::new("/"), &long] {
+        let long = folder.path().join("x".repeat(200));
+        for path in [Path::new("relative/agent"), Path::new("/"), Path::new("/run/a/../b"), &long] {
             let error = AgentSocket::bind(path).unwrap_err();
             assert!(matches!(error, SocketError::Path { .. }), "{error}");
         }
