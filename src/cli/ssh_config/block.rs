@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::super::failure::Failure;
 use super::quote::{config_word, literal_word, shell_word, without_tokens};
+use crate::cli::failure::Failure;
 
 /// What a block says.
 #[derive(Clone, Debug)]

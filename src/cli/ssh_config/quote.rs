@@ -5,8 +5,8 @@
 //! ends in a backslash is whole for the one and open for the other. A backslash before each character that is not plain
 //! means the same to both.
 
-use super::super::exit;
-use super::super::failure::Failure;
+use crate::cli::exit;
+use crate::cli::failure::Failure;
 
 /// `text` as one word of a ProxyCommand.
 pub(super) fn shell_word(text: &str) -> Result<String, Failure> {

@@ -11,14 +11,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::super::bind::{ListenAddr, Listeners};
-use super::super::exit;
-use super::super::failure::Failure;
-use super::super::progress::{Mode, Progress};
-use super::super::ready::Ready;
-use super::super::relay;
-use super::super::stop::Signals;
 use super::TunnelArgs;
+use crate::cli::bind::{ListenAddr, Listeners};
+use crate::cli::exit;
+use crate::cli::failure::Failure;
+use crate::cli::progress::{Mode, Progress};
+use crate::cli::ready::Ready;
+use crate::cli::relay;
+use crate::cli::stop::Signals;
 use crate::connect::Connector;
 use crate::terminal::InstanceTarget;
 
@@ -69,7 +69,7 @@ fn announce(listeners: &Listeners, args: &TunnelArgs) -> Result<(), Failure> {
             .map_err(|error| Failure::because(exit::UNAVAILABLE, "cannot write to stdout", &error))
     } else {
         for address in listeners.addresses() {
-            super::super::say(&format!("eice: listening on {address}\n"));
+            crate::cli::say(&format!("eice: listening on {address}\n"));
         }
         Ok(())
     }
@@ -82,7 +82,7 @@ async fn drain(open: &mut JoinSet<()>, limit: Duration, signals: &mut Signals) {
         return;
     }
     let (count, secs) = (open.len(), limit.as_secs());
-    super::super::say(&format!(
+    crate::cli::say(&format!(
         "eice: no more connections are taken; {count} open have {secs} s to end, another signal closes them\n"
     ));
     let ended = async { while open.join_next().await.is_some() {} };
@@ -117,11 +117,11 @@ impl Forward {
     /// One connection. What goes wrong with it is told and ends nothing else.
     async fn connection(&self, local: TcpStream, peer: SocketAddr) {
         let Ok(_slot) = self.slots.try_acquire() else {
-            super::super::say(&format!("eice: {peer}: closed, --max-connections are open already\n"));
+            crate::cli::say(&format!("eice: {peer}: closed, --max-connections are open already\n"));
             return;
         };
         if let Err(failure) = self.carry(local).await {
-            super::super::say(&format!("eice: connection from {peer} failed\n{}", failure.render()));
+            crate::cli::say(&format!("eice: connection from {peer} failed\n{}", failure.render()));
         }
     }
 

@@ -7,9 +7,9 @@ use clap::{ArgGroup, Args};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
-use super::super::exit;
-use super::super::failure::Failure;
-use super::super::user_key;
+use crate::cli::exit;
+use crate::cli::failure::Failure;
+use crate::cli::user_key;
 use crate::connect::KeptKey;
 use crate::ssh::agent::{Agent, AgentSocket, KeyKnown, SocketError};
 use crate::ssh::{self, EphemeralKey, UserKey};

@@ -45,9 +45,8 @@ has stopped sending also ends when nothing has come back for --half-close-timeou
 
 The end of a listener. On SIGTERM, SIGINT or SIGHUP, and with --until-stdin-closes at the end of
 stdin, it takes no more connections, gives those that are open --drain-timeout seconds to end, and
-closes the rest; a second signal closes them at once. A peer that is gone without a word is noticed:
-by TCP keepalive on the local side within a minute, by pings in the tunnel, which a service that
-answers them must answer within 45 seconds."
+closes the rest; a second signal closes them at once. A peer that is gone without a word is noticed
+within a minute: the local one by TCP keepalive, the far one by pings."
 );
 
 /// Carries bytes to a port of an instance: on stdin and stdout, for ssh's ProxyCommand, or for every connection to

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
-use super::super::exit;
-use super::super::failure::Failure;
-use super::super::progress::{Mode, Progress};
-use super::super::relay;
-use super::super::stdin::Stdin;
-use super::super::stop::Signals;
 use super::TunnelArgs;
 use super::key::{Key, Lent};
+use crate::cli::exit;
+use crate::cli::failure::Failure;
+use crate::cli::progress::{Mode, Progress};
+use crate::cli::relay;
+use crate::cli::stdin::Stdin;
+use crate::cli::stop::Signals;
 use crate::connect::{Connector, KeptKey};
 use crate::terminal::InstanceTarget;
 use crate::tunnel::Tunnel;
@@ -83,14 +83,11 @@ async fn carry_with(
         }
     };
     let tunnel = opened?;
-    if let Some(done) = pushed.take() {
-        done?;
-        pushed = Some(Ok(()));
-    }
+    let is_known = pushed.transpose()?.is_some();
     match key {
         // Nobody but us holds ssh back from trying the key before the instance knows it.
         Key::Own(_) => {
-            if pushed.is_none() {
+            if !is_known {
                 push.await?;
             }
             progress.clear();
@@ -101,7 +98,7 @@ async fn carry_with(
             let mut lent = Lent::new(private, Arc::clone(&kept))?;
             let agent = lent.agent();
             let failing = async {
-                if pushed.is_none() {
+                if !is_known {
                     if let Err(error) = push.await {
                         return error;
                     }
