@@ -131,7 +131,9 @@ async fn asked_to_end_it_lets_what_is_open_come_to_its_end() {
         }
     })
     .await;
-    let mut tunnel = listening(&world, "127.0.0.1:0", &["--drain-timeout", "60"]);
+    // One that is taken just before, by the look below, must not hold it up.
+    let args = ["--drain-timeout", "60", "--half-close-timeout", "1"];
+    let mut tunnel = listening(&world, "127.0.0.1:0", &args);
     let mut open = talks(tunnel.addr());
     tunnel.part.process.signal(Signal::TERM);
     eventually("nobody is taken any more", || TcpStream::connect(tunnel.addr()).is_err().then_some(()));

@@ -4,18 +4,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::Duration;
-
-use tokio::io::AsyncWriteExt;
+use std::process::Command;
 
 use super::program::EICE;
 use super::require::{program, run_ok};
+use super::shell::run_to_end;
 use super::user::User;
 use super::{RunDir, Said, World};
-
-/// How long a program may take to its end.
-const END_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A user of this machine with an ssh configuration and the environment that an emulator asks for.
 pub(crate) struct Person {
@@ -82,23 +77,9 @@ impl Person {
     /// Runs `name` with `args` to its end, with `input` on its stdin.
     #[track_caller]
     pub(crate) fn run(&self, name: &str, args: &[&str], input: &[u8]) -> impl Future<Output = Said> {
-        let caller = std::panic::Location::caller();
-        let mut command = tokio::process::Command::from(self.command(name));
-        command.args(args).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let input = input.to_vec();
-        async move {
-            let mut child = command.spawn().unwrap();
-            let mut stdin = child.stdin.take().unwrap();
-            let feeding = tokio::spawn(async move {
-                // It may have ended without reading all.
-                let _ = stdin.write_all(&input).await;
-            });
-            let output = tokio::time::timeout(END_TIMEOUT, child.wait_with_output()).await;
-            let output = output.unwrap_or_else(|_| panic!("{caller}: no end within {END_TIMEOUT:?}"));
-            feeding.await.unwrap();
-            Said::from(output.unwrap())
-        }
+        let mut command = self.command(name);
+        command.args(args);
+        run_to_end(command, input)
     }
 
     /// Makes what `eice ssh-config ARGS` prints their ssh configuration: that and nothing else.

@@ -57,22 +57,28 @@ impl Shell {
     /// Runs `eice ARGS` to its end with `input` on its stdin.
     #[track_caller]
     pub(crate) fn run(&self, args: &[&str], input: &[u8]) -> impl Future<Output = Said> {
-        let caller = std::panic::Location::caller();
-        let mut command = tokio::process::Command::from(self.command(args));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let input = input.to_vec();
-        async move {
-            let mut child = command.spawn().unwrap();
-            let mut stdin = child.stdin.take().unwrap();
-            let feeding = tokio::spawn(async move {
-                // It may have ended without reading all.
-                let _ = stdin.write_all(&input).await;
-            });
-            let output = timeout(END_TIMEOUT, child.wait_with_output()).await;
-            let output = output.unwrap_or_else(|_| panic!("{caller}: no end within {END_TIMEOUT:?}"));
-            feeding.await.unwrap();
-            Said::from(output.unwrap())
-        }
+        run_to_end(self.command(args), input)
+    }
+}
+
+/// Runs `command` to its end with `input` on its stdin.
+#[track_caller]
+pub(crate) fn run_to_end(command: std::process::Command, input: &[u8]) -> impl Future<Output = Said> {
+    let caller = std::panic::Location::caller();
+    let mut command = tokio::process::Command::from(command);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let input = input.to_vec();
+    async move {
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let feeding = tokio::spawn(async move {
+            // It may have ended without reading all.
+            let _ = stdin.write_all(&input).await;
+        });
+        let output = timeout(END_TIMEOUT, child.wait_with_output()).await;
+        let output = output.unwrap_or_else(|_| panic!("{caller}: no end within {END_TIMEOUT:?}"));
+        feeding.await.unwrap();
+        Said::from(output.unwrap())
     }
 }
 
