@@ -31,18 +31,17 @@ export async function resize({ page }) {
   await page.setViewportSize({ width: 1120, height: 700 });
 }
 
-/** A program that draws the whole screen, and what was there before it comes back. */
+/** A program that draws the whole screen, and the shell behind it. */
 export async function fullScreen({ page, shots }) {
-  await run(page, "echo before-the-editor");
-  await type(page, "vi /tmp/eice-scene-$$");
+  await type(page, "vi /tmp/eice-scene-$$; echo out-of-''the-editor");
   await row(page, /^~\s*$/);
   await page.keyboard.type("iwritten in an editor");
   await row(page, /^written in an editor\s*$/);
   await page.screenshot({ path: join(shots, "editor.png") });
   await page.keyboard.press("Escape");
   await page.keyboard.type(":wq\n");
-  // What was there comes back; until then an editor may throw away what is typed.
-  await row(page, /^before-the-editor\s*$/);
+  // Until then an editor may throw away what is typed.
+  await row(page, /^out-of-the-editor\s*$/);
   must((await run(page, "cat /tmp/eice-scene-$$; rm /tmp/eice-scene-$$")) === "written in an editor", "it was not written");
 }
 

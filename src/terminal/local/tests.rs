@@ -48,8 +48,9 @@ async fn a_command_has_a_terminal_of_its_size_and_all_its_output_comes_before_it
 
 #[tokio::test]
 async fn input_is_echoed_a_resize_is_seen_and_the_interrupt_key_reaches_the_job() {
+    // Not a `read`: a signal that comes between a shell's look for one and its read waits for the next line.
     let mut terminal =
-        sh("trap 'stty size' WINCH; trap 'echo int; exit 3' INT; echo on; while :; do read x; done");
+        sh("trap 'stty size' WINCH; trap 'echo int; exit 3' INT; echo on; while :; do sleep 0.1; done");
     let mut seen = String::new();
     read_until(&mut *terminal.output, &mut seen, |seen| seen.contains("on\r\n")).await;
     terminal.control.resize(Size::new(100, 40).unwrap()).await.unwrap();
