@@ -1,10 +1,12 @@
 //! Bytes between a local stream and a tunnel, without losing any at the end of either.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::stdin::Stdin;
@@ -92,10 +94,11 @@ pub(crate) async fn stdio(
 /// Carries bytes both ways between a local connection and `tunnel`.
 ///
 /// When the local side stops sending, the tunnel stays open for what still comes back, as long as something
-/// does at least every `half_close_timeout`. When the far side closes, so does the local side.
+/// does at least every `half_close_timeout` and until `local_gone`. When the far side closes, so does the local side.
 pub(crate) async fn stream(
     tunnel: impl AsyncRead + AsyncWrite,
     local: impl AsyncRead + AsyncWrite,
+    local_gone: impl Future<Output = ()>,
     half_close_timeout: Duration,
 ) -> Result<End, Broken> {
     let (mut from_tunnel, mut to_tunnel) = tokio::io::split(tunnel);
@@ -126,7 +129,7 @@ pub(crate) async fn stream(
                 to_local.flush().await.map_err(Broken::Local)?;
             }
         };
-        tokio::pin!(up, down);
+        tokio::pin!(up, down, local_gone);
         let mut sending = true;
         loop {
             let deadline = heard.last() + half_close_timeout;
@@ -139,6 +142,8 @@ pub(crate) async fn stream(
                     }
                     Err(error) => break Err(error),
                 },
+                // While it sends, reading it tells.
+                () = &mut local_gone, if !sending => break Ok(End::Local),
                 () = tokio::time::sleep_until(deadline), if !sending => {
                     if heard.last() + half_close_timeout <= Instant::now() {
                         break Ok(End::HalfClosedIdle);
@@ -149,6 +154,22 @@ pub(crate) async fn stream(
     };
     let _ = to_tunnel.shutdown().await;
     end
+}
+
+/// Waits until the peer of `local` is gone for good. One that has only stopped sending still listens, and one that
+/// closed looks the same until something is sent to it: then it says that nobody is there.
+pub(crate) fn gone(local: &TcpStream) -> impl Future<Output = ()> + use<> {
+    // A duplicate, so that the connection itself can be taken apart meanwhile.
+    let watched =
+        local.as_fd().try_clone_to_owned().and_then(|fd| TcpStream::from_std(std::net::TcpStream::from(fd)));
+    async move {
+        if let Ok(watched) = watched
+            && watched.ready(Interest::ERROR).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
 }
 
 /// When something was last heard, for two futures of one task that must stay `Send`.
@@ -214,7 +235,7 @@ mod tests {
     async fn a_connection_that_stopped_sending_still_gets_its_answer() {
         let (tunnel, mut far) = duplex(1000);
         let (local, mut client) = duplex(1000);
-        let relay = tokio::spawn(stream(tunnel, local, Duration::from_secs(60)));
+        let relay = tokio::spawn(stream(tunnel, local, std::future::pending(), Duration::from_secs(60)));
         client.write_all(b"question").await.unwrap();
         client.shutdown().await.unwrap();
         assert_eq!(read_exactly(&mut far, 8).await, b"question");
@@ -227,12 +248,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_that_closed_ends_with_the_first_byte_that_nobody_takes() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (local, _) = listener.accept().await.unwrap();
+        let (tunnel, mut far) = duplex(1000);
+        let local_gone = gone(&local);
+        let relay = tokio::spawn(stream(tunnel, local, local_gone, Duration::from_secs(60)));
+        drop(client);
+        far.write_all(b"banner").await.unwrap();
+        assert_eq!(relay.await.unwrap().unwrap(), End::Local);
+    }
+
+    #[tokio::test]
     async fn a_connection_that_stopped_sending_and_hears_nothing_ends() {
         let timeout = Duration::from_millis(50);
         let (tunnel, mut far) = duplex(1000);
         let (local, mut client) = duplex(1000);
         let started = Instant::now();
-        let relay = tokio::spawn(stream(tunnel, local, timeout));
+        let relay = tokio::spawn(stream(tunnel, local, std::future::pending(), timeout));
         client.shutdown().await.unwrap();
         far.write_all(b"x").await.unwrap();
         assert_eq!(relay.await.unwrap().unwrap(), End::HalfClosedIdle);

@@ -244,8 +244,9 @@ impl Forward {
 
     /// One connection. What goes wrong with it is told and ends nothing else.
     async fn connection(&self, n: u64, local: TcpStream) {
+        let gone = relay::gone(&local);
         let carried = match self.session.connector.open_tunnel(&self.target, &quiet).await {
-            Ok(tunnel) => match relay::stream(tunnel, local, HALF_CLOSE_TIMEOUT).await {
+            Ok(tunnel) => match relay::stream(tunnel, local, gone, HALF_CLOSE_TIMEOUT).await {
                 Ok(_) => Ok(()),
                 Err(broken) => Err(broke(&broken)),
             },

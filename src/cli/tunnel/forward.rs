@@ -127,6 +127,7 @@ impl Forward {
 
     async fn carry(&self, local: TcpStream) -> Result<(), Failure> {
         let tunnel = self.connector.open_tunnel(&self.target, &progress(self.verbose)).await?;
-        relay::stream(tunnel, local, self.half_close_timeout).await.map(drop).map_err(super::failure)
+        let gone = relay::gone(&local);
+        relay::stream(tunnel, local, gone, self.half_close_timeout).await.map(drop).map_err(super::failure)
     }
 }
