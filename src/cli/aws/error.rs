@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::output::{self, Output};
 use super::value::Value;
-use crate::aws;
+use crate::aws::{self, Action};
 use crate::connect;
 use crate::terminal::{StageError, escape_control};
 
@@ -40,6 +40,8 @@ struct Told {
     coded: Option<(String, String)>,
     /// The message as the `enhanced` format tells it.
     message: String,
+    /// Whether the message stands before the code in data, as the JSON of an API has them.
+    message_first: bool,
     /// What stands before the message.
     preface: String,
     /// What to do about it, and the request id: where aws-cli has nothing to say.
@@ -118,8 +120,24 @@ impl AwsError {
 
     /// An answer that AWS would give, `code` with `message`, to a value that never gets so far.
     pub(super) fn refused(operation: &str, code: &str, message: &str) -> Self {
-        let told = format!("An error occurred ({code}) when calling the {operation} operation: {message}");
+        Self::called(&format!("{operation} operation"), code, message)
+    }
+
+    fn called(operation: &str, code: &str, message: &str) -> Self {
+        let told = format!("An error occurred ({code}) when calling the {operation}: {message}");
         Self::new(CLIENT_ERROR, Some((code.to_owned(), message.to_owned())), told)
+    }
+
+    /// AWS's refusal, after so many further tries where there were any.
+    fn of_refusal(refusal: &aws::Refusal, retries: Option<u32>) -> Self {
+        let mut operation = format!("{} operation", refusal.action);
+        if let Some(retries) = retries {
+            // Writing to a String cannot fail.
+            let _ = write!(operation, " (reached max retries: {retries})");
+        }
+        let mut error = Self::called(&operation, &refusal.code, &refusal.message);
+        error.told.message_first = refusal.action == Action::SendSshPublicKey;
+        error
     }
 
     /// Adds what to do about it.
@@ -151,7 +169,12 @@ impl AwsError {
         match (format, &self.told.coded) {
             (ErrorFormat::Data(form), Some((code, message))) => {
                 let text = |value: &str| Value::Text(value.to_owned());
-                let data = Value::Map(vec![("Code".into(), text(code)), ("Message".into(), text(message))]);
+                let mut entries =
+                    vec![("Code".to_owned(), text(code)), ("Message".to_owned(), text(message))];
+                if self.told.message_first {
+                    entries.reverse();
+                }
+                let data = Value::Map(entries);
                 out.push_str(&output::render(form, "error", &data, color));
             }
             (ErrorFormat::Legacy, Some((_, message))) if self.status != CLIENT_ERROR => {
@@ -181,16 +204,8 @@ fn sentence(out: &mut String, message: &str) {
 pub(super) fn of_aws(error: &aws::Error, attempts: u32) -> AwsError {
     use aws::ChoiceError as Choice;
     if let Some(refusal) = error.refusal() {
-        let operation = match error {
-            // aws-cli's own text tells nothing of the retries that an answer was worth.
-            aws::Error::Throttled(_) | aws::Error::Service(_) if attempts > 1 => {
-                format!("{} operation (reached max retries: {})", refusal.action, attempts - 1)
-            }
-            _ => format!("{} operation", refusal.action),
-        };
-        let code = &refusal.code;
-        let told = format!("An error occurred ({code}) when calling the {operation}: {}", refusal.message);
-        return AwsError::new(CLIENT_ERROR, Some((code.clone(), refusal.message.clone())), told);
+        let is_retried = attempts > 1 && matches!(error, aws::Error::Throttled(_) | aws::Error::Service(_));
+        return AwsError::of_refusal(refusal, is_retried.then(|| attempts - 1));
     }
     let none = "There are no available instance connect endpoints";
     match error {
@@ -246,7 +261,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 impl From<StageError> for AwsError {
     fn from(error: StageError) -> Self {
         if let Some(refusal) = connect::refusal(&error) {
-            return Self::refused(refusal.action.name(), &refusal.code, &refusal.message);
+            return Self::of_refusal(refusal, None);
         }
         Self::general(format!("{}: {}", error.stage(), error.chain()))
             .with_hint(error.hint())

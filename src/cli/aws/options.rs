@@ -116,3 +116,38 @@ pub(super) const GET_CALLER_IDENTITY: &[Entry] = &[
 pub(super) fn opts(entries: &[Entry]) -> Vec<Opt> {
     entries.iter().map(|entry| entry.opt).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::aws::command::Command;
+
+    /// The page has each option, under its command, with what becomes of it; that it has no other is held end to end.
+    #[test]
+    fn the_page_has_every_option() {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/aws-cli.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let tables =
+            std::iter::once(("Every command".to_owned(), GLOBAL)).chain(Command::ALL.map(|command| {
+                let (service, operation) = command.path();
+                (format!("`aws {service} {operation}`"), command.options())
+            }));
+        for (heading, entries) in tables {
+            let (_, section) = page.split_once(&format!("### {heading}\n")).expect(&heading);
+            let section = section.split("\n##").next().unwrap();
+            let rows = section.lines().filter(|line| line.starts_with("| `--")).count();
+            assert_eq!(rows, entries.len(), "{heading}");
+            for entry in entries {
+                let fate = format!("{:?}", entry.fate).to_lowercase();
+                let row = section.lines().find(|line| {
+                    line.strip_prefix(&format!("| `{}", entry.opt.name))
+                        .is_some_and(|rest| rest.starts_with([' ', '`']))
+                });
+                assert!(
+                    row.is_some_and(|row| row.contains(&format!("| {fate} |"))),
+                    "{heading}: {entry:?}: {row:?}"
+                );
+            }
+        }
+    }
+}

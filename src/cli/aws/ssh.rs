@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use eice_proto::{InstanceId, MaxDuration};
 
 use super::command::Values;
-use super::error::AwsError;
+use super::error::{AwsError, GENERAL};
 use super::globals::Globals;
 use super::open_tunnel::{malformed_instance, named_endpoint, port};
 use super::passphrase;
@@ -25,7 +25,7 @@ use crate::cli::stdin::Stdin;
 use crate::cli::stop::Signals;
 use crate::connect::{Approach, HostKeyMode};
 use crate::ssh::{self, InvalidLoginKey, LoginKey};
-use crate::terminal::{EndpointChoice, Host, InstanceTarget, OsUser};
+use crate::terminal::{EndpointChoice, Exit, Host, InstanceTarget, OsUser, escape_control};
 
 /// The largest private key file that is read, in bytes.
 const MAX_KEY_FILE: u64 = 64 << 10;
@@ -110,6 +110,11 @@ pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signal
         Ok(End::Disconnected) => {
             crate::cli::say("aws: disconnected\n");
             Ok(End::Disconnected.status())
+        }
+        // As ssh, where `eice ssh` tells the signal by 128 and more.
+        Ok(End::Exit(Exit::Signal { name, .. })) => {
+            crate::cli::say(&format!("aws: the remote shell was ended by SIG{}\n", escape_control(&name)));
+            Ok(GENERAL)
         }
         Ok(end) => Ok(end.status()),
         Err(error) => Err(AwsError::general(format!("the connection was lost: {error}"))),
