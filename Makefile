@@ -16,7 +16,7 @@ PACK_NEEDS  := dnsmasq lintian systemd-analyze
 PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak fuzz bench web lint unit setup-build static deb test-static test-deb
+.PHONY: help demo test test-awscli soak fuzz bench web lint unit setup-build static deb test-static test-deb
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -47,6 +47,11 @@ lint: setup-build ## formatting, clippy, rustdoc, and that `ring` is not in the 
 
 unit: setup-build ## the Rust tests, against real sshd, Docker, ssh and Chromium
 	$(CARGO) test --locked --workspace --no-fail-fast
+
+test-awscli: ## aws-cli v2 (AWS=/path/to/aws) against its transcripts and beside ours, with the ratios; as root
+	@test -x "$(AWS)" || { echo 'usage: make test-awscli AWS=/path/to/aws' >&2; exit 64; }
+	scripts/setup.sh $(BUILD_NEEDS) sshd ssh ssh-keygen unshare
+	EICE_AWSCLI="$(AWS)" $(CARGO) test --locked --test e2e aws_shim::beside -- --ignored --nocapture --test-threads=1
 
 # Each feature by itself; what a default build compiles is checked by the rest.
 features: setup-build

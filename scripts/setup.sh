@@ -31,7 +31,7 @@ packages() {
         dnsmasq) echo dnsmasq-base ;;
         dpkg-deb) echo dpkg ;;
         ps) echo procps ;;
-        setsid | umount) echo util-linux ;;
+        setsid | umount | unshare) echo util-linux ;;
         systemd-analyze) echo systemd ;;
         useradd) echo passwd ;;
         vi) echo vim-tiny ;;

@@ -12,6 +12,7 @@
 )]
 
 mod accounts;
+mod aws_shim;
 mod bad_input;
 mod bench;
 mod browser;

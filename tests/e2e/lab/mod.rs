@@ -49,5 +49,5 @@ pub(crate) use station::{Station, text};
 pub(crate) use tmux::Tmux;
 pub(crate) use tty::Tty;
 pub(crate) use viewer::Viewer;
-pub(crate) use wait::eventually;
+pub(crate) use wait::{eventually, eventually_within};
 pub(crate) use world::{INSTANCE, World, console};

@@ -1,0 +1,222 @@
+//! aws-cli itself, where there is one (`make test-awscli AWS=/path/to/aws`): it answers as its transcripts say, ours
+//! answers as it does, and how fast each of them is. With `EICE_AWSCLI_RECORD=1` the transcripts are written anew.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use eice::emulator::{Backend, Config, InstanceSpec};
+
+use super::replay::agrees;
+use super::scene::{Aws, LONG, Scene, instance};
+use super::transcript::{self, TOPICS};
+use crate::lab::eventually;
+
+/// aws-cli, by the variable that `make test-awscli` sets.
+fn aws_cli() -> Aws {
+    let path = std::env::var_os("EICE_AWSCLI")
+        .expect("EICE_AWSCLI names aws-cli v2: make test-awscli AWS=/path/to/aws");
+    Aws::Real(PathBuf::from(path))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs aws-cli v2, which no package registry has: make test-awscli AWS=/path/to/aws"]
+async fn aws_cli_answers_as_its_transcripts_say_and_ours_as_it_does() {
+    let record = std::env::var_os("EICE_AWSCLI_RECORD").is_some();
+    let mut wrong = Vec::new();
+    for topic in TOPICS {
+        let mut scenes: BTreeMap<String, Scene> = BTreeMap::new();
+        let mut transcripts = transcript::load(topic);
+        for transcript in &mut transcripts {
+            if !scenes.contains_key(&transcript.world) {
+                scenes.insert(transcript.world.clone(), Scene::of(&transcript.world, aws_cli()).await);
+            }
+            let scene = &scenes[&transcript.world];
+            let said = transcript.run(scene).await;
+            if record {
+                transcript.said = Some(said);
+            } else if transcript.said.as_ref() != Some(&said) {
+                wrong.push(format!(
+                    "{topic}: aws {:?}\n  recorded: {:?}\n  now:      {said:?}",
+                    transcript.argv, transcript.said
+                ));
+            }
+            let ours = transcript.run(&scene.by(Aws::Ours)).await;
+            if let Err(how) = agrees(transcript, &ours) {
+                wrong.push(format!("{topic}: aws {:?}\n  {how}\n  ours: {ours:?}", transcript.argv));
+            }
+        }
+        if record {
+            transcript::store(topic, &transcripts);
+        }
+    }
+    assert!(wrong.is_empty() || record, "{}", wrong.join("\n"));
+}
+
+/// The middle of `times` in milliseconds, and a text with the ninth tenth and the worst.
+fn spread(mut times: Vec<Duration>) -> (f64, String) {
+    times.sort();
+    let ms = |n: usize| times[n.min(times.len() - 1)].as_secs_f64() * 1000.0;
+    let (middle, most, worst) = (ms(times.len() / 2), ms(times.len() * 9 / 10), ms(times.len()));
+    (middle, format!("{middle:7.1} {most:7.1} {worst:7.1}"))
+}
+
+fn row(what: &str, theirs: Vec<Duration>, ours: Vec<Duration>) {
+    let ((a, theirs), (b, ours)) = (spread(theirs), spread(ours));
+    eprintln!("{what:<28}{theirs}   {ours}   {:6.1}", a / b);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs aws-cli v2, which no package registry has: make test-awscli AWS=/path/to/aws"]
+async fn how_fast_each_of_them_is() {
+    const RUNS: usize = 7;
+    eprintln!("\n{:<28}aws-cli: p50, p90, max in ms   eice: the same        ratio", "");
+    let key = Scene::start().await.public_key();
+    let theirs = Scene::of("default", aws_cli()).await;
+    let ours = theirs.by(Aws::Ours);
+    let push = [
+        "ec2-instance-connect",
+        "send-ssh-public-key",
+        "--instance-id",
+        instance(),
+        "--instance-os-user",
+        "ubuntu",
+        "--ssh-public-key",
+        &key,
+    ];
+    for (what, args) in [
+        ("start (--version)", &["--version"][..]),
+        ("get-caller-identity", &["sts", "get-caller-identity"]),
+        ("send-ssh-public-key", &push),
+    ] {
+        let mut times = (Vec::new(), Vec::new());
+        // In turns, after one each that warms the caches.
+        for n in 0..=RUNS {
+            for (scene, times) in [(&theirs, &mut times.0), (&ours, &mut times.1)] {
+                let began = Instant::now();
+                assert_eq!(scene.run(args, b"").await.code, 0);
+                if n > 0 {
+                    times.push(began.elapsed());
+                }
+            }
+        }
+        row(what, times.0, times.1);
+    }
+
+    let echo = Echo::start();
+    let config = Config {
+        instances: vec![InstanceSpec { backend: Backend::Forward(echo.addr), ..InstanceSpec::default() }],
+        ..Config::default()
+    };
+    let theirs = Scene::with(config, aws_cli()).await;
+    let ours = theirs.by(Aws::Ours);
+    // At odd times: aws-cli looks for input for 50 ms and sleeps for 50.
+    for (what, idle) in [("echo, typing fast", 5..8), ("echo, after a pause", 200..300)] {
+        let mut times = (Vec::new(), Vec::new());
+        for (scene, times) in [(&theirs, &mut times.0), (&ours, &mut times.1)] {
+            let mut tunnel = Tunnel::open(scene);
+            *times = tokio::task::block_in_place(|| {
+                (0..60).map(|n| tunnel.echo(pause(&idle, n))).collect::<Vec<_>>()
+            });
+        }
+        row(what, times.0, times.1);
+    }
+    const MIB: usize = 64;
+    let mut times = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        for (scene, times) in [(&theirs, &mut times.0), (&ours, &mut times.1)] {
+            let tunnel = Tunnel::open(scene);
+            times.push(tokio::task::block_in_place(|| tunnel.there_and_back(MIB << 20)));
+        }
+    }
+    row("64 MiB there and back", times.0, times.1);
+}
+
+/// One of the milliseconds in `range`, another for each `n`.
+fn pause(range: &std::ops::Range<u64>, n: u64) -> Duration {
+    Duration::from_millis(range.start + n * 37 % (range.end - range.start))
+}
+
+/// A server that sends back what it gets.
+struct Echo {
+    addr: std::net::SocketAddr,
+}
+
+impl Echo {
+    fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        // It ends with the process: a thread for each of the few connections.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                stream.set_nodelay(true).unwrap();
+                std::thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
+            }
+        });
+        Self { addr }
+    }
+}
+
+/// An `open-tunnel` on pipes.
+struct Tunnel {
+    child: Child,
+}
+
+impl Tunnel {
+    fn open(scene: &Scene) -> Self {
+        let mut command = scene.aws(&["ec2-instance-connect", "open-tunnel", "--instance-id", instance()]);
+        let child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut tunnel = Self { child };
+        // Open once something came back.
+        tokio::task::block_in_place(|| tunnel.echo(Duration::ZERO));
+        tunnel
+    }
+
+    /// How long one byte takes there and back, after `idle`.
+    fn echo(&mut self, idle: Duration) -> Duration {
+        std::thread::sleep(idle);
+        let (stdin, stdout) = (self.child.stdin.as_mut().unwrap(), self.child.stdout.as_mut().unwrap());
+        let began = Instant::now();
+        stdin.write_all(b"k").unwrap();
+        stdin.flush().unwrap();
+        stdout.read_exact(&mut [0]).unwrap();
+        began.elapsed()
+    }
+
+    /// How long `len` bytes take there and back.
+    fn there_and_back(mut self, len: usize) -> Duration {
+        let (mut stdin, stdout) = (self.child.stdin.take().unwrap(), self.child.stdout.as_mut().unwrap());
+        let began = Instant::now();
+        let feeding = std::thread::spawn(move || {
+            let chunk = vec![7; 1 << 20];
+            for _ in 0..len >> 20 {
+                stdin.write_all(&chunk).unwrap();
+            }
+            // Kept open until all is back: the end of stdin makes aws-cli spin.
+            stdin
+        });
+        let (mut reader, mut left) = (BufReader::with_capacity(1 << 20, stdout), len);
+        while left > 0 {
+            let read = reader.fill_buf().unwrap().len();
+            assert!(read > 0, "the tunnel ended with {left} bytes missing");
+            reader.consume(read);
+            left -= read.min(left);
+        }
+        let took = began.elapsed();
+        drop(feeding.join().unwrap());
+        took
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let deadline = Instant::now() + LONG;
+        eventually("the tunnel ends", || {
+            (self.child.try_wait().ok().flatten().is_some() || Instant::now() > deadline).then_some(())
+        });
+    }
+}

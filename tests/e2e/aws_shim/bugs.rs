@@ -1,0 +1,206 @@
+//! What aws-cli gets wrong on stdin and stdout and on the way there, and ours does not; those of the listener are
+//! beside it.
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use eice::emulator::{AcceptFault, Certificate, UpgradeFault};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::listener::{accept, target};
+use super::scene::{LONG, Said, Scene, finish, instance};
+use crate::lab::{eventually, eventually_within};
+
+fn open_tunnel(scene: &Scene) -> Command {
+    scene.aws(&["ec2-instance-connect", "open-tunnel", "--instance-id", instance()])
+}
+
+/// A process that is ended with the test.
+struct Running(Child);
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// The processor time that it has used, from `/proc` (ticks of 10 ms).
+    fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+        let ticks = |n: usize| fields[n].parse::<u64>().unwrap();
+        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// aws-cli spins and sends thousands of empty frames a second, forever (aws-cli#9344).
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_stdin_costs_nothing_and_loses_nothing() {
+    let (scene, listener) = target().await;
+    let mut aws = Running::start(open_tunnel(&scene));
+    aws.0.stdin.take().unwrap().write_all(b"question").unwrap();
+    let mut far = accept(&listener).await;
+    tokio::time::timeout(LONG, far.read_exact(&mut [0; 8])).await.unwrap().unwrap();
+    // Stdin has ended; two seconds of answers, a byte at a time.
+    let (before, began) = (aws.processor_time(), Instant::now());
+    let mut stdout = aws.0.stdout.take().unwrap();
+    while began.elapsed() < Duration::from_secs(2) {
+        far.write_all(b"a").await.unwrap();
+        tokio::task::block_in_place(|| stdout.read_exact(&mut [0])).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let used = aws.processor_time() - before;
+    assert!(used < Duration::from_millis(400), "{used:?} of processor time in {:?}", began.elapsed());
+    // It ends when the far side does.
+    drop(far);
+    let status = tokio::task::block_in_place(|| aws.0.wait()).unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_is_gone_ends_it_after_the_end_of_stdin() {
+    let (scene, listener) = target().await;
+    let mut aws = Running::start(open_tunnel(&scene));
+    let far = accept(&listener).await;
+    drop((aws.0.stdin.take(), aws.0.stdout.take()));
+    eventually("it ends", || aws.0.try_wait().unwrap());
+    eventually("its tunnel goes with it", || (scene.world.emulator.open_tunnels() == 0).then_some(()));
+    drop(far);
+}
+
+/// aws-cli waits forever when the server drops the connection in the handshake (aws-cli#8880).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drop_in_the_handshake_ends_at_once_with_an_error() {
+    let scene = Scene::start().await;
+    let faults = scene.world.emulator.faults();
+    for n in 0..4 {
+        faults.update(|faults| {
+            (faults.accept, faults.upgrade) = match n {
+                0 => (Some(AcceptFault::Drop), None),
+                1 => (None, Some(UpgradeFault::DropBefore)),
+                2 => (None, Some(UpgradeFault::DropMid)),
+                _ => (None, Some(UpgradeFault::DropAfter)),
+            };
+        });
+        let began = Instant::now();
+        let Said { code, stderr, .. } = finish(open_tunnel(&scene), b"").await;
+        assert_eq!(code, 255, "{n}: {stderr}");
+        assert!(stderr.starts_with("\naws: [ERROR]: "), "{n}: {stderr}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{n}: {:?}", began.elapsed());
+    }
+}
+
+/// aws-cli looks for input every 50 ms and sleeps for as long: up to 48 ms a keystroke on loopback.
+#[tokio::test(flavor = "multi_thread")]
+async fn keystrokes_are_not_polled_for() {
+    const KEYS: u32 = 40;
+    let (scene, listener) = target().await;
+    let mut aws = Running::start(open_tunnel(&scene));
+    let (mut stdin, mut stdout) = (aws.0.stdin.take().unwrap(), aws.0.stdout.take().unwrap());
+    let far = accept(&listener).await;
+    far.set_nodelay(true).unwrap();
+    let echo = tokio::spawn(async move {
+        let (mut from, mut to) = far.into_split();
+        let _ = tokio::io::copy(&mut from, &mut to).await;
+    });
+    let mut times: Vec<Duration> = Vec::new();
+    for n in 0..KEYS {
+        // At odd times, so that a poll would be met at all its phases.
+        tokio::time::sleep(Duration::from_millis(u64::from(20 + n * 7 % 50))).await;
+        let began = Instant::now();
+        tokio::task::block_in_place(|| {
+            stdin.write_all(b"k").unwrap();
+            stdout.read_exact(&mut [0]).unwrap();
+        });
+        times.push(began.elapsed());
+    }
+    times.sort();
+    let (half, most) = (times[times.len() / 2], times[times.len() * 9 / 10]);
+    assert!(half < Duration::from_millis(10) && most < Duration::from_millis(40), "{times:?}");
+    drop((stdin, stdout));
+    echo.abort();
+}
+
+/// aws-cli's tunnel trusts the system's roots alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ca_bundle_reaches_the_tunnel() {
+    let scene = Scene::start().await;
+    let ca = scene.world.emulator.access().ca_file().to_str().unwrap().to_owned();
+    let mut bare = open_tunnel(&scene);
+    bare.env_remove("AWS_CA_BUNDLE");
+    let said = finish(bare, b"").await;
+    assert_eq!(said.code, 255, "{said:?}");
+    assert!(said.stderr.contains("not trusted"), "{}", said.stderr);
+    let mut told =
+        scene.aws(&["--ca-bundle", &ca, "ec2-instance-connect", "open-tunnel", "--instance-id", instance()]);
+    told.env_remove("AWS_CA_BUNDLE");
+    for command in [told, open_tunnel(&scene)] {
+        let mut aws = Running::start(command);
+        let mut banner = [0; 8];
+        tokio::task::block_in_place(|| aws.0.stdout.as_mut().unwrap().read_exact(&mut banner)).unwrap();
+        assert_eq!(&banner, b"SSH-2.0-");
+    }
+    // Whoever is not who the name says is refused all the same.
+    scene.world.emulator.faults().update(|faults| faults.certificate = Certificate::WrongName);
+    let said = finish(open_tunnel(&scene), b"").await;
+    assert!(said.code == 255 && said.stderr.contains("for another name"), "{said:?}");
+}
+
+/// aws-cli takes HTTP_PROXY before HTTPS_PROXY for its TLS tunnel, reads upper case alone, knows no SOCKS and looks for
+/// the host as a part of NO_PROXY's text.
+#[tokio::test(flavor = "multi_thread")]
+async fn proxies_are_read_as_curl_reads_them() {
+    let scene = Scene::start().await;
+    let name = scene.world.emulator.access().tunnel_authority();
+    scene.world.emulator.edit_endpoint(&"eice-0123456789abcdef0".parse().unwrap(), |endpoint| {
+        endpoint.dns_name = Some(name);
+    });
+    let proxy = format!("http://{}", scene.proxy.addr);
+    let dead = "http://127.0.0.1:9";
+    for (variables, is_used) in [
+        (vec![("HTTPS_PROXY", proxy.as_str()), ("HTTP_PROXY", dead)], true),
+        (vec![("https_proxy", proxy.as_str())], true),
+        (vec![("ALL_PROXY", proxy.as_str())], true),
+        (vec![("HTTP_PROXY", dead)], false),
+        (vec![("HTTPS_PROXY", dead), ("NO_PROXY", ".localhost")], false),
+        // To aws-cli `localhost` is in there, and it goes straight.
+        (vec![("HTTPS_PROXY", proxy.as_str()), ("NO_PROXY", "127.0.0.1,notlocalhost.example")], true),
+    ] {
+        let before = scene.proxy.asked().len();
+        let mut command = open_tunnel(&scene);
+        command.env_remove("HTTPS_PROXY").env("NO_PROXY", "127.0.0.1").envs(variables.clone());
+        let mut aws = Running::start(command);
+        let mut banner = [0; 8];
+        tokio::task::block_in_place(|| aws.0.stdout.as_mut().unwrap().read_exact(&mut banner)).unwrap();
+        assert_eq!(scene.proxy.asked().len() - before, usize::from(is_used), "{variables:?}");
+    }
+}
+
+/// Fixed in aws-cli 2.30.6 and 2.34.59; older ones found no endpoint that had been updated, and no address.
+#[tokio::test(flavor = "multi_thread")]
+async fn updated_endpoints_and_ipv6_only_instances_are_reached() {
+    for world in ["updated", "ipv6-only"] {
+        let scene = Scene::of(world, super::scene::Aws::Ours).await;
+        let mut aws = Running::start(open_tunnel(&scene));
+        let mut banner = [0; 8];
+        let read = tokio::task::block_in_place(|| aws.0.stdout.as_mut().unwrap().read_exact(&mut banner));
+        assert!(read.is_ok() && &banner == b"SSH-2.0-", "{world}");
+    }
+}
+
+/// aws-cli has no limit of its own for connecting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_never_answers_is_given_up() {
+    let scene = Scene::start().await;
+    scene.world.emulator.faults().update(|faults| faults.upgrade = Some(UpgradeFault::Hang));
+    let mut aws = Running::start(open_tunnel(&scene));
+    let status = eventually_within(LONG, "it gives up", || aws.0.try_wait().unwrap());
+    assert_eq!(status.code(), Some(255));
+}

@@ -1,0 +1,136 @@
+//! The table of `docs/aws-cli.md`, row by row, against the program.
+
+use std::path::Path;
+
+use super::scene::{Scene, instance};
+
+/// A row: the command that the table is about, the option, and what becomes of it.
+struct Row {
+    command: String,
+    option: String,
+    fate: String,
+}
+
+/// The rows of the tables under the headings that name a command or every command.
+fn rows() -> Vec<Row> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/aws-cli.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (mut rows, mut command) = (Vec::new(), String::new());
+    for line in page.lines() {
+        if let Some(heading) = line.strip_prefix("### ") {
+            command = heading.trim_matches('`').to_owned();
+        }
+        if line.starts_with("## ") {
+            command.clear();
+        }
+        let line = line.replace("\\|", "/");
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        if let [option, fate, _] = cells.as_slice()
+            && !command.is_empty()
+            && let Some(option) = option.strip_prefix("`--")
+        {
+            let name = option.split(['`', ' ']).next().unwrap();
+            rows.push(Row {
+                command: command.clone(),
+                option: format!("--{name}"),
+                fate: (*fate).to_owned(),
+            });
+        }
+    }
+    rows
+}
+
+/// A value that the option takes, where it takes one.
+fn sample(option: &str) -> Option<&'static str> {
+    Some(match option {
+        "--debug"
+        | "--no-verify-ssl"
+        | "--no-paginate"
+        | "--version"
+        | "--no-sign-request"
+        | "--no-cli-pager"
+        | "--cli-auto-prompt"
+        | "--no-cli-auto-prompt" => return None,
+        "--output" => "json",
+        "--color" => "off",
+        "--query" => "@",
+        "--region" => "eu-west-1",
+        "--cli-read-timeout" | "--cli-connect-timeout" => "5",
+        "--cli-binary-format" => "base64",
+        "--cli-error-format" => "enhanced",
+        other => panic!("no value for {other}"),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_option_of_every_command_does_what_the_table_says() {
+    let scene = Scene::start().await;
+    let identity = ["sts", "get-caller-identity"];
+    let plain = scene.run(&identity, b"").await;
+    let (api, ca) = (
+        scene.world.emulator.access().api_url(),
+        scene.world.emulator.access().ca_file().to_str().unwrap().to_owned(),
+    );
+    std::fs::create_dir(scene.home.path().join(".aws")).unwrap();
+    std::fs::write(scene.home.path().join(".aws/config"), "[profile p]\nregion = eu-west-1\n").unwrap();
+    let of_all: Vec<Row> = rows().into_iter().filter(|row| row.command == "Every command").collect();
+    assert_eq!(of_all.len(), 19);
+    for Row { option, fate, .. } in of_all {
+        let value = match option.as_str() {
+            "--endpoint-url" => Some(api.as_str()),
+            "--ca-bundle" => Some(ca.as_str()),
+            "--profile" => Some("p"),
+            other => sample(other),
+        };
+        let args: Vec<&str> = identity.iter().copied().chain([option.as_str()]).chain(value).collect();
+        let said = scene.run(&args, b"").await;
+        match (fate.as_str(), option.as_str()) {
+            ("refused", _) => {
+                assert_eq!(said.code, 252, "{option}: {said:?}");
+                assert!(
+                    said.stderr.contains(&format!("{option} is not supported by eice's aws")),
+                    "{said:?}"
+                );
+            }
+            ("accepted", "--version") => assert!(said.stdout.starts_with("aws-cli/2."), "{said:?}"),
+            ("accepted" | "ignored", _) => {
+                assert_eq!((said.code, &said.stdout), (0, &plain.stdout), "{option}: {}", said.stderr);
+            }
+            other => panic!("{option}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_option_of_a_command_is_known_to_it_and_to_no_other() {
+    let scene = Scene::start().await;
+    let rows: Vec<Row> = rows().into_iter().filter(|row| row.command != "Every command").collect();
+    let commands: std::collections::BTreeSet<String> = rows.iter().map(|row| row.command.clone()).collect();
+    assert_eq!(commands.len(), 4);
+    for row in &rows {
+        let words: Vec<&str> = row.command.split(' ').skip(1).collect();
+        // A mistake beside it, which is told after the options are read.
+        let args: Vec<&str> =
+            words.iter().copied().chain([row.option.as_str(), instance(), "--not-an-option"]).collect();
+        let said = scene.run(&args, b"").await;
+        assert!(!said.stderr.contains(&format!("Unknown options: {}", row.option)), "{said:?}");
+        match row.fate.as_str() {
+            "accepted" => assert!(!said.stderr.contains("is not supported"), "{said:?}"),
+            "refused" => {
+                let required =
+                    ["--instance-id", "i-0123456789", "--instance-os-user", "u", "--ssh-public-key", "k"];
+                let required = if words[1] == "send-ssh-public-key" { &required[..] } else { &[] };
+                let args: Vec<&str> = words
+                    .iter()
+                    .copied()
+                    .chain(required.iter().copied())
+                    .chain([row.option.as_str(), "x"])
+                    .collect();
+                let said = scene.run(&args, b"").await;
+                assert_eq!(said.code, 252, "{said:?}");
+                assert!(said.stderr.contains(&format!("{} is not supported", row.option)), "{said:?}");
+            }
+            other => panic!("{}: {other}", row.option),
+        }
+    }
+}
