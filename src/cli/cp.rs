@@ -50,7 +50,7 @@ The instance needs sh, and coreutils or busybox; no sftp."
 
 /// Copies files to and from an instance, whole or not at all.
 ///
-/// One side is this machine, the other [USER@]INSTANCE:PATH. All files share one connection.
+/// One side is this machine, the other INSTANCE:PATH, with USER@ before it or not. All files share one connection.
 #[derive(Args, Debug)]
 #[command(
     after_long_help = HELP,
@@ -58,7 +58,7 @@ The instance needs sh, and coreutils or busybox; no sftp."
     mut_arg("port", |arg| arg.short('P')),
 )]
 pub(crate) struct CpArgs {
-    /// Sources, then the destination: paths, [USER@]INSTANCE:PATH, or - for a pipe
+    /// Sources, then the destination: paths, INSTANCE:PATH with USER@ before it or not, or - for a pipe
     #[arg(required = true, num_args = 2.., value_name = "SRC… DST")]
     paths: Vec<OsString>,
 

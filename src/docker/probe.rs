@@ -32,7 +32,7 @@ pub fn container_probe(shell: &ContainerShell) -> Result<String, InvalidCommand>
     Ok(words.join(" "))
 }
 
-/// The command line that starts a shell as [`exec_command`](super::exec_command) does, on a PTY, which ends at once.
+/// The command line that starts a shell as [`super::exec_command`] does, on a PTY, which ends at once.
 ///
 /// # Errors
 /// As [`engine_probe`].

@@ -2,7 +2,7 @@
 //! that nothing typed or pasted can become a command. `docs/eicterm.md` is its specification.
 //!
 //! [`frame`] reads what a client sends, [`message`] writes what the gateway says, [`flow`] counts positions, and
-//! [`serve`] bridges a socket and a session. The first three know neither sockets nor clocks.
+//! `serve` bridges a socket and a session. The first three know neither sockets nor clocks.
 
 pub mod flow;
 pub mod frame;
