@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use russh::client::Handle;
@@ -14,6 +15,7 @@ use super::forward::Offers;
 use super::handler::Handler;
 use super::handshake::{Timed, closed_or_protocol, within};
 use super::link::{CutOnDrop, Link};
+use super::nudge::nudging;
 use crate::terminal::{Size, Stage, StageObserver, Terminal};
 
 /// An authenticated SSH connection.
@@ -25,6 +27,8 @@ pub struct Connection {
     link: Arc<Link>,
     offers: Arc<Offers>,
     config: Config,
+    /// Whether a channel was asked for.
+    has_asked: AtomicBool,
     _cut: CutOnDrop,
 }
 
@@ -60,7 +64,7 @@ impl Connection {
         cut: CutOnDrop,
         config: Config,
     ) -> Self {
-        Self { handle, link, offers, config, _cut: cut }
+        Self { handle, link, offers, config, has_asked: AtomicBool::new(false), _cut: cut }
     }
 
     pub(super) fn handle(&self) -> &Handle<Handler> {
@@ -146,7 +150,13 @@ impl Connection {
     }
 
     async fn open_channel(&self) -> Result<russh::Channel<client::Msg>, Error> {
-        self.handle.channel_open_session().await.map_err(|error| match error {
+        let answer = self.handle.channel_open_session();
+        let opened = if self.has_asked.swap(true, Ordering::Relaxed) {
+            answer.await
+        } else {
+            nudging(&self.link, answer, || self.handle.send_keepalive(true)).await
+        };
+        opened.map_err(|error| match error {
             russh::Error::ChannelOpenFailure(reason) => {
                 Error::ChannelRefused { reason: reason.description().to_lowercase() }
             }

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use russh::Channel;
 use russh::client::{self, ChannelOpenHandle, DisconnectReason, Msg, Session};
-use russh::keys::{PublicKey, PublicKeyOrCertificate};
+use russh::keys::PublicKeyOrCertificate;
 
 use super::forward::{ForwardAddress, Offer, Offers};
 use super::link::Link;
@@ -14,13 +14,11 @@ use super::link::Link;
 pub(super) struct Handler {
     link: Arc<Link>,
     offers: Arc<Offers>,
-    /// Whether an announcement of host keys was answered.
-    has_answered: bool,
 }
 
 impl Handler {
     pub(super) fn new(link: Arc<Link>, offers: Arc<Offers>) -> Self {
-        Self { link, offers, has_answered: false }
+        Self { link, offers }
     }
 
     fn offer(&self, channel: Channel<Msg>, answer: ChannelOpenHandle, from: String) -> Offer {
@@ -59,23 +57,6 @@ impl client::Handler for Handler {
             DisconnectReason::Error(error) => self.link.ended(error.to_string()),
         }
         Ok(())
-    }
-
-    /// Answers at once, with a keepalive, for the acknowledgement that it carries.
-    ///
-    /// OpenSSH's server sets TCP_NODELAY only when a session starts. It announces its host keys before that, and what
-    /// it then says to our first channel is held back by Nagle's algorithm until the announcement is acknowledged,
-    /// which a TCP that has nothing to send puts off by 40 ms (Linux; RFC 1122, section 4.2.3.2, allows 500).
-    async fn openssh_ext_host_keys_announced(
-        &mut self,
-        _: Vec<PublicKey>,
-        session: &mut Session,
-    ) -> Result<(), Self::Error> {
-        // Once: the implementation keeps each until it is answered, and a server could announce for ever.
-        if std::mem::replace(&mut self.has_answered, true) {
-            return Ok(());
-        }
-        session.send_keepalive(true)
     }
 
     async fn server_channel_open_forwarded_tcpip(

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 use russh::keys::PublicKey;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Asked, once a connection ended, why its carrier closed it; `None` when that is not known.
@@ -25,6 +26,8 @@ pub(super) struct Link {
     pub(super) cut: CancellationToken,
     /// Cancelled when the SSH implementation's task is over and the stream is dropped.
     pub(super) gone: CancellationToken,
+    /// Told when bytes of the server were read.
+    pub(super) arrived: Notify,
     /// The host key that the server proved to hold.
     pub(super) offered: Mutex<Option<PublicKey>>,
     /// How the connection ended, in the words of the SSH implementation or of the server's goodbye.
@@ -44,6 +47,7 @@ impl Link {
             identified: CancellationToken::new(),
             cut: CancellationToken::new(),
             gone: CancellationToken::new(),
+            arrived: Notify::new(),
             offered: Mutex::default(),
             ending: OnceLock::new(),
             said: Mutex::default(),
@@ -162,6 +166,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         self.check_cut()?;
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if polled.is_ready() {
+            self.link.arrived.notify_waiters();
+        }
         if !self.is_identified && polled.is_ready() {
             self.link.observe(&buf.filled()[before..]);
             self.is_identified = self.link.identified.is_cancelled();

@@ -21,6 +21,7 @@ mod handshake;
 pub mod host_keys;
 mod key;
 mod link;
+mod nudge;
 mod terminal;
 #[cfg(test)]
 mod tests;

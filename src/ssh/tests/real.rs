@@ -262,21 +262,6 @@ async fn a_wrong_key_is_refused_and_says_for_whom() {
 }
 
 #[tokio::test]
-async fn the_announcement_of_host_keys_is_answered_once() {
-    let server = Sshd::new(&["ed25519"], "");
-    let (stream, mut child) = server.connect();
-    let connection = connect(stream, &server.key, &Config::default()).await.unwrap();
-    for _ in 0..2 {
-        let mut terminal = connection.open(&command("true"), &ignore).await.unwrap();
-        assert_eq!(read_all(&mut *terminal.output).await.2.unwrap(), Exit::Code(0));
-    }
-    connection.close().await;
-    tokio::time::timeout(LONG, child.wait()).await.unwrap().unwrap();
-    let log = server.log();
-    assert_eq!(log.matches("rtype keepalive@openssh.com want_reply 1").count(), 1, "{log}");
-}
-
-#[tokio::test]
 async fn the_handshake_passes_its_stages_in_order() {
     for early in [false, true] {
         stages_in_order(early).await;
