@@ -351,6 +351,8 @@ async fn a_peer_that_fails_is_left_out_and_the_rest_goes_on() {
         document["comparison"]["left_out"].as_array().unwrap().iter().map(|l| &l["name"]).collect();
     assert_eq!(left, ["aws-ssh", "aws-tunnel"], "{}", said.stderr);
     let subjects = document["comparison"]["subjects"].as_array().unwrap();
+    let reason = document["comparison"]["left_out"][1]["reason"].as_str().unwrap();
+    assert!(reason.contains("Invalid choice"), "what the tunnel complained of is told: {reason}");
     assert!(subjects[2]["name"] == "aws-ssh" && subjects[2]["echo"].is_null());
     // The other two have every round.
     for subject in &subjects[..2] {

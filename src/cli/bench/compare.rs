@@ -72,7 +72,8 @@ impl Comparison {
                 if peer.name == "eice" {
                     return Err(error);
                 }
-                let left = LeftOut::new(peer.name, error.message());
+                let complaint = peer.complaint().map_or_else(String::new, |text| format!(" ({text})"));
+                let left = LeftOut::new(peer.name, &format!("{}{complaint}", error.message()));
                 task.bar.say(&format!("eice: {} is left out: {}\n", left.name, left.reason));
                 self.left_out.push(left);
             }

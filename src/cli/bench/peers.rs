@@ -51,6 +51,8 @@ pub(super) struct Peer {
     /// For a command without a PTY, which comes last; `None` when the program takes none.
     command: Option<Vec<OsString>>,
     env: Vec<(OsString, OsString)>,
+    /// Where its ProxyCommand complains: on the PTY that would be taken for the shell's first byte.
+    complaints: Option<PathBuf>,
 }
 
 /// A peer that is not compared, and why.
@@ -80,6 +82,12 @@ impl Peer {
         let mut command = tokio::process::Command::new(&self.program);
         command.args(self.command.as_ref()?).arg(line).env_clear().envs(self.env.iter().cloned());
         Some(pipes::spawn(command))
+    }
+
+    /// The last that its ProxyCommand complained of.
+    pub(super) fn complaint(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.complaints.as_ref()?).ok()?;
+        Some(text.lines().rfind(|line| !line.trim().is_empty())?.to_owned())
     }
 
     pub(super) fn takes_commands(&self) -> bool {
@@ -164,6 +172,7 @@ impl<'a> Setting<'a> {
             shell,
             command,
             env: self.env.clone(),
+            complaints: None,
         }
     }
 
@@ -200,7 +209,7 @@ impl<'a> Setting<'a> {
         let mut proxy = vec![self.eice.clone().into_os_string(), "tunnel".into()];
         proxy.extend(self.way());
         proxy.push(self.target().instance.as_str().into());
-        let peer = self.openssh("ssh", "OpenSSH through `eice tunnel`", &[proxy_command(&proxy)?])?;
+        let peer = self.openssh_through("ssh", "OpenSSH through `eice tunnel`", &proxy)?;
         Ok(vec![peer.version_of_ssh().await])
     }
 
@@ -235,7 +244,7 @@ impl<'a> Setting<'a> {
         proxy.extend(words(&["ec2-instance-connect", "open-tunnel"]));
         proxy.extend(self.aws_way(false));
         let what = "OpenSSH through `aws ec2-instance-connect open-tunnel`";
-        found.push(self.openssh("aws-tunnel", what, &[proxy_command(&proxy)?])?);
+        found.push(self.openssh_through("aws-tunnel", what, &proxy)?);
         let version = version(&aws, "--version", &self.env).await;
         if version.as_ref().is_some_and(|version| version.starts_with("aws-cli/1.")) {
             return Err(format!(
@@ -287,6 +296,7 @@ impl<'a> Setting<'a> {
             shell,
             command: None,
             env,
+            complaints: None,
         })
     }
 
@@ -323,6 +333,14 @@ impl<'a> Setting<'a> {
         options
     }
 
+    /// OpenSSH with the program `proxy` as its ProxyCommand.
+    fn openssh_through(&self, name: &'static str, what: &str, proxy: &[OsString]) -> Result<Peer, String> {
+        let complaints = self.folder.path().join(format!("{name}.stderr"));
+        let mut peer = self.openssh(name, what, &[proxy_command(proxy, &complaints)?])?;
+        peer.complaints = Some(complaints);
+        Ok(peer)
+    }
+
     /// OpenSSH with the key of the private folder, and nothing of the user's own configuration.
     fn openssh(&self, name: &'static str, what: &str, options: &[String]) -> Result<Peer, String> {
         let program = find("ssh").ok_or("ssh is not installed")?;
@@ -351,6 +369,7 @@ impl<'a> Setting<'a> {
             shell: with("-t"),
             command: Some(with("-T")),
             env: self.env.clone(),
+            complaints: None,
         })
     }
 
@@ -383,9 +402,10 @@ fn value_name(arg: impl ValueEnum) -> OsString {
 }
 
 /// `ProxyCommand=…` for a shell to read, `%` doubled for ssh, which puts `exec` in front.
-fn proxy_command(words: &[OsString]) -> Result<String, String> {
+fn proxy_command(words: &[OsString], stderr: &Path) -> Result<String, String> {
     let words: Vec<_> = words.iter().map(|word| quoted(word)).collect::<Result<_, _>>()?;
-    Ok(format!("ProxyCommand={}", words.join(" ").replace('%', "%%")))
+    let line = format!("{} 2>>{}", words.join(" "), quoted(stderr.as_os_str())?);
+    Ok(format!("ProxyCommand={}", line.replace('%', "%%")))
 }
 
 fn quoted(word: &OsStr) -> Result<String, String> {
@@ -424,8 +444,9 @@ mod tests {
 
     #[test]
     fn a_proxy_command_survives_the_shell_and_ssh() {
-        let command = proxy_command(&words(&["/opt/a b/eice", "tunnel", "100%", "i-1"])).unwrap();
-        assert_eq!(command, "ProxyCommand='/opt/a b/eice' tunnel '100%%' i-1");
+        let command =
+            proxy_command(&words(&["/opt/a b/eice", "tunnel", "100%", "i-1"]), Path::new("/tmp/x")).unwrap();
+        assert_eq!(command, "ProxyCommand='/opt/a b/eice' tunnel '100%%' i-1 2>>/tmp/x");
     }
 
     #[tokio::test]
