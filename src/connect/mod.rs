@@ -7,6 +7,7 @@
 //!
 //! One connection carries one terminal for now: a host is never shared.
 
+mod beside;
 mod connector;
 mod console;
 mod diagnose;
