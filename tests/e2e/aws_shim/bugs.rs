@@ -186,13 +186,30 @@ async fn proxies_are_read_as_curl_reads_them() {
 /// Fixed in aws-cli 2.30.6 and 2.34.59; older ones found no endpoint that had been updated, and no address.
 #[tokio::test(flavor = "multi_thread")]
 async fn updated_endpoints_and_ipv6_only_instances_are_reached() {
-    for world in ["updated", "ipv6-only"] {
-        let scene = Scene::of(world, super::scene::Aws::Ours).await;
-        let mut aws = Running::start(open_tunnel(&scene));
-        let mut banner = [0; 8];
-        let read = tokio::task::block_in_place(|| aws.0.stdout.as_mut().unwrap().read_exact(&mut banner));
-        assert!(read.is_ok() && &banner == b"SSH-2.0-", "{world}");
+    let ipv6_only = Scene::of("ipv6-only", super::scene::Aws::Ours).await;
+    reaches_sshd(&ipv6_only);
+    use eice::emulator::EndpointState as State;
+    let scene = Scene::start().await;
+    let endpoint = "eice-0123456789abcdef0".parse().unwrap();
+    for state in [State::CreateComplete, State::UpdateInProgress, State::UpdateFailed, State::UpdateComplete]
+    {
+        assert!(scene.world.emulator.set_endpoint_state(&endpoint, state));
+        reaches_sshd(&scene);
     }
+    for state in [State::CreateInProgress, State::CreateFailed, State::DeleteInProgress, State::DeleteFailed]
+    {
+        scene.world.emulator.set_endpoint_state(&endpoint, state);
+        let said = finish(open_tunnel(&scene), b"").await;
+        assert_eq!(said.code, 252, "{state:?}: {said:?}");
+    }
+}
+
+#[track_caller]
+fn reaches_sshd(scene: &Scene) {
+    let mut aws = Running::start(open_tunnel(scene));
+    let mut banner = [0; 8];
+    let read = tokio::task::block_in_place(|| aws.0.stdout.as_mut().unwrap().read_exact(&mut banner));
+    assert!(read.is_ok() && &banner == b"SSH-2.0-", "{read:?}");
 }
 
 /// aws-cli has no limit of its own for connecting.

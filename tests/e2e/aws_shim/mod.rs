@@ -8,4 +8,5 @@ mod platform;
 mod replay;
 mod scene;
 mod ssh;
+mod terminal;
 mod transcript;

@@ -171,6 +171,8 @@ fn config(world: &str) -> Config {
         "default" => {}
         "no-endpoint" => config.endpoints.clear(),
         "creating" => config.endpoints[0].state = EndpointState::CreateInProgress,
+        "throttled" => config.faults.api_throttled = u32::MAX,
+        "failing" => config.faults.api_errors = u32::MAX,
         "updated" => config.endpoints[0].state = EndpointState::UpdateComplete,
         "closed" => {
             config.instances =
