@@ -95,8 +95,8 @@ soak: ## the end-to-end tests again and again (SOAK_ROUNDS, 20); the log goes to
 fuzz: setup-build ## each parser for a set time from its seeds (FUZZ_SECONDS, 30)
 	fuzz/run.sh
 
-bench: ## connect, keystroke, throughput, sigv4, beside OpenSSH to the same sshd
-	scripts/setup.sh $(BUILD_NEEDS) sshd ssh ssh-keygen curl useradd
+bench: ## connect, files, keystroke, throughput, sigv4, beside OpenSSH to the same sshd
+	scripts/setup.sh $(BUILD_NEEDS) sshd ssh scp ssh-keygen curl useradd
 	$(CARGO) bench --locked -p eice
 
 web: web/dist/index.html ## the page

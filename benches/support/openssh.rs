@@ -34,25 +34,41 @@ impl OpenSsh {
     /// The same with more options.
     pub fn command_with(&self, options: &[&str], remote: &[&str]) -> Command {
         let mut ssh = Command::new(program("ssh"));
-        ssh.args([
-            "-F",
-            "none",
-            "-o",
-            "IdentitiesOnly=yes",
-            "-o",
-            "IdentityAgent=none",
-            "-o",
-            "LogLevel=ERROR",
-        ])
-        .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"])
-        .arg("-i")
-        .arg(&self.key)
-        .args(["-p", &self.sshd.addr.port().to_string()])
-        .args(options)
-        .arg(format!("{}@{}", self.sshd.user.name, self.sshd.addr.ip()))
-        .args(remote)
-        .stdin(Stdio::null());
+        ssh.args(self.options())
+            .args(["-p", &self.sshd.addr.port().to_string()])
+            .args(options)
+            .arg(format!("{}@{}", self.sshd.user.name, self.sshd.addr.ip()))
+            .args(remote)
+            .stdin(Stdio::null());
         ssh
+    }
+
+    /// `scp` between `local` and `remote`, `down` or up.
+    pub fn scp(&self, flags: &[&str], local: &str, remote: &str, down: bool) -> Command {
+        let mut scp = Command::new(program("scp"));
+        let remote = format!("{}@{}:{remote}", self.sshd.user.name, self.sshd.addr.ip());
+        scp.args(flags)
+            .args(self.options())
+            .args(["-P", &self.sshd.addr.port().to_string()])
+            .args(if down { [remote.as_str(), local] } else { [local, remote.as_str()] })
+            .stdin(Stdio::null());
+        scp
+    }
+
+    /// No configuration, no agent, no host-key prompt, and the key.
+    fn options(&self) -> Vec<String> {
+        let mut options = vec!["-F".to_owned(), "none".to_owned()];
+        for option in [
+            "IdentitiesOnly=yes",
+            "IdentityAgent=none",
+            "LogLevel=ERROR",
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+        ] {
+            options.extend(["-o".to_owned(), option.to_owned()]);
+        }
+        options.extend(["-i".to_owned(), self.key.display().to_string()]);
+        options
     }
 
     /// How long a connection takes whose only command is `true`.
