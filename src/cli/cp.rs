@@ -55,11 +55,12 @@ The instance needs sh, and coreutils or busybox; no sftp."
 #[command(
     after_long_help = HELP,
     after_help = "`eice cp --help` has examples, environment and exit codes.",
+    override_usage = "eice cp [OPTIONS] SRC… DST",
     mut_arg("port", |arg| arg.short('P')),
 )]
 pub(crate) struct CpArgs {
     /// Sources, then the destination: paths, INSTANCE:PATH with USER@ before it or not, or - for a pipe
-    #[arg(required = true, num_args = 2.., value_name = "SRC… DST")]
+    #[arg(required = true, num_args = 2.., value_name = "PATH")]
     paths: Vec<OsString>,
 
     /// Copy folders and what is in them

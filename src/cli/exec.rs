@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -96,7 +96,7 @@ pub(crate) async fn run(args: ExecArgs) -> Result<u8, Failure> {
     let mut signals = signals.until(deadline);
     let mut report = match &args.json {
         // Before anything runs: a result that cannot be told is no result.
-        Some(path) => Some(File::create(path).map_err(|error| {
+        Some(path) => Some(open_report(path).map_err(|error| {
             Failure::because(exit::USAGE, format!("cannot write {}", path.display()), &error)
         })?),
         None => None,
@@ -112,6 +112,14 @@ pub(crate) async fn run(args: ExecArgs) -> Result<u8, Failure> {
             .map_err(|error| Failure::because(exit::UNAVAILABLE, "cannot write the result", &error))?;
     }
     result.map(|end| end.status())
+}
+
+/// The file for the result. What is behind a descriptor, as in `/dev/stderr`, is somebody's log and is added to.
+fn open_report(path: &Path) -> io::Result<File> {
+    if path.starts_with("/dev") || path.starts_with("/proc") {
+        return File::options().append(true).open(path);
+    }
+    File::create(path)
 }
 
 /// What is known of a run, whatever becomes of it.

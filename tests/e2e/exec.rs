@@ -145,6 +145,14 @@ async fn a_timeout_ends_the_command_and_the_result_says_so() {
     for id in ["key_push_request_id", "tunnel_request_id"] {
         assert!(told[id].as_str().is_some_and(|id| !id.is_empty()), "{id}: {told}");
     }
+    let args = ["exec", "--json", "/dev/stderr", &station.destination, "--", "sh", "-c", "echo words >&2"];
+    let mut command = eice(station.here(), &station.env());
+    let log = station.here().join("log");
+    std::fs::write(&log, "before\n").unwrap();
+    let kept = std::fs::File::options().append(true).open(&log).unwrap();
+    assert!(command.args(args).stdin(Stdio::null()).stderr(kept).status().unwrap().success());
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(log.starts_with("before\nwords\n{"), "what is in it stays: {log}");
     station.world.emulator.faults().update(|faults| faults.quota = Some(0));
     let output = station.run(&with(&["true"]), "").await;
     assert_eq!(output.status.code(), Some(69));
