@@ -223,7 +223,7 @@ impl Answer {
             Some("ok" | "done") => return Ok(()),
             Some("folder") => Error::Folder { path },
             Some("special") => Error::Special { path },
-            Some("differs" | "short") => Error::Differs { path },
+            Some("differs" | "short") if self.before.is_empty() => Error::Differs { path },
             _ => {
                 let words = if self.before.is_empty() { "it does not say why" } else { &self.before };
                 Error::Remote { path, words: words.to_owned() }
