@@ -53,7 +53,10 @@ mod tests {
     #[tokio::test]
     async fn each_arrival_is_answered_and_no_more_than_three() {
         let (link, count) = (Link::new(None), Cell::new(0));
-        let nudge = || ready(count.set(count.get() + 1));
+        let nudge = || {
+            count.set(count.get() + 1);
+            ready(())
+        };
         let arriving = async {
             while count.get() < MAX_NUDGES {
                 link.arrived.notify_waiters();
@@ -74,7 +77,10 @@ mod tests {
     #[tokio::test]
     async fn silence_and_the_answer_itself_are_not_answered() {
         let (link, nudged) = (Link::new(None), Cell::new(false));
-        let nudge = || ready(nudged.set(true));
+        let nudge = || {
+            nudged.set(true);
+            ready(())
+        };
         let answer = async {
             tokio::time::sleep(10 * GRACE).await;
             link.arrived.notify_waiters();
