@@ -114,12 +114,11 @@ async fn how_fast_each_of_them_is() {
     let ours = theirs.by(Aws::Ours);
     // At odd times: aws-cli looks for input for 50 ms and sleeps for 50.
     for (what, idle) in [("echo, typing fast", 5..8), ("echo, after a pause", 200..300)] {
+        let mut tunnels = (Tunnel::open(&theirs), Tunnel::open(&ours));
         let mut times = (Vec::new(), Vec::new());
-        for (scene, times) in [(&theirs, &mut times.0), (&ours, &mut times.1)] {
-            let mut tunnel = Tunnel::open(scene);
-            *times = tokio::task::block_in_place(|| {
-                (0..60).map(|n| tunnel.echo(pause(&idle, n))).collect::<Vec<_>>()
-            });
+        for n in 0..60 {
+            times.0.push(tokio::task::block_in_place(|| tunnels.0.echo(pause(&idle, n))));
+            times.1.push(tokio::task::block_in_place(|| tunnels.1.echo(pause(&idle, n))));
         }
         row(what, times.0, times.1);
     }
