@@ -7,28 +7,33 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use rustix::process::{self, Pid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
-use crate::terminal::{Control, Exit, Input, Output, Signal, Size, Terminal, TerminalEvent};
+use crate::terminal::processes::exit_of;
+use crate::terminal::{Control, Input, Output, Signal, Size, Terminal, TerminalEvent};
 
 /// The room made for one read.
 const READ: usize = 64 * 1024;
 
-/// Starts `command` on pipes. It is killed when its output is dropped.
+/// Starts `command` on pipes, in a process group of its own: what it leaves behind when it ends is ended with it, and
+/// all of it is killed when its output is dropped. (aws-cli, as a ProxyCommand, outlives its ssh and spins.)
 ///
 /// # Errors
 /// When it cannot be started.
 pub(super) fn spawn(mut command: Command) -> io::Result<Terminal> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.process_group(0);
     let mut child = command.spawn()?;
     let gone = || io::Error::other("a pipe is missing");
     let input = PipeInput(child.stdin.take());
     let stdout = Some(child.stdout.take().ok_or_else(gone)?);
     let stderr = Some(child.stderr.take().ok_or_else(gone)?);
     let stop = Arc::new(CancellationToken::new());
-    let output = PipeOutput { child: Some(child), stdout, stderr, stop: Arc::clone(&stop) };
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let output = PipeOutput { child: Some(child), group, stdout, stderr, stop: Arc::clone(&stop) };
     Ok(Terminal { input: Box::new(input), output: Box::new(output), control: Box::new(PipeControl(stop)) })
 }
 
@@ -53,6 +58,8 @@ impl Input for PipeInput {
 
 struct PipeOutput {
     child: Option<Child>,
+    /// Its process group, for as long as the child was not waited for: the number may be another's then.
+    group: Option<Pid>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
     stop: Arc<CancellationToken>,
@@ -77,11 +84,22 @@ impl PipeOutput {
                 },
             }
         }
-        let mut child = self.child.take()?;
+        let child = self.child.as_mut()?;
         if self.stop.is_cancelled() {
             let _ = child.start_kill();
         }
-        Some(child.wait().await.map(|status| TerminalEvent::Exit(exit_of(status))))
+        let exit = child.wait().await.map(|status| TerminalEvent::Exit(exit_of(status)));
+        self.child = None;
+        self.end_group(process::Signal::TERM);
+        Some(exit)
+    }
+
+    /// Ends what is left of the process group.
+    fn end_group(&mut self, signal: process::Signal) {
+        if let Some(group) = self.group.take() {
+            // An error says that nothing is left.
+            let _ = process::kill_process_group(group, signal);
+        }
     }
 }
 
@@ -93,8 +111,10 @@ async fn read<R: AsyncReadExt + Unpin>(pipe: &mut Option<R>, buffer: &mut BytesM
     }
 }
 
-fn exit_of(status: std::process::ExitStatus) -> Exit {
-    crate::terminal::processes::exit_of(status)
+impl Drop for PipeOutput {
+    fn drop(&mut self) {
+        self.end_group(process::Signal::KILL);
+    }
 }
 
 impl Output for PipeOutput {
@@ -124,6 +144,7 @@ impl Control for PipeControl {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::Exit;
 
     #[tokio::test]
     async fn both_outputs_come_and_then_the_exit() {
@@ -140,6 +161,42 @@ mod tests {
         assert!(events.contains(&TerminalEvent::Output(Bytes::from_static(b"through"))));
         assert!(events.contains(&TerminalEvent::Stderr(Bytes::from_static(b"problem\n"))));
         assert!(terminal.input.write(Bytes::from_static(b"x")).await.is_err());
+    }
+
+    /// Whether the process `pid` is there and no zombie.
+    fn runs(pid: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    }
+
+    async fn pid_of_background(terminal: &mut Terminal) -> String {
+        match terminal.output.next().await.unwrap().unwrap() {
+            TerminalEvent::Output(said) => String::from_utf8_lossy(&said).trim().to_owned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_it_leaves_behind_ends_with_it_and_with_us() {
+        for more in ["", "; exec sleep 600"] {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", &format!("sleep 600 >/dev/null 2>&1 & echo $!{more}")]);
+            let mut terminal = spawn(command).unwrap();
+            let pid = pid_of_background(&mut terminal).await;
+            assert!(runs(&pid));
+            if more.is_empty() {
+                let exit = terminal.output.next().await.unwrap().unwrap();
+                assert_eq!(exit, TerminalEvent::Exit(Exit::Code(0)));
+            } else {
+                drop(terminal);
+            }
+            let gone = async {
+                while runs(&pid) {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(std::time::Duration::from_secs(10), gone).await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -94,12 +94,15 @@ pub(super) async fn up(terminal: &mut Terminal, load: &Load) -> io::Result<Durat
     }
     let took = start.elapsed();
     let answer = String::from_utf8_lossy(&answer);
-    if answer.trim() == load.answer {
-        Ok(took)
-    } else {
+    if answer.trim() != load.answer {
         let (told, sent) = (answer.trim(), &load.answer);
-        Err(io::Error::other(format!("the far side took {told:?} for {sent:?} (checksum and bytes)")))
+        return Err(io::Error::other(format!(
+            "the far side took {told:?} for {sent:?} (checksum and bytes)"
+        )));
     }
+    // It ends by itself, in good order.
+    while next(terminal).await?.is_some() {}
+    Ok(took)
 }
 
 /// Waits for [`BEGIN`] and returns what came behind it.
