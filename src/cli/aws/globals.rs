@@ -98,7 +98,12 @@ fn read(
     let positional = Some(Positional { name: "command", choices: commands.to_vec() });
     let parsed = match (Parser { options: &options, positional }).parse_known(args) {
         Ok(parsed) => parsed,
-        Err(stop) => return wrong(stop, USAGE).map_or(Ok(None), Err),
+        Err(stop) => {
+            let is_command = matches!(&stop, Stop::Wrong(said) if said.starts_with("argument command: Found invalid choice"));
+            let hint = is_command
+                .then_some("this aws is eice's, which has few of aws-cli's commands: `aws help` lists them");
+            return wrong(stop, USAGE).map_or(Ok(None), |error| Err(error.with_hint(hint)));
+        }
     };
     globals.take(&parsed)?;
     Ok(Some((parsed.positional.unwrap_or_default(), parsed.extras)))

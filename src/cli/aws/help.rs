@@ -37,7 +37,8 @@ pub(super) fn text(service: Option<&str>, command: Option<Command>) -> String {
                 let (of, operation) = command.path();
                 if service.is_none_or(|service| service == of) {
                     // Writing to a String cannot fail.
-                    let _ = writeln!(out, "  aws {of} {operation:<22} {}", about(command));
+                    let line = format!("aws {of} {operation}");
+                    let _ = writeln!(out, "  {line:<45}{}", about(command));
                 }
             }
             out.push_str("\n`aws <command> <subcommand> help` lists the options of each.\n");
