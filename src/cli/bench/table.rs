@@ -67,7 +67,10 @@ fn prompt(out: &mut String, what: &str, runs: &Runs, trips: Option<&Count>) {
         let _ = write!(out, "  {:<15}{start:>8.1}{}", stage.name, times(ms));
         if let Some(trips) = trips {
             let _ = match trips.stage(stage.name) {
-                Some(count) if stage.name != "tcp" => write!(out, "{count:>7.1}"),
+                // Added to zero, what rounds to nothing has no sign.
+                Some(count) if stage.name != "tcp" => {
+                    write!(out, "{:>7.1}", (count * 10.0).round() / 10.0 + 0.0)
+                }
                 _ => write!(out, "{:>7}", if stage.name == "tcp" { "1" } else { "" }),
             };
         }
