@@ -10,6 +10,7 @@ mod peers;
 mod pipes;
 mod place;
 mod plan;
+mod programs;
 mod progress;
 mod report;
 mod round_trips;

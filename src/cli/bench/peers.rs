@@ -1,15 +1,16 @@
 //! The other ways to the same instance, and ours as a program: how each is called.
 
+mod aws;
+
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use clap::ValueEnum;
 
 use super::place::Place;
+use super::programs::{find, version};
 use super::temp::TempFolder;
 use super::{BenchArgs, pipes};
 use crate::cli::exit;
@@ -28,12 +29,8 @@ pub(crate) enum PeerArg {
     Aws,
 }
 
-/// How long a peer's version may take to be told.
-const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it is tried to reach an instance without a tunnel.
 const REACH_TIMEOUT: Duration = Duration::from_secs(3);
-/// The longest text of a version.
-const MAX_VERSION: usize = 120;
 
 /// A program that opens a shell on the instance.
 #[derive(Debug)]
@@ -229,110 +226,6 @@ impl<'a> Setting<'a> {
         Ok(vec![peer.version_of_ssh().await])
     }
 
-    async fn aws(&self) -> Result<Vec<Peer>, String> {
-        if self.target().account.role_arn.is_some() {
-            return Err("aws-cli has no option for a role; a profile that names one has".into());
-        }
-        let aws = match &self.args.aws {
-            Some(path) if is_program(path) => path.clone(),
-            Some(path) => return Err(format!("{} is no program", path.display())),
-            None => find("aws").ok_or("aws is not installed; --aws names one")?,
-        };
-        let aws = std::path::absolute(aws).map_err(|error| error.to_string())?;
-        let mut found = vec![self.aws_ssh(&aws)?];
-        let mut proxy = vec![aws.clone().into_os_string()];
-        proxy.extend(words(&["ec2-instance-connect", "open-tunnel"]));
-        proxy.extend(self.aws_way(false));
-        let what = "OpenSSH through `aws ec2-instance-connect open-tunnel`";
-        found.push(self.openssh_through("aws-tunnel", what, &proxy)?);
-        let version = version(&aws, "--version", &self.env).await;
-        if version.as_ref().is_some_and(|version| version.starts_with("aws-cli/1.")) {
-            return Err(format!(
-                "{} is aws-cli 1, which opens no tunnels; it takes 2.12 or later",
-                aws.display()
-            ));
-        }
-        for peer in &mut found {
-            peer.version.clone_from(&version);
-        }
-        Ok(found)
-    }
-
-    /// `aws ec2-instance-connect ssh`. It runs the first `ssh` of PATH and takes no options for it, so that the one
-    /// it finds is ours: one that keeps host keys in the private folder, asks no question and says nothing.
-    fn aws_ssh(&self, aws: &Path) -> Result<Peer, String> {
-        let ssh = find("ssh").ok_or("ssh, which aws-cli runs, is not installed")?;
-        let bin = self.folder.path().join("bin");
-        let text = |error: std::io::Error| format!("its ssh cannot be prepared: {error}");
-        std::fs::create_dir_all(&bin).map_err(text)?;
-        for (name, program, options) in
-            [("ssh", ssh.as_path(), self.host_key_options()), ("aws", aws, vec![])]
-        {
-            let mut line = quoted(program.as_os_str())?;
-            for option in options {
-                line.push_str(&format!(" -o {}", quoted(option.as_ref())?));
-            }
-            let script = format!("#!/bin/sh\nexec {line} \"$@\"\n");
-            self.folder.write(&format!("bin/{name}"), &script, 0o700).map_err(text)?;
-        }
-        let mut path = OsString::from(&bin);
-        if let Some(rest) = std::env::var_os("PATH") {
-            path.push(":");
-            path.push(rest);
-        }
-        let mut env = self.env.clone();
-        env.push(("PATH".into(), path));
-        let target = self.target();
-        let mut shell = words(&["ec2-instance-connect", "ssh", "--connection-type", "eice"]);
-        shell.extend(words(&["--os-user", target.os_user.as_str(), "--ssh-port", &target.port.to_string()]));
-        shell.extend(self.aws_way(true));
-        Ok(Peer {
-            name: "aws-ssh",
-            what: "aws ec2-instance-connect ssh".into(),
-            version: None,
-            through_endpoint: true,
-            needs_key: false,
-            program: aws.to_owned(),
-            shell,
-            command: None,
-            env,
-            complaints: None,
-        })
-    }
-
-    /// The options of aws-cli that lead to the target, of its `ssh` or of its `open-tunnel`.
-    fn aws_way(&self, is_ssh: bool) -> Vec<OsString> {
-        let target = self.target();
-        let mut options = words(&["--instance-id", target.instance.as_str()]);
-        let (id, dns_name) = match &target.endpoint {
-            EndpointChoice::Automatic => (None, None),
-            EndpointChoice::Id(id) => (Some(id.to_string()), None),
-            EndpointChoice::Known { id, dns_name } => (Some(id.to_string()), Some(dns_name.clone())),
-        };
-        let duration = target.max_duration.map(|max| max.as_secs().to_string());
-        let address = target.private_address.map(|address| address.to_string());
-        if is_ssh {
-            let pairs = [("endpointId", id), ("dnsName", dns_name), ("maxTunnelDuration", duration)];
-            let pairs: Vec<_> =
-                pairs.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect();
-            if !pairs.is_empty() {
-                options.extend(words(&["--eice-options", &pairs.join(",")]));
-            }
-            options.extend(address.map(|ip| words(&["--instance-ip", &ip])).into_iter().flatten());
-        } else {
-            options.extend(words(&["--remote-port", &target.port.to_string()]));
-            for (name, value) in [
-                ("--instance-connect-endpoint-id", id),
-                ("--instance-connect-endpoint-dns-name", dns_name),
-                ("--max-tunnel-duration", duration),
-                ("--private-ip-address", address),
-            ] {
-                options.extend(value.map(|value| words(&[name, &value])).into_iter().flatten());
-            }
-        }
-        options
-    }
-
     /// OpenSSH with the program `proxy` as its ProxyCommand.
     fn openssh_through(&self, name: &'static str, what: &str, proxy: &[OsString]) -> Result<Peer, String> {
         let complaints = self.folder.path().join(format!("{name}.stderr"));
@@ -413,29 +306,9 @@ fn quoted(word: &OsStr) -> Result<String, String> {
     quote(text).map_err(|error| error.to_string())
 }
 
-/// The program `name` of PATH.
-fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_program(file))
-}
-
-fn is_program(file: &Path) -> bool {
-    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-}
-
 async fn resolve(text: &str) -> Result<SocketAddr, String> {
     let mut found = tokio::net::lookup_host(text).await.map_err(|error| format!("{text}: {error}"))?;
     found.next().ok_or_else(|| format!("{text} has no address"))
-}
-
-/// The first line that a program says of its version.
-async fn version(program: &Path, flag: &str, env: &[(OsString, OsString)]) -> Option<String> {
-    let mut command = tokio::process::Command::new(program);
-    command.arg(flag).env_clear().envs(env.iter().cloned()).stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(VERSION_TIMEOUT, command.output()).await.ok()?.ok()?;
-    let said = if output.stdout.is_empty() { output.stderr } else { output.stdout };
-    let line = String::from_utf8_lossy(&said).lines().next()?.chars().take(MAX_VERSION).collect::<String>();
-    Some(crate::terminal::escape_control(line.trim()))
 }
 
 #[cfg(test)]
@@ -447,17 +320,6 @@ mod tests {
         let command =
             proxy_command(&words(&["/opt/a b/eice", "tunnel", "100%", "i-1"]), Path::new("/tmp/x")).unwrap();
         assert_eq!(command, "ProxyCommand='/opt/a b/eice' tunnel '100%%' i-1 2>>/tmp/x");
-    }
-
-    #[tokio::test]
-    async fn programs_are_found_and_say_their_version() {
-        let sh = find("sh").unwrap();
-        assert!(is_program(&sh) && !is_program(Path::new("/")) && !is_program(Path::new("/etc/passwd")));
-        assert_eq!(find("no-such-program-as-this"), None);
-        let env = [("PATH".into(), "/usr/bin:/bin".into())];
-        let told = version(Path::new("/bin/sh"), "--nonsense", &env).await.unwrap();
-        assert!(!told.is_empty() && !told.contains('\n'));
-        assert_eq!(version(Path::new("/no/such"), "-V", &env).await, None);
     }
 
     #[test]
