@@ -19,7 +19,7 @@ use super::target::{
 use crate::aws::Cidr;
 use crate::aws::policy::{Describe, Extras, Grant, Place, Policy, Tag};
 use crate::ssh;
-use crate::terminal::{EndpointChoice, InstanceTarget, OsUser, Target};
+use crate::terminal::{EndpointChoice, InstanceTarget, OsUser};
 
 const HELP: &str = aws_help!(
     "Examples:
@@ -224,7 +224,7 @@ impl PolicyArgs {
         let mut targets: BTreeMap<(Option<String>, Option<String>), Vec<InstanceTarget>> = BTreeMap::new();
         let mut roles: BTreeMap<Option<String>, BTreeSet<String>> = BTreeMap::new();
         for workspace in directory.workspaces() {
-            let Target::Instance(target) = &workspace.target;
+            let Some(target) = workspace.target.instance() else { continue };
             let account = &target.account;
             if let Some(role) = &account.role_arn {
                 roles.entry(account.profile.clone()).or_default().insert(role.clone());
@@ -232,7 +232,7 @@ impl PolicyArgs {
                 targets.entry((account.profile.clone(), None)).or_default();
             }
             let identity = (account.profile.clone(), account.role_arn.clone());
-            targets.entry(identity).or_default().push((**target).clone());
+            targets.entry(identity).or_default().push(target.clone());
         }
         if targets.is_empty() {
             return Err(Failure::new(exit::USAGE, format!("{} has no workspace", file.display())));

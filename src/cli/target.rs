@@ -269,8 +269,13 @@ impl TargetArgs {
             Failure::new(exit::NOT_FOUND, format!("{place} has no workspace {id}"))
                 .with_hint("add it there, or leave --directory out to look for an instance with its tag")
         })?;
-        let Target::Instance(target) = workspace.target;
-        Ok(Some(*target))
+        match workspace.target {
+            Target::Instance(target) => Ok(Some(*target)),
+            Target::Local(_) => Err(Failure::new(
+                exit::USAGE,
+                format!("the workspace {id} of {place} is a container beside the gateway, not an instance"),
+            )),
+        }
     }
 
     /// Writes what the command line says over `target`.

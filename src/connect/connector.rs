@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 
 use super::beside::{Push, beside};
 use super::console;
+use super::diagnose::Diagnosis;
 use super::direct::{self, Approach, Reach};
 use super::explain::{self, Place};
 use super::host::SshHost;
@@ -20,7 +21,7 @@ use crate::ssh::{
     self, EphemeralKey, Handshake, HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource, LoginKey,
 };
 use crate::terminal::{
-    Account, Connect, Host, HostIds, InstanceTarget, Stage, StageError, StageObserver, Target,
+    Account, Connect, Fault, Host, HostIds, InstanceTarget, Report, Stage, StageError, StageObserver, Target,
 };
 use crate::tunnel::{Dialer, Tunnel};
 
@@ -359,7 +360,11 @@ pub(super) async fn log_in(
 ) -> Result<SshHost, StageError> {
     let connection = shaken.authenticate(key, observer).await.map_err(|error| explain::ssh(error, &place))?;
     let key_push = pushed.into().map(|pushed| pushed.request_id);
-    let ids = HostIds { key_push, tunnel: place.tunnel_request_id.clone() };
+    let ids = HostIds {
+        key_push,
+        tunnel: place.tunnel_request_id.clone(),
+        endpoint: place.endpoint.as_ref().map(ToString::to_string),
+    };
     Ok(SshHost::new(connection, target.shell.clone(), ids, place))
 }
 
@@ -375,6 +380,26 @@ impl Connect for Connector {
                     let host = self.connect_ssh(target, observer).await?;
                     Ok(Box::new(host) as Box<dyn Host>)
                 }
+                Target::Local(_) => Err(StageError::new(
+                    Stage::Workspace,
+                    Fault::Usage,
+                    "this program reaches instances only, and the workspace is a container beside it",
+                )),
+            }
+        })
+    }
+
+    fn diagnose<'a>(
+        &'a self,
+        target: &'a Target,
+        observer: &'a dyn StageObserver,
+    ) -> BoxFuture<'a, Option<Report>> {
+        Box::pin(async move {
+            match target {
+                Target::Instance(target) => {
+                    Some(Self::diagnose(self, target, &Diagnosis::default(), observer).await)
+                }
+                Target::Local(_) => None,
             }
         })
     }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::answer::Refusal;
 use super::origin::{Host, Origin};
 use super::{State, tickets};
-use crate::workspace::{BearerToken, DirectoryError, Principal, WorkspaceId};
+use crate::workspace::{BearerToken, DirectoryError, Principal, Workspace, WorkspaceId};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -48,11 +48,18 @@ pub(super) async fn require_principal(
     }
 }
 
+/// Somebody who is known and may open a workspace.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) principal: Principal,
+    pub(super) workspace: Workspace,
+}
+
 impl State {
     /// Against DNS rebinding: `Host` must be one of ours, once. HTTP/1.0 without it is refused as well.
     fn check_host(&self, request: &Request) -> Result<(), Refusal> {
         let allowed =
-            |text: &str| text.parse::<Host>().is_ok_and(|host| self.config.allowed_hosts.contains(&host));
+            |text: &str| text.parse::<Host>().is_ok_and(|host| self.config().allowed_hosts.contains(&host));
         let host = only(request.headers(), &HOST).and_then(Result::ok).ok_or(Refusal::Host)?;
         let authority = request.uri().authority().is_none_or(|authority| allowed(authority.as_str()));
         if allowed(host) && authority { Ok(()) } else { Err(Refusal::Host) }
@@ -63,7 +70,7 @@ impl State {
         let Some(origin) = only(headers, &ORIGIN) else { return Ok(()) };
         let origin = origin.ok().and_then(|text| text.parse::<Origin>().ok());
         match origin {
-            Some(origin) if self.config.allowed_origins.contains(&origin) => Ok(()),
+            Some(origin) if self.config().allowed_origins.contains(&origin) => Ok(()),
             _ => Err(Refusal::Origin),
         }
     }
@@ -83,7 +90,7 @@ impl State {
 
     /// Who asks for a terminal in `workspace`: as [`Self::authenticate`], or by a ticket, which a bearer token goes
     /// before and a cookie comes after. A wrong ticket is not made good by a cookie.
-    pub(super) async fn authenticate_terminal(
+    async fn authenticate_terminal(
         &self,
         parts: &Parts,
         workspace: Option<WorkspaceId>,
@@ -104,12 +111,26 @@ impl State {
         principal.ok_or(Refusal::InvalidToken)
     }
 
+    /// Who asks, and the workspace `id`, which they may open; which of the two is wrong is not told.
+    pub(super) async fn admit(&self, parts: &Parts, id: &str) -> Result<Admitted, Refusal> {
+        let principal = self.authenticate(parts).await?;
+        let workspace = self.find(&principal, id).await?;
+        Ok(Admitted { principal, workspace })
+    }
+
+    /// As [`Self::admit`], for a terminal: a ticket counts as well.
+    pub(super) async fn admit_to_terminal(&self, parts: &Parts, id: &str) -> Result<Admitted, Refusal> {
+        let principal = self.authenticate_terminal(parts, id.parse().ok()).await?;
+        let workspace = self.find(&principal, id).await?;
+        Ok(Admitted { principal, workspace })
+    }
+
     /// What the directory answers; that it does not answer in time is an outage as well.
     pub(super) async fn ask<T>(
         &self,
         question: impl Future<Output = Result<T, DirectoryError>>,
     ) -> Result<T, Refusal> {
-        let answer = timeout(self.config.directory_timeout, question).await;
+        let answer = timeout(self.config().directory_timeout, question).await;
         Ok(answer.unwrap_or_else(|_| Err(DirectoryError::new("it did not answer in time")))?)
     }
 

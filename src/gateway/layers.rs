@@ -47,7 +47,7 @@ pub(super) async fn finish(Shared(state): Shared<Arc<State>>, request: Request, 
     let path: String = parts.uri.path().chars().take(MAX_LOGGED_PATH).flat_map(char::escape_debug).collect();
     let request = Request::from_parts(parts, body);
 
-    let answer = tokio::time::timeout(state.config.request_timeout, next.run(request)).await;
+    let answer = tokio::time::timeout(state.config().request_timeout, next.run(request)).await;
     let mut response = answer.unwrap_or_else(|_| Refusal::Timeout.into_response());
 
     let headers = response.headers_mut();
@@ -55,7 +55,7 @@ pub(super) async fn finish(Shared(state): Shared<Arc<State>>, request: Request, 
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    if state.config.secure_cookie {
+    if state.config().secure_cookie {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     let (status, ms) = (response.status().as_u16(), began.elapsed().as_millis());

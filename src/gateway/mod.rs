@@ -33,7 +33,7 @@ mod text;
 mod throttle;
 mod tickets;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -61,7 +61,7 @@ pub struct Gateway {
 /// What every request looks at.
 #[derive(Debug)]
 struct State {
-    config: Config,
+    config: RwLock<Arc<Config>>,
     directory: Arc<dyn Directory>,
     sessions: Sessions,
     cookies: Cookies,
@@ -87,7 +87,7 @@ impl Gateway {
             tickets: Tickets::new(config.ticket_ttl),
             viewers: TaskTracker::new(),
             directory,
-            config,
+            config: RwLock::new(Arc::new(config)),
         };
         Self { state: Arc::new(state) }
     }
@@ -125,9 +125,23 @@ impl Gateway {
         &self.state.sessions
     }
 
+    /// Goes on with `config` from the next request on. What is open stays as it is; how many connections are served
+    /// at once stays as it was.
+    pub fn reconfigure(&self, config: Config) {
+        self.state.sessions.reconfigure(config.session.clone());
+        *self.state.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
     fn finish(&self, routes: Router) -> Router {
         routes
-            .layer(DefaultBodyLimit::max(self.state.config.max_body))
+            .layer(DefaultBodyLimit::max(self.state.config().max_body))
             .layer(from_fn_with_state(Arc::clone(&self.state), layers::finish))
+    }
+}
+
+impl State {
+    /// The settings as they are now.
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -47,8 +47,8 @@ impl Gateway {
         let stopping = CancellationToken::new();
         let mut server = Server {
             routes,
-            config: &state.config,
-            room: Arc::new(Semaphore::new(state.config.max_connections.max(1))),
+            config: state.config(),
+            room: Arc::new(Semaphore::new(state.config().max_connections.max(1))),
             stopping: stopping.clone(),
             // Aborts what is left when it is dropped.
             connections: JoinSet::new(),
@@ -58,7 +58,7 @@ impl Gateway {
             () = drain => {}
         }
 
-        let deadline = tokio::time::Instant::now() + state.config.drain_timeout;
+        let deadline = tokio::time::Instant::now() + state.config().drain_timeout;
         tracing::info!(live = state.sessions.live(), "draining");
         state.sessions.drain();
         state.viewers.close();
@@ -89,15 +89,15 @@ impl Drop for DrainOnDrop<'_> {
     }
 }
 
-struct Server<'a> {
+struct Server {
     routes: Router,
-    config: &'a Config,
+    config: Arc<Config>,
     room: Arc<Semaphore>,
     stopping: CancellationToken,
     connections: JoinSet<()>,
 }
 
-impl Server<'_> {
+impl Server {
     async fn accept(&mut self, listener: &TcpListener) -> std::convert::Infallible {
         loop {
             // The permit comes first: who finds no room waits in the kernel's queue.

@@ -10,6 +10,7 @@ use axum::http::header::UPGRADE;
 use axum::response::Response;
 
 use super::answer::Refusal;
+use super::auth::Admitted;
 use super::{State, eicterm, legacy};
 use crate::session;
 
@@ -31,8 +32,7 @@ pub(super) async fn open(
 ) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
     let id = id.map(|Path(id)| id).unwrap_or_default();
-    let principal = state.authenticate_terminal(&parts, id.parse().ok()).await?;
-    let workspace = state.find(&principal, &id).await?;
+    let Admitted { principal, workspace } = state.admit_to_terminal(&parts, &id).await?;
     let upgrade = upgrade.map_err(|rejection| {
         if parts.headers.contains_key(UPGRADE) {
             Refusal::Handshake(rejection.status(), rejection.body_text())
@@ -49,7 +49,7 @@ pub(super) async fn open(
 
     let upgrade = upgrade.protocols([eicterm::NAME]);
     let is_eicterm = upgrade.selected_protocol().is_some();
-    let max_message = if is_eicterm { 1 + eicterm::MAX_FRAME } else { state.config.max_message };
+    let max_message = if is_eicterm { 1 + eicterm::MAX_FRAME } else { state.config().max_message };
     let viewers = state.viewers.clone();
     Ok(upgrade
         .read_buffer_size(READ_BUFFER)
@@ -62,9 +62,9 @@ pub(super) async fn open(
             viewers.track_future(async move {
                 let request = session::Request::new(workspace.target);
                 if is_eicterm {
-                    eicterm::serve(socket, place, request, &state.config).await;
+                    eicterm::serve(socket, place, request, &state.config()).await;
                 } else {
-                    legacy::serve(socket, place.open(request), &state.config).await;
+                    legacy::serve(socket, place.open(request), &state.config()).await;
                 }
             })
         }))

@@ -1,6 +1,6 @@
 //! Sessions: opened, listed, killed, drained.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -20,10 +20,16 @@ pub struct Sessions {
 }
 
 struct Shared {
-    config: Config,
+    config: RwLock<Arc<Config>>,
     connect: Arc<dyn Connect>,
     registry: Registry,
     drain: CancellationToken,
+}
+
+impl Shared {
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl std::fmt::Debug for Sessions {
@@ -83,7 +89,13 @@ impl Sessions {
     #[must_use]
     pub fn new(config: Config, connect: Arc<dyn Connect>) -> Self {
         let registry = Registry::new();
+        let config = RwLock::new(Arc::new(config));
         Self { shared: Arc::new(Shared { config, connect, registry, drain: CancellationToken::new() }) }
+    }
+
+    /// Goes on with `config` for sessions that are opened from now on.
+    pub fn reconfigure(&self, config: Config) {
+        *self.shared.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 
     /// Keeps a place for a session that is about to be opened, so that a refusal is known before anything else
@@ -96,7 +108,7 @@ impl Sessions {
             return Err(OpenError::Draining);
         }
         let label = owner.workspace.clone();
-        let id = self.shared.registry.add(owner, &self.shared.config)?;
+        let id = self.shared.registry.add(owner, &self.shared.config())?;
         Ok(Place { id, label, shared: Arc::clone(&self.shared) })
     }
 
@@ -161,7 +173,7 @@ impl Place {
     /// Starts the session, connecting at once. Must be called in a tokio runtime.
     #[must_use = "dropping the viewer ends the session"]
     pub fn open(self, request: Request) -> Viewer {
-        let config = &self.shared.config;
+        let config = self.shared.config();
         let session = self.id;
         let (input, queue) = InputQueue::new(config.input_queue);
         let (sender, events) = mpsc::channel(config.output_queue.max(1));
@@ -173,7 +185,7 @@ impl Place {
             let shared = &place.shared;
             let (counts, killed) = shared.registry.of(session);
             let run = run::Run {
-                config: &shared.config,
+                config: &config,
                 events: &sender,
                 drain: &shared.drain,
                 wishes: &wishes,

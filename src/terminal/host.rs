@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::{Shell, Size, StageError, StageObserver, Target, Terminal};
+use super::{Report, Shell, Size, StageError, StageObserver, Target, Terminal};
 
 /// Turns a [`Target`] into an open [`Host`].
 ///
@@ -20,6 +20,37 @@ pub trait Connect: Send + Sync {
         target: &'a Target,
         observer: &'a dyn StageObserver,
     ) -> BoxFuture<'a, Result<Box<dyn Host>, StageError>>;
+
+    /// Whether it is worth trying, where that is known at once: for a container beside this program. What takes the
+    /// network is found out by [`Self::connect`]. The default says yes.
+    ///
+    /// # Errors
+    /// [`NotReady`] when it is not.
+    fn ready<'a>(&'a self, _target: &'a Target) -> BoxFuture<'a, Result<(), NotReady>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Walks through every stage of connecting without opening a terminal for anybody, and tells what stands in the
+    /// way and what would mend it. It ends within its own time. The default, `None`, cannot.
+    fn diagnose<'a>(
+        &'a self,
+        _target: &'a Target,
+        _observer: &'a dyn StageObserver,
+    ) -> BoxFuture<'a, Option<Report>> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
+/// Why connecting is not worth trying.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotReady {
+    /// There is no container engine, or it does not answer.
+    #[error("Docker not available")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No container of that name runs, or none that is the platform's.
+    #[error("container not running")]
+    Container,
 }
 
 /// An open connection to a target.
@@ -109,4 +140,6 @@ pub struct HostIds {
     pub key_push: Option<String>,
     /// The request id of `OpenTunnel`, the `x-amzn-RequestId` of the 101 response.
     pub tunnel: Option<String>,
+    /// The endpoint that carries the tunnel.
+    pub endpoint: Option<String>,
 }

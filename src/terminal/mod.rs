@@ -19,7 +19,7 @@ mod stage;
 mod statement;
 mod target;
 
-pub use host::{Connect, Host, HostIds, TerminalRequest};
+pub use host::{Connect, Host, HostIds, NotReady, TerminalRequest};
 pub use io::{Control, Exit, Input, Output, Signal, Terminal, TerminalEvent};
 pub use name::InstanceName;
 pub use report::{Check, Fix, Outcome, Report, Step, Subject};
@@ -28,5 +28,5 @@ pub use stage::{Fault, Stage, StageError, StageEvent, StageObserver, StageState,
 pub use statement::{Conditions, Statement, Texts};
 pub use target::{
     Account, AddressFamily, ContainerName, ContainerShell, EndpointChoice, EnvName, InstanceTarget,
-    InvalidTarget, OsUser, Shell, Target,
+    InvalidTarget, LocalTarget, OsUser, Shell, Target,
 };

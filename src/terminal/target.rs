@@ -11,6 +11,19 @@ use eice_proto::{EndpointId, InstanceId, MaxDuration, RemotePort};
 pub enum Target {
     /// An EC2 instance, reached through an EC2 Instance Connect Endpoint.
     Instance(Box<InstanceTarget>),
+    /// A container of the engine beside this program.
+    Local(Box<LocalTarget>),
+}
+
+impl Target {
+    /// The instance, where it is one.
+    #[must_use]
+    pub fn instance(&self) -> Option<&InstanceTarget> {
+        match self {
+            Self::Instance(target) => Some(target),
+            Self::Local(_) => None,
+        }
+    }
 }
 
 impl From<InstanceTarget> for Target {
@@ -69,6 +82,30 @@ impl InstanceTarget {
     #[must_use]
     pub fn needs_instance(&self) -> bool {
         self.private_address.is_none() || !self.endpoint.is_named()
+    }
+}
+
+impl From<LocalTarget> for Target {
+    fn from(target: LocalTarget) -> Self {
+        Self::Local(Box::new(target))
+    }
+}
+
+/// A container of the engine beside this program, under one of several names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LocalTarget {
+    /// What it may be called. The first one that runs, and that the platform has labelled as its own, is taken.
+    pub candidates: Vec<ContainerName>,
+    /// Added to the environment of the shell, besides `TERM` and `LANG`. Values may be anything without NUL.
+    pub env: Vec<(EnvName, String)>,
+}
+
+impl LocalTarget {
+    /// The container that is called one of `candidates`.
+    #[must_use]
+    pub fn new(candidates: Vec<ContainerName>) -> Self {
+        Self { candidates, env: Vec::new() }
     }
 }
 

@@ -35,6 +35,52 @@ pub trait Directory: Send + Sync {
     /// # Errors
     /// [`DirectoryError`] when that cannot be told now.
     fn list<'a>(&'a self, principal: &'a Principal) -> BoxFuture<'a, Result<Vec<Workspace>, DirectoryError>>;
+
+    /// Where the workspace `id` stands among the others, whatever its status and target; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when that cannot be told now.
+    fn lineage(&self, id: WorkspaceId) -> BoxFuture<'_, Result<Option<Lineage>, DirectoryError>> {
+        Box::pin(async move { Ok(self.find(id).await?.map(|found| Lineage { parent: found.parent })) })
+    }
+
+    /// Whether it can answer now; for a readiness probe. The default says yes.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when it cannot.
+    fn check(&self) -> BoxFuture<'_, Result<(), DirectoryError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Notes what was done in a workspace, where the directory keeps account of that. Best effort: a failure is
+    /// logged and nothing else. The default keeps none.
+    fn note(&self, _activity: Activity) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// Where a workspace stands among the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    /// The workspace above it.
+    pub parent: Option<WorkspaceId>,
+}
+
+/// What was done in a workspace: a row of the platform's `activity_logs` (platform contract, section 10).
+#[derive(Clone, Debug)]
+pub struct Activity {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// What: `terminal.open` or `terminal.close`.
+    pub method: &'static str,
+    /// For people, in a line.
+    pub summary: String,
+    /// The record, as JSON.
+    pub details: serde_json::Value,
+    /// How long it took, where it took time.
+    pub took: Option<std::time::Duration>,
+    /// What went wrong, if anything did.
+    pub error: Option<String>,
 }
 
 impl fmt::Debug for dyn Directory {
@@ -72,6 +118,10 @@ pub struct Workspace {
     pub target: Target,
     /// A remark that the page shows beside it, such as "a local shell stands in for a container".
     pub note: Option<String>,
+    /// What kind of agent runs in it, in the platform's words: it decides where the workspace's files are.
+    pub runtime: Option<String>,
+    /// The workspace above it.
+    pub parent: Option<WorkspaceId>,
 }
 
 impl Workspace {
@@ -84,7 +134,15 @@ impl Workspace {
     #[must_use]
     pub fn new(id: WorkspaceId, name: impl Into<String>, target: impl Into<Target>) -> Self {
         let target = with_workspace_id(target.into(), id);
-        Self { id, name: name.into(), status: Status::Online, target, note: None }
+        Self {
+            id,
+            name: name.into(),
+            status: Status::Online,
+            target,
+            note: None,
+            runtime: None,
+            parent: None,
+        }
     }
 
     /// The same workspace in `status`.
@@ -108,14 +166,18 @@ const ID_VARIABLE: &str = "MOLECULE_WS_ID";
 fn with_workspace_id(mut target: Target, id: WorkspaceId) -> Target {
     use crate::terminal::Shell;
 
-    // The only variant today; the binding stays refutable as the enum grows.
-    #[allow(irrefutable_let_patterns)]
-    if let Target::Instance(instance) = &mut target
-        && let Shell::Container(shell) = &mut instance.shell
-        && !shell.env.iter().any(|(name, _)| name.as_str() == ID_VARIABLE)
+    let env = match &mut target {
+        Target::Instance(instance) => match &mut instance.shell {
+            Shell::Container(shell) => Some(&mut shell.env),
+            Shell::Login | Shell::Command(_) => None,
+        },
+        Target::Local(local) => Some(&mut local.env),
+    };
+    if let Some(env) = env
+        && !env.iter().any(|(name, _)| name.as_str() == ID_VARIABLE)
         && let Ok(name) = ID_VARIABLE.parse()
     {
-        shell.env.push((name, id.to_string()));
+        env.push((name, id.to_string()));
     }
     target
 }
@@ -171,8 +233,26 @@ impl Status {
 pub struct Principal {
     /// A name for logs and audit records; not a secret.
     pub name: String,
+    /// What kind of credential they showed.
+    pub kind: Kind,
     /// What they may open.
     pub access: Access,
+}
+
+/// What kind of credential somebody showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The platform's administrator.
+    Admin,
+    /// A token of the organisation: it speaks for every workspace.
+    Organisation,
+    /// A token of a workspace, or of a few: it speaks for those alone.
+    Workspace,
+    /// A person of the organisation, by the session of a browser.
+    Member,
+    /// Nobody showed one: the development mode lets everybody in.
+    Development,
 }
 
 /// Which workspaces somebody may open.
@@ -186,10 +266,20 @@ pub enum Access {
 }
 
 impl Principal {
-    /// The principal `name` with `access`.
+    /// The principal `name` with `access`, by a token: the organisation's when it opens everything.
     #[must_use]
     pub fn new(name: impl Into<String>, access: Access) -> Self {
-        Self { name: name.into(), access }
+        let kind = match access {
+            Access::All => Kind::Organisation,
+            Access::Only(_) => Kind::Workspace,
+        };
+        Self { name: name.into(), kind, access }
+    }
+
+    /// Somebody else than the bearer of a token.
+    #[must_use]
+    pub fn of_kind(name: impl Into<String>, kind: Kind, access: Access) -> Self {
+        Self { name: name.into(), kind, access }
     }
 
     /// Whether they may open the workspace `id`.
@@ -208,7 +298,7 @@ mod tests {
     use crate::terminal::{ContainerShell, InstanceTarget, Shell};
 
     fn env_of(workspace: &Workspace) -> Vec<(String, String)> {
-        let Target::Instance(instance) = &workspace.target;
+        let instance = workspace.target.instance().unwrap();
         match &instance.shell {
             Shell::Container(shell) => {
                 shell.env.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()

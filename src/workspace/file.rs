@@ -240,7 +240,7 @@ workspaces = "*"
         let directory = FileDirectory::parse(&whole()).unwrap();
         let found = directory.find(A.parse().unwrap()).await.unwrap().unwrap();
         assert_eq!((found.name.as_str(), found.status.as_str()), ("prod-agent", "degraded"));
-        let Target::Instance(target) = found.target;
+        let Target::Instance(target) = found.target else { panic!("no instance") };
         assert_eq!(target.os_user.as_str(), "ubuntu");
         assert_eq!(target.account.profile.as_deref(), Some("prod"));
         assert_eq!(target.port.get(), 2222);
@@ -252,7 +252,7 @@ workspaces = "*"
         assert_eq!(env, [("LANG", "de_DE.UTF-8"), ("MOLECULE_WS_ID", A)]);
 
         let bare = directory.find(B.parse().unwrap()).await.unwrap().unwrap();
-        let Target::Instance(bare) = bare.target;
+        let Target::Instance(bare) = bare.target else { panic!("no instance") };
         assert_eq!((bare.shell, bare.os_user.as_str()), (Shell::Login, "ec2-user"));
         assert!(directory.find(WorkspaceId::random()).await.unwrap().is_none());
     }

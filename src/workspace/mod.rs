@@ -11,7 +11,9 @@ mod file;
 mod id;
 mod token;
 
-pub use directory::{Access, Directory, DirectoryError, Principal, Status, Workspace};
+pub use directory::{
+    Access, Activity, Directory, DirectoryError, Kind, Lineage, Principal, Status, Workspace,
+};
 pub use file::{FileDirectory, FileError, Problem};
 pub use id::{InvalidWorkspaceId, WorkspaceId};
 pub use token::{BearerToken, TokenDigest};

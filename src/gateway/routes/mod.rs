@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::answer::Refusal;
-use super::auth::{bearer, origin, peer};
+use super::auth::{Admitted, bearer, origin, peer};
 use crate::terminal::{Shell, Target};
 use crate::workspace::{Principal, Status, Workspace, WorkspaceId};
 
@@ -33,7 +33,7 @@ pub(super) async fn sign_in(
     // The cookie that it replaces opens nothing any more.
     state.cookies.revoke(&parts.headers);
     let cookie = state.cookies.issue(token, Instant::now());
-    let body = json!({"name": principal.name, "expires_in": state.config.cookie_ttl.as_secs()});
+    let body = json!({"name": principal.name, "expires_in": state.config().cookie_ttl.as_secs()});
     let mut response = Json(body).into_response();
     response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
     Ok(response)
@@ -46,8 +46,7 @@ pub(super) async fn ticket(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
-    let principal = state.authenticate(&parts).await?;
-    let workspace = state.find(&principal, &id).await?;
+    let Admitted { principal, workspace } = state.admit(&parts, &id).await?;
     let origin = origin(&parts.headers);
     let ticket = state.tickets.issue(principal, workspace.id, origin, Instant::now());
     Ok(Json(json!({"ticket": ticket, "expires_in": state.tickets.ttl().as_secs()})).into_response())
@@ -67,7 +66,8 @@ pub(super) struct Summary {
     id: WorkspaceId,
     name: String,
     status: Status,
-    instance: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     container: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,13 +76,18 @@ pub(super) struct Summary {
 
 impl From<Workspace> for Summary {
     fn from(workspace: Workspace) -> Self {
-        let Workspace { id, name, status, target, note } = workspace;
-        let Target::Instance(target) = target;
-        let container = match &target.shell {
-            Shell::Container(shell) => Some(shell.container.to_string()),
-            _ => None,
+        let Workspace { id, name, status, target, note, .. } = workspace;
+        let (instance, container) = match target {
+            Target::Instance(target) => {
+                let container = match &target.shell {
+                    Shell::Container(shell) => Some(shell.container.to_string()),
+                    _ => None,
+                };
+                (Some(target.instance.to_string()), container)
+            }
+            Target::Local(target) => (None, target.candidates.first().map(ToString::to_string)),
         };
-        Self { id, name, status, instance: target.instance.to_string(), container, note }
+        Self { id, name, status, instance, container, note }
     }
 }
 
@@ -111,7 +116,7 @@ pub(super) async fn show(
             let workspace = state.find(&principal, &id).await?;
             Ok(Json(Summary::from(workspace)).into_response())
         }
-        Err(Refusal::MissingToken) if state.config.public_status => {
+        Err(Refusal::MissingToken) if state.config().public_status => {
             let id: WorkspaceId = id.parse().map_err(|_| Refusal::NotFound)?;
             let workspace = state.ask(state.directory.find(id)).await?.ok_or(Refusal::NotFound)?;
             Ok(Json(json!({"id": workspace.id, "status": workspace.status})).into_response())

@@ -1,0 +1,26 @@
+//! `[aws]`: how AWS is reached.
+
+use super::Reader;
+use crate::aws;
+
+/// `[aws]`. What is absent is taken from where every AWS tool takes it.
+pub(in crate::config) fn aws(reader: &mut Reader<'_>) -> aws::Config {
+    let mut section = reader.section("aws");
+    let mut text = |key: &str| reader.value(&mut section, key, None);
+    let mut config = aws::Config {
+        region: text("region"),
+        profile: text("profile"),
+        endpoint_url: text("endpoint_url"),
+        endpoint_urls: aws::EndpointUrls {
+            ec2: text("endpoint_url_ec2"),
+            ec2_instance_connect: text("endpoint_url_ec2_instance_connect"),
+            sts: text("endpoint_url_sts"),
+        },
+        ..aws::Config::default()
+    };
+    config.ca_bundle = reader.value(&mut section, "ca_bundle", None);
+    config.use_fips = reader.flag(&mut section, "use_fips");
+    config.use_dualstack = reader.flag(&mut section, "use_dualstack");
+    reader.end(section);
+    config
+}

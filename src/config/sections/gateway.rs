@@ -1,0 +1,41 @@
+//! `[gateway]`: the browser's side.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::{Overrides, Reader, count, seconds, set};
+use crate::gateway::{Config, Host, Origin};
+
+/// Where a gateway listens when nobody says: TLS ends in front of it.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// `[gateway]`
+pub(in crate::config) fn gateway(reader: &mut Reader<'_>, overrides: &Overrides) -> (SocketAddr, Config) {
+    let mut section = reader.section("gateway");
+    let listen = reader.value(&mut section, "listen", Some("EICE_LISTEN"));
+    let listen = overrides.listen.or(listen).unwrap_or(DEFAULT_LISTEN);
+    let origins: Option<Vec<Origin>> =
+        reader.list(&mut section, "allowed_origins", Some("EICE_ALLOWED_ORIGINS"));
+    let hosts: Option<Vec<Host>> = reader.list(&mut section, "allowed_hosts", Some("EICE_ALLOWED_HOSTS"));
+    if origins.is_none() && hosts.is_none() {
+        reader.problem(
+            "gateway.allowed_origins",
+            "it must name the origins of the pages that may open terminals",
+        );
+    }
+    let mut config = Config::new(origins.unwrap_or_default());
+    if let Some(hosts) = hosts {
+        config.allowed_hosts = hosts;
+    }
+    set(&mut config.secure_cookie, reader.flag(&mut section, "secure_cookie"));
+    set(&mut config.public_status, reader.flag(&mut section, "public_status"));
+    seconds(reader, &mut section, "ping_interval_secs", &mut config.ping_interval);
+    seconds(reader, &mut section, "dead_peer_timeout_secs", &mut config.dead_peer_timeout);
+    seconds(reader, &mut section, "cookie_ttl_secs", &mut config.cookie_ttl);
+    seconds(reader, &mut section, "drain_timeout_secs", &mut config.drain_timeout);
+    seconds(reader, &mut section, "connect_timeout_secs", &mut config.session.connect_timeout);
+    count(reader, &mut section, "max_message_bytes", 1 << 30, &mut config.max_message);
+    count(reader, &mut section, "max_connections", 1 << 20, &mut config.max_connections);
+    count(reader, &mut section, "max_sessions", 1 << 20, &mut config.session.max_sessions);
+    reader.end(section);
+    (listen, config)
+}
