@@ -42,7 +42,11 @@ const LAYERS: &[Module] = &[
     module("connect", 3, &["proto", "telemetry", "terminal", "aws", "tunnel", "ssh", "docker"]),
     module("files", 3, &["proto", "telemetry", "terminal", "docker"]),
     module("session", 3, &["proto", "telemetry", "terminal"]),
-    module("gateway", 4, &["proto", "listen", "roots", "telemetry", "terminal", "workspace", "files", "session"]),
+    module(
+        "gateway",
+        4,
+        &["proto", "listen", "roots", "telemetry", "terminal", "workspace", "files", "session"],
+    ),
     module(
         "config",
         5,

@@ -175,7 +175,7 @@ impl Rule {
         if self.policy == HostKeyPolicy::Witnessed {
             return Err(Error::HostKeyUnverified { scope, offered: shown.fingerprint(), source: unverified });
         }
-        tracing::info!(%scope, fingerprint = %shown.fingerprint(), %unverified, "host key pinned on first use");
+        tracing::info!(%scope, fingerprint = %shown.fingerprint(), %unverified, "host key trusted on first use");
         self.learn(&[shown], KeyOrigin::FirstUse, timeouts.key_exchange).await
     }
 
@@ -183,7 +183,12 @@ impl Rule {
     async fn learn(&self, keys: &[HostKey], origin: KeyOrigin, after: Duration) -> Result<(), Error> {
         let learning = self.source.learn(&self.scope, keys, origin);
         match within(Stage::KeyExchange, after, learning).await?.map_err(Error::HostKeyStore)? {
-            Learned::Added | Learned::Known => Ok(()),
+            // A source that keeps nothing, as for a diagnosis, adds none.
+            Learned::Added => {
+                tracing::info!(scope = %self.scope, keys = keys.len(), "host key pinned");
+                Ok(())
+            }
+            Learned::Known => Ok(()),
             Learned::Conflict(pinned) => match keys.first() {
                 Some(shown) => Err(self.changed(&pinned, shown)),
                 None => Ok(()),
