@@ -97,13 +97,13 @@ impl Gateway {
         let state = &self.state;
         let checked = Router::new()
             .route("/workspaces/{id}/terminal", get(terminal::open))
-            .route("/workspaces/{id}/terminal/ticket", post(routes::ticket))
-            .route("/workspaces/{id}", get(routes::show))
-            .route("/workspaces", get(routes::list))
-            .route("/auth/session", post(routes::sign_in).delete(routes::sign_out))
+            .route("/workspaces/{id}/terminal/ticket", post(routes::ticket::ticket))
+            .route("/workspaces/{id}", get(routes::workspaces::show))
+            .route("/workspaces", get(routes::workspaces::list))
+            .route("/auth/session", post(routes::sign_in::sign_in).delete(routes::sign_in::sign_out))
             .fallback(page::page)
             .layer(from_fn_with_state(Arc::clone(state), auth::check_origin));
-        let open = Router::new().route("/health", get(routes::health));
+        let open = Router::new().route("/health", get(routes::health::health));
         self.finish(checked.merge(open).with_state(Arc::clone(state)))
     }
 

@@ -1,0 +1,40 @@
+//! A bearer token traded for the page's cookie, and the cookie's end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{Request, State as Shared};
+use axum::http::StatusCode;
+use axum::http::header::SET_COOKIE;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::gateway::State;
+use crate::gateway::answer::Refusal;
+use crate::gateway::auth::{bearer, peer};
+
+/// `POST /auth/session`: trades a bearer token for a cookie that no script can read.
+pub(in crate::gateway) async fn sign_in(
+    Shared(state): Shared<Arc<State>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let token = bearer(&parts.headers)?.ok_or(Refusal::MissingToken)?;
+    let principal = state.authenticate_bearer(&token, peer(&parts)).await?;
+    // The cookie that it replaces opens nothing any more.
+    state.cookies.revoke(&parts.headers);
+    let cookie = state.cookies.issue(token, Instant::now());
+    let body = json!({"name": principal.name, "expires_in": state.config().cookie_ttl.as_secs()});
+    let mut response = Json(body).into_response();
+    response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
+    Ok(response)
+}
+
+/// `DELETE /auth/session`: makes the cookie invalid, here and in the browser.
+pub(in crate::gateway) async fn sign_out(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+    let cookie = state.cookies.revoke(request.headers());
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
+    response
+}

@@ -1,0 +1,26 @@
+//! What a browser shows to open a terminal.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{Path, Request, State as Shared};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::gateway::State;
+use crate::gateway::answer::Refusal;
+use crate::gateway::auth::{Admitted, origin};
+
+/// `POST /workspaces/{id}/terminal/ticket`: what opens one terminal there, once, as a second subprotocol.
+pub(in crate::gateway) async fn ticket(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let Admitted { principal, workspace } = state.admit(&parts, &id).await?;
+    let origin = origin(&parts.headers);
+    let ticket = state.tickets.issue(principal, workspace.id, origin, Instant::now());
+    Ok(Json(json!({"ticket": ticket, "expires_in": state.tickets.ttl().as_secs()})).into_response())
+}

@@ -1,0 +1,96 @@
+//! What the caller may open.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Request, State as Shared};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::gateway::State;
+use crate::gateway::answer::Refusal;
+use crate::terminal::{Shell, Target};
+use crate::workspace::{Principal, Status, Workspace, WorkspaceId};
+
+/// A workspace as JSON: what a person needs to choose it, and nothing of how it is reached but where it runs.
+#[derive(Debug, Serialize)]
+pub(in crate::gateway) struct Summary {
+    id: WorkspaceId,
+    name: String,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+impl From<Workspace> for Summary {
+    fn from(workspace: Workspace) -> Self {
+        let Workspace { id, name, status, target, note, .. } = workspace;
+        let (instance, container) = match target {
+            Target::Instance(target) => {
+                let container = match &target.shell {
+                    Shell::Container(shell) => Some(shell.container.to_string()),
+                    _ => None,
+                };
+                (Some(target.instance.to_string()), container)
+            }
+            Target::Local(target) => (None, target.candidates.first().map(ToString::to_string)),
+        };
+        Self { id, name, status, instance, container, note }
+    }
+}
+
+/// `GET /workspaces`: what the caller may open.
+pub(in crate::gateway) async fn list(
+    Shared(state): Shared<Arc<State>>,
+    request: Request,
+) -> Result<Json<Vec<Summary>>, Refusal> {
+    let (parts, _) = request.into_parts();
+    let principal = state.authenticate(&parts).await?;
+    let workspaces = state.ask(state.directory.list(&principal)).await?;
+    let mine = workspaces.into_iter().filter(|workspace| is_open_to(&principal, workspace));
+    Ok(Json(mine.map(Summary::from).collect()))
+}
+
+/// `GET /workspaces/{id}`: one of them; to somebody unknown its status only, and that only where the
+/// configuration says so.
+pub(in crate::gateway) async fn show(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    match state.authenticate(&parts).await {
+        Ok(principal) => {
+            let workspace = state.find(&principal, &id).await?;
+            Ok(Json(Summary::from(workspace)).into_response())
+        }
+        Err(Refusal::MissingToken) if state.config().public_status => {
+            let id: WorkspaceId = id.parse().map_err(|_| Refusal::NotFound)?;
+            let workspace = state.ask(state.directory.find(id)).await?.ok_or(Refusal::NotFound)?;
+            Ok(Json(json!({"id": workspace.id, "status": workspace.status})).into_response())
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+impl State {
+    /// The workspace `id` when it is there and is `principal`'s; which of the two is wrong is not told.
+    pub(in crate::gateway) async fn find(
+        &self,
+        principal: &Principal,
+        id: &str,
+    ) -> Result<Workspace, Refusal> {
+        let id: WorkspaceId = id.parse().map_err(|_| Refusal::NotFound)?;
+        let found = self.ask(self.directory.find(id)).await?;
+        found.filter(|workspace| is_open_to(principal, workspace)).ok_or(Refusal::NotFound)
+    }
+}
+
+fn is_open_to(principal: &Principal, workspace: &Workspace) -> bool {
+    principal.may_open(workspace.id) && workspace.status != Status::Removed
+}
