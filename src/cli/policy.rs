@@ -235,7 +235,10 @@ impl PolicyArgs {
             targets.entry(identity).or_default().push(target.clone());
         }
         if targets.is_empty() {
-            return Err(Failure::new(exit::USAGE, format!("{} has no workspace", file.display())));
+            return Err(Failure::new(
+                exit::USAGE,
+                format!("{} has no workspace on an instance", file.display()),
+            ));
         }
         let policies = targets.into_iter().map(|((profile, role_arn), targets)| {
             let grants: Vec<_> =

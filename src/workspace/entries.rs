@@ -9,23 +9,89 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 use toml::de::DeValue;
 
 use super::fields::{Fields, Problems};
-use super::{Access, Principal, Status, TokenDigest, Workspace, WorkspaceId};
+use super::{Access, Principal, Status, TokenDigest, Workspace, WorkspaceId, local};
 use crate::terminal::{
-    Account, AddressFamily, ContainerName, ContainerShell, EndpointChoice, EnvName, InstanceTarget, Shell,
+    Account, AddressFamily, ContainerName, ContainerShell, EndpointChoice, EnvName, InstanceTarget,
+    LocalTarget, Shell, Target,
 };
 
 /// The longest free text of a field other than a name, in bytes.
 const MAX_TEXT_LEN: usize = 2048;
 
-/// A workspace, unless a part of it is wrong.
-pub(super) fn read_workspace(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Workspace> {
+/// What only a workspace on an instance has.
+const INSTANCE_ONLY: [&str; 13] = [
+    "os_user",
+    "region",
+    "profile",
+    "role_arn",
+    "external_id",
+    "endpoint",
+    "endpoint_dns_name",
+    "address",
+    "address_family",
+    "port",
+    "max_duration",
+    "command",
+    "engine",
+];
+
+/// A workspace, unless a part of it is wrong, and where in the text its parent is named.
+pub(super) fn read_workspace(
+    mut fields: Fields<'_, '_>,
+    problems: &mut Problems<'_>,
+) -> Option<(Workspace, Option<usize>)> {
     let id: Option<WorkspaceId> = fields.parsed(problems, "id");
     let name = read_name(&mut fields, problems);
-    let status = read_status(&mut fields, problems);
-    let instance = fields.parsed(problems, "instance");
-    for key in ["id", "name", "instance"] {
+    for key in ["id", "name"] {
         fields.missing(problems, key);
     }
+    let status = read_status(&mut fields, problems);
+    let runtime = fields.checked(problems, "runtime", "the name of a runtime", is_text);
+    let parent = fields.parsed(problems, "parent");
+    let parent_offset = fields.value("parent").map(|(_, offset)| offset);
+    let target = if fields.value("instance").is_some() {
+        read_instance(&mut fields, problems).map(Target::from)
+    } else {
+        let local = id.zip(name.as_deref()).map(|(id, name)| local::target(id, name));
+        Some(read_local(&mut fields, problems, local).into())
+    };
+    fields.refuse_unknown(problems);
+
+    let mut workspace = Workspace::new(id?, name?, target?).with_status(status);
+    workspace.runtime = runtime;
+    workspace.parent = parent;
+    Some((workspace, parent_offset))
+}
+
+/// A container of the engine beside the gateway: the one that is named, or else `named_after` the workspace.
+fn read_local(
+    fields: &mut Fields<'_, '_>,
+    problems: &mut Problems<'_>,
+    named_after: Option<LocalTarget>,
+) -> LocalTarget {
+    let container: Option<ContainerName> = fields.parsed(problems, "container");
+    let env = read_env(fields, problems);
+    for key in INSTANCE_ONLY {
+        if let Some((_, offset)) = fields.value(key) {
+            problems.add(
+                offset,
+                format_args!(
+                    "{key} needs instance: without one the workspace is a container beside the gateway"
+                ),
+            );
+        }
+    }
+    let mut target = match container {
+        Some(container) => LocalTarget::new(vec![container]),
+        None => named_after.unwrap_or_else(|| LocalTarget::new(Vec::new())),
+    };
+    target.env = env.map(|(env, _)| env).unwrap_or_default();
+    target
+}
+
+/// An instance and how it is reached.
+fn read_instance(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<InstanceTarget> {
+    let instance = fields.parsed(problems, "instance");
     let os_user = fields.parsed(problems, "os_user");
     let region = fields.checked(problems, "region", "lower-case letters, digits and hyphens", |text| {
         !text.is_empty()
@@ -39,13 +105,12 @@ pub(super) fn read_workspace(mut fields: Fields<'_, '_>, problems: &mut Problems
         }),
         fields.checked(problems, "external_id", "an external id", is_text),
     );
-    let endpoint = read_endpoint(&mut fields, problems);
+    let endpoint = read_endpoint(fields, problems);
     let address: Option<IpAddr> = fields.parsed(problems, "address");
-    let family = read_family(&mut fields, problems);
+    let family = read_family(fields, problems);
     let port = fields.integer(problems, "port");
     let max_duration = fields.integer(problems, "max_duration");
-    let shell = read_shell(&mut fields, problems);
-    fields.refuse_unknown(problems);
+    let shell = read_shell(fields, problems);
 
     let mut target = InstanceTarget::new(instance?);
     target.account = account;
@@ -61,7 +126,7 @@ pub(super) fn read_workspace(mut fields: Fields<'_, '_>, problems: &mut Problems
     if let Some(port) = port {
         target.port = port;
     }
-    Some(Workspace::new(id?, name?, target).with_status(status))
+    Some(target)
 }
 
 /// A token's digest and its principal, unless a part of it is wrong.

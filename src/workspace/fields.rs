@@ -55,7 +55,9 @@ impl<'t, 'i> Fields<'t, 'i> {
 
     /// The value of `key` and where it stands.
     pub(super) fn value(&mut self, key: &'static str) -> Option<(&'t DeValue<'i>, usize)> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.table.get(key).map(|value| (value.get_ref(), value.span().start))
     }
 

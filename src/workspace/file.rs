@@ -8,6 +8,12 @@
 //! os_user = "ubuntu"            # all below is optional
 //! region = "eu-west-1"
 //! container = "ws-0a1b2c3d"
+//! runtime = "hermes"
+//! parent = "1a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9"
+//!
+//! [[workspace]]                 # without instance: a container of the engine beside the gateway
+//! id = "1a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9"
+//! name = "lead"
 //!
 //! [[token]]
 //! name = "ci"
@@ -101,13 +107,23 @@ impl FileDirectory {
         }
 
         let mut workspaces = BTreeMap::new();
+        let mut parents = Vec::new();
         for fields in tables(root, "workspace", &mut problems) {
             let offset = fields.offset();
-            if let Some(workspace) = read_workspace(fields, &mut problems) {
+            if let Some((workspace, parent_offset)) = read_workspace(fields, &mut problems) {
                 let id = workspace.id;
+                parents
+                    .extend(workspace.parent.zip(parent_offset).map(|(parent, offset)| (id, parent, offset)));
                 if workspaces.insert(id, workspace).is_some() {
                     problems.add(offset, format_args!("the workspace {id} is there twice"));
                 }
+            }
+        }
+        for (id, parent, offset) in parents {
+            if parent == id {
+                problems.add(offset, "parent: a workspace is not above itself");
+            } else if !workspaces.contains_key(&parent) {
+                problems.add(offset, format_args!("parent: there is no workspace {parent}"));
             }
         }
         let mut tokens: Vec<(TokenDigest, Principal)> = Vec::new();
@@ -258,6 +274,67 @@ workspaces = "*"
     }
 
     #[tokio::test]
+    async fn a_workspace_without_an_instance_is_a_container_beside_the_gateway() {
+        let text = format!(
+            r#"
+[[workspace]]
+id = "{A}"
+name = "Dev Lead"
+runtime = "hermes"
+[[workspace]]
+id = "{B}"
+name = "below"
+parent = "{A}"
+container = "mine"
+env = {{ LANG = "C" }}
+"#
+        );
+        let directory = FileDirectory::parse(&text).unwrap();
+        let find = async |id: &str| directory.find(id.parse().unwrap()).await.unwrap().unwrap();
+        let named = |workspace: &Workspace| {
+            let Target::Local(local) = &workspace.target else { panic!("an instance") };
+            let env = local.env.iter().map(|(name, value)| format!("{name}={value}"));
+            (local.candidates.iter().map(ToString::to_string).collect::<Vec<_>>(), env.collect::<Vec<_>>())
+        };
+        let lead = find(A).await;
+        assert_eq!((lead.runtime.as_deref(), lead.parent), (Some("hermes"), None));
+        let names = ["ws-0a1b2c3d-4e5", "ws-0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9", "dev-lead"];
+        assert_eq!(named(&lead), (names.map(str::to_owned).to_vec(), vec![format!("MOLECULE_WS_ID={A}")]));
+        let below = find(B).await;
+        assert_eq!(below.parent, Some(lead.id));
+        let env = ["LANG=C".to_owned(), format!("MOLECULE_WS_ID={B}")];
+        assert_eq!(named(&below), (vec!["mine".to_owned()], env.to_vec()));
+        let lineage = directory.lineage(below.id).await.unwrap().unwrap();
+        assert_eq!(lineage.parent, Some(lead.id));
+    }
+
+    #[test]
+    fn what_only_an_instance_has_is_refused_without_one() {
+        let only = [
+            "os_user = 'a'",
+            "region = 'a'",
+            "profile = 'a'",
+            "role_arn = 'a'",
+            "external_id = 'a'",
+            "endpoint = 'a'",
+            "endpoint_dns_name = 'a'",
+            "address = 'a'",
+            "address_family = 'any'",
+            "port = 22",
+            "max_duration = 60",
+            "command = 'a'",
+            "engine = ['a']",
+        ];
+        let text = format!("[[workspace]]\nid = '{A}'\nname = 'a'\n{}\n", only.join("\n"));
+        let problems = problems(&text);
+        assert_eq!(problems.len(), only.len(), "{problems:#?}");
+        for (problem, field) in problems.iter().zip(only) {
+            let key = field.split(' ').next().unwrap();
+            assert!(problem.contains(&format!(": {key} needs instance")), "{problem}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_token_opens_what_the_file_says() {
         let directory = FileDirectory::parse(&whole()).unwrap();
         let ci = BearerToken::new("abc").unwrap();
@@ -279,7 +356,7 @@ workspaces = "*"
     fn the_example_is_a_directory() {
         let example = include_str!("../../docs/directory.example.toml");
         let directory = FileDirectory::parse(example).unwrap();
-        assert_eq!((directory.workspaces.len(), directory.tokens.len()), (2, 2));
+        assert_eq!((directory.workspaces.len(), directory.tokens.len()), (3, 2));
     }
 
     #[test]
@@ -306,11 +383,18 @@ C = 1
 [[workspace]]
 id = "{A}"
 name = "two"
+parent = "{A}"
+os_user = "ubuntu"
+
+[[workspace]]
+id = "{B}"
+name = "three"
+parent = "2a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9"
 
 [[token]]
 name = "ci"
 sha256 = "abc"
-workspaces = ["{B}", "x"]
+workspaces = ["3a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9", "x"]
 
 [token2]
 "#
@@ -330,11 +414,13 @@ workspaces = ["{B}", "x"]
             "line 14: engine must name a program",
             "line 16: env: \"A B\" is not the name of an environment variable",
             "line 17: env: C must be a string without NUL",
-            "line 19: [[workspace]] needs instance",
-            "line 25: sha256: 64 hexadecimal digits are wanted",
-            "line 26: workspaces: there is no workspace",
-            "line 26: workspaces: not a workspace id",
-            "line 28: unknown key \"token2\"",
+            "line 22: parent: a workspace is not above itself",
+            "line 23: os_user needs instance: without one the workspace is a container beside the gateway",
+            "line 28: parent: there is no workspace 2a1b2c3d-",
+            "line 32: sha256: 64 hexadecimal digits are wanted",
+            "line 33: workspaces: there is no workspace",
+            "line 33: workspaces: not a workspace id",
+            "line 35: unknown key \"token2\"",
         ];
         let problems = problems(&text);
         assert_eq!(problems.len(), expected.len(), "{problems:#?}");

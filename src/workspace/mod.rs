@@ -2,15 +2,19 @@
 //!
 //! A [`Directory`] answers three questions: whose token is this, which workspace has this id, and which
 //! workspaces may this principal open. An outage is an error of its own and never reads as "not found".
-//! [`FileDirectory`] answers from a TOML file.
+//! [`FileDirectory`] answers from a TOML file. [`can_communicate`] is the platform's rule of which workspaces may
+//! reach each other.
 
+mod access;
 mod directory;
 mod entries;
 mod fields;
 mod file;
 mod id;
+mod local;
 mod token;
 
+pub use access::{MAX_ANCESTOR_STEPS, can_communicate};
 pub use directory::{
     Access, Activity, Directory, DirectoryError, Kind, Lineage, Principal, Status, Workspace,
 };
