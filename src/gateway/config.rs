@@ -41,7 +41,8 @@ pub struct Config {
     pub directory_timeout: Duration,
     /// How long a peer may take to send a request's head. The default is 10 s.
     pub header_read_timeout: Duration,
-    /// How many connections are served at once; more wait in the kernel's queue. The default is 4,096.
+    /// How many connections are served at once, terminals not counted. One more takes the place of the one that has
+    /// been quiet for longest, and waits while none is quiet. The default is 4,096.
     pub max_connections: usize,
     /// How long the page's cookie opens anything. The default is 12 h.
     pub cookie_ttl: Duration,

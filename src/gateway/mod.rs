@@ -23,6 +23,7 @@ mod legacy;
 mod origin;
 mod page;
 mod rate;
+mod room;
 mod routes;
 mod serve;
 mod socket;

@@ -8,18 +8,18 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
+use super::room::{Place, Room};
 use super::{Config, Gateway};
 use crate::listen::accept;
 
@@ -48,7 +48,7 @@ impl Gateway {
         let mut server = Server {
             routes,
             config: state.config(),
-            room: Arc::new(Semaphore::new(state.config().max_connections.max(1))),
+            room: Room::new(state.config().max_connections),
             stopping: stopping.clone(),
             // Aborts what is left when it is dropped.
             connections: JoinSet::new(),
@@ -92,7 +92,7 @@ impl Drop for DrainOnDrop<'_> {
 struct Server {
     routes: Router,
     config: Arc<Config>,
-    room: Arc<Semaphore>,
+    room: Room,
     stopping: CancellationToken,
     connections: JoinSet<()>,
 }
@@ -100,26 +100,32 @@ struct Server {
 impl Server {
     async fn accept(&mut self, listener: &TcpListener) -> std::convert::Infallible {
         loop {
-            // The permit comes first: who finds no room waits in the kernel's queue.
-            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
-                return std::future::pending().await;
-            };
             let (stream, peer) = accept(listener).await;
-            self.spawn(stream, peer, permit);
+            let place = self.room.place().await;
+            self.spawn(stream, peer, Arc::new(place));
             while self.connections.try_join_next().is_some() {}
         }
     }
 
-    fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, place: Arc<Place>) {
         let routes = self.routes.clone();
         let stopping = self.stopping.clone();
         let timeout = self.config.header_read_timeout;
         self.connections.spawn(async move {
-            let _permit = permit;
-            let service = service_fn(move |request: Request<Incoming>| {
+            let service = service_fn(|request: Request<Incoming>| {
+                place.asks();
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(ConnectInfo(peer));
-                routes.clone().call(request)
+                let (answer, place) = (routes.clone().call(request), Arc::clone(&place));
+                async move {
+                    let answer = answer.await;
+                    // A terminal is no connection of ours any more; sessions have limits of their own.
+                    if !answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::SWITCHING_PROTOCOLS)
+                    {
+                        place.rests();
+                    }
+                    answer
+                }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -130,6 +136,7 @@ impl Server {
             tokio::pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
+                () = place.evicted() => return tracing::debug!(%peer, "a quiet connection made room"),
                 () = stopping.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     connection.await

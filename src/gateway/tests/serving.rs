@@ -104,15 +104,72 @@ async fn a_body_that_does_not_come_is_cut_by_the_deadline() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_their_turn() {
+async fn connections_beyond_the_limit_wait_for_those_that_are_being_answered() {
     let configure = |config: &mut Config| config.max_connections = 1;
-    let server = Server::with(script(Mode::Open), directory(), configure, |_| Router::new()).await;
-    let first = TcpStream::connect(server.address).await.unwrap();
+    let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
+    let more = |_: &Gateway| {
+        let never =
+            move || async move { asked.send(()).map(|()| std::future::pending::<()>()).unwrap().await };
+        Router::new().route("/never", axum::routing::get(never))
+    };
+    let server = Server::with(script(Mode::Open), directory(), configure, more).await;
+    let mut first = TcpStream::connect(server.address).await.unwrap();
+    first.write_all(b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    timeout(SOON, is_asked.recv()).await.unwrap().unwrap();
     let second = server.http("GET /health", &[]);
     tokio::pin!(second);
     assert!(timeout(Duration::from_millis(100), &mut second).await.is_err(), "it did not wait");
     drop(first);
     assert_eq!(second.await.status, 200);
+}
+
+#[tokio::test]
+async fn quiet_connections_keep_nobody_out() {
+    let configure = |config: &mut Config| {
+        config.max_connections = 3;
+        // Longer than any of this takes.
+        config.header_read_timeout = Duration::from_secs(600);
+    };
+    let server = Server::with(script(Mode::Open), directory(), configure, |_| Router::new()).await;
+    let mut quiet = Vec::new();
+    for sent in [&b""[..], b"GET / HT", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", b"G", b"", b"POST"] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(sent).await.unwrap();
+        quiet.push(stream);
+        assert_eq!(server.http("GET /health", &[]).await.status, 200);
+    }
+    // The oldest made room; a terminal needs none.
+    let mut rest = Vec::new();
+    let _ = timeout(SOON, quiet[0].read_to_end(&mut rest)).await.expect("it was left waiting");
+    let mut terminals = Vec::new();
+    for _ in 0..4 {
+        terminals.push(server.terminal().await);
+    }
+    for terminal in &mut terminals {
+        terminal.send(Message::text("x")).await.unwrap();
+    }
+    server.script.until("input", |seen| seen.written == b"xxxx").await;
+}
+
+#[tokio::test]
+async fn a_request_of_two_lengths_is_the_last_of_its_connection() {
+    let more = |gateway: &Gateway| {
+        gateway.protect(Router::new().route("/echo", axum::routing::post(|body: String| async { body })))
+    };
+    let server = Server::with(script(Mode::Open), directory(), |_| {}, more).await;
+    let more = format!("Host: {HOST}\r\nAuthorization: Bearer abc\r\n");
+    let hidden = format!("GET /workspaces HTTP/1.1\r\n{more}\r\n");
+    let lengths = format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", 5 + hidden.len());
+    for lengths in [lengths.as_str(), "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let head = format!("POST /echo HTTP/1.1\r\n{more}{lengths}\r\n0\r\n\r\n");
+        stream.write_all((head + &hidden).as_bytes()).await.unwrap();
+        let mut answers = Vec::new();
+        let _ = timeout(SOON, stream.read_to_end(&mut answers)).await.expect("it is not closed");
+        let answers = String::from_utf8(answers).unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+        assert!(answers.starts_with("HTTP/1.1 200 ") && !answers.contains(MINE), "{answers}");
+    }
 }
 
 #[tokio::test]
