@@ -6,6 +6,7 @@
 
 mod config;
 mod limits;
+mod observer;
 mod queue;
 mod registry;
 mod run;
@@ -14,10 +15,12 @@ pub(crate) mod script;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod told;
 mod viewer;
 mod wishes;
 
 pub use config::Config;
+pub use observer::{Observer, Outcome, Record, Step};
 pub use registry::{Owner, Summary};
 pub use sessions::{OpenError, Place, Request, Sessions};
 pub use viewer::{End, Event, InputClosed, Kill, Limit, Viewer, ViewerControl, ViewerInput};

@@ -3,7 +3,6 @@
 use std::future::pending;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
@@ -13,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::limits::{self, Activity};
 use super::queue::{InputQueue, Piece};
 use super::registry::Counts;
+use super::told::Told;
 use super::wishes::Wishes;
-use super::{Config, End, Event, Kill, Request};
+use super::{Config, End, Event, Kill, Outcome, Request, Step};
 use crate::terminal::{
     Connect, Control, Fault, Host, Input, Output, Size, Stage, StageError, StageEvent, StageState, Terminal,
     TerminalEvent,
@@ -30,6 +30,7 @@ pub(super) struct Run<'a> {
     pub(super) drain: &'a CancellationToken,
     pub(super) wishes: &'a Wishes,
     pub(super) counts: &'a Counts,
+    pub(super) told: Told<'a>,
 }
 
 /// What was opened and must be closed again, whichever way the session ends.
@@ -49,7 +50,6 @@ impl Run<'_> {
         queue: InputQueue,
         killed: watch::Receiver<Option<Kill>>,
     ) {
-        let began = Instant::now();
         let activity = Activity::new();
         let mut opened = Opened::default();
         tracing::info!("session opened");
@@ -61,7 +61,8 @@ impl Run<'_> {
             end = limits::reached(self.config, &activity, self.events) => Some(end),
             end = self.live(connect, request, queue, &mut opened, &activity) => Some(end),
         };
-        log_end(end.as_ref(), began, self.counts);
+        self.told.ended(end.as_ref().map_or(Outcome::Left, Outcome::End));
+        self.log_end(end.as_ref());
         // The viewer learns the end while the far side is being closed, not after it.
         tokio::join!(self.tell(end), self.close(opened));
         tracing::debug!("session closed");
@@ -103,10 +104,11 @@ impl Run<'_> {
         request: &Request,
         opened: &mut Opened,
     ) -> Result<(), StageError> {
-        let stages = Stages { events: self.events, last: Mutex::new(Stage::Workspace) };
+        let stages = Stages { events: self.events, told: &self.told, last: Mutex::new(Stage::Workspace) };
         let attempt = async {
             let host = connect.connect(&request.target, &stages).await?;
             let host = opened.host.insert(host);
+            self.told.connected(host.ids());
             let mut terminal = request.terminal.clone();
             if request.waits_for_size {
                 terminal.size = self.wishes.first_size().await;
@@ -124,6 +126,7 @@ impl Run<'_> {
             ))
         })?;
         tracing::info!(key_push = ids.key_push, tunnel = ids.tunnel, "terminal opened");
+        self.told.step(Step::Opened(self.told.elapsed()));
         // A viewer that is gone is noticed where the whole session is run.
         let _ = self.events.send(Event::Opened(ids)).await;
         Ok(())
@@ -138,7 +141,7 @@ impl Run<'_> {
                 Some(Err(error)) => return End::Broken(error),
                 None => return End::Exit(crate::terminal::Exit::Unknown),
             };
-            self.counts.output.fetch_add(data.len() as u64, Ordering::Relaxed);
+            self.told.output(data.len());
             if self.config.output_is_activity {
                 activity.note();
             }
@@ -174,10 +177,10 @@ impl Run<'_> {
             };
             while !failed && !data.is_empty() {
                 let piece: Bytes = data.split_to(data.len().min(MAX_INPUT_PIECE));
-                let length = piece.len() as u64;
-                self.counts.input.fetch_add(length, Ordering::Relaxed);
+                let length = piece.len();
+                self.told.input(length);
                 match input.write(piece).await {
-                    Ok(()) => self.wishes.taken.send_modify(|taken| *taken += length),
+                    Ok(()) => self.wishes.taken.send_modify(|taken| *taken += length as u64),
                     Err(error) => {
                         tracing::debug!(%error, "input ended");
                         failed = true;
@@ -210,6 +213,9 @@ impl Run<'_> {
         loop {
             self.wishes.measure.notified().await;
             let round_trip = host.round_trip().await;
+            if let Some(took) = round_trip {
+                self.told.step(Step::RoundTrip(took));
+            }
             self.wishes.round_trip.send_replace(round_trip);
         }
     }
@@ -240,6 +246,25 @@ impl Run<'_> {
             tracing::warn!("the connection did not close in time; dropped");
         }
     }
+
+    fn log_end(&self, end: Option<&End>) {
+        let end: &dyn std::fmt::Display = match end {
+            None => &"the viewer left",
+            Some(End::Exit(exit)) => exit,
+            Some(End::Drained) => &"drained",
+            Some(End::Limit(limit)) => &format!("the limit of its {limit:?} is reached").to_lowercase(),
+            Some(End::Killed(why)) => &format!("ended by {why:?}").to_lowercase(),
+            Some(End::Failed(error)) => &format!("{} failed: {}", error.stage(), error.chain()),
+            Some(End::Broken(error)) => &error.to_string().escape_debug().to_string(),
+        };
+        tracing::info!(
+            %end,
+            seconds = self.told.elapsed().as_secs_f64(),
+            input_bytes = self.counts.input.load(Ordering::Relaxed),
+            output_bytes = self.counts.output.load(Ordering::Relaxed),
+            "session ended"
+        );
+    }
 }
 
 /// Waits until the session is killed.
@@ -253,6 +278,7 @@ async fn told(mut killed: watch::Receiver<Option<Kill>>) -> Kill {
 /// Passes stages on to the viewer and remembers the last that began.
 struct Stages<'a> {
     events: &'a mpsc::Sender<Event>,
+    told: &'a Told<'a>,
     last: Mutex<Stage>,
 }
 
@@ -270,26 +296,8 @@ impl crate::terminal::StageObserver for Stages<'_> {
             }
             state => tracing::debug!(stage = %event.stage, ?state, "stage"),
         }
+        self.told.step(Step::Stage(event));
         // Left out when the viewer is behind: an observer must not wait.
         let _ = self.events.try_send(Event::Stage(event));
     }
-}
-
-fn log_end(end: Option<&End>, began: Instant, counts: &Counts) {
-    let end: &dyn std::fmt::Display = match end {
-        None => &"the viewer left",
-        Some(End::Exit(exit)) => exit,
-        Some(End::Drained) => &"drained",
-        Some(End::Limit(limit)) => &format!("the limit of its {limit:?} is reached").to_lowercase(),
-        Some(End::Killed(why)) => &format!("ended by {why:?}").to_lowercase(),
-        Some(End::Failed(error)) => &format!("{} failed: {}", error.stage(), error.chain()),
-        Some(End::Broken(error)) => &error.to_string().escape_debug().to_string(),
-    };
-    tracing::info!(
-        %end,
-        seconds = began.elapsed().as_secs_f64(),
-        input_bytes = counts.input.load(Ordering::Relaxed),
-        output_bytes = counts.output.load(Ordering::Relaxed),
-        "session ended"
-    );
 }

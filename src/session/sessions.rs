@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::queue::InputQueue;
 use super::registry::Registry;
+use super::told::Told;
 use super::wishes::Wishes;
-use super::{Config, Kill, Owner, Summary, Viewer, run};
+use super::{Config, Kill, Observer, Owner, Summary, Viewer, run};
 use crate::terminal::{Connect, Target, TerminalRequest};
 
 /// Opens sessions and keeps account of them. Cheap to clone; the clones share everything.
@@ -39,7 +40,7 @@ impl std::fmt::Debug for Sessions {
 }
 
 /// What to open.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Request {
     /// Where.
@@ -49,19 +50,43 @@ pub struct Request {
     /// Whether the terminal waits for the size that the viewer tells first, while connecting goes on. The default
     /// is no.
     pub waits_for_size: bool,
+    /// Who is told of the session's life. The default, `None`, is nobody.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("target", &self.target)
+            .field("terminal", &self.terminal)
+            .field("waits_for_size", &self.waits_for_size)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Request {
     /// A terminal of the default size in `target`.
     #[must_use]
     pub fn new(target: impl Into<Target>) -> Self {
-        Self { target: target.into(), terminal: TerminalRequest::default(), waits_for_size: false }
+        Self {
+            target: target.into(),
+            terminal: TerminalRequest::default(),
+            waits_for_size: false,
+            observer: None,
+        }
     }
 
     /// The same, laid out for the first size that the viewer tells.
     #[must_use]
     pub fn waiting_for_size(mut self) -> Self {
         self.waits_for_size = true;
+        self
+    }
+
+    /// The same, with `observer` told of the session's life.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
         self
     }
 }
@@ -190,6 +215,7 @@ impl Place {
                 drain: &shared.drain,
                 wishes: &wishes,
                 counts: &counts,
+                told: Told::new(request.observer.as_deref(), &counts),
             };
             run.run(shared.connect.as_ref(), &request, queue, killed).await;
         };

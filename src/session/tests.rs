@@ -1,5 +1,7 @@
 //! A session against a scripted host and against the echo.
 
+mod observer;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -134,3 +134,20 @@ pub enum End {
     /// This program is being stopped.
     Drained,
 }
+
+impl End {
+    /// The end's stable name, as it stands in JSON, metrics and logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Exit(_) => "exit",
+            Self::Failed(_) => "failed",
+            Self::Broken(_) => "broken",
+            Self::Limit(Limit::Idle) => "idle",
+            Self::Limit(Limit::Duration) => "max-duration",
+            Self::Killed(Kill::Request) => "killed",
+            Self::Killed(Kill::Revoked) => "revoked",
+            Self::Drained => "drained",
+        }
+    }
+}
