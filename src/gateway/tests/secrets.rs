@@ -29,6 +29,9 @@ async fn no_token_cookie_query_or_keystroke_is_logged() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
+    // While there is one subscriber only, whether an event is wanted is asked of the thread that first comes to it, and
+    // the other tests' threads want none.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     // For this thread, on which the runtime of a test runs everything.
     let _guard = tracing::subscriber::set_default(subscriber);
 
