@@ -348,7 +348,8 @@ async fn a_workspaces_files_are_written_each_by_itself() {
     files.push(file("large", &noise(LARGE)));
     fs::create_dir_all(far.root().join("in the way")).unwrap();
     files.push(file("in the way", b"x"));
-    let results = workspace::write_all(&far, "langgraph", &files, Duration::from_secs(60)).await;
+    let results =
+        workspace::write_all(&far, workspace::folder("langgraph"), &files, Duration::from_secs(60)).await;
     assert!(results[..102].iter().all(Result::is_ok), "{results:?}");
     assert!(matches!(results[102], Err(Error::Folder { .. })));
     for file in &files[..102] {
@@ -358,7 +359,8 @@ async fn a_workspaces_files_are_written_each_by_itself() {
     }
     // Nothing answers in time: each says so, and none is half there.
     far.hold_output();
-    let results = workspace::write_all(&far, "", &files[100..102], Duration::from_millis(200)).await;
+    let results =
+        workspace::write_all(&far, workspace::folder(""), &files[100..102], Duration::from_millis(200)).await;
     assert!(results.iter().all(|result| matches!(result, Err(Error::Timeout { .. }))), "{results:?}");
     assert!(fs::read(far.root().join("large")).unwrap() == noise(LARGE));
 }

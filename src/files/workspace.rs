@@ -22,6 +22,12 @@ pub const MAX_FILES: usize = 200;
 /// How long the platform lets the writing of a file take, connecting included.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The longest path of a file below its workspace's folder, in bytes: with that it fits in Linux's `PATH_MAX`.
+const MAX_PATH: usize = 4000;
+
+/// Where the files of a workspace are that is a container beside the platform.
+pub const CONTAINER_FOLDER: &str = "/configs";
+
 /// The mode of a workspace's files.
 const MODE: u32 = 0o644;
 
@@ -55,9 +61,13 @@ impl std::str::FromStr for RelPath {
     type Err = InvalidRelPath;
 
     /// Refuses what is empty or `.`, what is absolute, and what holds `..` anywhere, `foo..bar` included: the platform's
-    /// rules. NUL and newline are refused as well, which the platform does not.
+    /// rules. NUL and newline are refused as well, and what is too long for a path, which the platform does not.
     fn from_str(text: &str) -> Result<Self, InvalidRelPath> {
-        if text.contains("..") || text.starts_with('/') || text.contains(['\0', '\n']) {
+        if text.contains("..")
+            || text.starts_with('/')
+            || text.contains(['\0', '\n'])
+            || text.len() > MAX_PATH
+        {
             return Err(InvalidRelPath);
         }
         let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
@@ -94,14 +104,14 @@ impl File {
     }
 }
 
-/// Writes `files` below the folder of `runtime` over the one connection of `host`, and tells in their order what became
+/// Writes `files` below `folder` over the one connection of `host`, and tells in their order what became
 /// of each: it is there as a whole, or an error says why it is as it was before.
 ///
 /// What is not done after `timeout` is given up with [`Error::Timeout`]; [`WRITE_TIMEOUT`] is the platform's. The words of
 /// an error are those of the far side's own programs.
 pub async fn write_all(
     host: &dyn Host,
-    runtime: &str,
+    folder: &str,
     files: &[File],
     timeout: Duration,
 ) -> Vec<Result<(), Error>> {
@@ -111,7 +121,7 @@ pub async fn write_all(
     let mut results: Vec<_> = files.iter().map(|_| Err(Error::Timeout { after: timeout })).collect();
     let mut numbered = Vec::with_capacity(files.len());
     for (number, file) in files.iter().enumerate() {
-        match RemotePath::new(format!("{}/{}", folder(runtime), file.path.as_str())) {
+        match RemotePath::new(format!("{folder}/{}", file.path.as_str())) {
             Ok(target) => {
                 numbered.push((number, Small { target, content: file.content.clone(), attributes: with }));
             }

@@ -378,7 +378,8 @@ async fn a_workspaces_files_go_over_one_connection_each_whole_or_not_at_all() {
         .map(|n| File::new(format!("dir {}/it's {n}", n % 7).parse().unwrap(), noise(4096)))
         .collect();
     // The platform's own folders are not this user's: each file says so, in the far side's words.
-    let results = workspace::write_all(&*host, "langgraph", &files, workspace::WRITE_TIMEOUT).await;
+    let results =
+        workspace::write_all(&*host, workspace::folder("langgraph"), &files, workspace::WRITE_TIMEOUT).await;
     assert_eq!(results.len(), files.len());
     for result in results {
         let Err(Error::Remote { words, .. }) = result else { panic!("{result:?}") };
