@@ -6,7 +6,7 @@ use axum::Json;
 use axum::http::header::{RETRY_AFTER, UPGRADE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::session::OpenError;
 use crate::workspace::DirectoryError;
@@ -28,6 +28,16 @@ pub(super) enum Refusal {
     NotFound,
     /// The directory cannot answer.
     Unavailable(DirectoryError),
+    /// There is no such session in that workspace.
+    SessionNotFound,
+    /// The request is not as the route wants it: this is wrong with it.
+    Request(String),
+    /// The body has more bytes than these.
+    TooLarge(usize),
+    /// As much of this is under way as may be.
+    Busy(&'static str),
+    /// Files were not written: the body of the answer.
+    Write(Value),
     /// No more terminals may be opened.
     Terminals(OpenError),
     /// The terminal speaks WebSocket only.
@@ -54,6 +64,17 @@ impl IntoResponse for Refusal {
                 json!({"error": "rate limit exceeded", "retry_after": whole_seconds(*after)}),
             ),
             Self::NotFound => (StatusCode::NOT_FOUND, json!({"error": "workspace not found"})),
+            Self::SessionNotFound => (StatusCode::NOT_FOUND, json!({"error": "session not found"})),
+            Self::Request(message) => (StatusCode::BAD_REQUEST, json!({"error": message})),
+            Self::TooLarge(max) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                json!({"error": format!("the body is larger than {max} bytes")}),
+            ),
+            Self::Busy(message) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                json!({"error": message, "code": "busy", "retry_after": RETRY_SECONDS}),
+            ),
+            Self::Write(body) => (StatusCode::INTERNAL_SERVER_ERROR, body.clone()),
             Self::Unavailable(error) => {
                 tracing::error!(error = error as &dyn std::error::Error, "directory outage");
                 (
@@ -81,7 +102,7 @@ impl IntoResponse for Refusal {
             Self::Throttled(after) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
             }
-            Self::Unavailable(_) | Self::Terminals(_) => {
+            Self::Unavailable(_) | Self::Terminals(_) | Self::Busy(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
             }
             Self::NotWebSocket => {
@@ -105,7 +126,7 @@ impl From<OpenError> for Refusal {
     }
 }
 
-/// When to come back after a 503, in seconds.
+/// When to come back after a 503, or when too much is under way, in seconds.
 const RETRY_SECONDS: u64 = 2;
 
 /// `duration` in seconds, rounded up, at least 1.

@@ -35,7 +35,18 @@ pub struct Config {
     pub max_message: usize,
     /// The largest body of a request, in bytes. The default is 16 KiB.
     pub max_body: usize,
-    /// How long a request other than a terminal may take. The default is 15 s.
+    /// The largest body of a request that writes files, in bytes of JSON. The default is 8 MiB.
+    pub max_files_body: usize,
+    /// How many requests that write files are served at once; more are answered 429. Their bodies take memory, and
+    /// each has a connection of its own. The default is 8.
+    pub max_file_requests: usize,
+    /// How long the writing of files may take, connecting included. The default is 30 s, the platform's.
+    pub files_timeout: Duration,
+    /// How many diagnoses may be under way at once, for a workspace each; more are answered 429. The default is 8.
+    pub max_diagnoses: usize,
+    /// How long a diagnosis may take, should it not end by itself within its 30 s. The default is 35 s.
+    pub diagnose_timeout: Duration,
+    /// How long a request may take that is none of a terminal, of files or of a diagnosis. The default is 15 s.
     pub request_timeout: Duration,
     /// How long the directory may take to answer before that is an outage. The default is 5 s.
     pub directory_timeout: Duration,
@@ -75,6 +86,11 @@ impl Config {
             max_control_rate: 200,
             max_message: 16 << 20,
             max_body: 16 << 10,
+            max_files_body: 8 << 20,
+            max_file_requests: 8,
+            files_timeout: crate::files::workspace::WRITE_TIMEOUT,
+            max_diagnoses: 8,
+            diagnose_timeout: Duration::from_secs(35),
             request_timeout: Duration::from_secs(15),
             directory_timeout: Duration::from_secs(5),
             header_read_timeout: Duration::from_secs(10),

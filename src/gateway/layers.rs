@@ -1,7 +1,7 @@
-//! What every answer has: security headers, a line in the access log, a deadline.
+//! What every answer has: security headers, a line in the access log; and the deadlines of requests.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State as Shared};
 use axum::http::header::{
@@ -12,9 +12,9 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::State;
 use super::answer::Refusal;
 use super::auth::peer;
+use super::{Config, State};
 
 /// What the page may do: load its own files and speak to its own origin. Styles may be inline, because xterm.js
 /// writes its own.
@@ -39,7 +39,21 @@ const HEADERS: [(HeaderName, &str); 7] = [
 /// How much of a path is logged, in characters.
 const MAX_LOGGED_PATH: usize = 200;
 
-/// Middleware: runs the request within its deadline, adds the headers and logs it, without its query and headers.
+/// How long requests of some routes may take, by the settings as they are when one comes.
+#[derive(Clone)]
+pub(super) struct Deadline {
+    pub(super) state: Arc<State>,
+    pub(super) of: fn(&Config) -> Duration,
+}
+
+/// Middleware: runs the request within its deadline.
+pub(super) async fn in_time(Shared(deadline): Shared<Deadline>, request: Request, next: Next) -> Response {
+    let limit = (deadline.of)(&deadline.state.config());
+    let answer = tokio::time::timeout(limit, next.run(request)).await;
+    answer.unwrap_or_else(|_| Refusal::Timeout.into_response())
+}
+
+/// Middleware: runs the request, adds the headers and logs it, without its query and headers.
 pub(super) async fn finish(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let (parts, body) = request.into_parts();
@@ -47,9 +61,7 @@ pub(super) async fn finish(Shared(state): Shared<Arc<State>>, request: Request, 
     let path: String = parts.uri.path().chars().take(MAX_LOGGED_PATH).flat_map(char::escape_debug).collect();
     let request = Request::from_parts(parts, body);
 
-    let answer = tokio::time::timeout(state.config().request_timeout, next.run(request)).await;
-    let mut response = answer.unwrap_or_else(|_| Refusal::Timeout.into_response());
-
+    let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));

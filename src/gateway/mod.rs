@@ -8,20 +8,29 @@
 //! |---|---|
 //! | `GET /workspaces/{id}/terminal` | the terminal, a WebSocket |
 //! | `POST /workspaces/{id}/terminal/ticket` | what a browser shows to open it, once |
+//! | `GET /workspaces/{id}/terminal/diagnose` | why it does not open |
+//! | `GET /workspaces/{id}/terminal/sessions`, `DELETE …/{session}` | the open terminals of a workspace, and the end of one |
+//! | `GET /terminal/sessions` | those of all workspaces that the caller may open |
+//! | `PUT /workspaces/{id}/files`, `PUT /workspaces/{id}/files/{*path}` | files of a workspace |
 //! | `GET /workspaces`, `GET /workspaces/{id}` | what the caller may open |
 //! | `POST /auth/session`, `DELETE /auth/session` | a bearer token traded for a cookie, and the cookie's end |
 //! | `GET /health` | that the process answers; whatever `Host` says |
+//! | `GET /ready` | that terminals can be opened; whatever `Host` says |
 //! | `GET /` and other paths | the page |
+//!
+//! `docs/gateway.md` describes each.
 
 mod answer;
 mod auth;
 mod config;
 mod cookies;
+mod diagnoses;
 pub mod eicterm;
 mod layers;
 mod legacy;
 mod origin;
 mod page;
+mod quota;
 mod rate;
 mod room;
 mod routes;
@@ -35,11 +44,12 @@ mod throttle;
 mod tickets;
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post, put};
 use tokio_util::task::TaskTracker;
 
 use crate::session::Sessions;
@@ -50,6 +60,9 @@ pub use config::Config;
 pub use origin::{Host, InvalidOrigin, Origin};
 
 use cookies::Cookies;
+use diagnoses::Diagnoses;
+use layers::Deadline;
+use quota::Quota;
 use throttle::Throttle;
 use tickets::Tickets;
 
@@ -64,7 +77,12 @@ pub struct Gateway {
 struct State {
     config: RwLock<Arc<Config>>,
     directory: Arc<dyn Directory>,
+    connect: Arc<dyn Connect>,
     sessions: Sessions,
+    diagnoses: Diagnoses,
+    /// The requests that write files.
+    writers: Quota,
+    probe: routes::health::Probe,
     cookies: Cookies,
     throttle: Throttle,
     tickets: Tickets,
@@ -82,7 +100,11 @@ impl Gateway {
     #[must_use]
     pub fn new(config: Config, directory: Arc<dyn Directory>, connect: Arc<dyn Connect>) -> Self {
         let state = State {
-            sessions: Sessions::new(config.session.clone(), connect),
+            sessions: Sessions::new(config.session.clone(), Arc::clone(&connect)),
+            connect,
+            diagnoses: Diagnoses::default(),
+            writers: Quota::default(),
+            probe: routes::health::Probe::default(),
             cookies: Cookies::new(&config),
             throttle: Throttle::new(config.max_wrong_tokens, config.wrong_token_window),
             tickets: Tickets::new(config.ticket_ttl),
@@ -95,16 +117,34 @@ impl Gateway {
 
     /// Every route of the gateway, the page's included. Other routers may be merged with it.
     pub fn router(&self) -> Router {
+        use routes::{diagnose, files, health, sessions, sign_in, ticket, workspaces};
+
         let state = &self.state;
-        let checked = Router::new()
+        let quick = Router::new()
             .route("/workspaces/{id}/terminal", get(terminal::open))
-            .route("/workspaces/{id}/terminal/ticket", post(routes::ticket::ticket))
-            .route("/workspaces/{id}", get(routes::workspaces::show))
-            .route("/workspaces", get(routes::workspaces::list))
-            .route("/auth/session", post(routes::sign_in::sign_in).delete(routes::sign_in::sign_out))
-            .fallback(page::page)
+            .route("/workspaces/{id}/terminal/ticket", post(ticket::ticket))
+            .route("/workspaces/{id}/terminal/sessions", get(sessions::in_workspace))
+            .route("/workspaces/{id}/terminal/sessions/{session}", delete(sessions::end))
+            .route("/terminal/sessions", get(sessions::everywhere))
+            .route("/workspaces/{id}", get(workspaces::show))
+            .route("/workspaces", get(workspaces::list))
+            .route("/auth/session", post(sign_in::sign_in).delete(sign_in::sign_out))
+            .fallback(page::page);
+        let slow = Router::new()
+            .route("/workspaces/{id}/terminal/diagnose", get(diagnose::diagnose))
+            .route("/workspaces/{id}/files", put(files::write_several))
+            .route("/workspaces/{id}/files/", put(files::write_one))
+            .route("/workspaces/{id}/files/{*path}", put(files::write_one));
+        // What a request may take before its handler's own time begins: to be admitted, and to send its body.
+        let slow = self.within(slow, |config| {
+            config.request_timeout * 2 + config.files_timeout.max(config.diagnose_timeout)
+        });
+        let checked = self
+            .within(quick, |config| config.request_timeout)
+            .merge(slow)
             .layer(from_fn_with_state(Arc::clone(state), auth::check_origin));
-        let open = Router::new().route("/health", get(routes::health::health));
+        let open = Router::new().route("/health", get(health::health)).route("/ready", get(health::ready));
+        let open = self.within(open, |config| config.request_timeout);
         self.finish(checked.merge(open).with_state(Arc::clone(state)))
     }
 
@@ -117,7 +157,7 @@ impl Gateway {
         let checked = routes
             .layer(from_fn_with_state(Arc::clone(state), auth::require_principal))
             .layer(from_fn_with_state(Arc::clone(state), auth::check_origin));
-        self.finish(checked)
+        self.finish(self.within(checked, |config| config.request_timeout))
     }
 
     /// The live sessions.
@@ -131,6 +171,16 @@ impl Gateway {
     pub fn reconfigure(&self, config: Config) {
         self.state.sessions.reconfigure(config.session.clone());
         *self.state.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// `routes`, each request to which has the time that `of` says.
+    fn within<S: Clone + Send + Sync + 'static>(
+        &self,
+        routes: Router<S>,
+        of: fn(&Config) -> Duration,
+    ) -> Router<S> {
+        let deadline = Deadline { state: Arc::clone(&self.state), of };
+        routes.layer(from_fn_with_state(deadline, layers::in_time))
     }
 
     fn finish(&self, routes: Router) -> Router {

@@ -12,8 +12,8 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
 
 use crate::terminal::{
-    Connect, Control, Exit, Host, HostIds, Input, InstanceTarget, Output, Signal, Size, Stage, StageError,
-    StageEvent, StageObserver, StageState, Target, Terminal, TerminalEvent, TerminalRequest,
+    Connect, Control, Exit, Host, HostIds, Input, InstanceTarget, Output, Report, Signal, Size, Stage,
+    StageError, StageEvent, StageObserver, StageState, Target, Terminal, TerminalEvent, TerminalRequest,
 };
 
 /// How long a test waits for what must happen.
@@ -37,6 +37,9 @@ pub(crate) struct Seen {
     pub(crate) connects: usize,
     /// Attempts that were dropped before they came to an end.
     pub(crate) abandoned: usize,
+    pub(crate) diagnoses: usize,
+    /// Diagnoses that were dropped before they came to an end.
+    pub(crate) diagnoses_abandoned: usize,
     pub(crate) requests: Vec<TerminalRequest>,
     pub(crate) written: Vec<u8>,
     pub(crate) input_ended: bool,
@@ -55,6 +58,10 @@ pub(crate) struct Script {
     pub(crate) mode: Mode,
     pub(crate) blocks_input: bool,
     pub(crate) hangs_on_close: bool,
+    /// What a diagnosis comes to; without it there is none.
+    pub(crate) report: Option<fn() -> Report>,
+    /// Whether a diagnosis may end.
+    pub(crate) may_report: watch::Sender<bool>,
     seen: watch::Sender<Seen>,
     say: mpsc::UnboundedSender<io::Result<TerminalEvent>>,
     said: Arc<Mutex<mpsc::UnboundedReceiver<io::Result<TerminalEvent>>>>,
@@ -65,7 +72,8 @@ impl Script {
         let (say, said) = mpsc::unbounded_channel();
         let said = Arc::new(Mutex::new(said));
         let seen = watch::channel(Seen::default()).0;
-        Self { mode, blocks_input: false, hangs_on_close: false, seen, say, said }
+        let may_report = watch::channel(true).0;
+        Self { mode, blocks_input: false, hangs_on_close: false, report: None, may_report, seen, say, said }
     }
 
     /// Has the terminal say `data`.
@@ -126,6 +134,22 @@ impl Connect for Script {
                 said: Arc::clone(&self.said),
             };
             Ok(Box::new(host) as Box<dyn Host>)
+        }
+        .boxed()
+    }
+
+    fn diagnose<'a>(
+        &'a self,
+        _target: &'a Target,
+        _observer: &'a dyn StageObserver,
+    ) -> BoxFuture<'a, Option<Report>> {
+        async move {
+            let report = self.report?;
+            self.seen.send_modify(|seen| seen.diagnoses += 1);
+            let mut attempt = OnDrop(Some(|| self.seen.send_modify(|seen| seen.diagnoses_abandoned += 1)));
+            let _ = self.may_report.subscribe().wait_for(|may| *may).await;
+            attempt.0 = None;
+            Some(report())
         }
         .boxed()
     }

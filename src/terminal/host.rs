@@ -41,6 +41,12 @@ pub trait Connect: Send + Sync {
     }
 }
 
+impl fmt::Debug for dyn Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connect")
+    }
+}
+
 /// Why connecting is not worth trying.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -1,6 +1,9 @@
 //! The routes besides the terminal, one concern a file.
 
+pub(super) mod diagnose;
+pub(super) mod files;
 pub(super) mod health;
+pub(super) mod sessions;
 pub(super) mod sign_in;
 pub(super) mod ticket;
 pub(super) mod workspaces;

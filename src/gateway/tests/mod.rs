@@ -2,10 +2,14 @@
 
 mod access;
 mod bridge;
+mod diagnose;
 mod eicterm;
+mod files;
 mod legacy;
+mod ready;
 mod secrets;
 mod serving;
+mod sessions;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

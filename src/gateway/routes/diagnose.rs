@@ -1,0 +1,66 @@
+//! Why a terminal does not open.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Request, State as Shared};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tokio::time::timeout;
+use tracing::Instrument as _;
+
+use crate::gateway::State;
+use crate::gateway::answer::Refusal;
+use crate::gateway::auth::Admitted;
+use crate::gateway::diagnoses::{Diagnosed, Walk};
+use crate::terminal::StageEvent;
+use crate::workspace::Workspace;
+
+/// `GET /workspaces/{id}/terminal/diagnose`: walks through every stage of connecting, opens no terminal, and answers
+/// with what stands in the way, in the shape of `docs/doctor.md`. The status is 200 whatever it finds (platform
+/// contract, section 8, #2445).
+pub(in crate::gateway) async fn diagnose(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let Admitted { principal, workspace } = state.admit(&parts, &id).await?;
+    tracing::info!(principal = principal.name, workspace = %workspace.id, "diagnosis requested");
+    let max = state.config().max_diagnoses;
+    let walk = state.diagnoses.join(workspace.id, max, || walk(&state, workspace));
+    let Some(walk) = walk else { return Err(Refusal::Busy("too many diagnoses are under way")) };
+    Ok(match walk.await {
+        Diagnosed::Report(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
+        Diagnosed::Unable => {
+            let body = json!({"error": "this gateway has no way to diagnose such a workspace"});
+            (StatusCode::NOT_IMPLEMENTED, Json(body)).into_response()
+        }
+        Diagnosed::Late => {
+            let body = json!({"error": "the diagnosis did not end in its time"});
+            (StatusCode::GATEWAY_TIMEOUT, Json(body)).into_response()
+        }
+    })
+}
+
+/// A walk that holds nothing of the request that began it, since others may wait for it.
+fn walk(state: &State, workspace: Workspace) -> Walk {
+    let connect = Arc::clone(&state.connect);
+    let limit = state.config().diagnose_timeout;
+    let span = tracing::info_span!("diagnosis", workspace = %workspace.id);
+    let walk = async move {
+        let walking = connect.diagnose(&workspace.target, &|_: StageEvent| {});
+        match timeout(limit, walking).await {
+            Ok(Some(report)) => {
+                let first_failure = report.first_failure().map(|step| step.name.name());
+                tracing::info!(ok = report.is_ok(), first_failure, "diagnosed");
+                serde_json::to_vec(&report).map_or(Diagnosed::Unable, |json| Diagnosed::Report(json.into()))
+            }
+            Ok(None) => Diagnosed::Unable,
+            Err(_) => Diagnosed::Late,
+        }
+    };
+    Box::pin(walk.instrument(span))
+}

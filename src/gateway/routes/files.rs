@@ -1,0 +1,218 @@
+//! Writing a workspace's files (platform contract, section 5).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State as Shared};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::files;
+use crate::files::workspace::{CONTAINER_FOLDER, File, MAX_FILES, RelPath, folder, write_all};
+use crate::gateway::State;
+use crate::gateway::answer::Refusal;
+use crate::gateway::auth::Admitted;
+use crate::gateway::quota::Part;
+use crate::terminal::{StageError, StageEvent, Target, escape_control};
+use crate::workspace::Workspace;
+
+/// How much is told of what went wrong with one file, in bytes: a part of it are the far side's words.
+const MAX_TOLD: usize = 500;
+
+/// The part of a path that names a file; absent where the path ends before it.
+#[derive(Debug, Deserialize)]
+pub(in crate::gateway) struct Place {
+    id: String,
+    #[serde(default)]
+    path: String,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    content: String,
+}
+
+#[derive(Deserialize)]
+struct Contents {
+    files: BTreeMap<String, String>,
+}
+
+/// `PUT /workspaces/{id}/files/{*path}`: writes one file, as a whole or not at all.
+pub(in crate::gateway) async fn write_one(
+    Shared(state): Shared<Arc<State>>,
+    place: Result<Path<Place>, PathRejection>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let Ok(Path(Place { id, path })) = place else {
+        // What is no UTF-8 is no path of a file; but that is told to those who are known.
+        state.authenticate(&parts).await?;
+        return Err(Refusal::Request("invalid path".into()));
+    };
+    let admitted = state.admit(&parts, &id).await?;
+    let rel: RelPath = path.parse().map_err(|_| Refusal::Request("invalid path".into()))?;
+    let _part = state.begin_writing()?;
+    let Content { content } = state.read_json(&parts, body).await?;
+    match state.write_files(&admitted, &[File::new(rel, content)]).await?.pop() {
+        None => Ok(Json(json!({"status": "saved", "path": path})).into_response()),
+        Some((_, told)) => Err(Refusal::Write(json!({"error": format!("failed to write file: {told}")}))),
+    }
+}
+
+/// `PUT /workspaces/{id}/files`: writes several files, each as a whole or not at all.
+pub(in crate::gateway) async fn write_several(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let admitted = state.admit(&parts, &id).await?;
+    let _part = state.begin_writing()?;
+    let Contents { files } = state.read_json(&parts, body).await?;
+    let count = files.len();
+    if count > MAX_FILES {
+        return Err(Refusal::Request(format!("too many files ({count}), max {MAX_FILES}")));
+    }
+    // The platform calls a path that it does not take a body that it does not take.
+    let invalid = || Refusal::Request("invalid request body".into());
+    let mut wanted = BTreeMap::new();
+    for (path, content) in files {
+        let rel: RelPath = path.parse().map_err(|_| invalid())?;
+        // Two spellings of one path: which of the two would stay is nobody's guess.
+        if wanted.insert(rel, content).is_some() {
+            return Err(invalid());
+        }
+    }
+    let wanted: Vec<_> = wanted.into_iter().map(|(rel, content)| File::new(rel, content)).collect();
+    let failed = state.write_files(&admitted, &wanted).await?;
+    if let Some((path, told)) = failed.first() {
+        let error = format!("failed to write file {}: {told}", escape_control(path));
+        let written = count - failed.len();
+        let failed: BTreeMap<_, _> = failed.iter().cloned().collect();
+        return Err(Refusal::Write(json!({"error": error, "failed": failed, "written": written})));
+    }
+    let workspace = &admitted.workspace;
+    let source = if matches!(workspace.target, Target::Local(_)) { "container" } else { "ec2-ssh" };
+    let body = json!({"status": "replaced", "workspace": workspace.id, "files": count, "source": source});
+    Ok(Json(body).into_response())
+}
+
+impl State {
+    /// Keeps to how many requests may carry files at once, which bounds what their bodies take.
+    fn begin_writing(&self) -> Result<Part<'_>, Refusal> {
+        let part = self.writers.take(self.config().max_file_requests);
+        part.ok_or(Refusal::Busy("too many requests that write files are under way"))
+    }
+
+    /// The body of a request that may be larger than others', as JSON.
+    async fn read_json<T: DeserializeOwned>(&self, parts: &Parts, body: Body) -> Result<T, Refusal> {
+        let config = self.config();
+        let announced = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: u64| length > config.max_files_body as u64) {
+            return Err(Refusal::TooLarge(config.max_files_body));
+        }
+        let reading = timeout(config.request_timeout, read(body, config.max_files_body));
+        let bytes = reading.await.map_err(|_| Refusal::Timeout)??;
+        serde_json::from_slice(&bytes).map_err(|_| Refusal::Request("invalid request body".into()))
+    }
+
+    /// Writes `files` over one connection; those that were not written, with what is told of why.
+    async fn write_files(
+        &self,
+        admitted: &Admitted,
+        files: &[File],
+    ) -> Result<Vec<(String, String)>, Refusal> {
+        let Admitted { principal, workspace } = admitted;
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let limit = self.config().files_timeout;
+        let deadline = Instant::now() + limit;
+        let connecting = self.connect.connect(&workspace.target, &|_: StageEvent| {});
+        let host = match timeout_at(deadline, connecting).await {
+            Ok(Ok(host)) => host,
+            Ok(Err(error)) => return Err(unreached(workspace, &told_of_stage(&error))),
+            Err(_) => return Err(unreached(workspace, &format!("not connected within {limit:?}"))),
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let results = write_all(host.as_ref(), folder_of(workspace), files, left).await;
+        if timeout(self.config().session.close_timeout, host.close()).await.is_err() {
+            tracing::warn!("the connection did not close in time; dropped");
+        }
+        let failed: Vec<_> = files
+            .iter()
+            .zip(results)
+            .filter_map(|(file, result)| Some((file.path.as_str().to_owned(), told(&result.err()?))))
+            .collect();
+        tracing::info!(
+            principal = principal.name, workspace = %workspace.id,
+            files = files.len(), failed = failed.len(), "files written"
+        );
+        Ok(failed)
+    }
+}
+
+/// Reads `body` to its end, which comes within `max` bytes.
+async fn read(body: Body, max: usize) -> Result<Bytes, Refusal> {
+    let mut pieces = body.into_data_stream();
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| Refusal::Request("invalid request body".into()))?;
+        if piece.len() > max - bytes.len() {
+            return Err(Refusal::TooLarge(max));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.freeze())
+}
+
+/// Where the files of `workspace` are: in its container beside the gateway, else on the instance itself.
+fn folder_of(workspace: &Workspace) -> &'static str {
+    match &workspace.target {
+        Target::Local(_) => CONTAINER_FOLDER,
+        Target::Instance(_) => folder(workspace.runtime.as_deref().unwrap_or_default()),
+    }
+}
+
+/// No file was written, because the workspace was not reached.
+fn unreached(workspace: &Workspace, told: &str) -> Refusal {
+    tracing::info!(workspace = %workspace.id, error = told, "no file was written");
+    Refusal::Write(json!({"error": format!("failed to write file: {told}")}))
+}
+
+/// What is told of a file that was not written. A part of it are the far side's words: no control character of theirs
+/// passes, and no more of them than [`MAX_TOLD`].
+fn told(error: &files::Error) -> String {
+    let mut line = escape_control(&error.to_string());
+    if let files::Error::Open(cause) = error {
+        let _ = write!(line, ": {cause}");
+    }
+    finish(line, error.hint())
+}
+
+/// The same of a stage of connecting: its message and its way out, not the words of those whom it asked.
+fn told_of_stage(error: &StageError) -> String {
+    finish(error.to_string(), error.hint())
+}
+
+fn finish(mut line: String, hint: Option<&str>) -> String {
+    if let Some(hint) = hint {
+        let _ = write!(line, ". {}", escape_control(hint));
+    }
+    if line.len() > MAX_TOLD {
+        line.truncate(line.floor_char_boundary(MAX_TOLD));
+        line.push('…');
+    }
+    line
+}

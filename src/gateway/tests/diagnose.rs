@@ -1,0 +1,137 @@
+//! Why a terminal does not open, asked by ordinary requests.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::terminal::{Check, Fault, Report, Stage, StageError, Step, Subject};
+
+const BEARER: (&str, &str) = ("Authorization", "Bearer abc");
+
+fn request_of(id: &str) -> String {
+    format!("GET /workspaces/{id}/terminal/diagnose")
+}
+
+fn denied() -> Report {
+    let error = StageError::new(Stage::KeyPush, Fault::Denied, "no").with_request_id(Some("r-1".into()));
+    let steps = BTreeMap::from([(Check::KeyPush, Step::failed(Check::KeyPush, &error))]);
+    Report::new(Subject::default(), steps, Duration::from_millis(12))
+}
+
+/// One that reports [`denied`], at once or when it may.
+fn diagnosing(at_once: bool) -> Script {
+    let mut script = script(Mode::Open);
+    script.report = Some(denied);
+    script.may_report.send_replace(at_once);
+    script
+}
+
+#[tokio::test]
+async fn the_report_comes_with_200_whatever_it_found_and_no_terminal_is_opened() {
+    let server = Server::start(diagnosing(true)).await;
+    let answer = server.http(&request_of(MINE), &[BEARER]).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let report = answer.json();
+    assert_eq!(report, serde_json::to_value(denied()).unwrap());
+    assert_eq!((&report["ok"], &report["first_failure"]), (&json!(false), &json!("key-push")));
+    assert_eq!((server.script.seen().connects, server.gateway.sessions().live()), (0, 0));
+    // Whoever asks again is told what is now.
+    server.http(&request_of(MINE), &[BEARER]).await;
+    assert_eq!(server.script.seen().diagnoses, 2);
+}
+
+#[tokio::test]
+async fn it_is_for_those_who_may_open_the_terminal() {
+    let server = Server::start(diagnosing(true)).await;
+    for (id, headers, status) in [
+        (MINE, &[][..], 401),
+        (MINE, &[("Authorization", "Bearer no")], 401),
+        (OTHERS, &[BEARER], 404),
+        (REMOVED, &[BEARER], 404),
+        ("acme", &[BEARER], 404),
+        (MINE, &[BEARER, ("Origin", "https://evil.test")], 403),
+        (MINE, &[BEARER, ("Host", "evil.test")], 403),
+    ] {
+        assert_eq!(server.http(&request_of(id), headers).await.status, status, "{id} {headers:?}");
+    }
+    assert_eq!(server.script.seen().diagnoses, 0);
+}
+
+#[tokio::test]
+async fn a_connector_that_cannot_is_told_by_501() {
+    let server = Server::start(script(Mode::Open)).await;
+    let answer = server.http(&request_of(MINE), &[BEARER]).await;
+    assert_eq!(answer.status, 501);
+    assert_eq!(answer.json(), json!({"error": "this gateway has no way to diagnose such a workspace"}));
+}
+
+#[tokio::test]
+async fn those_who_ask_together_share_one_walk() {
+    let server = Server::start(diagnosing(false)).await;
+    let request = request_of(MINE);
+    let first = server.http(&request, &[BEARER]);
+    let second = server.http(&request, &[BEARER]);
+    let let_go = async {
+        server.script.until("the walk", |seen| seen.diagnoses == 1).await;
+        // Both have come, as far as can be seen from here: each has sent its request.
+        tokio::task::yield_now().await;
+        server.script.may_report.send_replace(true);
+    };
+    let (first, second, ()) = tokio::join!(first, second, let_go);
+    assert_eq!((first.status, second.status), (200, 200));
+    assert_eq!(server.script.seen().diagnoses_abandoned, 0);
+}
+
+#[tokio::test]
+async fn more_at_once_than_may_be_are_told_to_come_back() {
+    let configure = |config: &mut Config| config.max_diagnoses = 1;
+    let directory = Arc::new(FileDirectory::parse(&every_workspace()).unwrap());
+    let server = Server::with(diagnosing(false), directory, configure, |_| Router::new()).await;
+    let (mine, others) = (request_of(MINE), request_of(OTHERS));
+    let second = async {
+        server.script.until("the walk", |seen| seen.diagnoses == 1).await;
+        let answer = server.http(&others, &[BEARER]).await;
+        server.script.may_report.send_replace(true);
+        answer
+    };
+    let (first, second) = tokio::join!(server.http(&mine, &[BEARER]), second);
+    assert_eq!((first.status, second.status), (200, 429));
+    assert_eq!(second.header("retry-after"), "2");
+    assert_eq!(second.json()["error"], "too many diagnoses are under way");
+    assert_eq!(server.http(&others, &[BEARER]).await.status, 200);
+}
+
+/// A directory whose token opens every workspace.
+fn every_workspace() -> String {
+    let workspace = |id: &str| format!("[[workspace]]\nid = {id:?}\nname = \"w\"\ninstance = \"i-1\"\n");
+    let digest = BearerToken::new("abc").unwrap().digest();
+    let token = format!("[[token]]\nname = \"ci\"\nsha256 = \"{digest}\"\nworkspaces = \"*\"\n");
+    workspace(MINE) + &workspace(OTHERS) + &token
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_abandons_the_walk() {
+    let server = Server::start(diagnosing(false)).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request =
+        format!("{} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer abc\r\n\r\n", request_of(MINE));
+    stream.write_all(request.as_bytes()).await.unwrap();
+    server.script.until("the walk", |seen| seen.diagnoses == 1).await;
+    drop(stream);
+    server.script.until("its end", |seen| seen.diagnoses_abandoned == 1).await;
+}
+
+#[tokio::test]
+async fn it_may_take_longer_than_other_requests_and_not_for_ever() {
+    let configure = |config: &mut Config| {
+        config.request_timeout = Duration::from_millis(20);
+        config.diagnose_timeout = Duration::from_millis(200);
+    };
+    let server = Server::with(diagnosing(false), directory(), configure, |_| Router::new()).await;
+    let answer = server.http(&request_of(MINE), &[BEARER]).await;
+    assert_eq!(answer.status, 504, "{answer:?}");
+    assert_eq!(server.script.seen().diagnoses_abandoned, 1);
+}
