@@ -37,6 +37,7 @@ mod openssh_client;
 mod policy;
 mod proxies;
 mod push_key;
+mod routes;
 mod secrets;
 mod ssh_config;
 mod sshd;

@@ -5,6 +5,7 @@
 mod agent;
 mod census;
 pub(crate) mod cloudtrail;
+mod configs;
 mod console;
 mod containers;
 mod dns;
@@ -31,6 +32,7 @@ mod world;
 
 pub(crate) use agent::Agent;
 pub(crate) use census::{Census, open_files};
+pub(crate) use configs::Configs;
 pub(crate) use console::Console;
 pub(crate) use containers::Container;
 pub(crate) use dns::Dns;

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::http::request;
 use super::{Census, Viewer, World};
 
 /// The token that opens the workspace.
@@ -41,6 +42,15 @@ impl Served {
 
     pub(crate) async fn viewer(&self) -> Viewer {
         Viewer::open(self.addr, WORKSPACE, TOKEN).await
+    }
+
+    /// Sends a request about the workspace, with the token: the status, and the body, which is JSON or nothing.
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+        let path = format!("/workspaces/{WORKSPACE}/{path}");
+        let token = format!("Bearer {TOKEN}");
+        let (status, body) = request(self.addr, method, &path, &[("authorization", &token)], body).await;
+        let json = if body.is_empty() { Ok(serde_json::Value::Null) } else { serde_json::from_str(&body) };
+        (status, json.unwrap_or_else(|error| panic!("{error}: {status} {body}")))
     }
 
     /// What there is when no tab is open, counted after a first one came and went. `backend` is where the instance's

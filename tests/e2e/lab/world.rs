@@ -81,6 +81,15 @@ impl World {
         INSTANCE.parse().unwrap()
     }
 
+    /// Takes the permission for `action` from the client.
+    pub(crate) fn denies(&self, action: &str) {
+        let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "NotAction": action, "Resource": "*"},
+        ]});
+        let key = self.emulator.access().access_key_id().to_owned();
+        assert!(self.emulator.set_policies(&key, vec![serde_json::from_value(policy).unwrap()]));
+    }
+
     /// The instance, with its user.
     pub(crate) fn target(&self) -> InstanceTarget {
         let mut target = InstanceTarget::new(self.instance());
