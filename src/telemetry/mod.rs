@@ -1,9 +1,13 @@
-//! L1 · Tracing set-up.
+//! L1 · Tracing set-up, and what a gateway counts.
 //!
 //! Events go to stderr, never to stdout: stdout belongs to the remote process or to the `--json` line. What the
 //! far side says may be in them, so every control byte is escaped on the way out (`escape`).
 
 mod escape;
+#[cfg(feature = "gateway")]
+pub mod metrics;
+#[cfg(feature = "gateway")]
+mod process;
 
 use std::io;
 use std::str::FromStr;

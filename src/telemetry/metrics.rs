@@ -1,0 +1,397 @@
+//! What a gateway counts and measures, in Prometheus's text format 0.0.4.
+//!
+//! Every name begins with `molecule_terminal_`, the platform's prefix and ours; `docs/operations.md` tells what each
+//! is good for. Labels take few values: nothing in them comes from outside but the ids of endpoints, of which
+//! [`MAX_ENDPOINTS`] are told apart. No workspace, no user, no address is in them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus::{
+    Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use super::process;
+
+/// What the names begin with.
+const NAMESPACE: &str = "molecule_terminal";
+
+/// How many endpoints are told apart; more go by [`OTHER`].
+pub const MAX_ENDPOINTS: usize = 64;
+
+/// What goes by no name of its own.
+pub const OTHER: &str = "other";
+
+/// How many connections an endpoint carries at once (EC2 Instance Connect Endpoint, quotas).
+const MAX_TUNNELS: i64 = 20;
+
+/// Upper bounds in seconds, for what goes over the network once: 1 ms to a minute.
+const STAGES: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// For a keystroke and its echo: a tenth of a millisecond to 2.5 s.
+const ECHO: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+/// For a request or a query: 1 ms to 30 s.
+const REQUESTS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// For a session: 10 s to 12 hours.
+const SESSIONS: &[f64] = &[10.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 43_200.0];
+
+/// A gateway's metrics, in a registry of their own. Cheap to clone; the clones share everything.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    endpoints: Arc<Mutex<BTreeSet<String>>>,
+    tunnels: IntGaugeVec,
+    stages: HistogramVec,
+    resident_memory: IntGauge,
+    open_files: IntGauge,
+    max_files: IntGauge,
+    /// Connections that the gateway serves.
+    pub connections: IntGauge,
+    /// 1 once no new terminals are taken.
+    pub draining: IntGauge,
+    /// By `state`: connecting, open, closing.
+    pub sessions: IntGaugeVec,
+    /// How many sessions there may be.
+    pub sessions_limit: IntGauge,
+    /// By `end`, the name of how a session ended.
+    pub session_ends: IntCounterVec,
+    /// How long sessions lasted.
+    pub session_duration: Histogram,
+    /// Open browser sockets by `protocol`.
+    pub viewers: IntGaugeVec,
+    /// By `code`: the close codes that were sent, `left` for a viewer that closed its socket itself, `lost` for one
+    /// that broke.
+    pub closes: IntCounterVec,
+    /// By `stage` and `fault`.
+    pub connect_failures: IntCounterVec,
+    /// From the beginning of connecting to the terminal's first byte.
+    pub first_byte: Histogram,
+    /// By `leg`: `instance` is the way from here to the instance and back, `gateway` what is spent here.
+    pub echo: HistogramVec,
+    /// By `direction`: `in` was typed, `out` was said.
+    pub bytes: IntCounterVec,
+    /// By `reason`.
+    pub denials: IntCounterVec,
+    /// By `method`, `route` and `status`.
+    pub requests: IntCounterVec,
+    /// By `method` and `route`.
+    pub request_duration: HistogramVec,
+    /// By `outcome`: answered, failed, timeout.
+    pub directory_queries: HistogramVec,
+    /// By `outcome`: written, failed, dropped.
+    pub audit_records: IntCounterVec,
+    /// Activities that were not noted because too many waited.
+    pub activities_dropped: IntCounterVec,
+    /// By `outcome`: completed, failed, timeout, plain.
+    pub tls_handshakes: IntCounterVec,
+    /// When the certificate ends, in seconds since 1970; 0 without TLS.
+    pub certificate_not_after: Gauge,
+    /// By `what` (configuration, certificate) and `outcome` (applied, failed).
+    pub reloads: IntCounterVec,
+}
+
+impl Metrics {
+    /// Metrics at nought.
+    #[must_use]
+    #[allow(clippy::expect_used, reason = "names and labels are literals, held by a test")]
+    pub fn new() -> Self {
+        Self::register(Registry::new()).expect("every metric has a name of its own and valid labels")
+    }
+
+    fn register(registry: Registry) -> Result<Self, Error> {
+        let make = Maker(&registry);
+        let build = make.gauges("build_info", "The version that runs; always 1.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let started =
+            make.float("process_start_time_seconds", "When the process began, in seconds since 1970.")?;
+        started.set(now());
+        make.gauge("tunnels_limit", "How many tunnels an endpoint carries at once, a quota of AWS.")?
+            .set(MAX_TUNNELS);
+        let metrics = Self {
+            endpoints: Arc::default(),
+            tunnels: make.gauges("tunnels", "Open tunnels of this process by endpoint.", &["endpoint"])?,
+            stages: make.histograms(
+                "stage_duration_seconds",
+                "How long each stage of connecting took.",
+                &["stage", "outcome"],
+                STAGES,
+            )?,
+            resident_memory: make.gauge("process_resident_memory_bytes", "Memory in use.")?,
+            open_files: make.gauge("process_open_fds", "Open files and sockets.")?,
+            max_files: make.gauge("process_max_fds", "How many files and sockets may be open.")?,
+            connections: make.gauge("connections", "Connections of browsers and other clients.")?,
+            draining: make.gauge("draining", "1 once no new terminals are taken.")?,
+            sessions: make.gauges("sessions", "Terminals by state.", &["state"])?,
+            sessions_limit: make.gauge("sessions_limit", "How many terminals there may be.")?,
+            session_ends: make.counters("session_ends_total", "Terminals that ended, by how.", &["end"])?,
+            session_duration: make.histogram(
+                "session_duration_seconds",
+                "How long terminals lasted.",
+                SESSIONS,
+            )?,
+            viewers: make.gauges("viewers", "Open browser sockets.", &["protocol"])?,
+            closes: make.counters(
+                "closes_total",
+                "Browser sockets that closed, by close code.",
+                &["code"],
+            )?,
+            connect_failures: make.counters(
+                "connect_failures_total",
+                "Terminals that did not open, by the stage that failed and at whose door the fault lies.",
+                &["stage", "fault"],
+            )?,
+            first_byte: make.histogram(
+                "first_byte_seconds",
+                "From the beginning of connecting to the terminal's first byte.",
+                STAGES,
+            )?,
+            echo: make.histograms(
+                "echo_seconds",
+                "Parts of a keystroke's echo: to the instance and back, and inside the gateway.",
+                &["leg"],
+                ECHO,
+            )?,
+            bytes: make.counters(
+                "bytes_total",
+                "Bytes of terminals: in is typed, out is said.",
+                &["direction"],
+            )?,
+            denials: make.counters(
+                "denials_total",
+                "Requests that got no further, by reason.",
+                &["reason"],
+            )?,
+            requests: make.counters(
+                "http_requests_total",
+                "Answered requests; a terminal counts with its upgrade.",
+                &["method", "route", "status"],
+            )?,
+            request_duration: make.histograms(
+                "http_request_duration_seconds",
+                "How long answers took; a terminal's is the time to its upgrade.",
+                &["method", "route"],
+                REQUESTS,
+            )?,
+            directory_queries: make.histograms(
+                "directory_query_duration_seconds",
+                "How long the directory of workspaces took to answer.",
+                &["outcome"],
+                REQUESTS,
+            )?,
+            audit_records: make.counters(
+                "audit_records_total",
+                "Audit records for the file.",
+                &["outcome"],
+            )?,
+            activities_dropped: make.counters(
+                "activities_dropped_total",
+                "Activities that the directory was not told of, because too many waited.",
+                &[],
+            )?,
+            tls_handshakes: make.counters("tls_handshakes_total", "TLS handshakes.", &["outcome"])?,
+            certificate_not_after: make.float(
+                "tls_certificate_not_after_seconds",
+                "When the certificate ends, in seconds since 1970; 0 without TLS.",
+            )?,
+            reloads: make.counters("reloads_total", "Reloads while serving.", &["what", "outcome"])?,
+            registry,
+        };
+        metrics.begin();
+        Ok(metrics)
+    }
+
+    /// What is counted is there from the beginning, at nought: the first failure is an increase then.
+    fn begin(&self) {
+        for state in ["connecting", "open", "closing"] {
+            self.sessions.with_label_values(&[state]);
+        }
+        for direction in ["in", "out"] {
+            self.bytes.with_label_values(&[direction]);
+        }
+        for outcome in ["answered", "failed", "timeout"] {
+            self.directory_queries.with_label_values(&[outcome]);
+        }
+        for outcome in ["written", "failed", "dropped"] {
+            self.audit_records.with_label_values(&[outcome]);
+        }
+        self.activities_dropped.with_label_values::<&str>(&[]);
+        for outcome in ["completed", "failed", "timeout", "plain"] {
+            self.tls_handshakes.with_label_values(&[outcome]);
+        }
+        for what in ["configuration", "certificate"] {
+            for outcome in ["applied", "failed"] {
+                self.reloads.with_label_values(&[what, outcome]);
+            }
+        }
+    }
+
+    /// A stage of connecting ended.
+    pub fn stage(&self, stage: &str, passed: bool, took: Duration) {
+        let outcome = if passed { "passed" } else { "failed" };
+        self.stages.with_label_values(&[stage, outcome]).observe(took.as_secs_f64());
+    }
+
+    /// A tunnel through `endpoint` is open until the value is dropped.
+    #[must_use]
+    pub fn tunnel(&self, endpoint: &str) -> Open {
+        let mut known = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = if known.contains(endpoint) {
+            endpoint
+        } else if known.len() < MAX_ENDPOINTS {
+            known.insert(endpoint.to_owned());
+            endpoint
+        } else {
+            OTHER
+        };
+        Open::count(self.tunnels.with_label_values(&[name]))
+    }
+
+    /// Everything as text, and its `Content-Type`.
+    ///
+    /// # Errors
+    /// When a metric cannot be written, which would be a fault of this program.
+    pub fn render(&self) -> Result<(&'static str, String), Error> {
+        if let Some(usage) = process::Usage::now() {
+            self.resident_memory.set(usage.resident_bytes);
+            self.open_files.set(usage.open_files);
+            self.max_files.set(usage.max_files);
+        }
+        let text = TextEncoder::new().encode_to_string(&self.registry.gather())?;
+        Ok((prometheus::TEXT_FORMAT, text))
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Something that a gauge counts for as long as this is there.
+#[derive(Debug)]
+pub struct Open(IntGauge);
+
+impl Open {
+    /// `gauge` counts one more.
+    #[must_use]
+    pub fn count(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// Makes metrics and registers them.
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn keep<C: prometheus::core::Collector + Clone + 'static>(&self, metric: C) -> Result<C, Error> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, Error> {
+        self.keep(IntGauge::with_opts(opts(name, help))?)
+    }
+
+    fn float(&self, name: &str, help: &str) -> Result<Gauge, Error> {
+        self.keep(Gauge::with_opts(opts(name, help))?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
+        self.keep(IntGaugeVec::new(opts(name, help), labels)?)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
+        self.keep(IntCounterVec::new(opts(name, help), labels)?)
+    }
+
+    fn histogram(&self, name: &str, help: &str, bounds: &[f64]) -> Result<Histogram, Error> {
+        self.keep(Histogram::with_opts(histogram(name, help, bounds))?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        bounds: &[f64],
+    ) -> Result<HistogramVec, Error> {
+        self.keep(HistogramVec::new(histogram(name, help, bounds), labels)?)
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace(NAMESPACE)
+}
+
+fn histogram(name: &str, help: &str, bounds: &[f64]) -> HistogramOpts {
+    HistogramOpts::new(name, help).namespace(NAMESPACE).buckets(bounds.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(metrics: &Metrics, start: &str) -> Option<String> {
+        let (_, text) = metrics.render().unwrap();
+        text.lines().find(|line| line.starts_with(start)).map(str::to_owned)
+    }
+
+    #[test]
+    fn every_metric_has_its_prefix_its_help_and_the_text_formats_own_type() {
+        let (content_type, text) = Metrics::new().render().unwrap();
+        assert_eq!(content_type, "text/plain; version=0.0.4");
+        for line in text.lines() {
+            let name = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE ")).unwrap_or(line);
+            assert!(name.starts_with("molecule_terminal_"), "{line}");
+        }
+        let version = concat!("molecule_terminal_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1");
+        assert!(text.lines().any(|line| line == version));
+        let value = |name: &str| -> f64 {
+            let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+            line.rsplit_once(' ').unwrap().1.parse().unwrap()
+        };
+        assert!((now() - value("molecule_terminal_process_start_time_seconds")).abs() < 60.0);
+        assert!(value("molecule_terminal_process_resident_memory_bytes") > 1e6);
+        assert!(value("molecule_terminal_process_open_fds") >= 3.0);
+        assert!(value("molecule_terminal_process_max_fds") >= value("molecule_terminal_process_open_fds"));
+    }
+
+    #[test]
+    fn two_gateways_of_one_process_do_not_share_their_metrics() {
+        let (one, other) = (Metrics::new(), Metrics::new());
+        one.draining.set(1);
+        assert_eq!(line(&other, "molecule_terminal_draining ").unwrap(), "molecule_terminal_draining 0");
+    }
+
+    #[test]
+    fn a_tunnel_counts_for_as_long_as_it_is_open_and_the_endpoints_are_bounded() {
+        let metrics = Metrics::new();
+        let name = "molecule_terminal_tunnels{endpoint=\"eice-1\"}";
+        let tunnels = [metrics.tunnel("eice-1"), metrics.tunnel("eice-1")];
+        assert_eq!(line(&metrics, name), Some(format!("{name} 2")));
+        drop(tunnels);
+        assert_eq!(line(&metrics, name), Some(format!("{name} 0")));
+        let many: Vec<_> = (0..MAX_ENDPOINTS + 5).map(|n| metrics.tunnel(&format!("eice-{n}"))).collect();
+        let (_, text) = metrics.render().unwrap();
+        let told = text.lines().filter(|line| line.starts_with("molecule_terminal_tunnels{")).count();
+        assert_eq!(told, MAX_ENDPOINTS + 1);
+        let other = "molecule_terminal_tunnels{endpoint=\"other\"}";
+        assert_eq!(line(&metrics, other), Some(format!("{other} 5")));
+        drop(many);
+    }
+}
