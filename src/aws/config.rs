@@ -17,6 +17,9 @@ pub struct Config {
     pub profile: Option<String>,
     /// The region. The default is `AWS_REGION` and so on. A target's own region comes first.
     pub region: Option<String>,
+    /// The region where nothing else says one: neither target nor [`Self::region`], environment, files or instance
+    /// metadata. The default, `None`, makes that an error.
+    pub fallback_region: Option<String>,
     /// Credentials that stand in place of the whole chain: for the emulator and for tests.
     pub credentials: Option<Credentials>,
     /// Where all services answer. The default is `AWS_ENDPOINT_URL`, then AWS's own names.

@@ -111,7 +111,10 @@ impl Aws {
         if let Some(use_dualstack) = config.use_dualstack {
             loader = loader.use_dual_stack(use_dualstack);
         }
-        let sdk = loader.load().await;
+        let mut sdk = loader.load().await;
+        if let (None, Some(region)) = (sdk.region(), &config.fallback_region) {
+            sdk = sdk.to_builder().region(Region::new(region.clone())).build();
+        }
         let region = sdk.region().ok_or(Error::NoRegion)?.to_string();
         check_region(&region)?;
         self.assemble(account, &sdk, http, region).await.map(Arc::new)

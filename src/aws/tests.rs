@@ -345,7 +345,7 @@ async fn a_profile_gives_region_credentials_and_endpoint_urls() {
     )
     .unwrap();
     let config = Config { config_file: Some(file), ..Config::default() };
-    let aws = Aws::new(config);
+    let aws = Aws::new(config.clone());
     let account = Account::new(Some("one".into()), None, None);
     let client = aws.client(&account, None).await.unwrap();
     assert_eq!(client.region(), "eu-south-1");
@@ -355,6 +355,10 @@ async fn a_profile_gives_region_credentials_and_endpoint_urls() {
     assert!(Arc::ptr_eq(&client, &aws.client(&account, None).await.unwrap()), "clients are kept");
     let other = aws.client(&account, Some("us-east-1")).await.unwrap();
     assert_eq!(other.region(), "us-east-1");
+
+    let config = Config { fallback_region: Some("us-east-2".into()), ..config };
+    let client = Aws::new(config).client(&account, None).await.unwrap();
+    assert_eq!(client.region(), "eu-south-1", "the fallback is the last to be asked");
 
     let error = aws.client(&Account::new(Some("two".into()), None, None), None).await.unwrap_err();
     assert!(matches!(error, Error::NoProfile(_)), "{error:?}");
