@@ -57,6 +57,12 @@ pub trait Directory: Send + Sync {
     fn note(&self, _activity: Activity) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
+
+    /// Waits until what was noted so far is written, or given up: before the process ends. The default has nothing to
+    /// wait for.
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Where a workspace stands among the others.
@@ -89,10 +95,11 @@ impl fmt::Debug for dyn Directory {
     }
 }
 
-/// The directory cannot answer now: its database is down, its file unreadable. Never "there is none".
+/// The directory cannot answer: its database is down, or an entry makes no sense. Never "there is none".
 #[derive(Debug, thiserror::Error)]
-#[error("the directory of workspaces is unavailable")]
+#[error("the directory of workspaces {what}")]
 pub struct DirectoryError {
+    what: &'static str,
     source: Box<dyn Error + Send + Sync>,
 }
 
@@ -100,7 +107,13 @@ impl DirectoryError {
     /// An outage, with its cause.
     #[must_use]
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { source: source.into() }
+        Self { what: "is unavailable", source: source.into() }
+    }
+
+    /// It answers, with what makes no sense.
+    #[must_use]
+    pub fn unusable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { what: "has an entry that cannot be used", source: source.into() }
     }
 }
 
@@ -207,6 +220,9 @@ pub enum Status {
     Paused,
     /// Stopped until it is used.
     Hibernated,
+    /// The directory has a word for it that we do not know.
+    #[serde(skip_deserializing)]
+    Unknown,
 }
 
 impl Status {
@@ -223,6 +239,7 @@ impl Status {
             Self::Removed => "removed",
             Self::Paused => "paused",
             Self::Hibernated => "hibernated",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -335,7 +352,9 @@ mod tests {
 
     #[test]
     fn a_status_is_written_as_the_platform_writes_it() {
-        for status in [Status::Provisioning, Status::Online, Status::Ready, Status::Hibernated] {
+        for status in
+            [Status::Provisioning, Status::Online, Status::Ready, Status::Hibernated, Status::Unknown]
+        {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }
     }

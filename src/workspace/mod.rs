@@ -2,7 +2,7 @@
 //!
 //! A [`Directory`] answers three questions: whose token is this, which workspace has this id, and which
 //! workspaces may this principal open. An outage is an error of its own and never reads as "not found".
-//! [`FileDirectory`] answers from a TOML file. [`can_communicate`] is the platform's rule of which workspaces may
+//! [`FileDirectory`] answers from a TOML file, `postgres` from the platform's database. [`can_communicate`] is the platform's rule of which workspaces may
 //! reach each other.
 
 mod access;
@@ -12,6 +12,8 @@ mod fields;
 mod file;
 mod id;
 mod local;
+#[cfg(feature = "gateway")]
+pub mod postgres;
 mod token;
 
 pub use access::{MAX_ANCESTOR_STEPS, can_communicate};

@@ -1,0 +1,128 @@
+//! Connections to the database, few and bounded, and questions on them.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::Config;
+use super::error::{Cause, Error};
+
+/// What the database sees as the name of its client, unless the URL gives another.
+const APPLICATION_NAME: &str = "eice";
+/// How long a connection may be idle: the fewer, the fewer a fail-over leaves dead.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long finding out may take why there was no connection.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+/// What a query gets beyond the time after which the server itself gives it up.
+const QUERY_GRACE: Duration = Duration::from_millis(500);
+
+/// A pool of connections to one database.
+pub(super) struct Database {
+    pool: PgPool,
+    options: PgConnectOptions,
+    place: String,
+    acquire_timeout: Duration,
+    query_timeout: Duration,
+    /// Only one at a time finds out why there is no connection.
+    probe: Semaphore,
+}
+
+impl Database {
+    /// The database of `config`; nothing is dialled yet.
+    pub(super) fn new(config: &Config) -> Self {
+        let mut options = config.url.options().clone();
+        if options.get_application_name().is_none() {
+            options = options.application_name(APPLICATION_NAME);
+        }
+        let options = options.options([("statement_timeout", config.query_timeout.as_millis())]);
+        // Each connection is tried before it is used (the pool's default), so that one from before a restart of the
+        // database fails nobody.
+        let pool = PgPoolOptions::new()
+            .max_connections(config.max_connections)
+            .acquire_timeout(config.acquire_timeout)
+            .idle_timeout(IDLE_TIMEOUT)
+            .connect_lazy_with(options.clone());
+        Self {
+            pool,
+            options,
+            place: config.url.place(),
+            acquire_timeout: config.acquire_timeout,
+            query_timeout: config.query_timeout + QUERY_GRACE,
+            probe: Semaphore::new(1),
+        }
+    }
+
+    /// Host, port and database.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Asks `question` on a connection that nobody else uses meanwhile.
+    pub(super) async fn ask<T, Q>(&self, question: Q) -> Result<T, Error>
+    where
+        Q: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>>,
+    {
+        let mut lease = Lease::new(self.connect().await?);
+        match timeout(self.query_timeout, question(&mut lease.connection)).await {
+            Ok(answer) => {
+                lease.is_sound = matches!(answer, Ok(_) | Err(sqlx::Error::Database(_)));
+                answer.map_err(|error| Error::Query { place: self.place.clone(), source: error.into() })
+            }
+            Err(_) => Err(Error::Silent { place: self.place.clone(), waited: self.query_timeout }),
+        }
+    }
+
+    async fn connect(&self) -> Result<PoolConnection<Postgres>, Error> {
+        match self.pool.acquire().await {
+            Ok(connection) => Ok(connection),
+            Err(sqlx::Error::PoolTimedOut) => Err(self.why_none().await),
+            Err(error) => Err(self.unreachable(error)),
+        }
+    }
+
+    /// Why there was no connection in time. The pool tries on while it is refused, and keeps for itself why.
+    async fn why_none(&self) -> Error {
+        let busy =
+            Error::Busy { max: self.pool.options().get_max_connections(), waited: self.acquire_timeout };
+        let Ok(_permit) = self.probe.try_acquire() else { return busy };
+        match timeout(PROBE_TIMEOUT, PgConnection::connect_with(&self.options)).await {
+            Ok(Ok(connection)) => {
+                let _ = timeout(PROBE_TIMEOUT, connection.close()).await;
+                busy
+            }
+            Ok(Err(error)) => self.unreachable(error),
+            Err(_) => Error::Silent { place: self.place.clone(), waited: self.acquire_timeout },
+        }
+    }
+
+    fn unreachable(&self, error: impl Into<Cause>) -> Error {
+        Error::Connect { place: self.place.clone(), source: error.into() }
+    }
+}
+
+/// A connection that goes back to the pool only when its last question was answered. One that was left in the middle, by
+/// a time-out or because nobody waits any more, is closed: the pool would wait for its answer, for as long as a silent
+/// network lets it, and have one connection less.
+struct Lease {
+    connection: PoolConnection<Postgres>,
+    is_sound: bool,
+}
+
+impl Lease {
+    fn new(connection: PoolConnection<Postgres>) -> Self {
+        Self { connection, is_sound: false }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.is_sound {
+            self.connection.close_on_drop();
+        }
+    }
+}
