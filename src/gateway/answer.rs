@@ -8,6 +8,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::control_plane::ControlPlaneError;
+use super::rate_limit::Allowance;
 use crate::session::OpenError;
 use crate::workspace::DirectoryError;
 
@@ -18,12 +20,24 @@ pub(super) enum Refusal {
     Host,
     /// `Origin` is not on the list.
     Origin,
+    /// It is for another tenant: that there is this one is not told.
+    WrongTenant,
+    /// The path has no workspace in it.
+    MissingId,
     /// There is neither a bearer token nor a cookie that counts.
     MissingToken,
     /// There is one, and it is nobody's.
     InvalidToken,
     /// This peer sent too many wrong tokens.
     Throttled(Duration),
+    /// This peer, or what it showed, sent too many requests.
+    TooManyRequests(Allowance),
+    /// The caller claims to be several workspaces, or none that there could be.
+    MalformedClaim,
+    /// The caller claims to be a workspace that is not theirs.
+    WrongClaim,
+    /// The workspace that the caller speaks for may not reach this one.
+    Unrelated,
     /// There is no such workspace, or none that is the caller's: which of the two is not told.
     NotFound,
     /// The directory cannot answer.
@@ -38,6 +52,8 @@ pub(super) enum Refusal {
     Busy(&'static str),
     /// Files were not written: the body of the answer.
     Write(Value),
+    /// The control plane cannot answer.
+    ControlPlane(ControlPlaneError),
     /// No more terminals may be opened.
     Terminals(OpenError),
     /// The terminal speaks WebSocket only.
@@ -53,15 +69,27 @@ impl IntoResponse for Refusal {
         let (status, body) = match &self {
             Self::Host => (StatusCode::FORBIDDEN, json!({"error": "host not allowed"})),
             Self::Origin => (StatusCode::FORBIDDEN, json!({"error": "origin not allowed"})),
+            Self::WrongTenant => return StatusCode::NOT_FOUND.into_response(),
+            Self::MissingId => (StatusCode::UNAUTHORIZED, json!({"error": "missing workspace ID"})),
             Self::MissingToken => {
                 (StatusCode::UNAUTHORIZED, json!({"error": "missing workspace auth token"}))
             }
             Self::InvalidToken => {
                 (StatusCode::UNAUTHORIZED, json!({"error": "invalid workspace auth token"}))
             }
-            Self::Throttled(after) => (
+            Self::Throttled(after) | Self::TooManyRequests(Allowance { reset: after, .. }) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 json!({"error": "rate limit exceeded", "retry_after": whole_seconds(*after)}),
+            ),
+            Self::MalformedClaim => {
+                (StatusCode::BAD_REQUEST, json!({"error": "X-Workspace-ID must be one workspace's id"}))
+            }
+            Self::WrongClaim => {
+                (StatusCode::UNAUTHORIZED, json!({"error": "invalid token for claimed workspace"}))
+            }
+            Self::Unrelated => (
+                StatusCode::FORBIDDEN,
+                json!({"error": "not authorized to access this workspace's terminal"}),
             ),
             Self::NotFound => (StatusCode::NOT_FOUND, json!({"error": "workspace not found"})),
             Self::SessionNotFound => (StatusCode::NOT_FOUND, json!({"error": "session not found"})),
@@ -85,6 +113,16 @@ impl IntoResponse for Refusal {
                     }),
                 )
             }
+            Self::ControlPlane(error) => {
+                tracing::error!(error = error as &dyn std::error::Error, "control plane outage");
+                (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    json!({
+                        "error": "control plane unavailable — retry shortly",
+                        "code": "control_plane_unavailable",
+                    }),
+                )
+            }
             Self::Terminals(error) => {
                 let code = if *error == OpenError::Draining { "draining" } else { "too_many_terminals" };
                 (StatusCode::SERVICE_UNAVAILABLE, json!({"error": error.to_string(), "code": code}))
@@ -102,7 +140,11 @@ impl IntoResponse for Refusal {
             Self::Throttled(after) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
             }
-            Self::Unavailable(_) | Self::Terminals(_) | Self::Busy(_) => {
+            Self::TooManyRequests(allowance) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(allowance.reset)));
+                allowance.write(headers);
+            }
+            Self::Unavailable(_) | Self::ControlPlane(_) | Self::Terminals(_) | Self::Busy(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
             }
             Self::NotWebSocket => {
@@ -120,6 +162,12 @@ impl From<DirectoryError> for Refusal {
     }
 }
 
+impl From<ControlPlaneError> for Refusal {
+    fn from(error: ControlPlaneError) -> Self {
+        Self::ControlPlane(error)
+    }
+}
+
 impl From<OpenError> for Refusal {
     fn from(error: OpenError) -> Self {
         Self::Terminals(error)
@@ -130,6 +178,6 @@ impl From<OpenError> for Refusal {
 const RETRY_SECONDS: u64 = 2;
 
 /// `duration` in seconds, rounded up, at least 1.
-fn whole_seconds(duration: Duration) -> u64 {
+pub(super) fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Host, Origin};
+use super::{Host, Origin, Platform};
 use crate::session;
 
 /// The gateway's settings. [`Config::new`] has every one but the origins at its default.
@@ -64,6 +64,18 @@ pub struct Config {
     pub max_wrong_tokens: u32,
     /// The window of [`Self::max_wrong_tokens`]. The default is 60 s.
     pub wrong_token_window: Duration,
+    /// How many proxies of ours stand in front: so many of the last entries of `X-Forwarded-For` are believed. The
+    /// default, none, believes nothing.
+    pub trusted_proxies: usize,
+    /// How many requests a minute one peer may send. The default is 600.
+    pub rate_limit: u32,
+    /// How many requests a minute may be sent by one token, or one session of a browser, from wherever. The
+    /// default is 1,200.
+    pub token_rate_limit: u32,
+    /// How often it is asked whether what the open terminals were opened by still holds. The default is 10 s.
+    pub recheck_interval: Duration,
+    /// What the platform around it is.
+    pub platform: Platform,
     /// How long open terminals and requests may take to end once draining began. The default is 10 s.
     pub drain_timeout: Duration,
     /// The sessions' own settings.
@@ -99,6 +111,11 @@ impl Config {
             max_cookies: 10_000,
             max_wrong_tokens: 20,
             wrong_token_window: Duration::from_secs(60),
+            trusted_proxies: 0,
+            rate_limit: 600,
+            token_rate_limit: 1200,
+            recheck_interval: Duration::from_secs(10),
+            platform: Platform::default(),
             drain_timeout: Duration::from_secs(10),
             session: session::Config::default(),
         }

@@ -1,121 +1,120 @@
 //! The page's cookies: a random id that stands for a bearer token kept here.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
-use rand::RngExt as _;
 
 use super::Config;
-use crate::workspace::{BearerToken, TokenDigest};
+use super::bounded::Bounded;
+use super::secret::{Fingerprint, random};
+use crate::workspace::BearerToken;
 
 /// How many cookies of our name one request is searched for: other paths and ports of the host may add theirs.
 const MAX_CANDIDATES: usize = 8;
 
-/// What the value of a cookie is made of, in bytes.
-const ID_LEN: usize = 32;
+/// What a cookie of any gateway's page is called, before its port and behind [`SECURE`].
+const NAME: &str = "eice-session-";
+
+/// Has the browser refuse a cookie that a sibling domain planted, or that came without TLS.
+const SECURE: &str = "__Host-";
 
 /// The valid cookies.
 ///
 /// What a cookie opens is asked anew each time: it stands for the token that it was traded for, so that a token
-/// that is taken back takes its cookies along. Only the digest of a cookie's value is kept.
+/// that is taken back takes its cookies along. Only the fingerprint of a cookie's value is kept.
 #[derive(Debug)]
 pub(super) struct Cookies {
     name: String,
     attributes: &'static str,
     ttl: Duration,
-    max: usize,
-    valid: Mutex<HashMap<[u8; 32], Entry>>,
+    valid: Mutex<Bounded<Fingerprint, Arc<BearerToken>>>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    token: Arc<BearerToken>,
-    until: Instant,
+/// A valid cookie: which, and the token that it stands for.
+#[derive(Clone, Debug)]
+pub(super) struct PageCookie {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) token: Arc<BearerToken>,
 }
 
 impl Cookies {
     pub(super) fn new(config: &Config) -> Self {
         // A browser sends a host's cookies to all of its ports: the port in the name keeps two gateways of one
-        // host apart. `__Host-` has the browser refuse a cookie that a sibling domain planted.
-        let prefix = if config.secure_cookie { "__Host-" } else { "" };
+        // host apart.
+        let prefix = if config.secure_cookie { SECURE } else { "" };
         let port = config.allowed_origins.first().map_or(0, |origin| origin.port());
         Self {
-            name: format!("{prefix}eice-session-{port}"),
+            name: format!("{prefix}{NAME}{port}"),
             attributes: if config.secure_cookie {
                 "; Path=/; HttpOnly; SameSite=Strict; Secure"
             } else {
                 "; Path=/; HttpOnly; SameSite=Strict"
             },
             ttl: config.cookie_ttl,
-            max: config.max_cookies.max(1),
-            valid: Mutex::default(),
+            valid: Mutex::new(Bounded::new(config.max_cookies)),
         }
     }
 
-    /// Makes a cookie that stands for `token`: the value of `Set-Cookie`.
-    pub(super) fn issue(&self, token: BearerToken, now: Instant) -> Option<HeaderValue> {
-        let id = random_id();
-        let digest = digest(&id)?;
+    /// Makes a cookie that stands for `token`, and the value of its `Set-Cookie`.
+    pub(super) fn issue(&self, token: BearerToken, now: Instant) -> Option<(PageCookie, HeaderValue)> {
+        let value = random();
+        let cookie = PageCookie { fingerprint: Fingerprint::of_random(&value)?, token: Arc::new(token) };
+        let until = now.checked_add(self.ttl)?;
         let mut valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
-        if valid.len() >= self.max {
-            valid.retain(|_, entry| entry.until > now);
-        }
-        if valid.len() >= self.max
-            && let Some(first) = valid.iter().min_by_key(|(_, entry)| entry.until).map(|(id, _)| *id)
-        {
-            valid.remove(&first);
-        }
-        valid.insert(digest, Entry { token: Arc::new(token), until: now.checked_add(self.ttl)? });
+        valid.insert(cookie.fingerprint, Arc::clone(&cookie.token), until);
         let seconds = self.ttl.as_secs();
-        sensitive(format!("{}={id}{}; Max-Age={seconds}", self.name, self.attributes))
+        let header = sensitive(format!("{}={value}{}; Max-Age={seconds}", self.name, self.attributes))?;
+        Some((cookie, header))
     }
 
-    /// The token that a cookie of the request stands for.
-    pub(super) fn token(&self, headers: &HeaderMap, now: Instant) -> Option<Arc<BearerToken>> {
+    /// The valid cookie of the request.
+    pub(super) fn find(&self, headers: &HeaderMap, now: Instant) -> Option<PageCookie> {
         let valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
-        self.digests(headers).find_map(|digest| {
-            valid.get(&digest).filter(|entry| entry.until > now).map(|entry| Arc::clone(&entry.token))
+        self.fingerprints(headers).find_map(|fingerprint| {
+            let token = Arc::clone(valid.get(&fingerprint, now)?);
+            Some(PageCookie { fingerprint, token })
         })
     }
 
+    /// Whether the cookie is valid still.
+    pub(super) fn is_valid(&self, cookie: &PageCookie, now: Instant) -> bool {
+        let valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
+        valid.get(&cookie.fingerprint, now).is_some()
+    }
+
     /// Makes the request's cookies invalid, and gives the `Set-Cookie` that has the browser forget them.
-    pub(super) fn revoke(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+    pub(super) fn revoke(&self, headers: &HeaderMap, now: Instant) -> Option<HeaderValue> {
         let mut valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
-        for digest in self.digests(headers) {
-            valid.remove(&digest);
+        for fingerprint in self.fingerprints(headers) {
+            valid.remove(&fingerprint, now);
         }
         sensitive(format!("{}={}; Max-Age=0", self.name, self.attributes))
     }
 
-    fn digests<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = [u8; 32]> + 'a {
+    fn fingerprints<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = Fingerprint> + 'a {
         headers
             .get_all(COOKIE)
             .iter()
             .filter_map(|value| value.to_str().ok())
-            .flat_map(|line| line.split(';'))
-            .filter_map(|pair| pair.trim_matches(' ').split_once('='))
+            .flat_map(pairs)
+            .filter_map(|pair| pair.split_once('='))
             .filter(|(name, _)| *name == self.name)
-            .filter_map(|(_, value)| digest(value))
+            .filter_map(|(_, value)| Fingerprint::of_random(value))
             .take(MAX_CANDIDATES)
     }
 }
 
-/// 256 random bits as text: the value of a cookie, or of a ticket.
-pub(super) fn random_id() -> String {
-    let mut id = [0_u8; ID_LEN];
-    rand::rng().fill(&mut id);
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The pairs of one `Cookie` line (RFC 6265, section 4.2.1).
+pub(super) fn pairs(line: &str) -> impl Iterator<Item = &str> {
+    line.split(';').map(|pair| pair.trim_matches([' ', '\t'])).filter(|pair| !pair.is_empty())
 }
 
-/// The digest under which such a value is kept; `None` for what cannot be one.
-pub(super) fn digest(value: &str) -> Option<[u8; 32]> {
-    (value.len() == 2 * ID_LEN).then(|| BearerToken::new(value))?.map(|id| {
-        let digest: TokenDigest = id.digest();
-        *digest.as_bytes()
-    })
+/// Whether a pair of a `Cookie` line is the cookie of a page of a gateway: of this one, or of another one on this
+/// host.
+pub(super) fn is_of_a_page(pair: &str) -> bool {
+    pair.strip_prefix(SECURE).unwrap_or(pair).starts_with(NAME)
 }
 
 fn sensitive(text: String) -> Option<HeaderValue> {
@@ -148,8 +147,8 @@ mod tests {
     fn a_cookie_is_random_httponly_strict_and_secure_behind_https() {
         let now = Instant::now();
         let plain = cookies("http://localhost:8080", 9);
-        let a = plain.issue(token("t"), now).unwrap();
-        let b = plain.issue(token("t"), now).unwrap();
+        let (_, a) = plain.issue(token("t"), now).unwrap();
+        let (_, b) = plain.issue(token("t"), now).unwrap();
         assert_ne!(a, b);
         let text = a.to_str().unwrap();
         assert!(text.starts_with("eice-session-8080="), "{text}");
@@ -157,7 +156,7 @@ mod tests {
         assert_eq!(text.split(['=', ';']).nth(1).unwrap().len(), 64, "256 bits");
         assert!(a.is_sensitive());
 
-        let secure = cookies("https://acme.example", 9).issue(token("t"), now).unwrap();
+        let (_, secure) = cookies("https://acme.example", 9).issue(token("t"), now).unwrap();
         let text = secure.to_str().unwrap();
         assert!(text.starts_with("__Host-eice-session-443=") && text.contains("; Secure;"), "{text}");
     }
@@ -166,16 +165,18 @@ mod tests {
     fn a_cookie_stands_for_its_token_until_it_ends_or_is_revoked() {
         let cookies = cookies("http://localhost:8080", 9);
         let now = Instant::now();
-        let headers = sent_back(&cookies.issue(token("t1"), now).unwrap());
-        assert_eq!(cookies.token(&headers, now).unwrap().expose(), "t1");
-        assert!(cookies.token(&headers, now + Duration::from_secs(60)).is_none());
-        assert!(cookies.revoke(&headers).unwrap().to_str().unwrap().contains("Max-Age=0"));
-        assert!(cookies.token(&headers, now).is_none());
+        let (cookie, set) = cookies.issue(token("t1"), now).unwrap();
+        let headers = sent_back(&set);
+        assert_eq!(cookies.find(&headers, now).unwrap().token.expose(), "t1");
+        assert!(cookies.is_valid(&cookie, now));
+        assert!(cookies.find(&headers, now + Duration::from_secs(60)).is_none());
+        assert!(cookies.revoke(&headers, now).unwrap().to_str().unwrap().contains("Max-Age=0"));
+        assert!(cookies.find(&headers, now).is_none() && !cookies.is_valid(&cookie, now));
         let forged = HeaderMap::from_iter([(
             COOKIE,
             format!("eice-session-8080={}", "0".repeat(64)).parse().unwrap(),
         )]);
-        assert!(cookies.token(&forged, now).is_none());
+        assert!(cookies.find(&forged, now).is_none());
     }
 
     #[test]
@@ -183,9 +184,16 @@ mod tests {
         let cookies = cookies("http://localhost:8080", 2);
         let now = Instant::now();
         let sent: Vec<_> = (0..3)
-            .map(|n| sent_back(&cookies.issue(token("t"), now + Duration::from_secs(n)).unwrap()))
+            .map(|n| sent_back(&cookies.issue(token("t"), now + Duration::from_secs(n)).unwrap().1))
             .collect();
-        assert!(cookies.token(&sent[0], now).is_none());
-        assert!(cookies.token(&sent[1], now).is_some() && cookies.token(&sent[2], now).is_some());
+        assert!(cookies.find(&sent[0], now).is_none());
+        assert!(cookies.find(&sent[1], now).is_some() && cookies.find(&sent[2], now).is_some());
+    }
+
+    #[test]
+    fn a_pages_cookie_is_known_by_its_name() {
+        let line = "a=b;  eice-session-8080=1; __Host-eice-session-443=2; \tnot-eice-session-1=3;; eice=4";
+        let others: Vec<_> = pairs(line).filter(|pair| !is_of_a_page(pair)).collect();
+        assert_eq!(others, ["a=b", "not-eice-session-1=3", "eice=4"]);
     }
 }

@@ -13,7 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::answer::Refusal;
-use super::auth::peer;
+use super::auth::{Peer, peer};
 use super::{Config, State};
 
 /// What the page may do: load its own files and speak to its own origin. Styles may be inline, because xterm.js
@@ -56,7 +56,9 @@ pub(super) async fn in_time(Shared(deadline): Shared<Deadline>, request: Request
 /// Middleware: runs the request, adds the headers and logs it, without its query and headers.
 pub(super) async fn finish(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let seen = Peer::of(&parts, state.config().trusted_proxies);
+    parts.extensions.insert(seen);
     let (peer, method) = (peer(&parts), parts.method.clone());
     let path: String = parts.uri.path().chars().take(MAX_LOGGED_PATH).flat_map(char::escape_debug).collect();
     let request = Request::from_parts(parts, body);

@@ -1,8 +1,8 @@
 //! L4 · The browser's side: routes, authentication, the terminal's protocol, the page.
 //!
 //! The gateway uses the sessions, the directory of workspaces and the L1 traits; it never learns how a host came
-//! to be. In order, a request passes: Host, Origin, authentication, access, and only then its handler or the
-//! WebSocket upgrade. No credential is read from a path or a query.
+//! to be. In order, a request passes: Host, Origin, the tenant, its peer's allowance, authentication, access, and only
+//! then its handler or the WebSocket upgrade. No credential is read from a path or a query.
 //!
 //! | route | |
 //! |---|---|
@@ -22,18 +22,25 @@
 
 mod answer;
 mod auth;
+mod bounded;
 mod config;
+mod control_plane;
 mod cookies;
+mod cors;
 mod diagnoses;
 pub mod eicterm;
+mod grants;
 mod layers;
 mod legacy;
 mod origin;
 mod page;
+mod platform;
 mod quota;
 mod rate;
+mod rate_limit;
 mod room;
 mod routes;
+mod secret;
 mod serve;
 mod socket;
 mod terminal;
@@ -43,6 +50,7 @@ mod text;
 mod throttle;
 mod tickets;
 
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -58,11 +66,15 @@ use crate::workspace::Directory;
 
 pub use config::Config;
 pub use origin::{Host, InvalidOrigin, Origin};
+pub use platform::{AtHand, ControlPlane, Environment, InvalidAtHand, InvalidControlPlane, Platform};
 
+use control_plane::Members;
 use cookies::Cookies;
 use diagnoses::Diagnoses;
+use grants::Grants;
 use layers::Deadline;
 use quota::Quota;
+use rate_limit::RateLimits;
 use throttle::Throttle;
 use tickets::Tickets;
 
@@ -84,7 +96,11 @@ struct State {
     writers: Quota,
     probe: routes::health::Probe,
     cookies: Cookies,
-    throttle: Throttle,
+    members: Members,
+    grants: Grants,
+    rates: RateLimits,
+    /// Who sent tokens, or tickets, that are nobody's.
+    wrong_tokens: Throttle<IpAddr>,
     tickets: Tickets,
     /// The sockets that are open, farewells included.
     viewers: TaskTracker,
@@ -106,7 +122,10 @@ impl Gateway {
             writers: Quota::default(),
             probe: routes::health::Probe::default(),
             cookies: Cookies::new(&config),
-            throttle: Throttle::new(config.max_wrong_tokens, config.wrong_token_window),
+            members: Members::new(),
+            grants: Grants::default(),
+            rates: RateLimits::new(),
+            wrong_tokens: Throttle::new(),
             tickets: Tickets::new(config.ticket_ttl),
             viewers: TaskTracker::new(),
             directory,
@@ -139,13 +158,11 @@ impl Gateway {
         let slow = self.within(slow, |config| {
             config.request_timeout * 2 + config.files_timeout.max(config.diagnose_timeout)
         });
-        let checked = self
-            .within(quick, |config| config.request_timeout)
-            .merge(slow)
-            .layer(from_fn_with_state(Arc::clone(state), auth::check_origin));
+        let checked = self.within(quick, |config| config.request_timeout).merge(slow);
+        let checked = self.guard(checked.with_state(Arc::clone(state)));
         let open = Router::new().route("/health", get(health::health)).route("/ready", get(health::ready));
         let open = self.within(open, |config| config.request_timeout);
-        self.finish(checked.merge(open).with_state(Arc::clone(state)))
+        self.finish(checked.merge(open.with_state(Arc::clone(state))))
     }
 
     /// `routes` behind the gateway's own checks of Host, Origin and credentials, and with its limits and headers.
@@ -153,11 +170,9 @@ impl Gateway {
     /// A handler finds out who asks by the extractor `Extension<workspace::Principal>`. Merge the result with
     /// [`Self::router`]; the same path with another method is no conflict.
     pub fn protect(&self, routes: Router) -> Router {
-        let state = &self.state;
-        let checked = routes
-            .layer(from_fn_with_state(Arc::clone(state), auth::require_principal))
-            .layer(from_fn_with_state(Arc::clone(state), auth::check_origin));
-        self.finish(self.within(checked, |config| config.request_timeout))
+        let known = from_fn_with_state(Arc::clone(&self.state), auth::require_principal);
+        let routes = self.within(routes.layer(known), |config| config.request_timeout);
+        self.finish(self.guard(routes))
     }
 
     /// The live sessions.
@@ -170,6 +185,7 @@ impl Gateway {
     /// at once stays as it was.
     pub fn reconfigure(&self, config: Config) {
         self.state.sessions.reconfigure(config.session.clone());
+        self.state.members.forget();
         *self.state.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 
@@ -181,6 +197,15 @@ impl Gateway {
     ) -> Router<S> {
         let deadline = Deadline { state: Arc::clone(&self.state), of };
         routes.layer(from_fn_with_state(deadline, layers::in_time))
+    }
+
+    /// `routes` for requests that `Host`, `Origin`, the tenant and the peer's allowance let in.
+    fn guard(&self, routes: Router) -> Router {
+        let state = &self.state;
+        routes
+            .layer(from_fn_with_state(Arc::clone(state), rate_limit::limit_peers))
+            .layer(cors::layer(state))
+            .layer(from_fn_with_state(Arc::clone(state), auth::guard))
     }
 
     fn finish(&self, routes: Router) -> Router {

@@ -31,8 +31,9 @@ pub(super) async fn open(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
-    let id = id.map(|Path(id)| id).unwrap_or_default();
-    let Admitted { principal, workspace } = state.admit_to_terminal(&parts, &id).await?;
+    // What is no text names nothing.
+    let id = id.map_or_else(|_| char::REPLACEMENT_CHARACTER.into(), |Path(id)| id);
+    let Admitted { principal, workspace, grant } = state.admit_to_terminal(&parts, &id).await?;
     let upgrade = upgrade.map_err(|rejection| {
         if parts.headers.contains_key(UPGRADE) {
             Refusal::Handshake(rejection.status(), rejection.body_text())
@@ -47,6 +48,7 @@ pub(super) async fn open(
         "terminal requested"
     );
 
+    let held = state.hold(place.session(), grant);
     let upgrade = upgrade.protocols([eicterm::NAME]);
     let is_eicterm = upgrade.selected_protocol().is_some();
     let max_message = if is_eicterm { 1 + eicterm::MAX_FRAME } else { state.config().max_message };
@@ -60,6 +62,7 @@ pub(super) async fn open(
         .on_failed_upgrade(|error| tracing::debug!(%error, "the upgrade failed"))
         .on_upgrade(move |socket| {
             viewers.track_future(async move {
+                let _held = held;
                 let request = session::Request::new(workspace.target);
                 if is_eicterm {
                     eicterm::serve(socket, place, request, &state.config()).await;

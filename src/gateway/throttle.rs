@@ -1,63 +1,56 @@
-//! How many wrong tokens a peer may send.
+//! How often somebody may do something.
 
-use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many peers are remembered. When more send wrong tokens, the longest remembered is forgotten.
-const MAX_PEERS: usize = 10_000;
+use super::bounded::Bounded;
 
-/// Counts wrong tokens by peer, each in a window that begins with its first.
+/// How many are remembered. When there are more, the longest remembered is forgotten.
+const MAX_KEYS: usize = 10_000;
+
+/// Counts by key, each in a window that begins with its first.
 #[derive(Debug)]
-pub(super) struct Throttle {
-    max: u32,
-    window: Duration,
-    peers: Mutex<HashMap<IpAddr, Window>>,
+pub(super) struct Throttle<K> {
+    counts: Mutex<Bounded<K, u32>>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Window {
-    began: Instant,
-    wrong: u32,
+/// A count, and the time that is left of its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) used: u32,
+    pub(super) left: Duration,
 }
 
-impl Throttle {
-    pub(super) fn new(max: u32, window: Duration) -> Self {
-        Self { max, window, peers: Mutex::default() }
+impl<K: Copy + Ord + Hash> Throttle<K> {
+    pub(super) fn new() -> Self {
+        Self { counts: Mutex::new(Bounded::new(MAX_KEYS)) }
     }
 
-    /// How long `peer` must wait until its next token is looked at; `None` when it need not.
-    pub(super) fn blocked(&self, peer: IpAddr, now: Instant) -> Option<Duration> {
-        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let window = peers.get(&network(peer))?;
-        let left = self.window.checked_sub(now.saturating_duration_since(window.began))?;
-        (window.wrong >= self.max && !left.is_zero()).then_some(left)
+    /// Counts one more of `key`'s, in a window of `window` unless one has begun.
+    pub(super) fn add(&self, key: K, window: Duration, now: Instant) -> Count {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((until, used)) = counts.entry(&key, now) {
+            *used = used.saturating_add(1);
+            return Count { used: *used, left: until.saturating_duration_since(now) };
+        }
+        if let Some(until) = now.checked_add(window) {
+            counts.insert(key, 1, until);
+        }
+        Count { used: 1, left: window }
     }
 
-    /// Notes that `peer` sent a wrong token.
-    pub(super) fn note_wrong(&self, peer: IpAddr, now: Instant) {
-        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let peer = network(peer);
-        if !peers.contains_key(&peer) && peers.len() >= MAX_PEERS {
-            peers.retain(|_, window| now.saturating_duration_since(window.began) < self.window);
-            if peers.len() >= MAX_PEERS
-                && let Some(oldest) =
-                    peers.iter().min_by_key(|(_, window)| window.began).map(|(peer, _)| *peer)
-            {
-                peers.remove(&oldest);
-            }
-        }
-        let window = peers.entry(peer).or_insert(Window { began: now, wrong: 0 });
-        if now.saturating_duration_since(window.began) >= self.window {
-            *window = Window { began: now, wrong: 0 };
-        }
-        window.wrong = window.wrong.saturating_add(1);
+    /// How much of its window is left to `key`, when it has used `max` of it or more.
+    pub(super) fn blocked(&self, key: K, max: u32, now: Instant) -> Option<Duration> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (until, used) = counts.entry(&key, now)?;
+        (*used >= max).then(|| until.saturating_duration_since(now))
     }
 }
 
 /// What counts as one peer: an IPv4 address, or the /64 that one IPv6 customer has at the least.
-fn network(peer: IpAddr) -> IpAddr {
+pub(super) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -71,45 +64,44 @@ fn network(peer: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
+    const WINDOW: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_peer_is_blocked_after_its_share_and_until_the_window_ends() {
-        let throttle = Throttle::new(3, Duration::from_secs(60));
+    fn a_key_is_blocked_after_its_share_and_until_the_window_ends() {
+        let throttle = Throttle::new();
         let now = Instant::now();
-        for _ in 0..3 {
-            assert_eq!(throttle.blocked(ip("192.0.2.1"), now), None);
-            throttle.note_wrong(ip("192.0.2.1"), now);
+        for used in 1..=3 {
+            assert_eq!(throttle.blocked('a', 3, now), None);
+            assert_eq!(throttle.add('a', WINDOW, now), Count { used, left: WINDOW });
         }
         let later = now + Duration::from_secs(20);
-        assert_eq!(throttle.blocked(ip("192.0.2.1"), later), Some(Duration::from_secs(40)));
-        assert_eq!(throttle.blocked(ip("::ffff:192.0.2.1"), later), Some(Duration::from_secs(40)));
-        assert_eq!(throttle.blocked(ip("192.0.2.2"), later), None);
-        let after = now + Duration::from_secs(60);
-        assert_eq!(throttle.blocked(ip("192.0.2.1"), after), None);
-        throttle.note_wrong(ip("192.0.2.1"), after);
-        assert_eq!(throttle.blocked(ip("192.0.2.1"), after), None, "a new window");
+        assert_eq!(throttle.blocked('a', 3, later), Some(Duration::from_secs(40)));
+        assert_eq!(throttle.add('a', WINDOW, later), Count { used: 4, left: Duration::from_secs(40) });
+        assert_eq!(throttle.blocked('b', 3, later), None);
+        let after = now + WINDOW;
+        assert_eq!(throttle.blocked('a', 3, after), None);
+        assert_eq!(throttle.add('a', WINDOW, after).used, 1, "a new window");
     }
 
     #[test]
     fn one_ipv6_network_is_one_peer() {
-        let throttle = Throttle::new(1, Duration::from_secs(60));
-        let now = Instant::now();
-        throttle.note_wrong(ip("2001:db8::1"), now);
-        assert!(throttle.blocked(ip("2001:db8::ffff:2"), now).is_some());
-        assert!(throttle.blocked(ip("2001:db8:0:1::1"), now).is_none());
+        let network = |text: &str| network(text.parse().unwrap());
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:2"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
     }
 
     #[test]
-    fn the_map_is_bounded() {
-        let throttle = Throttle::new(1, Duration::from_secs(60));
+    fn the_table_is_bounded_and_the_oldest_is_forgotten() {
+        let throttle = Throttle::new();
         let now = Instant::now();
-        for n in 0..u32::try_from(MAX_PEERS).unwrap() + 100 {
-            throttle.note_wrong(IpAddr::V4(n.into()), now + Duration::from_nanos(n.into()));
+        for n in 0..MAX_KEYS + 100 {
+            throttle.add(n, WINDOW, now + Duration::from_nanos(n as u64));
         }
-        assert_eq!(throttle.peers.lock().unwrap().len(), MAX_PEERS);
-        assert_eq!(throttle.blocked(IpAddr::V4(0.into()), now), None, "the oldest was forgotten");
+        assert_eq!(throttle.counts.lock().unwrap().len(), MAX_KEYS);
+        let later = now + Duration::from_secs(1);
+        assert_eq!(throttle.blocked(0, 1, later), None);
+        assert!(throttle.blocked(MAX_KEYS, 1, later).is_some());
     }
 }

@@ -1,6 +1,5 @@
 //! Tickets: a browser can put no header on a WebSocket, so it shows one of these as a subprotocol.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,8 +7,10 @@ use axum::http::HeaderMap;
 use axum::http::header::SEC_WEBSOCKET_PROTOCOL;
 
 use super::Origin;
-use super::cookies::{digest, random_id};
-use crate::workspace::{Principal, WorkspaceId};
+use super::auth::Grant;
+use super::bounded::Bounded;
+use super::secret::{Fingerprint, random};
+use crate::workspace::WorkspaceId;
 
 /// What stands before a ticket in `Sec-WebSocket-Protocol`.
 const PREFIX: &str = "ticket.";
@@ -17,24 +18,23 @@ const PREFIX: &str = "ticket.";
 /// How many tickets are valid at once; the one nearest to its end makes room.
 const MAX_TICKETS: usize = 10_000;
 
-/// The valid tickets. Only the digest of one is kept.
+/// The valid tickets. Only the fingerprint of one is kept.
 #[derive(Debug)]
 pub(super) struct Tickets {
     ttl: Duration,
-    valid: Mutex<HashMap<[u8; 32], Ticket>>,
+    valid: Mutex<Bounded<Fingerprint, Ticket>>,
 }
 
 #[derive(Debug)]
 struct Ticket {
-    principal: Principal,
-    workspace: WorkspaceId,
+    /// What its issuer was let in by: it opens as much as that does when it is used.
+    grant: Grant,
     origin: Option<Origin>,
-    until: Instant,
 }
 
 impl Tickets {
     pub(super) fn new(ttl: Duration) -> Self {
-        Self { ttl, valid: Mutex::default() }
+        Self { ttl, valid: Mutex::new(Bounded::new(MAX_TICKETS)) }
     }
 
     /// How long a ticket is good for.
@@ -42,43 +42,28 @@ impl Tickets {
         self.ttl
     }
 
-    /// A ticket for `principal` to `workspace`, good for one socket of a page of `origin`.
-    pub(super) fn issue(
-        &self,
-        principal: Principal,
-        workspace: WorkspaceId,
-        origin: Option<Origin>,
-        now: Instant,
-    ) -> Option<String> {
-        let text = random_id();
-        let key = digest(&text)?;
+    /// A ticket for whoever was let in by `grant`, good for one socket of a page of `origin`.
+    pub(super) fn issue(&self, grant: Grant, origin: Option<Origin>, now: Instant) -> Option<String> {
+        let text = random();
+        let fingerprint = Fingerprint::of_random(&text)?;
         let mut valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
-        if valid.len() >= MAX_TICKETS {
-            valid.retain(|_, ticket| ticket.until > now);
-        }
-        if valid.len() >= MAX_TICKETS
-            && let Some(first) = valid.iter().min_by_key(|(_, ticket)| ticket.until).map(|(key, _)| *key)
-        {
-            valid.remove(&first);
-        }
-        let until = now.checked_add(self.ttl).unwrap_or(now);
-        valid.insert(key, Ticket { principal, workspace, origin, until });
+        valid.insert(fingerprint, Ticket { grant, origin }, now.checked_add(self.ttl)?);
         Some(text)
     }
 
-    /// Who the ticket of the request was issued to, when it is for `workspace` and this page. It is used up,
+    /// What the issuer of the ticket `offer` was let in by, when it is for `workspace` and this page. It is used up,
     /// whatever it was good for.
     pub(super) fn redeem(
         &self,
-        headers: &HeaderMap,
-        workspace: WorkspaceId,
+        offer: &str,
+        workspace: Option<WorkspaceId>,
         origin: Option<&Origin>,
         now: Instant,
-    ) -> Option<Principal> {
-        let key = digest(offered(headers)?)?;
-        let ticket = self.valid.lock().unwrap_or_else(PoisonError::into_inner).remove(&key)?;
-        let is_good = ticket.until > now && ticket.workspace == workspace && ticket.origin.as_ref() == origin;
-        is_good.then_some(ticket.principal)
+    ) -> Option<Grant> {
+        let fingerprint = Fingerprint::of_random(offer)?;
+        let ticket = self.valid.lock().unwrap_or_else(PoisonError::into_inner).remove(&fingerprint, now)?;
+        let is_good = Some(ticket.grant.workspace) == workspace && ticket.origin.as_ref() == origin;
+        is_good.then_some(ticket.grant)
     }
 }
 
@@ -92,13 +77,10 @@ pub(super) fn offered(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::Access;
+    use crate::gateway::auth::Credential;
 
-    fn headers(ticket: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        let offers = format!("eicterm.v1, ticket.{ticket}");
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, offers.parse().unwrap());
-        headers
+    fn grant(workspace: WorkspaceId) -> Grant {
+        Grant { credential: Credential::Development, workspace, caller: None }
     }
 
     #[test]
@@ -106,22 +88,22 @@ mod tests {
         let tickets = Tickets::new(Duration::from_secs(30));
         let (now, mine) = (Instant::now(), WorkspaceId::random());
         let origin: Origin = "https://acme.example".parse().unwrap();
-        let issue =
-            || tickets.issue(Principal::new("ann", Access::All), mine, Some(origin.clone()), now).unwrap();
+        let issue = || tickets.issue(grant(mine), Some(origin.clone()), now).unwrap();
         let redeem = |ticket: &str, workspace, origin: Option<&Origin>, at| {
-            tickets.redeem(&headers(ticket), workspace, origin, at).map(|principal| principal.name)
+            tickets.redeem(ticket, workspace, origin, at).is_some()
         };
         let ticket = issue();
-        assert_eq!(redeem(&ticket, mine, Some(&origin), now).as_deref(), Some("ann"));
-        assert_eq!(redeem(&ticket, mine, Some(&origin), now), None, "once");
-        assert_eq!(redeem(&issue(), WorkspaceId::random(), Some(&origin), now), None);
-        assert_eq!(redeem(&issue(), mine, None, now), None);
+        assert!(redeem(&ticket, Some(mine), Some(&origin), now));
+        assert!(!redeem(&ticket, Some(mine), Some(&origin), now), "once");
+        assert!(!redeem(&issue(), Some(WorkspaceId::random()), Some(&origin), now));
+        assert!(!redeem(&issue(), None, Some(&origin), now));
+        assert!(!redeem(&issue(), Some(mine), None, now));
         let other: Origin = "https://other.example".parse().unwrap();
         let spent = issue();
-        assert_eq!(redeem(&spent, mine, Some(&other), now), None);
-        assert_eq!(redeem(&spent, mine, Some(&origin), now), None, "a wrong try spends it");
-        assert_eq!(redeem(&issue(), mine, Some(&origin), now + Duration::from_secs(30)), None, "too late");
-        assert_eq!(redeem("guessed", mine, Some(&origin), now), None);
+        assert!(!redeem(&spent, Some(mine), Some(&other), now));
+        assert!(!redeem(&spent, Some(mine), Some(&origin), now), "a wrong try spends it");
+        assert!(!redeem(&issue(), Some(mine), Some(&origin), now + Duration::from_secs(30)), "too late");
+        assert!(!redeem("guessed", Some(mine), Some(&origin), now));
         assert!(!format!("{tickets:?}").contains(&issue()));
     }
 
@@ -130,8 +112,16 @@ mod tests {
         let tickets = Tickets::new(Duration::from_secs(30));
         let now = Instant::now();
         for _ in 0..MAX_TICKETS + 5 {
-            tickets.issue(Principal::new("ann", Access::All), WorkspaceId::random(), None, now);
+            tickets.issue(grant(WorkspaceId::random()), None, now);
         }
         assert_eq!(tickets.valid.lock().unwrap().len(), MAX_TICKETS);
+    }
+
+    #[test]
+    fn a_ticket_is_one_of_the_subprotocols_that_are_offered() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(offered(&headers), None);
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, "eicterm.v1, ticket.abc".parse().unwrap());
+        assert_eq!(offered(&headers), Some("abc"));
     }
 }

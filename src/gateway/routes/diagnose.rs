@@ -27,7 +27,7 @@ pub(in crate::gateway) async fn diagnose(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
-    let Admitted { principal, workspace } = state.admit(&parts, &id).await?;
+    let Admitted { principal, workspace, .. } = state.admit(&parts, &id).await?;
     tracing::info!(principal = principal.name, workspace = %workspace.id, "diagnosis requested");
     let max = state.config().max_diagnoses;
     let walk = state.diagnoses.join(workspace.id, max, || walk(&state, workspace));

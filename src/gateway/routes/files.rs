@@ -133,7 +133,7 @@ impl State {
         admitted: &Admitted,
         files: &[File],
     ) -> Result<Vec<(String, String)>, Refusal> {
-        let Admitted { principal, workspace } = admitted;
+        let Admitted { principal, workspace, .. } = admitted;
         if files.is_empty() {
             return Ok(Vec::new());
         }

@@ -74,7 +74,7 @@ pub(in crate::gateway) async fn end(
     request: Request,
 ) -> Result<StatusCode, Refusal> {
     let (parts, _) = request.into_parts();
-    let Admitted { principal, workspace } = state.admit(&parts, &id).await?;
+    let Admitted { principal, workspace, .. } = state.admit(&parts, &id).await?;
     let session: Uuid = session.parse().map_err(|_| Refusal::SessionNotFound)?;
     // One of another workspace is none.
     let is_here = sessions(&state, |of| of == workspace.id).iter().any(|known| known.id == session);

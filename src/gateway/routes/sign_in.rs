@@ -22,9 +22,16 @@ pub(in crate::gateway) async fn sign_in(
     let (parts, _) = request.into_parts();
     let token = bearer(&parts.headers)?.ok_or(Refusal::MissingToken)?;
     let principal = state.authenticate_bearer(&token, peer(&parts)).await?;
+    let now = Instant::now();
+    let before = state.cookies.find(&parts.headers, now);
     // The cookie that it replaces opens nothing any more.
-    state.cookies.revoke(&parts.headers);
-    let cookie = state.cookies.issue(token, Instant::now());
+    state.cookies.revoke(&parts.headers, now);
+    let cookie = state.cookies.issue(token, now).map(|(cookie, header)| {
+        if let Some(before) = before.filter(|before| before.token.digest() == cookie.token.digest()) {
+            state.grants.renew(&before, &cookie);
+        }
+        header
+    });
     let body = json!({"name": principal.name, "expires_in": state.config().cookie_ttl.as_secs()});
     let mut response = Json(body).into_response();
     response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
@@ -33,7 +40,7 @@ pub(in crate::gateway) async fn sign_in(
 
 /// `DELETE /auth/session`: makes the cookie invalid, here and in the browser.
 pub(in crate::gateway) async fn sign_out(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    let cookie = state.cookies.revoke(request.headers());
+    let cookie = state.cookies.revoke(request.headers(), Instant::now());
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
     response

@@ -19,8 +19,7 @@ pub(in crate::gateway) async fn ticket(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
-    let Admitted { principal, workspace } = state.admit(&parts, &id).await?;
-    let origin = origin(&parts.headers);
-    let ticket = state.tickets.issue(principal, workspace.id, origin, Instant::now());
+    let Admitted { grant, .. } = state.admit(&parts, &id).await?;
+    let ticket = state.tickets.issue(grant, origin(&parts.headers), Instant::now());
     Ok(Json(json!({"ticket": ticket, "expires_in": state.tickets.ttl().as_secs()})).into_response())
 }

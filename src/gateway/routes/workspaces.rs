@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::gateway::State;
 use crate::gateway::answer::Refusal;
+use crate::gateway::auth::Admitted;
 use crate::terminal::{Shell, Target};
 use crate::workspace::{Principal, Status, Workspace, WorkspaceId};
 
@@ -64,11 +65,8 @@ pub(in crate::gateway) async fn show(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
-    match state.authenticate(&parts).await {
-        Ok(principal) => {
-            let workspace = state.find(&principal, &id).await?;
-            Ok(Json(Summary::from(workspace)).into_response())
-        }
+    match state.admit(&parts, &id).await {
+        Ok(Admitted { workspace, .. }) => Ok(Json(Summary::from(workspace)).into_response()),
         Err(Refusal::MissingToken) if state.config().public_status => {
             let id: WorkspaceId = id.parse().map_err(|_| Refusal::NotFound)?;
             let workspace = state.ask(state.directory.find(id)).await?.ok_or(Refusal::NotFound)?;

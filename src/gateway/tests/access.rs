@@ -40,7 +40,8 @@ async fn every_refusal_has_its_status_and_its_body_and_dials_nothing() {
     let origin = json!({"error": "origin not allowed"});
     let long = format!("Bearer {}", "x".repeat(10_000));
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], u16, &'a serde_json::Value);
-    let cases: [Case<'_>; 15] = [
+    let all = ("Authorization", "Bearer all");
+    let cases: [Case<'_>; 18] = [
         (&mine, &[], 401, &missing),
         (&mine, &[("Origin", ORIGIN)], 401, &missing),
         (&mine, &[("Authorization", "bearer abc")], 401, &missing),
@@ -49,11 +50,15 @@ async fn every_refusal_has_its_status_and_its_body_and_dials_nothing() {
         (&mine, &[("Authorization", "Bearer abd")], 401, &invalid),
         (&mine, &[("Authorization", "Bearer a b")], 401, &invalid),
         (&mine, &[("Authorization", &long)], 401, &invalid),
-        (&terminal_of(OTHERS), &[BEARER], 404, &not_found),
+        // What is not there and what is somebody else's are one to a token of a workspace.
+        (&terminal_of(OTHERS), &[BEARER], 401, &invalid),
+        (&terminal_of(NOWHERE), &[BEARER], 401, &invalid),
+        (&terminal_of("acme"), &[BEARER], 401, &invalid),
         (&terminal_of(REMOVED), &[BEARER], 404, &not_found),
-        (&terminal_of("3a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9"), &[BEARER], 404, &not_found),
-        (&terminal_of("acme"), &[BEARER], 404, &not_found),
-        (&terminal_of("%ff"), &[BEARER], 404, &not_found),
+        (&terminal_of(REMOVED), &[all], 404, &not_found),
+        (&terminal_of(NOWHERE), &[all], 404, &not_found),
+        (&terminal_of("acme"), &[all], 404, &not_found),
+        (&terminal_of("%ff"), &[all], 404, &not_found),
         (&mine, &[BEARER, ("Origin", "https://evil.test")], 403, &origin),
         (&mine, &[BEARER, ("Origin", "null")], 403, &origin),
     ];
@@ -122,7 +127,7 @@ async fn a_cookie_opens_for_our_page_and_for_nobody_else() {
     assert_eq!(server.script.seen().connects, 0);
 
     assert!(server.socket(&mine, &[("Cookie", &cookie), ("Origin", ORIGIN)]).await.is_ok());
-    refused(&server, &terminal_of(OTHERS), &[("Cookie", &cookie), ("Origin", ORIGIN)], 404).await;
+    refused(&server, &terminal_of(OTHERS), &[("Cookie", &cookie), ("Origin", ORIGIN)], 401).await;
 
     // A page's own GET carries no origin; the browser says the same in another header.
     let fetch = |site| [("Cookie", cookie.as_str()), ("Sec-Fetch-Site", site)];
@@ -258,8 +263,8 @@ async fn workspaces_are_listed_and_shown_to_those_who_may_open_them() {
     assert_eq!(list.header("cache-control"), "no-store");
     let shown = server.http(&format!("GET /workspaces/{MINE}"), &[BEARER]).await;
     assert_eq!(shown.json(), mine);
-    for id in [OTHERS, REMOVED, "acme", "%2e%2e"] {
-        assert_eq!(server.http(&format!("GET /workspaces/{id}"), &[BEARER]).await.status, 404, "{id}");
+    for (id, status) in [(OTHERS, 401), (NOWHERE, 401), ("acme", 401), ("%2e%2e", 401), (REMOVED, 404)] {
+        assert_eq!(server.http(&format!("GET /workspaces/{id}"), &[BEARER]).await.status, status, "{id}");
     }
     assert_eq!(server.http(&format!("GET /workspaces/{MINE}"), &[]).await.status, 401);
     assert_eq!(server.http("GET /workspaces", &[]).await.status, 401);

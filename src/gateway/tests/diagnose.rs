@@ -49,9 +49,10 @@ async fn it_is_for_those_who_may_open_the_terminal() {
     for (id, headers, status) in [
         (MINE, &[][..], 401),
         (MINE, &[("Authorization", "Bearer no")], 401),
-        (OTHERS, &[BEARER], 404),
+        (OTHERS, &[BEARER], 401),
         (REMOVED, &[BEARER], 404),
-        ("acme", &[BEARER], 404),
+        ("acme", &[BEARER], 401),
+        (NOWHERE, &[("Authorization", "Bearer all")], 404),
         (MINE, &[BEARER, ("Origin", "https://evil.test")], 403),
         (MINE, &[BEARER, ("Host", "evil.test")], 403),
     ] {

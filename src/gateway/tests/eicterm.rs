@@ -340,5 +340,5 @@ async fn a_ticket_opens_one_terminal_once() {
     assert_eq!(nobody.status, 401);
     let others = format!("POST /workspaces/{OTHERS}/terminal/ticket");
     let others = server.http(&others, &[("Authorization", "Bearer abc"), ("Content-Length", "0")]).await;
-    assert_eq!(others.status, 404);
+    assert_eq!(others.status, 401);
 }

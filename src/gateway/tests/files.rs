@@ -96,13 +96,14 @@ async fn only_those_who_may_open_the_workspace_write_its_files() {
         for (id, headers, status) in [
             (MINE, &[][..], 401),
             (MINE, &[("Authorization", "Bearer no")], 401),
-            (OTHERS, &[BEARER], 404),
+            (OTHERS, &[BEARER], 401),
             (REMOVED, &[BEARER], 404),
-            ("acme", &[BEARER], 404),
+            ("acme", &[BEARER], 401),
+            (NOWHERE, &[("Authorization", "Bearer all")], 404),
             (MINE, &[BEARER, ("Origin", "https://evil.test")], 403),
             (MINE, &[BEARER, ("Host", "evil.test")], 403),
         ] {
-            if path == "files/%ff" && status == 404 {
+            if path == "files/%ff" && (status == 404 || headers == [BEARER]) {
                 // What is no text is no path, whatever the workspace.
                 continue;
             }

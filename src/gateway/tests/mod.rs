@@ -37,6 +37,8 @@ const MINE: &str = "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
 const OTHERS: &str = "1a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
 /// One that it might, were it not removed.
 const REMOVED: &str = "2a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
+/// One that nobody made.
+const NOWHERE: &str = "3a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
 /// The only origin that is allowed.
 const ORIGIN: &str = "http://gateway.test:8080";
 const HOST: &str = "gateway.test:8080";
@@ -44,6 +46,7 @@ const HOST: &str = "gateway.test:8080";
 fn directory() -> Arc<dyn Directory> {
     // printf %s abc | sha256sum
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let all = BearerToken::new("all").unwrap().digest();
     let text = format!(
         r#"
 [[workspace]]
@@ -64,6 +67,10 @@ instance = "i-3"
 name = "ci"
 sha256 = "{abc}"
 workspaces = ["{MINE}", "{REMOVED}"]
+[[token]]
+name = "org"
+sha256 = "{all}"
+workspaces = "*"
 "#
     );
     Arc::new(FileDirectory::parse(&text).unwrap())

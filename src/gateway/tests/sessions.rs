@@ -64,8 +64,8 @@ async fn a_session_of_another_workspace_is_none() {
     }
     // They may not open this one.
     let answer = server.http(&end(MINE, &session.to_string()), &[other]).await;
-    assert_eq!((answer.status, &answer.json()["error"]), (404, &json!("workspace not found")));
-    assert_eq!(server.http(&list_of(MINE), &[other]).await.status, 404);
+    assert_eq!((answer.status, &answer.json()["error"]), (401, &json!("invalid workspace auth token")));
+    assert_eq!(server.http(&list_of(MINE), &[other]).await.status, 401);
     assert_eq!(server.http("GET /terminal/sessions", &[other]).await.json(), json!([]), "none of theirs");
     for request in [list_of(MINE), end(MINE, &session.to_string()), "GET /terminal/sessions".into()] {
         assert_eq!(server.http(&request, &[]).await.status, 401, "{request}");

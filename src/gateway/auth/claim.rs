@@ -1,0 +1,59 @@
+//! The workspace that a caller says to speak for (platform contract, section 1, "KI-005").
+//!
+//! The header `X-Workspace-ID` restricts: a caller that names a workspace must be able to speak for it, and that
+//! workspace must be allowed to reach the other. Leaving it out opens nothing that the credential does not.
+
+use axum::http::HeaderName;
+use axum::http::request::Parts;
+
+use super::Credential;
+use super::headers::only;
+use crate::gateway::State;
+use crate::gateway::answer::Refusal;
+use crate::workspace::{Access, Kind, Principal, WorkspaceId, can_communicate};
+
+/// Who calls.
+pub(in crate::gateway) const X_WORKSPACE_ID: HeaderName = HeaderName::from_static("x-workspace-id");
+
+impl State {
+    /// The workspace that the request claims to come from, if it names another one than `target` and may.
+    pub(super) async fn check_claim(
+        &self,
+        parts: &Parts,
+        target: &str,
+        principal: &Principal,
+        credential: &Credential,
+    ) -> Result<Option<WorkspaceId>, Refusal> {
+        let claimed = match only(&parts.headers, &X_WORKSPACE_ID) {
+            None => return Ok(None),
+            Some(Ok(claimed)) if claimed.is_empty() || claimed == target => return Ok(None),
+            Some(claimed) => claimed.map_err(|()| Refusal::MalformedClaim)?,
+        };
+        let claimed: WorkspaceId = claimed.parse().map_err(|_| Refusal::MalformedClaim)?;
+        let target = target.parse().map_err(|_| Refusal::NotFound)?;
+        if claimed == target {
+            return Ok(None);
+        }
+        if !may_speak_for(principal, credential, claimed) {
+            return Err(Refusal::WrongClaim);
+        }
+        let may = self.ask(can_communicate(self.directory.as_ref(), claimed, target)).await?;
+        if may { Ok(Some(claimed)) } else { Err(Refusal::Unrelated) }
+    }
+}
+
+/// Whether somebody's claim to speak for `workspace` is believed: of a token that is the workspace's, or the
+/// organisation's, and of whoever showed no token. The administrator's token is no workspace's, as on the platform.
+pub(in crate::gateway) fn may_speak_for(
+    principal: &Principal,
+    credential: &Credential,
+    workspace: WorkspaceId,
+) -> bool {
+    match credential {
+        Credential::Bearer(_) | Credential::Page(_) => match &principal.access {
+            Access::Only(own) => own.contains(&workspace),
+            _ => principal.kind == Kind::Organisation,
+        },
+        Credential::Session(_) | Credential::Development => true,
+    }
+}

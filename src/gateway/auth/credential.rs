@@ -1,0 +1,97 @@
+//! What somebody is let in by.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::gateway::State;
+use crate::gateway::answer::Refusal;
+use crate::gateway::control_plane::SessionCookies;
+use crate::gateway::cookies::PageCookie;
+use crate::gateway::secret::Fingerprint;
+use crate::workspace::{Access, BearerToken, Kind, Principal, WorkspaceId};
+
+/// What somebody is let in by. `Debug` shows none of its secrets.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) enum Credential {
+    /// A bearer token.
+    Bearer(Arc<BearerToken>),
+    /// A cookie of our page's, which stands for a token until its owner signs out.
+    Page(PageCookie),
+    /// The cookies of a session with the control plane.
+    Session(SessionCookies),
+    /// Nothing: the development mode.
+    Development,
+}
+
+/// What a terminal was opened by: it is asked again for as long as the terminal is open.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) struct Grant {
+    pub(in crate::gateway) credential: Credential,
+    pub(in crate::gateway) workspace: WorkspaceId,
+    /// The workspace that the caller spoke for, where they named another one.
+    pub(in crate::gateway) caller: Option<WorkspaceId>,
+}
+
+/// How old an answer of the control plane may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum Freshness {
+    /// As old as answers are kept.
+    Cached,
+    /// It is asked now.
+    Now,
+}
+
+impl Credential {
+    /// What tells it from every other one.
+    pub(in crate::gateway) fn fingerprint(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Bearer(token) => Some(Fingerprint::of_token(token)),
+            Self::Page(cookie) => Some(cookie.fingerprint),
+            Self::Session(cookies) => Some(cookies.fingerprint()),
+            Self::Development => None,
+        }
+    }
+
+    /// What its requests are counted by: a page's cookie counts as its token.
+    pub(super) fn counts_as(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Page(cookie) => Some(Fingerprint::of_token(&cookie.token)),
+            _ => self.fingerprint(),
+        }
+    }
+}
+
+impl State {
+    /// Who is let in by `credential` now; `None` when nobody is, any more.
+    pub(in crate::gateway) async fn whose(
+        &self,
+        credential: &Credential,
+        freshness: Freshness,
+    ) -> Result<Option<Principal>, Refusal> {
+        match credential {
+            Credential::Bearer(token) => self.owner_of(token).await,
+            Credential::Page(cookie) if self.cookies.is_valid(cookie, Instant::now()) => {
+                self.owner_of(&cookie.token).await
+            }
+            Credential::Page(_) => Ok(None),
+            Credential::Session(cookies) => {
+                let config = self.config();
+                let Some(plane) = &config.platform.control_plane else { return Ok(None) };
+                Ok(self.members.member(plane, cookies, freshness).await?)
+            }
+            Credential::Development => {
+                let principal = Principal::of_kind("development", Kind::Development, Access::All);
+                Ok(Some(principal).filter(|_| self.config().platform.is_development()))
+            }
+        }
+    }
+
+    /// Whose `token` is: the administrator's, or whose the directory says.
+    pub(super) async fn owner_of(&self, token: &BearerToken) -> Result<Option<Principal>, Refusal> {
+        // Digests are compared, in a time that tells nothing.
+        if self.config().platform.admin_token.is_some_and(|admin| admin == token.digest()) {
+            return Ok(Some(Principal::of_kind("admin-token", Kind::Admin, Access::All)));
+        }
+        self.ask(self.directory.authenticate(token)).await
+    }
+}

@@ -1,0 +1,57 @@
+//! What keeps a request out before anybody asks who sent it: `Host`, `Origin`, the tenant.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State as Shared};
+use axum::http::HeaderMap;
+use axum::http::header::{HOST, ORIGIN};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::headers::only;
+use crate::gateway::answer::Refusal;
+use crate::gateway::{Config, Host, Origin, State};
+
+/// A path to a workspace that is not named.
+const NAMELESS: &str = "/workspaces//";
+
+/// Middleware: refuses what `Host`, `Origin` or the tenant does not let in, before anything else looks at the
+/// request. Preflights pass through it as everything does.
+pub(in crate::gateway) async fn guard(
+    Shared(state): Shared<Arc<State>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check(&state.config(), &request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+fn check(config: &Config, request: &Request) -> Result<(), Refusal> {
+    check_host(config, request)?;
+    check_origin(config, request.headers())?;
+    super::tenant::check(config, request.headers())?;
+    if request.uri().path().starts_with(NAMELESS) {
+        return Err(Refusal::MissingId);
+    }
+    Ok(())
+}
+
+/// Against DNS rebinding: `Host` must be one of ours, once. HTTP/1.0 without it is refused as well.
+fn check_host(config: &Config, request: &Request) -> Result<(), Refusal> {
+    let allowed = |text: &str| text.parse::<Host>().is_ok_and(|host| config.allowed_hosts.contains(&host));
+    let host = only(request.headers(), &HOST).and_then(Result::ok).ok_or(Refusal::Host)?;
+    let authority = request.uri().authority().is_none_or(|authority| allowed(authority.as_str()));
+    if allowed(host) && authority { Ok(()) } else { Err(Refusal::Host) }
+}
+
+/// A request that names an origin must name one of ours, exactly. It is a restriction, never a credential.
+fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(origin) = only(headers, &ORIGIN) else { return Ok(()) };
+    let origin = origin.ok().and_then(|text| text.parse::<Origin>().ok());
+    match origin {
+        Some(origin) if config.allowed_origins.contains(&origin) => Ok(()),
+        _ => Err(Refusal::Origin),
+    }
+}

@@ -1,0 +1,174 @@
+//! Where a request comes from, with the proxies in front of the gateway seen through.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::extract::ConnectInfo;
+use axum::http::header::FORWARDED;
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, HeaderName};
+
+use super::headers::come_from_another_site;
+use crate::gateway::{AtHand, State};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Where the request comes from, as it was told from the settings of the moment it came; a request's extension.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gateway) struct Peer(IpAddr);
+
+impl Peer {
+    /// Who is behind `trusted_proxies` proxies.
+    ///
+    /// Each proxy adds whom it was called by at the right of `X-Forwarded-For`, so that with N of them the N-th
+    /// from the right was written by the outermost of ours, and what is left of it by anybody. Where that is not
+    /// there or no address, it is who is connected.
+    pub(in crate::gateway) fn of(parts: &Parts, trusted_proxies: usize) -> Self {
+        let forwarded = trusted_proxies.checked_sub(1).and_then(|n| nth_from_the_right(&parts.headers, n));
+        Self(forwarded.unwrap_or_else(|| connected(&parts.extensions)).to_canonical())
+    }
+}
+
+/// Where the request comes from.
+pub(in crate::gateway) fn peer(parts: &Parts) -> IpAddr {
+    peer_of(&parts.extensions)
+}
+
+/// As [`peer`].
+pub(in crate::gateway) fn peer_of(extensions: &Extensions) -> IpAddr {
+    extensions.get::<Peer>().map_or_else(|| connected(extensions), |peer| peer.0)
+}
+
+/// Who is at the other end of the connection.
+fn connected(extensions: &Extensions) -> IpAddr {
+    let info = extensions.get::<ConnectInfo<SocketAddr>>();
+    info.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip())
+}
+
+/// The address that has `n` to its right in `X-Forwarded-For`, whose lines are one list (RFC 9110, section 5.3).
+fn nth_from_the_right(headers: &HeaderMap, n: usize) -> Option<IpAddr> {
+    let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
+    let entry = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')).nth(n)?;
+    address(std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']))
+}
+
+/// An address, perhaps with a port, as proxies write them: `192.0.2.1`, `192.0.2.1:1234`, `2001:db8::1`,
+/// `[2001:db8::1]:1234`, `[2001:db8::1]`.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    if let Some(bare) = bare {
+        return bare.parse().ok().map(IpAddr::V6);
+    }
+    text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+impl State {
+    /// Whether a request comes from where the development mode lets everybody in: never through a proxy that was
+    /// not told of, and never on behalf of another site's page.
+    pub(super) fn is_at_hand(&self, parts: &Parts) -> bool {
+        let config = self.config();
+        let is_proxied = [X_FORWARDED_FOR, FORWARDED].iter().any(|name| parts.headers.contains_key(name));
+        let is_near = |address: IpAddr| is_within(config.platform.at_hand, address.to_canonical());
+        !come_from_another_site(parts)
+            && !(is_proxied && config.trusted_proxies == 0)
+            && is_near(connected(&parts.extensions))
+            && is_near(peer(parts))
+    }
+}
+
+/// Whether `address` is one of those.
+fn is_within(those: AtHand, address: IpAddr) -> bool {
+    let is_private = match address {
+        IpAddr::V4(address) => address.is_private() || address.is_link_local(),
+        IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
+    };
+    address.is_loopback() || (those == AtHand::Private && is_private)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    /// The peer of a request with these lines of `X-Forwarded-For`.
+    fn seen(lines: &[&[u8]], trusted_proxies: usize) -> String {
+        let mut request = Request::new(());
+        for line in lines {
+            request.headers_mut().append(X_FORWARDED_FOR, line.to_vec().try_into().unwrap());
+        }
+        let connected: SocketAddr = "10.0.0.1:1".parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(connected));
+        Peer::of(&request.into_parts().0, trusted_proxies).0.to_string()
+    }
+
+    #[test]
+    fn the_header_counts_as_far_as_trusted_proxies_wrote_it() {
+        let line: &[u8] = b"203.0.113.9, 198.51.100.1,192.0.2.1";
+        assert_eq!(seen(&[line], 0), "10.0.0.1", "nobody is trusted");
+        assert_eq!(seen(&[line], 1), "192.0.2.1");
+        assert_eq!(seen(&[line], 2), "198.51.100.1");
+        assert_eq!(seen(&[line], 3), "203.0.113.9");
+        assert_eq!(seen(&[line], 4), "10.0.0.1", "fewer wrote it than are trusted");
+        assert_eq!(seen(&[b"203.0.113.9", b"198.51.100.1 , 192.0.2.1"], 2), "198.51.100.1");
+        assert_eq!(seen(&[b"203.0.113.9", b"192.0.2.1"], 2), "203.0.113.9", "the lines are one list");
+    }
+
+    #[test]
+    fn what_is_no_address_is_not_believed() {
+        for line in [
+            &b""[..],
+            b",",
+            b"unknown",
+            b"_hidden",
+            b"192.0.2.1.5",
+            b"192.0.2.1 192.0.2.2",
+            b"192.0.2.1:x",
+            b"192.0.2.1:99999",
+            b"[::1",
+            b"[192.0.2.1]",
+            b"fe80::1%eth0",
+            b"\xff\xfe",
+            b"192.0.2.1\xff",
+            b"192.0.2.1,",
+        ] {
+            assert_eq!(seen(&[line], 1), "10.0.0.1", "{line:?}");
+        }
+        assert_eq!(seen(&[], 1), "10.0.0.1");
+        assert_eq!(seen(&[b"\xff, 192.0.2.1"], 1), "192.0.2.1", "garbage further left is anybody's");
+    }
+
+    #[test]
+    fn an_address_may_have_a_port_and_one_in_ipv6_is_canonical() {
+        for (written, expected) in [
+            ("192.0.2.1:1234", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]:1234", "2001:db8::1"),
+            ("[2001:DB8::1]", "2001:db8::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+        ] {
+            assert_eq!(seen(&[written.as_bytes()], 1), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_at_hand_is_loopback_and_private_networks_only_when_they_are_meant() {
+        for (address, private) in [
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("::1", true),
+            ("172.17.0.1", true),
+            ("192.168.1.1", true),
+            ("169.254.1.1", true),
+            ("fd00::1", true),
+            ("fe80::1", true),
+            ("8.8.8.8", false),
+            ("172.32.0.1", false),
+            ("0.0.0.0", false),
+            ("2001:db8::1", false),
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(is_within(AtHand::Loopback, address), address.is_loopback(), "{address}");
+            assert_eq!(is_within(AtHand::Private, address), private, "{address}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A map that can neither grow nor keep anything for ever.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+use std::time::Instant;
+
+/// A map whose entries end, and that has room for so many: the one nearest to its end makes room for another.
+#[derive(Debug)]
+pub(super) struct Bounded<K, V> {
+    max: usize,
+    entries: HashMap<K, (Instant, V)>,
+    /// The keys in the order of their ends.
+    ends: BTreeSet<(Instant, K)>,
+}
+
+impl<K: Copy + Ord + Hash, V> Bounded<K, V> {
+    /// Room for `max` entries, one at the least.
+    pub(super) fn new(max: usize) -> Self {
+        Self { max: max.max(1), entries: HashMap::new(), ends: BTreeSet::new() }
+    }
+
+    /// Keeps `value` for `key` until `until`, instead of what was kept before.
+    pub(super) fn insert(&mut self, key: K, value: V, until: Instant) {
+        self.take(&key);
+        while self.entries.len() >= self.max
+            && let Some((_, first)) = self.ends.pop_first()
+        {
+            self.entries.remove(&first);
+        }
+        self.ends.insert((until, key));
+        self.entries.insert(key, (until, value));
+    }
+
+    /// What is kept for `key`, and until when, if that is after `now`.
+    pub(super) fn entry(&mut self, key: &K, now: Instant) -> Option<(Instant, &mut V)> {
+        self.entries.get_mut(key).filter(|(until, _)| *until > now).map(|(until, value)| (*until, value))
+    }
+
+    /// What is kept for `key` at `now`.
+    pub(super) fn get(&self, key: &K, now: Instant) -> Option<&V> {
+        self.entries.get(key).filter(|(until, _)| *until > now).map(|(_, value)| value)
+    }
+
+    /// Takes out what was kept for `key` at `now`.
+    pub(super) fn remove(&mut self, key: &K, now: Instant) -> Option<V> {
+        self.take(key).filter(|(until, _)| *until > now).map(|(_, value)| value)
+    }
+
+    /// Takes everything out.
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.ends.clear();
+    }
+
+    fn take(&mut self, key: &K) -> Option<(Instant, V)> {
+        let taken = self.entries.remove(key)?;
+        self.ends.remove(&(taken.0, *key));
+        Some(taken)
+    }
+
+    /// How many entries there are, those that ended included.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        assert_eq!(self.entries.len(), self.ends.len());
+        self.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_ends_and_the_one_nearest_to_its_end_makes_room() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut map = Bounded::new(2);
+        map.insert('a', 1, at(10));
+        map.insert('b', 2, at(5));
+        assert_eq!((map.get(&'a', now), map.get(&'b', at(5))), (Some(&1), None));
+        map.insert('c', 3, at(7));
+        assert_eq!((map.get(&'a', now), map.get(&'b', now), map.get(&'c', now)), (Some(&1), None, Some(&3)));
+        // The same key again takes no other's room, and its end moves.
+        map.insert('c', 4, at(20));
+        map.insert('d', 5, at(30));
+        assert_eq!((map.get(&'a', now), map.get(&'c', now), map.get(&'d', now)), (None, Some(&4), Some(&5)));
+        assert_eq!((map.remove(&'c', at(20)), map.remove(&'d', now), map.len()), (None, Some(5), 0));
+    }
+
+    #[test]
+    fn it_has_room_for_one_at_the_least_and_for_no_more_than_its_limit() {
+        let now = Instant::now();
+        let mut map = Bounded::new(0);
+        for n in 0..1000 {
+            map.insert(n, (), now + Duration::from_secs(1));
+            assert_eq!(map.len(), 1);
+        }
+        map.clear();
+        assert_eq!(map.len(), 0);
+    }
+}

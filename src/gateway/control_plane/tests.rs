@@ -1,0 +1,1 @@
+//! Against a server of this process, over real sockets.

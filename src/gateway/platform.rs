@@ -1,0 +1,205 @@
+//! What the platform tells its programs by environment variables (platform contract, sections 1 and 4).
+
+use std::fmt;
+use std::str::FromStr;
+
+use axum::http::Uri;
+
+use crate::workspace::TokenDigest;
+
+/// The platform's settings. By default there is no platform: nobody gets in but by the directory's tokens.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Platform {
+    /// The administrator's token, `ADMIN_TOKEN`: its digest, so that nothing here can show it. `None` is none.
+    pub admin_token: Option<TokenDigest>,
+    /// What the platform is run as, `MOLECULE_ENV`. The default is production.
+    pub environment: Environment,
+    /// Who is let in without a credential in development mode. The default is this machine.
+    pub at_hand: AtHand,
+    /// The tenant's organisation, `MOLECULE_ORG_ID`: requests that are for another one are refused. `None` refuses
+    /// none.
+    pub org_id: Option<String>,
+    /// Who is asked for members of the organisation, by the cookies of their browser. `None` is nobody, and those
+    /// cookies open nothing.
+    pub control_plane: Option<ControlPlane>,
+}
+
+impl Platform {
+    /// Whether everybody at hand is let in without a credential: in a development environment, as long as there is
+    /// no administrator's token.
+    #[must_use]
+    pub fn is_development(&self) -> bool {
+        self.environment == Environment::Development && self.admin_token.is_none()
+    }
+}
+
+/// What the platform is run as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Environment {
+    /// Anything but a development environment.
+    #[default]
+    Production,
+    /// Somebody's own machine: `development` or `dev`, in any case.
+    Development,
+}
+
+impl FromStr for Environment {
+    type Err = std::convert::Infallible;
+
+    /// The platform's names for a development environment are two; every other name is none.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is = |name| text.trim().eq_ignore_ascii_case(name);
+        Ok(if is("development") || is("dev") { Self::Development } else { Self::Production })
+    }
+}
+
+/// Which peers the development mode lets in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AtHand {
+    /// Those on this machine.
+    #[default]
+    Loopback,
+    /// Those in private networks as well (RFC 1918, RFC 3927, RFC 4193), such as a container engine's bridge.
+    Private,
+}
+
+/// A text that names no peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it must be \"loopback\" or \"private\"")]
+#[non_exhaustive]
+pub struct InvalidAtHand;
+
+impl FromStr for AtHand {
+    type Err = InvalidAtHand;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAtHand> {
+        match text {
+            "loopback" => Ok(Self::Loopback),
+            "private" => Ok(Self::Private),
+            _ => Err(InvalidAtHand),
+        }
+    }
+}
+
+/// Where the members of an organisation are known, and which organisation.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ControlPlane {
+    question: Uri,
+    slug: String,
+}
+
+/// What cannot be asked. The text does not repeat an address, which may have a password in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidControlPlane {
+    /// Its address is none.
+    #[error("it must be http:// or https:// with a host, and without user, query and fragment")]
+    Url,
+    /// The organisation's name in it is none.
+    #[error(
+        "an organisation's slug is 1 to {} letters, digits, hyphens, underscores and dots",
+        ControlPlane::MAX_SLUG
+    )]
+    Slug,
+}
+
+impl ControlPlane {
+    /// The longest slug, in bytes.
+    pub const MAX_SLUG: usize = 100;
+
+    /// The control plane at `url` (`CP_UPSTREAM_URL`), asked for members of `slug` (`MOLECULE_ORG_SLUG`).
+    ///
+    /// # Errors
+    /// [`InvalidControlPlane`] when either is none.
+    pub fn new(url: &str, slug: &str) -> Result<Self, InvalidControlPlane> {
+        let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if !(1..=Self::MAX_SLUG).contains(&slug.len()) || !slug.bytes().all(named) {
+            return Err(InvalidControlPlane::Slug);
+        }
+        let base: Uri = url.parse().map_err(|_| InvalidControlPlane::Url)?;
+        let is_plain = matches!(base.scheme_str(), Some("http" | "https"))
+            && base.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && base.host().is_some_and(|host| !host.is_empty())
+            && !url.contains(['?', '#']);
+        if !is_plain {
+            return Err(InvalidControlPlane::Url);
+        }
+        let question = format!("{}/cp/auth/tenant-member?slug={slug}", url.trim_end_matches('/'));
+        let question = question.parse().map_err(|_| InvalidControlPlane::Url)?;
+        Ok(Self { question, slug: slug.to_owned() })
+    }
+
+    /// What is asked.
+    pub(super) fn question(&self) -> &Uri {
+        &self.question
+    }
+
+    /// The organisation.
+    pub(super) fn slug(&self) -> &str {
+        &self.slug
+    }
+}
+
+impl fmt::Debug for ControlPlane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlPlane").field("question", &self.question).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::BearerToken;
+
+    #[test]
+    fn development_has_two_names_and_ends_with_an_administrators_token() {
+        let is = |name: &str| {
+            let environment = name.parse().unwrap();
+            Platform { environment, ..Platform::default() }.is_development()
+        };
+        for name in ["development", "dev", "Development", "DEV", " dev "] {
+            assert!(is(name), "{name}");
+        }
+        for name in ["", "production", "staging", "develop", "dev1", "devel"] {
+            assert!(!is(name), "{name}");
+        }
+        assert!(!Platform::default().is_development());
+        let admin_token = BearerToken::new("secret").map(|token| token.digest());
+        let platform = Platform { environment: Environment::Development, admin_token, ..Platform::default() };
+        assert!(!platform.is_development());
+    }
+
+    #[test]
+    fn a_question_is_asked_at_the_control_planes_address() {
+        let plane = |url: &str| ControlPlane::new(url, "acme").map(|plane| plane.question.to_string());
+        let expected = "https://cp.example/cp/auth/tenant-member?slug=acme";
+        assert_eq!(plane("https://cp.example").unwrap(), expected);
+        assert_eq!(plane("https://cp.example/").unwrap(), expected);
+        assert_eq!(
+            plane("http://cp.internal:8080/base/").unwrap(),
+            "http://cp.internal:8080/base/cp/auth/tenant-member?slug=acme"
+        );
+        for bad in [
+            "",
+            "cp.example",
+            "/cp",
+            "ftp://cp.example",
+            "https://",
+            "https://user:hunter2@cp.example",
+            "https://cp.example?x",
+            "https://cp.example/#x",
+            "https://cp example",
+        ] {
+            let error = plane(bad).unwrap_err();
+            assert_eq!(error, InvalidControlPlane::Url, "{bad}");
+            assert!(!error.to_string().contains("hunter2"));
+        }
+        let long = "a".repeat(ControlPlane::MAX_SLUG + 1);
+        for bad in ["", "a b", "a&slug=b", "a/b", "\u{e4}", &long] {
+            assert_eq!(ControlPlane::new("https://cp.example", bad), Err(InvalidControlPlane::Slug), "{bad}");
+        }
+    }
+}
