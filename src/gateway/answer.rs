@@ -8,10 +8,15 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::audit::Unwritten;
 use super::control_plane::ControlPlaneError;
 use super::rate_limit::Allowance;
 use crate::session::OpenError;
 use crate::workspace::DirectoryError;
+
+/// Why a request got no further, in a word: an extension of the answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Denied(pub(super) &'static str);
 
 /// Why a request gets no further. The bodies of 401, 429 and 503 are the platform's.
 #[derive(Debug)]
@@ -62,6 +67,43 @@ pub(super) enum Refusal {
     Handshake(StatusCode, String),
     /// It took too long.
     Timeout,
+    /// It cannot be recorded, and must be.
+    Unrecorded,
+}
+
+impl Refusal {
+    /// The reason's stable name, as it stands in metrics and audit records.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Origin => "origin",
+            Self::WrongTenant => "wrong-tenant",
+            Self::MissingId => "missing-id",
+            Self::MissingToken => "missing-token",
+            Self::InvalidToken => "invalid-token",
+            Self::Throttled(_) => "throttled",
+            Self::TooManyRequests(_) => "rate-limit",
+            Self::MalformedClaim => "malformed-claim",
+            Self::WrongClaim => "wrong-claim",
+            Self::Unrelated => "unrelated",
+            Self::NotFound => "not-found",
+            Self::Unavailable(_) => "directory",
+            Self::ControlPlane(_) => "control-plane",
+            Self::SessionNotFound => "session-not-found",
+            Self::Request(_) => "bad-request",
+            Self::TooLarge(_) => "too-large",
+            Self::Busy(_) => "busy",
+            Self::Write(_) => "not-written",
+            Self::Terminals(OpenError::Draining) => "draining",
+            Self::Terminals(OpenError::WorkspaceFull(_)) => "workspace-full",
+            Self::Terminals(OpenError::UserFull(_)) => "user-full",
+            Self::Terminals(OpenError::Full(_)) => "full",
+            Self::NotWebSocket => "not-websocket",
+            Self::Handshake(..) => "handshake",
+            Self::Timeout => "timeout",
+            Self::Unrecorded => "unrecorded",
+        }
+    }
 }
 
 impl IntoResponse for Refusal {
@@ -124,8 +166,25 @@ impl IntoResponse for Refusal {
                 )
             }
             Self::Terminals(error) => {
-                let code = if *error == OpenError::Draining { "draining" } else { "too_many_terminals" };
-                (StatusCode::SERVICE_UNAVAILABLE, json!({"error": error.to_string(), "code": code}))
+                let message = error.to_string();
+                match error {
+                    OpenError::Draining => {
+                        (StatusCode::SERVICE_UNAVAILABLE, json!({"error": message, "code": "draining"}))
+                    }
+                    OpenError::Full(_) => (
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        json!({"error": message, "code": "too_many_terminals"}),
+                    ),
+                    // The caller's own share, as any other rate or quota of theirs.
+                    OpenError::WorkspaceFull(_) | OpenError::UserFull(_) => (
+                        StatusCode::TOO_MANY_REQUESTS,
+                        json!({
+                            "error": message,
+                            "code": "too_many_terminals",
+                            "retry_after": RETRY_SECONDS,
+                        }),
+                    ),
+                }
             }
             Self::NotWebSocket => (
                 StatusCode::UPGRADE_REQUIRED,
@@ -133,8 +192,16 @@ impl IntoResponse for Refusal {
             ),
             Self::Handshake(status, message) => (*status, json!({"error": message})),
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, json!({"error": "the request took too long"})),
+            Self::Unrecorded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                json!({
+                    "error": "the audit log cannot be written, and no terminal opens without it",
+                    "code": "audit_unavailable",
+                }),
+            ),
         };
         let mut response = (status, Json(body)).into_response();
+        response.extensions_mut().insert(Denied(self.name()));
         let headers = response.headers_mut();
         match self {
             Self::Throttled(after) => {
@@ -144,7 +211,11 @@ impl IntoResponse for Refusal {
                 headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(allowance.reset)));
                 allowance.write(headers);
             }
-            Self::Unavailable(_) | Self::ControlPlane(_) | Self::Terminals(_) | Self::Busy(_) => {
+            Self::Unavailable(_)
+            | Self::ControlPlane(_)
+            | Self::Terminals(_)
+            | Self::Busy(_)
+            | Self::Unrecorded => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
             }
             Self::NotWebSocket => {
@@ -165,6 +236,12 @@ impl From<DirectoryError> for Refusal {
 impl From<ControlPlaneError> for Refusal {
     fn from(error: ControlPlaneError) -> Self {
         Self::ControlPlane(error)
+    }
+}
+
+impl From<Unwritten> for Refusal {
+    fn from(Unwritten: Unwritten) -> Self {
+        Self::Unrecorded
     }
 }
 

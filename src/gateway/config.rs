@@ -18,6 +18,8 @@ pub struct Config {
     /// Whether `GET /workspaces/{id}` tells anyone who knows the id its status, as the platform's does. The
     /// default is no.
     pub public_status: bool,
+    /// Whether `GET /metrics` tells anyone what is counted. The default is yes, as the platform's does.
+    pub metrics: bool,
     /// How often the server pings a viewer: edge proxies cut sockets that are idle for about 100 s. The default
     /// is 25 s.
     pub ping_interval: Duration,
@@ -91,6 +93,7 @@ impl Config {
             secure_cookie: !allowed_origins.is_empty() && allowed_origins.iter().all(Origin::is_https),
             allowed_origins,
             public_status: false,
+            metrics: true,
             ping_interval: Duration::from_secs(25),
             dead_peer_timeout: Duration::from_secs(75),
             ticket_ttl: Duration::from_secs(30),

@@ -12,6 +12,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::account::Asked;
 use super::answer::Refusal;
 use super::auth::{Peer, peer};
 use super::{Config, State};
@@ -60,6 +61,7 @@ pub(super) async fn finish(Shared(state): Shared<Arc<State>>, request: Request, 
     let seen = Peer::of(&parts, state.config().trusted_proxies);
     parts.extensions.insert(seen);
     let (peer, method) = (peer(&parts), parts.method.clone());
+    let asked = Asked::of(&parts);
     let path: String = parts.uri.path().chars().take(MAX_LOGGED_PATH).flat_map(char::escape_debug).collect();
     let request = Request::from_parts(parts, body);
 
@@ -72,7 +74,9 @@ pub(super) async fn finish(Shared(state): Shared<Arc<State>>, request: Request, 
     if state.config().secure_cookie {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
-    let (status, ms) = (response.status().as_u16(), began.elapsed().as_millis());
+    let took = began.elapsed();
+    asked.answered(&state, &response, took);
+    let (status, ms) = (response.status().as_u16(), took.as_millis());
     tracing::info!(target: "eice::gateway::access", %peer, %method, path, status, ms);
     response
 }

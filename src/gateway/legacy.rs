@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use super::Config;
+use super::observe::Observation;
 use super::rate::Rate;
 use super::socket::{self, Goodbye, Life, Sink, Stream};
 use super::text::{Farewell, warning};
@@ -26,7 +27,7 @@ enum Ending {
 }
 
 /// Bridges `socket` and `viewer` until either ends, and says goodbye.
-pub(super) async fn serve(socket: WebSocket, mut viewer: Viewer, config: &Config) {
+pub(super) async fn serve(socket: WebSocket, mut viewer: Viewer, config: &Config, observed: &Observation) {
     let (mut sink, mut stream) = socket.split();
     let life = Life::new();
     let input = viewer.input();
@@ -36,18 +37,21 @@ pub(super) async fn serve(socket: WebSocket, mut viewer: Viewer, config: &Config
         // Between two pings a viewer that is alive may well be silent.
         () = life.ended(config.dead_peer_timeout.max(config.ping_interval * 2)) => Ending::Lost,
     };
-    // The session begins to close now, whatever the farewell takes.
-    drop(viewer);
     let goodbye = match ending {
         Ending::Session(end) => {
             let Farewell { line, code, reason } = Farewell::new(end.as_ref());
-            Goodbye { lines: line.into_iter().collect(), close: Some((code, reason)) }
+            Some(Goodbye { lines: line.into_iter().collect(), close: Some((code, reason)) })
         }
-        Ending::Fault(code) => Goodbye { lines: Vec::new(), close: Some((code, String::new())) },
-        Ending::Left => Goodbye::default(),
-        Ending::Lost => return,
+        Ending::Fault(code) => Some(Goodbye { lines: Vec::new(), close: Some((code, String::new())) }),
+        Ending::Left => Some(Goodbye::default()),
+        Ending::Lost => None,
     };
-    socket::leave(&mut sink, &mut stream, goodbye).await;
+    observed.closing(socket::code(goodbye.as_ref()));
+    // The session begins to close now, whatever the farewell takes.
+    drop(viewer);
+    if let Some(goodbye) = goodbye {
+        socket::leave(&mut sink, &mut stream, goodbye).await;
+    }
 }
 
 /// Passes on what the viewer types.

@@ -16,11 +16,14 @@
 //! | `POST /auth/session`, `DELETE /auth/session` | a bearer token traded for a cookie, and the cookie's end |
 //! | `GET /health` | that the process answers; whatever `Host` says |
 //! | `GET /ready` | that terminals can be opened; whatever `Host` says |
+//! | `GET /metrics` | what is counted, for Prometheus; whatever `Host` says |
 //! | `GET /` and other paths | the page |
 //!
 //! `docs/gateway.md` describes each.
 
+mod account;
 mod answer;
+mod audit;
 mod auth;
 mod bounded;
 mod config;
@@ -32,6 +35,7 @@ pub mod eicterm;
 mod grants;
 mod layers;
 mod legacy;
+mod observe;
 mod origin;
 mod page;
 mod platform;
@@ -58,12 +62,15 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post, put};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::session::Sessions;
+use crate::telemetry::metrics::Metrics;
 use crate::terminal::Connect;
 use crate::workspace::Directory;
 
+pub use audit::{Audit, AuditFile};
 pub use config::Config;
 pub use origin::{Host, InvalidOrigin, Origin};
 pub use platform::{AtHand, ControlPlane, Environment, InvalidAtHand, InvalidControlPlane, Platform};
@@ -102,8 +109,12 @@ struct State {
     /// Who sent tokens, or tickets, that are nobody's.
     wrong_tokens: Throttle<IpAddr>,
     tickets: Tickets,
-    /// The sockets that are open, farewells included.
+    /// The sockets that are open, farewells included, and what the directory is still being told of them.
     viewers: TaskTracker,
+    metrics: Metrics,
+    audit: Audit,
+    /// Room for activities that the directory is being told of.
+    activities: Arc<Semaphore>,
 }
 
 /// The routes of a gateway with `config`, for whoever serves them by other means than [`Gateway::serve`].
@@ -115,6 +126,7 @@ impl Gateway {
     /// A gateway to the workspaces of `directory`, whose hosts come from `connect`.
     #[must_use]
     pub fn new(config: Config, directory: Arc<dyn Directory>, connect: Arc<dyn Connect>) -> Self {
+        let metrics = Metrics::new();
         let state = State {
             sessions: Sessions::new(config.session.clone(), Arc::clone(&connect)),
             connect,
@@ -128,6 +140,9 @@ impl Gateway {
             wrong_tokens: Throttle::new(),
             tickets: Tickets::new(config.ticket_ttl),
             viewers: TaskTracker::new(),
+            audit: Audit::new(metrics.clone()),
+            metrics,
+            activities: Arc::new(Semaphore::new(observe::MAX_ACTIVITIES)),
             directory,
             config: RwLock::new(Arc::new(config)),
         };
@@ -136,7 +151,7 @@ impl Gateway {
 
     /// Every route of the gateway, the page's included. Other routers may be merged with it.
     pub fn router(&self) -> Router {
-        use routes::{diagnose, files, health, sessions, sign_in, ticket, workspaces};
+        use routes::{diagnose, files, health, metrics, sessions, sign_in, ticket, workspaces};
 
         let state = &self.state;
         let quick = Router::new()
@@ -160,7 +175,10 @@ impl Gateway {
         });
         let checked = self.within(quick, |config| config.request_timeout).merge(slow);
         let checked = self.guard(checked.with_state(Arc::clone(state)));
-        let open = Router::new().route("/health", get(health::health)).route("/ready", get(health::ready));
+        let open = Router::new()
+            .route("/health", get(health::health))
+            .route("/ready", get(health::ready))
+            .route("/metrics", get(metrics::metrics));
         let open = self.within(open, |config| config.request_timeout);
         self.finish(checked.merge(open.with_state(Arc::clone(state))))
     }
@@ -179,6 +197,18 @@ impl Gateway {
     #[must_use]
     pub fn sessions(&self) -> &Sessions {
         &self.state.sessions
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.state.metrics
+    }
+
+    /// The audit log.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.state.audit
     }
 
     /// Goes on with `config` from the next request on. What is open stays as it is; how many connections are served

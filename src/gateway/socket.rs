@@ -74,6 +74,16 @@ pub(super) struct Goodbye {
     pub(super) close: Option<(u16, String)>,
 }
 
+/// The close code of a goodbye, where it has one of ours; otherwise how the socket ended, in a word. A socket that is
+/// gone has no goodbye.
+pub(super) fn code(goodbye: Option<&Goodbye>) -> Result<u16, &'static str> {
+    match goodbye {
+        None => Err("lost"),
+        Some(Goodbye { close: None, .. }) => Err("left"),
+        Some(Goodbye { close: Some((code, _)), .. }) => Ok(*code),
+    }
+}
+
 /// Says goodbye within a bound.
 pub(super) async fn leave(sink: &mut Sink, stream: &mut Stream, goodbye: Goodbye) {
     let saying = async {

@@ -9,8 +9,10 @@ use axum::extract::{Path, Request, State as Shared};
 use axum::http::header::UPGRADE;
 use axum::response::Response;
 
+use super::account::origin;
 use super::answer::Refusal;
-use super::auth::Admitted;
+use super::auth::{Admitted, peer};
+use super::observe::Observation;
 use super::{State, eicterm, legacy};
 use crate::session;
 
@@ -51,6 +53,11 @@ pub(super) async fn open(
     let held = state.hold(place.session(), grant);
     let upgrade = upgrade.protocols([eicterm::NAME]);
     let is_eicterm = upgrade.selected_protocol().is_some();
+    let protocol = if is_eicterm { eicterm::NAME } else { "legacy" };
+    let from = (peer(&parts), origin(&parts.headers));
+    let observed = Observation::new(&state, place.session(), (&principal, &workspace), from, protocol);
+    observed.requested().await?;
+    let observed = Arc::new(observed);
     let max_message = if is_eicterm { 1 + eicterm::MAX_FRAME } else { state.config().max_message };
     let viewers = state.viewers.clone();
     Ok(upgrade
@@ -63,11 +70,12 @@ pub(super) async fn open(
         .on_upgrade(move |socket| {
             viewers.track_future(async move {
                 let _held = held;
-                let request = session::Request::new(workspace.target);
+                let _viewer = observed.attached();
+                let request = session::Request::new(workspace.target).observed_by(observed.clone());
                 if is_eicterm {
-                    eicterm::serve(socket, place, request, &state.config()).await;
+                    eicterm::serve(socket, place, request, &state.config(), &observed).await;
                 } else {
-                    legacy::serve(socket, place.open(request), &state.config()).await;
+                    legacy::serve(socket, place.open(request), &state.config(), &observed).await;
                 }
             })
         }))

@@ -58,6 +58,8 @@ pub(crate) struct Script {
     pub(crate) mode: Mode,
     pub(crate) blocks_input: bool,
     pub(crate) hangs_on_close: bool,
+    /// The ids of its connections.
+    pub(crate) ids: HostIds,
     /// What a diagnosis comes to; without it there is none.
     pub(crate) report: Option<fn() -> Report>,
     /// Whether a diagnosis may end.
@@ -73,7 +75,17 @@ impl Script {
         let said = Arc::new(Mutex::new(said));
         let seen = watch::channel(Seen::default()).0;
         let may_report = watch::channel(true).0;
-        Self { mode, blocks_input: false, hangs_on_close: false, report: None, may_report, seen, say, said }
+        Self {
+            mode,
+            blocks_input: false,
+            hangs_on_close: false,
+            ids: HostIds::default(),
+            report: None,
+            may_report,
+            seen,
+            say,
+            said,
+        }
     }
 
     /// Has the terminal say `data`.
@@ -130,6 +142,7 @@ impl Connect for Script {
                 fail_terminal,
                 blocks_input: self.blocks_input,
                 hangs_on_close: self.hangs_on_close,
+                ids: self.ids.clone(),
                 seen: self.seen.clone(),
                 said: Arc::clone(&self.said),
             };
@@ -159,6 +172,7 @@ struct ScriptHost {
     fail_terminal: Option<fn() -> StageError>,
     blocks_input: bool,
     hangs_on_close: bool,
+    ids: HostIds,
     seen: watch::Sender<Seen>,
     said: Arc<Mutex<mpsc::UnboundedReceiver<io::Result<TerminalEvent>>>>,
 }
@@ -185,7 +199,7 @@ impl Host for ScriptHost {
     }
 
     fn ids(&self) -> HostIds {
-        HostIds::default()
+        self.ids.clone()
     }
 
     fn round_trip(&self) -> BoxFuture<'_, Option<Duration>> {

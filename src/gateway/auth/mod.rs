@@ -105,7 +105,14 @@ impl State {
         &self,
         question: impl Future<Output = Result<T, DirectoryError>>,
     ) -> Result<T, Refusal> {
+        let began = Instant::now();
         let answer = timeout(self.config().directory_timeout, question).await;
+        let outcome = match &answer {
+            Ok(Ok(_)) => "answered",
+            Ok(Err(_)) => "failed",
+            Err(_) => "timeout",
+        };
+        self.metrics.directory_queries.with_label_values(&[outcome]).observe(began.elapsed().as_secs_f64());
         Ok(answer.unwrap_or_else(|_| Err(DirectoryError::new("it did not answer in time")))?)
     }
 

@@ -13,6 +13,7 @@ use super::flow::{Input, Output, Violation};
 use super::frame::{self, Attach, Frame, Malformed, Mode};
 use super::message::Message;
 use crate::gateway::Config;
+use crate::gateway::observe::Observation;
 use crate::gateway::rate::Rate;
 use crate::gateway::socket::{self, Goodbye, Life, Sink, Stream};
 use crate::gateway::text::Farewell;
@@ -63,28 +64,44 @@ impl Shared {
 }
 
 /// Dials at once, opens the terminal when the viewer attaches, and bridges until either ends.
-pub(in crate::gateway) async fn serve(socket: WebSocket, place: Place, request: Request, config: &Config) {
+pub(in crate::gateway) async fn serve(
+    socket: WebSocket,
+    place: Place,
+    request: Request,
+    config: &Config,
+    observed: &Observation,
+) {
     let (mut sink, mut stream) = socket.split();
     let mut viewer = place.open(request.waiting_for_size());
-    let ending = bridge(&mut sink, &mut stream, &mut viewer, config).await;
-    // The session begins to close now, whatever the farewell takes.
-    drop(viewer);
+    let ending = bridge(&mut sink, &mut stream, &mut viewer, config, observed).await;
     let goodbye = match ending {
-        Ending::Session(end) => farewell(end.as_ref()),
-        Ending::Fault(code) => Goodbye { lines: Vec::new(), close: Some((code, String::new())) },
+        Ending::Session(end) => Some(farewell(end.as_ref())),
+        Ending::Fault(code) => Some(Goodbye { lines: Vec::new(), close: Some((code, String::new())) }),
         Ending::Violation(violation) => {
-            goodbye(&Message::error("protocol", violation.to_string()), BAD_FRAME, violation.to_string())
+            let error = Message::error("protocol", violation.to_string());
+            Some(goodbye(&error, BAD_FRAME, violation.to_string()))
         }
         Ending::Refused(code, message, close) => {
-            goodbye(&Message::error(code, message), close, code.to_owned())
+            Some(goodbye(&Message::error(code, message), close, code.to_owned()))
         }
-        Ending::Left => Goodbye::default(),
-        Ending::Lost => return,
+        Ending::Left => Some(Goodbye::default()),
+        Ending::Lost => None,
     };
-    socket::leave(&mut sink, &mut stream, goodbye).await;
+    observed.closing(socket::code(goodbye.as_ref()));
+    // The session begins to close now, whatever the farewell takes.
+    drop(viewer);
+    if let Some(goodbye) = goodbye {
+        socket::leave(&mut sink, &mut stream, goodbye).await;
+    }
 }
 
-async fn bridge(sink: &mut Sink, stream: &mut Stream, viewer: &mut Viewer, config: &Config) -> Ending {
+async fn bridge(
+    sink: &mut Sink,
+    stream: &mut Stream,
+    viewer: &mut Viewer,
+    config: &Config,
+    observed: &Observation,
+) -> Ending {
     let attach = match timeout(config.attach_timeout, first(stream)).await {
         Ok(Ok(attach)) => attach,
         Ok(Err(ending)) => return ending,
@@ -119,7 +136,7 @@ async fn bridge(sink: &mut Sink, stream: &mut Stream, viewer: &mut Viewer, confi
     };
     tokio::select! {
         ending = reader.run(stream) => ending,
-        ending = write(sink, viewer, &control, &shared, pongs, config) => ending,
+        ending = write(sink, viewer, &shared, pongs, config, observed) => ending,
         // Between two pings a viewer that is alive may well be silent.
         () = shared.life.ended(config.dead_peer_timeout.max(config.ping_interval * 2)) => Ending::Lost,
     }
@@ -209,11 +226,12 @@ impl Reader<'_> {
 async fn write(
     sink: &mut Sink,
     viewer: &mut Viewer,
-    control: &ViewerControl,
     shared: &Shared,
     mut pongs: mpsc::Receiver<(u64, Instant)>,
     config: &Config,
+    observed: &Observation,
 ) -> Ending {
+    let control = viewer.control();
     let mut pings = socket::pings(config.ping_interval);
     let mut taken = control.taken();
     let mut acked = 0;
@@ -227,7 +245,9 @@ async fn write(
             biased;
             Some((t0, came)) = pongs.recv() => {
                 let ssh_us = control.round_trip().map(micros);
-                Message::Pong { t0, gateway_us: micros(came.elapsed()), ssh_us }
+                let took = came.elapsed();
+                observed.answered(took);
+                Message::Pong { t0, gateway_us: micros(took), ssh_us }
             }
             () = sleep_until(ack_at.unwrap_or_else(Instant::now)), if ack_at.is_some() => {
                 ack_at = None;

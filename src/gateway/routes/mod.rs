@@ -3,6 +3,7 @@
 pub(super) mod diagnose;
 pub(super) mod files;
 pub(super) mod health;
+pub(super) mod metrics;
 pub(super) mod sessions;
 pub(super) mod sign_in;
 pub(super) mod ticket;

@@ -6,6 +6,7 @@ mod diagnose;
 mod eicterm;
 mod files;
 mod legacy;
+mod observed;
 mod ready;
 mod secrets;
 mod serving;

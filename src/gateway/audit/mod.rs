@@ -1,0 +1,122 @@
+//! The audit log: who opened what, when, from where, and how it ended; and who was denied.
+//!
+//! A record goes to the log under the target `eice::audit`, and to a file where there is one. Nothing in it is a
+//! secret, and nothing that came from outside can break a line.
+
+mod file;
+mod record;
+
+use std::io;
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::rate::Rate;
+use crate::telemetry::metrics::Metrics;
+
+pub use file::AuditFile;
+use file::Writer;
+pub(super) use record::{Record, credential};
+
+/// How long a record may take to be written before that is a failure.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many denials are recorded a second, with twice that in a burst: whoever knocks cannot fill the disk. The
+/// metrics count all of them.
+const MAX_DENIALS_PER_SECOND: u32 = 20;
+
+/// The audit log. Without a file, records go to the log alone.
+#[derive(Debug)]
+pub struct Audit {
+    sink: RwLock<Option<Sink>>,
+    denials: Mutex<Rate>,
+    metrics: Metrics,
+}
+
+#[derive(Clone, Debug)]
+struct Sink {
+    writer: Writer,
+    is_required: bool,
+}
+
+/// A record that had to be written was not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unwritten;
+
+impl Audit {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        let denials = Mutex::new(Rate::new(MAX_DENIALS_PER_SECOND));
+        Self { sink: RwLock::new(None), denials, metrics }
+    }
+
+    /// Writes into `file` from now on, instead of the file before; `None` ends that. With `is_required`, a terminal
+    /// whose request cannot be written does not open.
+    ///
+    /// # Errors
+    /// When the thread that writes cannot be started.
+    pub fn write_to(&self, file: Option<AuditFile>, is_required: bool) -> io::Result<()> {
+        let mut sink = self.sink.write().unwrap_or_else(PoisonError::into_inner);
+        *sink = match (file, sink.take()) {
+            (None, _) => None,
+            (Some(file), Some(Sink { writer, .. })) => {
+                writer.switch(file);
+                Some(Sink { writer, is_required })
+            }
+            (Some(file), None) => {
+                Some(Sink { writer: Writer::start(file, self.metrics.clone())?, is_required })
+            }
+        };
+        Ok(())
+    }
+
+    /// Waits until everything recorded so far was written, at most for some seconds.
+    pub async fn flush(&self) {
+        if let Some(Sink { writer, .. }) = self.sink()
+            && timeout(WRITE_TIMEOUT, writer.flush()).await.is_err()
+        {
+            tracing::error!("the audit file is not written in time");
+        }
+    }
+
+    /// Records, without waiting.
+    pub(super) fn record(&self, record: &Record) {
+        record.log();
+        if let Some(Sink { writer, .. }) = self.sink()
+            && let Some(line) = line(record)
+        {
+            writer.write(line);
+        }
+    }
+
+    /// Records, and waits until that was written where it must be.
+    pub(super) async fn record_first(&self, record: &Record) -> Result<(), Unwritten> {
+        match self.sink() {
+            Some(Sink { writer, is_required: true }) => {
+                record.log();
+                let line = line(record).ok_or(Unwritten)?;
+                let written = timeout(WRITE_TIMEOUT, writer.write_and_tell(line)).await;
+                if matches!(written, Ok(Ok(true))) { Ok(()) } else { Err(Unwritten) }
+            }
+            _ => {
+                self.record(record);
+                Ok(())
+            }
+        }
+    }
+
+    /// Records a denial, unless there are too many.
+    pub(super) fn record_denial(&self, record: &Record) {
+        if self.denials.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.record(record);
+        }
+    }
+
+    fn sink(&self) -> Option<Sink> {
+        self.sink.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn line(record: &Record) -> Option<Vec<u8>> {
+    record.line().inspect_err(|error| tracing::error!(%error, "an audit record is no JSON")).ok()
+}
