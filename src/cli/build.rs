@@ -17,12 +17,16 @@ use super::failure::Failure;
 #[cfg(feature = "client")]
 use super::target::AwsArgs;
 use crate::aws::{self, Aws};
+#[cfg(feature = "gateway")]
+use crate::config;
 use crate::connect::{self, Connector, HostKeyMode};
 use crate::ssh::host_keys::{FileHostKeys, MemoryHostKeys};
 use crate::ssh::{self, HostKeySource};
 #[cfg(feature = "client")]
 use crate::tunnel::ProxyConfig;
 use crate::tunnel::{self, Dialer};
+#[cfg(feature = "gateway")]
+use crate::workspace::{Directory, postgres::PostgresDirectory};
 
 /// What to do with a host key that is not known.
 #[cfg(feature = "client")]
@@ -43,6 +47,18 @@ impl From<HostKeyArg> for HostKeyMode {
             HostKeyArg::Strict => Self::Strict,
             HostKeyArg::Console => Self::Console,
             HostKeyArg::Tofu => Self::TrustOnFirstUse,
+        }
+    }
+}
+
+/// The directory that the configuration names.
+#[cfg(feature = "gateway")]
+pub(crate) fn directory(config: config::Directory) -> Arc<dyn Directory> {
+    match config {
+        config::Directory::File(directory) => Arc::new(directory),
+        config::Directory::Database(config) => {
+            tracing::info!(url = ?config.url, "the workspaces are in a database");
+            Arc::new(PostgresDirectory::new(*config))
         }
     }
 }

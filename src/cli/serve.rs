@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,10 @@ use super::ready::Ready;
 use super::stop::Signals;
 use crate::config::{Config, Overrides, ProcessEnv};
 use crate::gateway::Gateway;
+use crate::workspace::Directory;
+
+/// How long the last notes may take to be written once everything else ended.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const HELP: &str = concat!(
     "Examples:
@@ -32,9 +37,11 @@ SIGTERM, SIGINT and SIGHUP end it: no new terminals, the open ones are told, the
 
 Environment:
   EICE_CONFIG              the file, as --config
-  EICE_LISTEN, EICE_ALLOWED_ORIGINS, EICE_ALLOWED_HOSTS, EICE_DIRECTORY, EICE_HOST_KEY,
-  EICE_HOST_KEYS
+  EICE_LISTEN, EICE_ALLOWED_ORIGINS, EICE_ALLOWED_HOSTS, EICE_DIRECTORY, EICE_DATABASE_URL,
+  EICE_HOST_KEY, EICE_HOST_KEYS
                            the settings of these names; lists are divided by commas
+  DATABASE_URL             the platform's database, where nothing else names a directory
+  WORKSPACE_EC2_OS_USER    login name of the database's instances
   AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_CA_BUNDLE, …  as for every AWS client
   HTTPS_PROXY, ALL_PROXY, NO_PROXY  proxy of the tunnels, as curl reads them
   NOTIFY_SOCKET            where a service manager is told of readiness, as sd_notify(3) says
@@ -77,7 +84,9 @@ pub(crate) async fn run(args: ServeArgs) -> Result<u8, Failure> {
     let listener = build::listen(config.listen).await?;
     let address = build::local_addr(&listener)?;
     let origins: Vec<String> = config.gateway.allowed_origins.iter().map(ToString::to_string).collect();
-    let gateway = Gateway::new(config.gateway, Arc::new(config.directory), connector);
+    let directory = build::directory(config.directory);
+    tokio::spawn(tell_outage(Arc::clone(&directory)));
+    let gateway = Gateway::new(config.gateway, Arc::clone(&directory), connector);
 
     let drain = CancellationToken::new();
     let serving = tokio::spawn({
@@ -109,11 +118,22 @@ pub(crate) async fn run(args: ServeArgs) -> Result<u8, Failure> {
         Some(served) => served,
         None => serving.await,
     };
+    if tokio::time::timeout(SETTLE_TIMEOUT, directory.settle()).await.is_err() {
+        tracing::warn!("the directory did not take all that was noted");
+    }
     announced?;
     served
         .map_err(|error| Failure::because(exit::INTERNAL, "the gateway ended", &error))?
         .map_err(|error| Failure::because(exit::UNAVAILABLE, "the gateway ended", &error))?;
     Ok(exit::OK)
+}
+
+/// Tells at once that the directory cannot answer. The gateway serves all the same, and asks again for each request.
+async fn tell_outage(directory: Arc<dyn Directory>) {
+    if let Err(error) = directory.check().await {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, "the directory does not answer; no terminal opens until it does");
+    }
 }
 
 /// The configuration: the file, the environment, the flags.

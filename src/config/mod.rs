@@ -14,7 +14,7 @@ pub use lookup::{Lookup, ProcessEnv};
 pub use reader::Problem;
 
 use crate::ssh::HostKeyPolicy;
-use crate::workspace::FileDirectory;
+use crate::workspace::{FileDirectory, postgres};
 use crate::{aws, gateway, tunnel};
 use reader::Reader;
 
@@ -33,7 +33,17 @@ pub struct Config {
     /// Which host keys are accepted.
     pub host_keys: HostKeys,
     /// The workspaces and who may open them.
-    pub directory: FileDirectory,
+    pub directory: Directory,
+}
+
+/// Where the workspaces are, and who may open them.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Directory {
+    /// In a file, or in the configuration itself; read already.
+    File(FileDirectory),
+    /// In the platform's database.
+    Database(Box<postgres::Config>),
 }
 
 /// Which host keys are accepted.
@@ -64,6 +74,9 @@ impl Overrides {
     }
 }
 
+/// Where the platform's instances are when nothing says it (contract, section 4).
+const PLATFORM_REGION: &str = "us-east-2";
+
 /// A configuration that cannot be used, with everything that is wrong with it.
 #[derive(Debug, thiserror::Error)]
 #[error("the configuration has {} problem(s)", problems.len())]
@@ -83,11 +96,15 @@ impl Config {
     /// [`Invalid`], with every problem at once.
     pub fn read(text: &str, env: &dyn Lookup, overrides: &Overrides) -> Result<Self, Invalid> {
         let mut reader = Reader::new(text, env);
-        let (listen, gateway) = sections::gateway(&mut reader, overrides);
-        let aws = sections::aws(&mut reader);
+        let (listen, mut gateway) = sections::gateway(&mut reader, overrides);
+        gateway.platform = sections::platform(&mut reader);
+        let mut aws = sections::aws(&mut reader);
         let tunnel = sections::tunnel(&mut reader, &aws);
         let host_keys = sections::ssh(&mut reader);
         let directory = sections::directory(&mut reader, overrides);
+        if matches!(directory, Some(Directory::Database(_))) {
+            aws.fallback_region = Some(PLATFORM_REGION.to_owned());
+        }
         let problems = reader.finish();
         match directory {
             Some(directory) if problems.is_empty() => {

@@ -63,6 +63,13 @@ impl<'a> Reader<'a> {
         Section { name, table }
     }
 
+    /// Takes `key`; that it is there is a problem, and `why` says which.
+    pub(super) fn refuse(&mut self, section: &mut Section, key: &str, why: &str) {
+        if section.table.remove(key).is_some() {
+            self.problem(format!("{}.{key}", section.name), why);
+        }
+    }
+
     /// Ends a section: what is left in it is unknown.
     pub(super) fn end(&mut self, section: Section) {
         for key in section.table.keys() {
@@ -81,6 +88,11 @@ impl<'a> Reader<'a> {
     /// A variable of the environment.
     pub(super) fn env(&self, name: &str) -> Option<String> {
         self.env.value(name)
+    }
+
+    /// How many problems there are so far.
+    pub(super) fn count(&self) -> usize {
+        self.problems.len()
     }
 
     /// Remembers a problem.

@@ -3,6 +3,7 @@
 mod aws;
 mod directory;
 mod gateway;
+mod platform;
 mod ssh;
 mod tunnel;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub(super) use aws::aws;
 pub(super) use directory::directory;
 pub(super) use gateway::gateway;
+pub(super) use platform::platform;
 pub(super) use ssh::ssh;
 pub(super) use tunnel::tunnel;
 

@@ -1,12 +1,20 @@
 //! `[gateway]`: the browser's side.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 
 use super::{Overrides, Reader, count, seconds, set};
 use crate::gateway::{Config, Host, Origin};
 
 /// Where a gateway listens when nobody says: TLS ends in front of it.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// How many proxies may be trusted.
+const MAX_PROXIES: u64 = 16;
+
+/// The longest time between two questions whether a terminal may stay open, in seconds: with the time for the answers
+/// nothing outlives its revocation by 30 s.
+const MAX_RECHECK_SECONDS: u64 = 25;
 
 /// `[gateway]`
 pub(in crate::config) fn gateway(reader: &mut Reader<'_>, overrides: &Overrides) -> (SocketAddr, Config) {
@@ -15,6 +23,8 @@ pub(in crate::config) fn gateway(reader: &mut Reader<'_>, overrides: &Overrides)
     let listen = overrides.listen.or(listen).unwrap_or(DEFAULT_LISTEN);
     let origins: Option<Vec<Origin>> =
         reader.list(&mut section, "allowed_origins", Some("EICE_ALLOWED_ORIGINS"));
+    // The platform's own variable counts where nothing else does.
+    let origins = origins.or_else(|| reader.list(&mut section, "allowed_origins", Some("CORS_ORIGINS")));
     let hosts: Option<Vec<Host>> = reader.list(&mut section, "allowed_hosts", Some("EICE_ALLOWED_HOSTS"));
     if origins.is_none() && hosts.is_none() {
         reader.problem(
@@ -33,6 +43,13 @@ pub(in crate::config) fn gateway(reader: &mut Reader<'_>, overrides: &Overrides)
     seconds(reader, &mut section, "cookie_ttl_secs", &mut config.cookie_ttl);
     seconds(reader, &mut section, "drain_timeout_secs", &mut config.drain_timeout);
     seconds(reader, &mut section, "connect_timeout_secs", &mut config.session.connect_timeout);
+    let proxies = reader.number(&mut section, "trusted_proxies", 0, MAX_PROXIES);
+    set(&mut config.trusted_proxies, proxies.and_then(|n| usize::try_from(n).ok()));
+    let rate_limit: Option<NonZeroU32> = reader.value(&mut section, "rate_limit", Some("RATE_LIMIT"));
+    set(&mut config.rate_limit, rate_limit.map(NonZeroU32::get));
+    let rate_limit: Option<NonZeroU32> = reader.value(&mut section, "token_rate_limit", None);
+    set(&mut config.token_rate_limit, rate_limit.map(NonZeroU32::get));
+    set(&mut config.recheck_interval, reader.seconds(&mut section, "recheck_secs", 1, MAX_RECHECK_SECONDS));
     count(reader, &mut section, "max_message_bytes", 1 << 30, &mut config.max_message);
     count(reader, &mut section, "max_connections", 1 << 20, &mut config.max_connections);
     count(reader, &mut section, "max_sessions", 1 << 20, &mut config.session.max_sessions);
