@@ -13,6 +13,7 @@ has() {
         node) node -e "process.exit(parseInt(process.versions.node) >= $MIN_NODE ? 0 : 1)" 2>/dev/null ;;
         sshd | dnsmasq) [ -x "/usr/sbin/$1" ] || command -v "$1" >/dev/null ;;
         docker) command -v docker >/dev/null && { [ -x /usr/sbin/dockerd ] || command -v dockerd >/dev/null; } ;;
+        postgres) ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null ;;
         ca-certificates) [ -s /etc/ssl/certs/ca-certificates.crt ] ;;
         *) command -v "$1" >/dev/null ;;
     esac
@@ -30,8 +31,9 @@ packages() {
         busybox) echo busybox-static ;;
         dnsmasq) echo dnsmasq-base ;;
         dpkg-deb) echo dpkg ;;
+        postgres) echo postgresql ;;
         ps) echo procps ;;
-        setsid | umount | unshare) echo util-linux ;;
+        setpriv | setsid | umount | unshare) echo util-linux ;;
         systemd-analyze) echo systemd ;;
         useradd) echo passwd ;;
         vi) echo vim-tiny ;;
@@ -78,6 +80,13 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 echo "setup: installing ${list% }" >&2
 apt-get update -qq
+case " $list" in
+    *" postgresql "*)
+        # Debian makes a database cluster and starts it with the package, unless this says no; nobody here needs it.
+        apt-get install -y -qq --no-install-recommends postgresql-common >/dev/null
+        sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+        ;;
+esac
 # shellcheck disable=SC2086 # a list of packages
 apt-get install -y -qq --no-install-recommends $list >/dev/null
 

@@ -35,6 +35,7 @@ mod manual;
 mod naming;
 mod openssh_client;
 mod policy;
+mod postgres;
 mod proxies;
 mod push_key;
 mod routes;

@@ -32,6 +32,8 @@ fn package(name: &str) -> &str {
         "useradd" | "userdel" | "usermod" | "groupadd" | "groupdel" => "passwd",
         "umount" => "mount",
         "node" => "nodejs",
+        "initdb" | "pg_isready" | "postgres" | "psql" => "postgresql",
+        "setpriv" => "util-linux",
         other => other,
     }
 }

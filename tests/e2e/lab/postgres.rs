@@ -1,0 +1,268 @@
+//! A real PostgreSQL of our own: one for all tests that leave it alone, others for those that stop it.
+
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use rustix::process::Signal;
+
+use super::part::Part;
+use super::require::{program, root, run_ok};
+use super::run_dir::RunDir;
+use super::user::unique;
+use super::wait::{eventually, eventually_within};
+
+/// Where Debian keeps each version's programs.
+const VERSIONS: &str = "/usr/lib/postgresql";
+/// The user that may do everything.
+const ADMIN: &str = "postgres";
+/// Who gets in by password, and only so.
+const BY_PASSWORD: &str = "by_password";
+
+const SETTINGS: [&str; 6] = [
+    "fsync=off",
+    "full_page_writes=off",
+    "synchronous_commit=off",
+    "shared_buffers=8MB",
+    "max_connections=60",
+    "autovacuum=off",
+];
+
+/// A private PostgreSQL server: its own folder, socket and port. Ended without ado when it is dropped, and with the test
+/// process.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    server: Option<Part>,
+    dir: RunDir,
+    pub(crate) port: u16,
+}
+
+/// Ended by the reaper when the test process is gone.
+static SHARED: OnceLock<Postgres> = OnceLock::new();
+
+impl Postgres {
+    /// The server of this test process, started when first asked for. Nobody stops it; each test has a database of its
+    /// own in it.
+    #[track_caller]
+    pub(crate) fn shared() -> &'static Self {
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// One for a test that stops it.
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        root("a PostgreSQL server");
+        let dir = RunDir::new("postgres");
+        run_ok("chown", [Path::new(ADMIN), &dir.join("")]);
+        let folder = dir.join("data");
+        let mut initdb = as_admin("initdb");
+        initdb.args(["-A", "trust", "-U", ADMIN, "--no-sync", "-E", "UTF8", "--locale=C", "-D"]).arg(&folder);
+        succeeded(&mut initdb);
+        // By password from everywhere for the one user whose password is looked for, by name alone for the others.
+        let mut access =
+            format!("local all {BY_PASSWORD} scram-sha-256\nhost all {BY_PASSWORD} all scram-sha-256\n");
+        access += "local all all trust\nhost all all all trust\n";
+        fs::write(folder.join("pg_hba.conf"), access).unwrap();
+        let mut postgres = Self { server: None, dir, port: 0 };
+        eventually("PostgreSQL gets a port of its own", || {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            postgres.port = listener.local_addr().unwrap().port();
+            drop(listener);
+            postgres.try_resume().then_some(())
+        });
+        postgres
+    }
+
+    /// Starts it again where it was.
+    #[track_caller]
+    pub(crate) fn resume(&mut self) {
+        assert!(self.try_resume(), "PostgreSQL does not start:\n{}", self.log());
+    }
+
+    /// Starts it; false when it ends by itself, because its port was taken meanwhile.
+    fn try_resume(&mut self) -> bool {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.join("log")).unwrap();
+        let mut server = as_admin("postgres");
+        server.arg("-D").arg(self.dir.join("data")).arg("-k").arg(self.dir.join(""));
+        server.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
+        server.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]));
+        server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let mut part = Part::start(&mut server);
+        let is_ready = eventually("PostgreSQL answers", || {
+            if !part.is_running() {
+                return Some(false);
+            }
+            self.client("pg_isready", "postgres").arg("-q").output().unwrap().status.success().then_some(true)
+        });
+        self.server = is_ready.then_some(part);
+        is_ready
+    }
+
+    /// Stops it as an administrator does who does not wait for clients.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) {
+        self.end(Signal::INT);
+    }
+
+    /// Stops it as a crash does.
+    #[track_caller]
+    pub(crate) fn crash(&mut self) {
+        self.end(Signal::QUIT);
+    }
+
+    #[track_caller]
+    fn end(&mut self, signal: Signal) {
+        let Some(mut server) = self.server.take() else { return };
+        server.process.signal(signal);
+        eventually("PostgreSQL ends", || (!server.is_running()).then_some(()));
+    }
+
+    /// A new database with the platform's tables; the status is an enum, as it is today.
+    #[track_caller]
+    pub(crate) fn platform(&self) -> Database<'_> {
+        let database = self.platform_before_043();
+        database.run(include_str!("../../../fixtures/platform/status-enum.sql"));
+        database
+    }
+
+    /// The same with a status that is a text.
+    #[track_caller]
+    pub(crate) fn platform_before_043(&self) -> Database<'_> {
+        let database = self.empty();
+        database.run(include_str!("../../../fixtures/platform/schema.sql"));
+        database
+    }
+
+    /// A new database with nothing in it.
+    #[track_caller]
+    pub(crate) fn empty(&self) -> Database<'_> {
+        let name = unique("db");
+        let admin = Database { postgres: self, name: "postgres".into() };
+        // The template may be in use by another test that makes a database: it is tried again.
+        eventually_within(std::time::Duration::from_secs(20), "a database is made", || {
+            admin.try_run(&format!("CREATE DATABASE {name}")).status.success().then_some(())
+        });
+        Database { postgres: self, name }
+    }
+
+    /// What the server said.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// Its folder, with the socket and, in `data`, the configuration.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.dir.join("")
+    }
+
+    fn client(&self, name: &str, database: &str) -> Command {
+        let mut client = Command::new(binary(name));
+        client.env_clear().arg("-h").arg(self.dir.join("")).args(["-p", &self.port.to_string()]);
+        client.args(["-U", ADMIN, "-d", database]).stdin(Stdio::null());
+        client
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.end(Signal::QUIT);
+    }
+}
+
+/// A database of a server.
+#[derive(Debug)]
+pub(crate) struct Database<'a> {
+    postgres: &'a Postgres,
+    pub(crate) name: String,
+}
+
+impl Database<'_> {
+    /// Its address for the user who may do everything.
+    pub(crate) fn url(&self) -> String {
+        self.url_of(ADMIN)
+    }
+
+    /// The same for another user.
+    pub(crate) fn url_of(&self, user: &str) -> String {
+        format!("postgres://{user}@127.0.0.1:{}/{}?sslmode=disable", self.postgres.port, self.name)
+    }
+
+    /// Its address for a user who gets in by `password` alone; the user is made, or gets that password.
+    #[track_caller]
+    pub(crate) fn url_by_password(&self, password: &str) -> String {
+        self.run(&format!(
+            "DO $$ BEGIN CREATE ROLE {BY_PASSWORD} SUPERUSER LOGIN; EXCEPTION WHEN duplicate_object THEN END $$;
+             ALTER ROLE {BY_PASSWORD} PASSWORD '{password}'"
+        ));
+        let user = format!("{BY_PASSWORD}:{password}");
+        self.url_of(&user)
+    }
+
+    /// Runs `sql`; what it returns, a line a row, its columns divided by `|`.
+    #[track_caller]
+    pub(crate) fn run(&self, sql: &str) -> String {
+        let output = self.try_run(sql);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{sql}: {said}");
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    fn try_run(&self, sql: &str) -> Output {
+        self.try_run_as(ADMIN, sql)
+    }
+
+    /// What comes of `sql` when `user` runs it.
+    pub(crate) fn try_run_as(&self, user: &str, sql: &str) -> Output {
+        self.psql().args(["-U", user, "-c", sql]).output().unwrap()
+    }
+
+    /// Holds a lock on the table `workspaces` that not even a reader passes, until it is dropped.
+    #[track_caller]
+    pub(crate) fn lock_workspaces(&self) -> Part {
+        let mut part = Part::start(self.psql().stdin(Stdio::piped()));
+        // Its stdin stays open, and so does the transaction.
+        part.child().stdin.as_mut().unwrap().write_all(b"BEGIN; LOCK TABLE workspaces;\n").unwrap();
+        eventually("the table is locked", || {
+            let held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted \
+                        AND relation = 'workspaces'::regclass";
+            (self.run(held) == "1").then_some(())
+        });
+        part
+    }
+
+    fn psql(&self) -> Command {
+        let mut psql = self.postgres.client("psql", &self.name);
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
+        psql
+    }
+}
+
+/// A program of the newest version that is installed.
+#[track_caller]
+fn binary(name: &str) -> PathBuf {
+    let versions = fs::read_dir(VERSIONS).into_iter().flatten().filter_map(Result::ok);
+    let newest = versions.max_by_key(|entry| {
+        entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()).unwrap_or_default()
+    });
+    let installed = newest.map(|entry| entry.path().join("bin").join(name)).filter(|file| file.is_file());
+    installed.unwrap_or_else(|| program(name))
+}
+
+/// A program, run as the user that owns the server's files: PostgreSQL refuses to run as root.
+#[track_caller]
+fn as_admin(name: &str) -> Command {
+    let mut command = Command::new(program("setpriv"));
+    command.args(["--reuid", ADMIN, "--regid", ADMIN, "--init-groups"]).arg(binary(name));
+    command.env_clear().env("LC_ALL", "C").current_dir("/");
+    command
+}
+
+#[track_caller]
+fn succeeded(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
+}

@@ -1,0 +1,65 @@
+//! The directory in the platform's database, on a real PostgreSQL.
+
+mod activities;
+mod outages;
+mod privileges;
+mod serve;
+mod tls;
+mod tokens;
+mod workspaces;
+
+use eice::workspace::postgres::{Config, PostgresDirectory};
+use eice::workspace::{BearerToken, WorkspaceId};
+
+use crate::lab::{Database, INSTANCE};
+
+/// The directory in the database at `url`.
+fn directory(url: &str) -> PostgresDirectory {
+    tuned(url, |_| {})
+}
+
+fn tuned(url: &str, tune: impl FnOnce(&mut Config)) -> PostgresDirectory {
+    let mut config = Config::new(url.parse().unwrap());
+    tune(&mut config);
+    PostgresDirectory::new(config)
+}
+
+/// A token as the platform makes them: 43 characters.
+fn token(of: &str) -> String {
+    format!("{of}-{}", "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG").chars().take(43).collect()
+}
+
+fn bearer(text: &str) -> BearerToken {
+    BearerToken::new(text).unwrap()
+}
+
+/// What the platform keeps of `token`, as SQL.
+fn hash(token: &str) -> String {
+    format!("'\\x{}'", bearer(token).digest())
+}
+
+/// A row of `workspaces`, and what may be in it besides, as SQL.
+fn add_workspace(database: &Database<'_>, name: &str, columns: &[(&str, &str)]) -> WorkspaceId {
+    let id = WorkspaceId::random();
+    let names: String = columns.iter().map(|(column, _)| format!(", {column}")).collect();
+    let values: String = columns.iter().map(|(_, value)| format!(", {value}")).collect();
+    database.run(&format!("INSERT INTO workspaces (id, name{names}) VALUES ('{id}', '{name}'{values})"));
+    id
+}
+
+/// One on the instance of the emulator's world.
+fn add_remote(database: &Database<'_>, name: &str) -> WorkspaceId {
+    add_workspace(database, name, &[("status", "'online'"), ("instance_id", &format!("'{INSTANCE}'"))])
+}
+
+fn add_workspace_token(database: &Database<'_>, of: WorkspaceId, token: &str) {
+    let (hash, prefix) = (hash(token), &token[..8]);
+    database.run(&format!(
+        "INSERT INTO workspace_auth_tokens (workspace_id, token_hash, prefix) VALUES ('{of}', {hash}, '{prefix}')"
+    ));
+}
+
+fn add_org_token(database: &Database<'_>, token: &str) {
+    let (hash, prefix) = (hash(token), &token[..8]);
+    database.run(&format!("INSERT INTO org_api_tokens (token_hash, prefix) VALUES ({hash}, '{prefix}')"));
+}

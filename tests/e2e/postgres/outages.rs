@@ -1,0 +1,147 @@
+//! A database that is down, slow or full.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use eice::workspace::{Directory, DirectoryError, WorkspaceId};
+
+use super::{add_org_token, add_workspace, bearer, directory, token, tuned};
+use crate::lab::Postgres;
+
+/// What the gateway waits for an answer.
+const GATEWAY_PATIENCE: Duration = Duration::from_secs(5);
+
+fn chain(error: &DirectoryError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// An outage, told before the gateway would tell it.
+async fn outage<T>(question: impl Future<Output = Result<T, DirectoryError>>) -> String {
+    let begun = Instant::now();
+    let Err(error) = question.await else { panic!("an answer") };
+    assert!(begun.elapsed() < GATEWAY_PATIENCE, "{:?}: {}", begun.elapsed(), chain(&error));
+    chain(&error)
+}
+
+#[tokio::test]
+async fn a_database_that_stops_and_starts_is_an_outage_and_then_none() {
+    let mut postgres = Postgres::start();
+    let (name, url, id) = {
+        let database = postgres.platform();
+        add_org_token(&database, &token("org"));
+        (database.name.clone(), database.url(), add_workspace(&database, "a", &[]))
+    };
+    // It is asked for the first time while the database is down.
+    let early = directory(&url);
+    let directory = directory(&url);
+    let org = bearer(&token("org"));
+    assert!(directory.find(id).await.unwrap().is_some());
+
+    postgres.stop();
+    let down = [
+        outage(directory.find(id)).await,
+        outage(directory.authenticate(&org)).await,
+        outage(directory.lineage(id)).await,
+        outage(directory.check()).await,
+        outage(early.find(id)).await,
+    ];
+    for told in down {
+        assert!(
+            told.starts_with(
+                "the directory of workspaces is unavailable: cannot connect to the database at 127.0.0.1:"
+            ) && told.contains(&format!("/{name}"))
+                && told.contains("Connection refused"),
+            "{told}"
+        );
+    }
+
+    postgres.resume();
+    assert!(directory.find(id).await.unwrap().is_some(), "and no restart was needed");
+    assert!(directory.authenticate(&org).await.unwrap().is_some());
+    assert!(early.find(id).await.unwrap().is_some());
+
+    // Its connections do not survive a restart that nobody noticed, and the first question after it fails nobody.
+    for _ in 0..2 {
+        postgres.crash();
+        postgres.resume();
+        assert!(directory.find(id).await.unwrap().is_some());
+        let many = (0..8).map(|_| directory.find(id));
+        assert!(futures_util::future::join_all(many).await.into_iter().all(|found| found.unwrap().is_some()));
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_somebody_holds_is_an_outage_and_then_none() {
+    let database = Postgres::shared().platform();
+    let id = add_workspace(&database, "a", &[]);
+    let directory = tuned(&database.url(), |config| config.max_connections = 2);
+    assert!(directory.find(id).await.unwrap().is_some());
+    let lock = database.lock_workspaces();
+    let told = outage(directory.find(id)).await;
+    assert!(told.contains("statement timeout"), "{told}");
+    let told = futures_util::future::join_all((0..6).map(|_| outage(directory.find(id)))).await;
+    assert!(told.iter().any(|told| told.contains("no connection to the database became free")), "{told:?}");
+    drop(lock);
+    // What is asked now waits for the lock's end at most.
+    assert!(directory.find(id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_question_that_nobody_waits_for_leaves_no_query_and_no_connection_behind() {
+    let database = Postgres::shared().platform();
+    let id = add_workspace(&database, "a", &[]);
+    let directory = tuned(&database.url(), |config| config.max_connections = 1);
+    assert!(directory.find(id).await.unwrap().is_some());
+    let lock = database.lock_workspaces();
+    for _ in 0..3 {
+        let asked = tokio::time::timeout(Duration::from_millis(50), directory.find(id)).await;
+        assert!(asked.is_err(), "{asked:?}");
+    }
+    drop(lock);
+    assert!(directory.find(id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_an_outage() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let directory = directory(&format!("postgres://u@{address}/d?sslmode=disable"));
+    let told = outage(directory.find(WorkspaceId::random())).await;
+    assert!(told.contains("does not answer within 2000 ms"), "{told}");
+}
+
+#[tokio::test]
+async fn a_password_is_told_by_nothing() {
+    const CANARY: &str = "canary-5c0ffee5";
+    let database = Postgres::shared().platform();
+    let id = add_workspace(&database, "a", &[]);
+    let good = database.url_by_password(CANARY);
+    let with = directory(&good);
+    assert!(with.find(id).await.unwrap().is_some(), "the password is right");
+    assert!(
+        !format!("{with:?} {:?}", eice::workspace::postgres::Config::new(good.parse().unwrap()))
+            .contains("canary")
+    );
+
+    let wrong = good.replace(CANARY, "canary-wrong");
+    let elsewhere = good.replace(&database.name, "nowhere");
+    let unreachable = "postgres://u:canary@127.0.0.1:1/d".to_owned();
+    let no_name = "postgres://u:canary@nowhere.invalid/d".to_owned();
+    for (url, want) in [
+        (&wrong, "password authentication failed"),
+        (&elsewhere, "does not exist"),
+        (&unreachable, "Connection refused"),
+        (&no_name, "nowhere.invalid"),
+    ] {
+        let error = directory(url).find(id).await.unwrap_err();
+        let told = format!("{} {error:?}", chain(&error));
+        assert!(told.contains(want), "{told}");
+        assert!(!told.contains("canary"), "{told}");
+    }
+}

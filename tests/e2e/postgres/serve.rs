@@ -1,0 +1,167 @@
+//! `eice serve` on the platform's database, from outside.
+
+use std::net::SocketAddr;
+
+use eice::workspace::WorkspaceId;
+
+use super::{add_org_token, add_remote, add_workspace, add_workspace_token, token};
+use crate::lab::{Postgres, Program, Viewer, World, request};
+
+const OUTAGE: &str =
+    r#"{"code":"platform_unavailable","error":"platform datastore unavailable — retry shortly"}"#;
+
+/// In place of a variable's value: it is not set.
+const WITHOUT: &str = "\0";
+
+/// A gateway as a tenant starts it: by the platform's own variables.
+fn serve(world: &World, url: &str, more: &[(&'static str, &str)]) -> Program {
+    let mut env = world.emulator.access().env();
+    env.retain(|(name, _)| !more.contains(&(*name, WITHOUT)));
+    env.push(("DATABASE_URL", url.to_owned()));
+    env.push(("EICE_ALLOWED_HOSTS", "gateway.test".to_owned()));
+    env.push(("WORKSPACE_EC2_OS_USER", "ec2-user".to_owned()));
+    env.extend(
+        more.iter().filter(|(_, value)| *value != WITHOUT).map(|(name, value)| (*name, (*value).to_owned())),
+    );
+    Program::start(&["serve", "--listen", "127.0.0.1:0", "--json"], &env)
+}
+
+async fn get(gateway: SocketAddr, path: &str, token: &str) -> (u16, String) {
+    let bearer = format!("Bearer {token}");
+    request(gateway, "GET", path, &[("host", "gateway.test"), ("authorization", &bearer)], "").await
+}
+
+async fn terminal(gateway: SocketAddr, id: WorkspaceId, token: &str) -> Result<Viewer, u16> {
+    let bearer = format!("Bearer {token}");
+    let headers = [("host", "gateway.test"), ("authorization", bearer.as_str())];
+    Viewer::try_open(gateway, &id.to_string(), &headers).await.map_err(|status| status.as_u16())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workspace_with_an_instance_opens_there_for_whom_the_database_knows() {
+    let database = Postgres::shared().platform();
+    let world = World::builtin().await;
+    let [mine, other] = ["mine", "other"].map(|name| add_remote(&database, name));
+    let removed = add_remote(&database, "removed");
+    let (org, own, of_removed) = (token("org"), token("own"), token("removed"));
+    add_org_token(&database, &org);
+    add_workspace_token(&database, mine, &own);
+    add_workspace_token(&database, removed, &of_removed);
+    database.run(&format!("UPDATE workspaces SET status = 'removed' WHERE id = '{removed}'"));
+    let mut gateway = serve(&world, &database.url(), &[]);
+    let addr = gateway.addr();
+
+    for token in [&org, &own] {
+        let mut viewer = terminal(addr, mine, token).await.unwrap_or_else(|status| panic!("{status}"));
+        viewer.line("echo fr''om the instance").await;
+        viewer.until("from the instance").await;
+        viewer.line("exit").await;
+        assert_eq!(viewer.finish().await.close.map(|(code, _)| code), Some(1000));
+    }
+    // An unknown token, one of a removed workspace, one that was revoked.
+    let path = format!("/workspaces/{mine}/terminal");
+    for wrong in [&token("nobody"), &of_removed] {
+        assert_eq!(terminal(addr, mine, wrong).await.err(), Some(401));
+        let (status, body) = get(addr, &path, wrong).await;
+        assert_eq!((status, body.as_str()), (401, r#"{"error":"invalid workspace auth token"}"#));
+    }
+    // Another workspace, a removed one and one that is not there.
+    assert!(matches!(terminal(addr, other, &own).await.err(), Some(401 | 403 | 404)));
+    assert!(terminal(addr, removed, &org).await.is_err());
+    assert_eq!(terminal(addr, WorkspaceId::random(), &org).await.err(), Some(404));
+    database.run("UPDATE org_api_tokens SET revoked_at = now()");
+    assert_eq!(terminal(addr, mine, &org).await.err(), Some(401));
+
+    let (status, body) = get(addr, "/workspaces", &own).await;
+    assert_eq!(status, 200);
+    assert!(body.contains("mine") && !body.contains("other"), "{body}");
+
+    assert!(gateway.part.terminate().success());
+    let used = "SELECT count(*) FROM workspace_auth_tokens WHERE last_used_at IS NOT NULL";
+    assert_eq!(database.run(used), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_and_comes_is_503_and_then_a_terminal_again() {
+    let mut postgres = Postgres::start();
+    let (url, id, bad, org) = {
+        let database = postgres.platform();
+        let org = token("org");
+        add_org_token(&database, &org);
+        let bad = add_workspace(&database, "bad", &[("instance_id", "'pending'")]);
+        (database.url_by_password("canary-5c0ffee5"), add_remote(&database, "mine"), bad, org)
+    };
+    let world = World::builtin().await;
+    postgres.stop();
+    // It starts without the database.
+    let gateway = serve(&world, &url, &[("EICE_LOG", "trace")]);
+    let addr = gateway.addr();
+    let path = format!("/workspaces/{id}/terminal");
+    let is_outage = async || {
+        for path in [path.as_str(), "/workspaces"] {
+            let (status, body) = get(addr, path, &org).await;
+            assert_eq!(status, 503, "{path}: {body}");
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(body, serde_json::from_str::<serde_json::Value>(OUTAGE).unwrap(), "{path}");
+        }
+        assert_eq!(terminal(addr, id, &org).await.err(), Some(503), "neither 401 nor a container");
+    };
+    is_outage().await;
+    assert_eq!(get(addr, "/health", "").await.0, 200, "the process is well");
+
+    postgres.resume();
+    let mut viewer = terminal(addr, id, &org).await.unwrap_or_else(|status| panic!("{status}"));
+    viewer.line("echo be''fore").await;
+    viewer.until("before").await;
+    assert_eq!(get(addr, &format!("/workspaces/{bad}/terminal"), &org).await.0, 503, "no container either");
+
+    postgres.crash();
+    is_outage().await;
+    viewer.line("echo mean''while").await;
+    viewer.until("meanwhile").await;
+
+    postgres.resume();
+    let mut again = terminal(addr, id, &org).await.unwrap_or_else(|status| panic!("{status}"));
+    again.line("echo af''ter").await;
+    again.until("after").await;
+
+    let log = gateway.stderr();
+    assert!(log.contains("directory outage") && log.contains("Connection refused"), "the cause is told");
+    assert!(log.contains("pending"), "and so is what is wrong with a row");
+    assert!(log.contains("sqlx"), "the log is of every library");
+    assert!(!log.contains("canary") && !log.contains(&org), "no secret is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_somebody_holds_is_503_in_time() {
+    let database = Postgres::shared().platform();
+    let org = token("org");
+    add_org_token(&database, &org);
+    let id = add_remote(&database, "mine");
+    let world = World::builtin().await;
+    let gateway = serve(&world, &database.url(), &[]);
+    let path = format!("/workspaces/{id}");
+    assert_eq!(get(gateway.addr(), &path, &org).await.0, 200);
+    let lock = database.lock_workspaces();
+    let begun = std::time::Instant::now();
+    let (status, body) = get(gateway.addr(), &path, &org).await;
+    assert!(status == 503 && body.contains("platform_unavailable"), "{status} {body}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(lock);
+    assert_eq!(get(gateway.addr(), &path, &org).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_that_nothing_names_is_the_platforms() {
+    let database = Postgres::shared().platform();
+    let org = token("org");
+    add_org_token(&database, &org);
+    let id = add_remote(&database, "mine");
+    let config = eice::emulator::Config { region: "us-east-2".into(), ..eice::emulator::Config::default() };
+    let world = World::with(config).await;
+    let without = [("AWS_REGION", WITHOUT), ("AWS_DEFAULT_REGION", WITHOUT)];
+    let gateway = serve(&world, &database.url(), &without);
+    let mut viewer = terminal(gateway.addr(), id, &org).await.unwrap_or_else(|status| panic!("{status}"));
+    viewer.line("echo th''ere").await;
+    viewer.until("there").await;
+}

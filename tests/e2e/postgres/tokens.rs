@@ -1,0 +1,123 @@
+//! Whose token it is, and when it was used.
+
+use eice::workspace::{Access, Directory, Kind};
+
+use super::{add_org_token, add_workspace, add_workspace_token, bearer, directory, hash, token, tuned};
+use crate::lab::Postgres;
+
+const ORG_USED: &str = "SELECT count(*) FROM org_api_tokens WHERE last_used_at > now() - interval '1 minute'";
+const WORKSPACE_USED: &str =
+    "SELECT count(*) FROM workspace_auth_tokens WHERE last_used_at > now() - interval '1 minute'";
+
+#[tokio::test]
+async fn an_organisations_token_opens_everything_whether_or_not_it_has_an_organisation() {
+    let database = Postgres::shared().platform();
+    let directory = directory(&database.url());
+    let org = add_workspace(&database, "org", &[]);
+    let (plain, anchored) = (token("org-plain"), token("anchored"));
+    add_org_token(&database, &plain);
+    add_org_token(&database, &anchored);
+    database.run(&format!("UPDATE org_api_tokens SET org_id = '{org}' WHERE prefix = 'anchored'"));
+    for (token, name) in [(&plain, "org-token:org-plai"), (&anchored, "org-token:anchored")] {
+        let principal = directory.authenticate(&bearer(token)).await.unwrap().expect("it is valid");
+        assert_eq!((principal.name.as_str(), principal.kind), (name, Kind::Organisation));
+        assert_eq!(principal.access, Access::All);
+    }
+    directory.settle().await;
+    assert_eq!(database.run(ORG_USED), "2");
+}
+
+#[tokio::test]
+async fn a_workspaces_token_opens_that_one() {
+    for database in [Postgres::shared().platform(), Postgres::shared().platform_before_043()] {
+        let directory = directory(&database.url());
+        let [mine, other] = ["mine", "other"].map(|name| add_workspace(&database, name, &[]));
+        let (token, others) = (token("mine"), token("other"));
+        add_workspace_token(&database, mine, &token);
+        add_workspace_token(&database, other, &others);
+        let principal = directory.authenticate(&bearer(&token)).await.unwrap().expect("it is valid");
+        assert_eq!((principal.name.clone(), principal.kind), (format!("workspace:{mine}"), Kind::Workspace));
+        assert!(principal.may_open(mine) && !principal.may_open(other));
+        directory.settle().await;
+        assert_eq!(database.run(WORKSPACE_USED), "1", "the other one was not used");
+    }
+}
+
+#[tokio::test]
+async fn what_is_unknown_revoked_or_of_a_removed_workspace_is_nobodys() {
+    for database in [Postgres::shared().platform(), Postgres::shared().platform_before_043()] {
+        let directory = directory(&database.url());
+        let mine = add_workspace(&database, "mine", &[("status", "'online'")]);
+        let (of_workspace, of_org) = (token("mine"), token("org"));
+        add_workspace_token(&database, mine, &of_workspace);
+        add_org_token(&database, &of_org);
+        let is_valid = async |text: &str| directory.authenticate(&bearer(text)).await.unwrap().is_some();
+        for wrong in [&of_workspace[..42], &of_workspace[..8], "x", &bearer(&of_org).digest().to_string()] {
+            assert!(!is_valid(wrong).await, "{wrong}");
+        }
+        assert!(is_valid(&of_workspace).await && is_valid(&of_org).await);
+
+        database.run("UPDATE workspaces SET status = 'removed'");
+        assert!(!is_valid(&of_workspace).await && is_valid(&of_org).await, "its workspace is removed");
+        database.run("UPDATE workspaces SET status = 'paused'");
+        assert!(is_valid(&of_workspace).await);
+
+        for table in ["workspace_auth_tokens", "org_api_tokens"] {
+            database.run(&format!("UPDATE {table} SET revoked_at = now()"));
+        }
+        assert!(!is_valid(&of_workspace).await && !is_valid(&of_org).await, "revoked");
+        directory.settle().await;
+        database.run("UPDATE org_api_tokens SET last_used_at = NULL");
+        assert!(!is_valid(&of_org).await);
+        directory.settle().await;
+        assert_eq!(database.run(ORG_USED), "0", "what is refused was not used");
+    }
+}
+
+#[tokio::test]
+async fn the_organisations_tokens_are_looked_at_first() {
+    let database = Postgres::shared().platform();
+    let directory = directory(&database.url());
+    let mine = add_workspace(&database, "mine", &[]);
+    let same = token("same");
+    add_workspace_token(&database, mine, &same);
+    add_org_token(&database, &same);
+    let principal = directory.authenticate(&bearer(&same)).await.unwrap().unwrap();
+    assert_eq!(principal.kind, Kind::Organisation);
+}
+
+#[tokio::test]
+async fn a_prefix_that_is_a_whole_token_is_not_told() {
+    let database = Postgres::shared().platform();
+    let token = token("canary");
+    database.run(&format!(
+        "INSERT INTO org_api_tokens (token_hash, prefix) VALUES ({}, '{token}')",
+        hash(&token)
+    ));
+    let principal = directory(&database.url()).authenticate(&bearer(&token)).await.unwrap().unwrap();
+    assert_eq!(principal.name, format!("org-token:{}", &token[..8]));
+}
+
+#[tokio::test]
+async fn uses_are_not_written_where_the_configuration_says_so() {
+    let database = Postgres::shared().platform();
+    let directory = tuned(&database.url(), |config| config.note_last_used = false);
+    let org = token("org");
+    add_org_token(&database, &org);
+    assert!(directory.authenticate(&bearer(&org)).await.unwrap().is_some());
+    directory.settle().await;
+    assert_eq!(database.run(ORG_USED), "0");
+}
+
+#[tokio::test]
+async fn a_use_that_cannot_be_written_keeps_nobody_out() {
+    let database = Postgres::shared().platform();
+    let directory = directory(&database.url());
+    let org = token("org");
+    add_org_token(&database, &org);
+    database.run("ALTER TABLE org_api_tokens RENAME COLUMN last_used_at TO used");
+    for _ in 0..3 {
+        assert!(directory.authenticate(&bearer(&org)).await.unwrap().is_some());
+    }
+    directory.settle().await;
+}

@@ -1,0 +1,184 @@
+//! What is read of `workspaces`.
+
+use eice::terminal::{EndpointChoice, Target};
+use eice::workspace::{Access, Directory, Principal, Status, Workspace, WorkspaceId, can_communicate};
+
+use super::{add_workspace, directory, tuned};
+use crate::lab::{Database, Postgres};
+
+async fn find(directory: &dyn Directory, id: WorkspaceId) -> Workspace {
+    directory.find(id).await.unwrap().expect("it is there")
+}
+
+/// Both schemas: the status is an enum today and was a text before.
+fn both() -> [Database<'static>; 2] {
+    [Postgres::shared().platform(), Postgres::shared().platform_before_043()]
+}
+
+#[tokio::test]
+async fn a_row_with_an_instance_is_reached_there_and_one_without_is_a_container() {
+    for database in both() {
+        let directory = directory(&database.url());
+        let parent = add_workspace(&database, "Lead One", &[("runtime", "NULL"), ("instance_id", "''")]);
+        let remote = add_workspace(
+            &database,
+            "agent",
+            &[
+                ("status", "'degraded'"),
+                ("parent_id", &format!("'{parent}'")),
+                ("runtime", "'hermes'"),
+                ("instance_id", "'i-0123456789abcdef0'"),
+            ],
+        );
+        let local = add_workspace(&database, "plain", &[]);
+
+        let found = find(&directory, remote).await;
+        assert_eq!((found.id, found.name.as_str(), found.status), (remote, "agent", Status::Degraded));
+        assert_eq!((found.runtime.as_deref(), found.parent), (Some("hermes"), Some(parent)));
+        let Target::Instance(target) = found.target else { panic!("{:?}", found.target) };
+        assert_eq!(target.instance.to_string(), "i-0123456789abcdef0");
+        assert_eq!((target.os_user.as_str(), target.region), ("ubuntu", None));
+
+        let found = find(&directory, parent).await;
+        let Target::Local(target) = found.target else { panic!("{:?}", found.target) };
+        let names: Vec<_> = target.candidates.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            names,
+            [format!("ws-{}", &parent.to_string()[..12]), format!("ws-{parent}"), "lead-one".into()]
+        );
+        assert_eq!((found.runtime, found.parent, found.status), (None, None, Status::Provisioning));
+
+        let found = find(&directory, local).await;
+        assert!(matches!(found.target, Target::Local(_)));
+        assert_eq!(found.runtime.as_deref(), Some("langgraph"), "the platform's default");
+        assert!(directory.find(WorkspaceId::random()).await.unwrap().is_none());
+        directory.check().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn instances_are_reached_as_the_configuration_says() {
+    let database = Postgres::shared().platform();
+    let id = add_workspace(&database, "a", &[("instance_id", "'i-0123456789abcdef0'")]);
+    let directory = tuned(&database.url(), |config| {
+        config.instance.os_user = "admin".parse().unwrap();
+        config.instance.region = Some("eu-west-1".into());
+        config.instance.endpoint = EndpointChoice::Id("eice-0123456789abcdef0".parse().unwrap());
+        config.instance.max_duration = Some("1800".parse().unwrap());
+    });
+    let Target::Instance(target) = find(&directory, id).await.target else { panic!("no instance") };
+    assert_eq!((target.os_user.as_str(), target.region.as_deref()), ("admin", Some("eu-west-1")));
+    assert!(matches!(target.endpoint, EndpointChoice::Id(_)));
+    assert_eq!(target.max_duration.unwrap().as_secs(), 1800);
+}
+
+#[tokio::test]
+async fn every_status_is_read_and_an_unknown_one_keeps_nobody_out() {
+    let words = [
+        ("provisioning", Status::Provisioning),
+        ("online", Status::Online),
+        ("offline", Status::Offline),
+        ("degraded", Status::Degraded),
+        ("failed", Status::Failed),
+        ("removed", Status::Removed),
+        ("paused", Status::Paused),
+        ("hibernated", Status::Hibernated),
+    ];
+    let [with_enum, with_text] = both();
+    for database in [&with_enum, &with_text] {
+        let directory = directory(&database.url());
+        for (word, status) in words {
+            let id = add_workspace(database, word, &[("status", &format!("'{word}'"))]);
+            assert_eq!(find(&directory, id).await.status, status, "{word}");
+        }
+    }
+    let of_text = directory(&with_text.url());
+    for word in ["'frozen'", "''", "NULL"] {
+        let id = add_workspace(&with_text, "odd", &[("status", word)]);
+        assert_eq!(find(&of_text, id).await.status, Status::Unknown, "{word}");
+    }
+    let id = add_workspace(&with_text, "odd", &[("status", "'Removed'")]);
+    assert_eq!(find(&of_text, id).await.status, Status::Removed);
+    with_enum.run("ALTER TYPE workspace_status ADD VALUE 'frozen'");
+    let id = add_workspace(&with_enum, "new", &[("status", "'frozen'")]);
+    assert_eq!(find(&directory(&with_enum.url()), id).await.status, Status::Unknown);
+}
+
+#[tokio::test]
+async fn an_instance_id_that_is_none_is_an_error_and_no_container() {
+    let database = Postgres::shared().platform();
+    let directory = directory(&database.url());
+    let good = add_workspace(&database, "good", &[]);
+    for bad in ["i-1;rm", "mi-0123456789abcdef0", " ", "pending"] {
+        let id = add_workspace(&database, "bad", &[("instance_id", &format!("'{bad}'"))]);
+        let error = directory.find(id).await.expect_err(bad);
+        assert_eq!(error.to_string(), "the directory of workspaces has an entry that cannot be used");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains(&id.to_string()) && cause.contains(bad), "{cause}");
+    }
+    let all = directory.list(&Principal::new("admin", Access::All)).await.unwrap();
+    let ids: Vec<_> = all.iter().map(|workspace| workspace.id).collect();
+    assert_eq!(ids, [good], "one bad row does not hide the others");
+}
+
+#[tokio::test]
+async fn the_list_has_what_may_be_opened_by_name_and_has_an_end() {
+    for database in both() {
+        let directory = directory(&database.url());
+        let [b, a] = ["b", "a"].map(|name| add_workspace(&database, name, &[("status", "'online'")]));
+        let removed = add_workspace(&database, "gone", &[("status", "'removed'")]);
+        let ids = async |access| {
+            let listed = directory.list(&Principal::new("somebody", access)).await.unwrap();
+            listed.into_iter().map(|workspace| workspace.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(Access::All).await, [a, b]);
+        assert_eq!(ids(Access::Only([b, removed, WorkspaceId::random()].into())).await, [b]);
+        assert_eq!(ids(Access::Only([].into())).await, []);
+        database.run("INSERT INTO workspaces (name) SELECT 'many-' || n FROM generate_series(1, 1100) n");
+        assert_eq!(ids(Access::All).await.len(), 1000);
+    }
+}
+
+#[tokio::test]
+async fn who_may_reach_whom_is_told_by_the_rows() {
+    let database = Postgres::shared().platform();
+    let directory = directory(&database.url());
+    let below = |name: &str, parent: WorkspaceId, status: &str| {
+        add_workspace(&database, name, &[("parent_id", &format!("'{parent}'")), ("status", status)])
+    };
+    let [root, other_root] = ["root", "other"].map(|name| add_workspace(&database, name, &[]));
+    let left = below("left", root, "'online'");
+    let right = below("right", root, "'removed'");
+    let leaf = below("leaf", left, "'online'");
+    let far = below("far", other_root, "'online'");
+    let allowed = async |a, b| {
+        let there = can_communicate(&directory, a, b).await.unwrap();
+        assert_eq!(there, can_communicate(&directory, b, a).await.unwrap());
+        there
+    };
+    assert!(allowed(root, other_root).await, "roots");
+    assert!(allowed(left, right).await, "siblings, though one is removed");
+    assert!(allowed(left, leaf).await && allowed(root, leaf).await, "above and below");
+    assert!(!allowed(right, leaf).await && !allowed(leaf, far).await && !allowed(left, other_root).await);
+    assert!(!allowed(leaf, WorkspaceId::random()).await);
+
+    // A circle, which nothing in the schema forbids.
+    database.run(&format!("UPDATE workspaces SET parent_id = '{leaf}' WHERE id = '{root}'"));
+    assert!(!allowed(leaf, far).await);
+    database.run("ALTER TABLE workspaces RENAME TO elsewhere");
+    assert!(can_communicate(&directory, leaf, far).await.is_err(), "an outage is no refusal");
+    assert!(directory.check().await.is_err(), "a table that is not there is no readiness");
+}
+
+#[tokio::test]
+async fn the_schema_is_left_as_it_is() {
+    let database = Postgres::shared().empty();
+    let directory = directory(&database.url());
+    let error = directory.find(WorkspaceId::random()).await.unwrap_err();
+    let chain = format!("{:?}", error);
+    assert!(chain.contains("42P01"), "{chain}");
+    assert!(directory.check().await.is_err());
+    directory.settle().await;
+    let objects = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+    assert_eq!(database.run(objects), "0");
+}
