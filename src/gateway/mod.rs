@@ -53,6 +53,7 @@ mod tests;
 mod text;
 mod throttle;
 mod tickets;
+mod tls;
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -74,6 +75,8 @@ pub use audit::{Audit, AuditFile};
 pub use config::Config;
 pub use origin::{Host, InvalidOrigin, Origin};
 pub use platform::{AtHand, ControlPlane, Environment, InvalidAtHand, InvalidControlPlane, Platform};
+pub use serve::Listening;
+pub use tls::{Pair, Tls, TlsError, TlsFiles};
 
 use control_plane::Members;
 use cookies::Cookies;
@@ -181,6 +184,12 @@ impl Gateway {
             .route("/metrics", get(metrics::metrics));
         let open = self.within(open, |config| config.request_timeout);
         self.finish(checked.merge(open.with_state(Arc::clone(state))))
+    }
+
+    /// `/metrics` alone, for an address of its own, whatever [`Config::metrics`] says.
+    pub fn metrics_router(&self) -> Router {
+        let routes = Router::new().route("/metrics", get(routes::metrics::always));
+        self.finish(routes.with_state(Arc::clone(&self.state)))
     }
 
     /// `routes` behind the gateway's own checks of Host, Origin and credentials, and with its limits and headers.

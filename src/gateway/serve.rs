@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
@@ -20,46 +22,60 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use super::room::{Place, Room};
-use super::{Config, Gateway};
+use super::{Gateway, Tls};
 use crate::listen::accept;
+use crate::telemetry::metrics::Open;
 
 /// How much of a request's head is read, in bytes.
 const MAX_HEAD: usize = 32 << 10;
+
+/// How many connections are served at once where there is nothing but metrics.
+const MAX_METRICS_CONNECTIONS: usize = 16;
 
 impl Gateway {
     /// Serves `routes` (usually [`Self::router`], perhaps merged with more) on `listener` until `drain` is ready.
     ///
     /// Then new terminals are refused with 503 and the open ones are told and closed with 1001. It returns when
-    /// all is closed, or when [`Config::drain_timeout`] passed and the rest was cut. Dropping the future drains
+    /// all is closed, or when [`drain_timeout`](super::Config::drain_timeout) passed and the rest was cut. Dropping the future drains
     /// without waiting.
     ///
     /// # Errors
     /// When the listener cannot be used at all.
     pub async fn serve(
         &self,
-        listener: TcpListener,
+        listener: impl Into<Listening>,
         routes: Router,
         drain: impl Future<Output = ()> + Send,
     ) -> io::Result<()> {
+        let Listening { listener, tls } = listener.into();
         listener.local_addr()?;
         let state = &self.state;
         let _drained = DrainOnDrop(self);
         let stopping = CancellationToken::new();
         let mut server = Server {
             routes,
-            config: state.config(),
+            gateway: self,
+            tls: tls.clone(),
             room: Room::new(state.config().max_connections),
             stopping: stopping.clone(),
             // Aborts what is left when it is dropped.
             connections: JoinSet::new(),
         };
+        let certificate = async {
+            match &tls {
+                Some(tls) => tls.follow().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             never = server.accept(&listener) => match never {},
+            never = certificate => match never {},
             () = drain => {}
         }
 
         let deadline = tokio::time::Instant::now() + state.config().drain_timeout;
         tracing::info!(live = state.sessions.live(), "draining");
+        state.metrics.draining.set(1);
         state.sessions.drain();
         state.viewers.close();
         // Still accepting: who comes now is told 503, not left without an answer.
@@ -78,6 +94,41 @@ impl Gateway {
         }
         Ok(())
     }
+    /// Serves [`Self::metrics_router`] on `listener`, for a few connections at once, for as long as the future is
+    /// there.
+    pub async fn serve_metrics(&self, listener: TcpListener) -> std::convert::Infallible {
+        let mut server = Server {
+            gateway: self,
+            routes: self.metrics_router(),
+            tls: None,
+            room: Room::new(MAX_METRICS_CONNECTIONS),
+            stopping: CancellationToken::new(),
+            connections: JoinSet::new(),
+        };
+        server.accept(&listener).await
+    }
+}
+
+/// Where a gateway takes connections.
+#[derive(Debug)]
+pub struct Listening {
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Listening {
+    /// Connections of `listener`, with TLS by `tls`.
+    #[must_use]
+    pub fn tls(listener: TcpListener, tls: Arc<Tls>) -> Self {
+        Self { listener, tls: Some(tls) }
+    }
+}
+
+impl From<TcpListener> for Listening {
+    /// Plain HTTP: TLS ends in front of the gateway.
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, tls: None }
+    }
 }
 
 /// Ends the sessions when serving ends in whatever way.
@@ -89,62 +140,99 @@ impl Drop for DrainOnDrop<'_> {
     }
 }
 
-struct Server {
+struct Server<'a> {
+    gateway: &'a Gateway,
     routes: Router,
-    config: Arc<Config>,
+    tls: Option<Arc<Tls>>,
     room: Room,
     stopping: CancellationToken,
     connections: JoinSet<()>,
 }
 
-impl Server {
+impl Server<'_> {
     async fn accept(&mut self, listener: &TcpListener) -> std::convert::Infallible {
         loop {
             let (stream, peer) = accept(listener).await;
             let place = self.room.place().await;
-            self.spawn(stream, peer, Arc::new(place));
+            self.spawn(stream, peer, place);
             while self.connections.try_join_next().is_some() {}
         }
     }
 
-    fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, place: Arc<Place>) {
-        let routes = self.routes.clone();
-        let stopping = self.stopping.clone();
-        let timeout = self.config.header_read_timeout;
+    fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, place: Place) {
+        let state = &self.gateway.state;
+        let open = Open::count(state.metrics.connections.clone());
+        let connection = Connection {
+            routes: self.routes.clone(),
+            peer,
+            place: Arc::new(place),
+            stopping: self.stopping.clone(),
+            header_read_timeout: state.config().header_read_timeout,
+        };
+        let tls = self.tls.clone();
         self.connections.spawn(async move {
-            let service = service_fn(|request: Request<Incoming>| {
-                place.asks();
-                let mut request = request.map(Body::new);
-                request.extensions_mut().insert(ConnectInfo(peer));
-                let (answer, place) = (routes.clone().call(request), Arc::clone(&place));
-                async move {
-                    let answer = answer.await;
-                    // A terminal is no connection of ours any more; sessions have limits of their own.
-                    if !answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::SWITCHING_PROTOCOLS)
-                    {
-                        place.rests();
+            let _open = open;
+            match tls {
+                None => connection.serve(stream).await,
+                Some(tls) => {
+                    let stream = tokio::select! {
+                        stream = tls.accept(stream) => stream,
+                        () = connection.place.evicted() => None,
+                        () = connection.stopping.cancelled() => None,
+                    };
+                    if let Some(stream) = stream {
+                        connection.serve(stream).await;
                     }
-                    answer
                 }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(timeout)
-                .max_buf_size(MAX_HEAD)
-                .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades();
-            tokio::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = place.evicted() => return tracing::debug!(%peer, "a quiet connection made room"),
-                () = stopping.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, %peer, "connection ended");
             }
         });
+    }
+}
+
+/// One connection, from its first request on.
+struct Connection {
+    routes: Router,
+    peer: SocketAddr,
+    place: Arc<Place>,
+    stopping: CancellationToken,
+    header_read_timeout: Duration,
+}
+
+impl Connection {
+    /// Answers what comes over `stream` until it ends, it makes room for another, or serving stops.
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { routes, peer, place, stopping, header_read_timeout } = self;
+        let service = service_fn(|request: Request<Incoming>| {
+            place.asks();
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let (answer, place) = (routes.clone().call(request), Arc::clone(&place));
+            async move {
+                let answer = answer.await;
+                // A terminal is no connection of ours any more; sessions have limits of their own.
+                if !answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::SWITCHING_PROTOCOLS) {
+                    place.rests();
+                }
+                answer
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(header_read_timeout)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = place.evicted() => return tracing::debug!(%peer, "a quiet connection made room"),
+            () = stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, %peer, "connection ended");
+        }
     }
 }

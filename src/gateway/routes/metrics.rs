@@ -14,6 +14,11 @@ pub(in crate::gateway) async fn metrics(Shared(state): Shared<Arc<State>>) -> Re
     if state.config().metrics { render(&state) } else { StatusCode::NOT_FOUND.into_response() }
 }
 
+/// The same at an address of its own.
+pub(in crate::gateway) async fn always(Shared(state): Shared<Arc<State>>) -> Response {
+    render(&state)
+}
+
 fn render(state: &State) -> Response {
     let max_sessions = state.config().session.max_sessions;
     state.metrics.sessions_limit.set(i64::try_from(max_sessions).unwrap_or(i64::MAX));

@@ -11,6 +11,8 @@ mod ready;
 mod secrets;
 mod serving;
 mod sessions;
+#[cfg(feature = "emulator")]
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

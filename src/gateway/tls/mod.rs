@@ -1,0 +1,159 @@
+//! TLS by certificate files, which are read again when they change.
+
+mod expiry;
+mod pair;
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::telemetry::metrics::Metrics;
+
+use pair::Stamp;
+pub use pair::{Pair, TlsError, TlsFiles};
+
+/// What a TLS connection begins with: a record of the handshake (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// Said to whoever speaks HTTP where TLS is spoken.
+const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Connection: close\r\n\r\nThis port speaks HTTPS: use https://\n";
+
+/// How much of what a peer still sends is read away before its connection is closed, in bytes, so that it gets to
+/// read the answer.
+const MAX_READ_AWAY: u64 = 64 << 10;
+
+/// How long it is read away.
+const READ_AWAY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often the files are looked at, unless told otherwise.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// The certificate that connections are taken with. A new one counts from the next connection on; those that are
+/// open stay.
+#[derive(Debug)]
+pub struct Tls {
+    current: RwLock<Arc<Pair>>,
+    /// What the files looked like when they were last read, well or not.
+    seen: Mutex<Stamp>,
+    handshake_timeout: Duration,
+    look_every: Duration,
+    metrics: Metrics,
+}
+
+impl Tls {
+    /// Takes connections with `pair`. A peer has `handshake_timeout` to come to an agreement.
+    #[must_use]
+    pub fn new(pair: Pair, handshake_timeout: Duration, metrics: Metrics) -> Self {
+        let tls = Self {
+            seen: Mutex::new(pair.stamp()),
+            current: RwLock::new(Arc::new(pair)),
+            handshake_timeout,
+            look_every: LOOK_EVERY,
+            metrics,
+        };
+        tls.tell();
+        tls
+    }
+
+    /// The same, looking at the files this often; the default is every minute.
+    #[must_use]
+    pub fn looking_every(mut self, look_every: Duration) -> Self {
+        self.look_every = look_every;
+        self
+    }
+
+    /// Goes on with `pair`.
+    pub fn replace(&self, pair: Pair) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = pair.stamp();
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pair);
+        self.count("applied");
+        self.tell();
+    }
+
+    fn current(&self) -> Arc<Pair> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn count(&self, outcome: &str) {
+        self.metrics.reloads.with_label_values(&["certificate", outcome]).inc();
+    }
+
+    /// Tells until when the certificate is good.
+    fn tell(&self) {
+        let pair = self.current();
+        let Some(end) = pair.not_after() else { return };
+        #[allow(clippy::cast_precision_loss, reason = "exact up to the year 9999")]
+        self.metrics.certificate_not_after.set(end.as_unix() as f64);
+        let certificate = pair.files().cert.display();
+        if pair.is_over() {
+            tracing::error!(%certificate, not_after = end.rfc3339(), "the certificate is over");
+        } else {
+            tracing::info!(%certificate, not_after = end.rfc3339(), "certificate");
+        }
+    }
+
+    /// Looks at the files every now and then, and goes on with what is in them when that changed and is good.
+    pub(super) async fn follow(&self) -> std::convert::Infallible {
+        loop {
+            sleep(self.look_every).await;
+            let files = self.current().files().clone();
+            let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let look = move || {
+                let stamp = Stamp::of(&files);
+                (stamp != seen).then(|| (stamp, Pair::load(&files)))
+            };
+            match tokio::task::spawn_blocking(look).await {
+                Ok(Some((_, Ok(pair)))) => self.replace(pair),
+                Ok(Some((stamp, Err(error)))) => {
+                    // Once for each change: what is half written changes again.
+                    *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
+                    self.count("failed");
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(error, "the certificate on disk cannot be used; the one before stays");
+                }
+                Ok(None) | Err(_) => {}
+            }
+        }
+    }
+
+    /// TLS over `stream`; `None` when its peer does not come to that.
+    pub(super) async fn accept(&self, mut stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        let acceptor = TlsAcceptor::from(Arc::clone(self.current().config()));
+        let attempt = async {
+            let mut first = [0];
+            let speaks = stream.peek(&mut first).await?;
+            if speaks == 1 && first != [HANDSHAKE] {
+                refuse_plain(&mut stream).await?;
+                return Ok(Err("plain"));
+            }
+            acceptor.accept(stream).await.map(Ok)
+        };
+        let (outcome, stream) = match timeout(self.handshake_timeout, attempt).await {
+            Ok(Ok(Ok(stream))) => ("completed", Some(stream)),
+            Ok(Ok(Err(outcome))) => (outcome, None),
+            Ok(Err(error)) => {
+                let _: &io::Error = &error;
+                tracing::debug!(%error, "the TLS handshake failed");
+                ("failed", None)
+            }
+            Err(_) => ("timeout", None),
+        };
+        self.metrics.tls_handshakes.with_label_values(&[outcome]).inc();
+        stream
+    }
+}
+
+/// Tells a peer that it should speak TLS, and closes without cutting the answer off.
+async fn refuse_plain(stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(PLAIN).await?;
+    stream.shutdown().await?;
+    let rest = async { tokio::io::copy(&mut stream.take(MAX_READ_AWAY), &mut tokio::io::sink()).await };
+    timeout(READ_AWAY_TIMEOUT, rest).await.unwrap_or(Ok(0)).map(drop)
+}
