@@ -1,11 +1,14 @@
-//! A headless Chromium on the page of `eice demo`.
+//! A headless Chromium on the gateway's page: where a terminal opens, and where none does.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
-use crate::lab::{Docker, Program, program};
+use eice::emulator::Config;
 
-/// Where the screenshot is kept.
+use crate::lab::{Docker, Program, Served, TOKEN, World, program};
+
+/// Where the screenshots are kept.
 fn kept() -> PathBuf {
     let folder = std::env::var_os("EICE_TEST_OUT")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/e2e"), PathBuf::from);
@@ -13,27 +16,43 @@ fn kept() -> PathBuf {
     folder
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_command_typed_in_the_page_shows_its_output() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/e2e/terminal.mjs");
-    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/node_modules/playwright-core");
+/// Plays the scenes of `web/e2e/SCRIPT` with the page at `link`; they must succeed and leave these screenshots.
+async fn plays(script: &str, link: &str, pictures: &[&str]) {
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
+    let modules = web.join("node_modules/playwright-core");
     assert!(modules.is_dir(), "the page's tools are not installed: run `make web` (nodejs and npm)");
     program("chromium");
-    let env = [("DOCKER_HOST", Docker::shared().host())];
-    let demo = Program::start(&["demo", "--listen", "127.0.0.1:0", "--json"], &env);
-    let began = std::time::SystemTime::now();
-    let link = demo.ready.link.clone().unwrap();
+    let began = SystemTime::now();
     let mut node = Command::new(program("node"));
-    node.arg(script).arg(&link).arg(kept()).stdin(Stdio::null());
+    node.arg(web.join("e2e").join(script)).arg(link).arg(kept()).stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || node.output().unwrap()).await.unwrap();
     let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}\n{}", demo.stderr());
-    let pictures = std::fs::read_dir(kept()).unwrap().filter_map(|entry| Some(entry.ok()?.path()));
-    let mut pictures = pictures.filter(|path| path.extension().is_some_and(|extension| extension == "png"));
-    let is_new = |path: std::path::PathBuf| {
-        let meta = std::fs::metadata(path).unwrap();
-        meta.len() > 1000 && meta.modified().unwrap() >= began
-    };
-    assert!(pictures.any(is_new), "no screenshot:\n{said}");
+    assert!(output.status.success(), "{said}");
+    for picture in pictures {
+        let picture =
+            std::fs::metadata(kept().join(picture)).unwrap_or_else(|error| panic!("{picture}: {error}"));
+        assert!(picture.len() > 1000 && picture.modified().unwrap() >= began, "{picture:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_typed_in_the_page_shows_its_output() {
+    let env = [("DOCKER_HOST", Docker::shared().host())];
+    let demo = Program::start(&["demo", "--listen", "127.0.0.1:0", "--json"], &env);
+    let link = demo.ready.link.clone().unwrap();
+    plays("terminal.mjs", &link, &["terminal.png", "light.png", "phone.png", "ended.png"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_does_not_open_says_why() {
+    let world = World::with(Config { dial_timeout_ms: 300, ..Config::default() }).await;
+    world.denies("ec2-instance-connect:SendSSHPublicKey");
+    world.emulator.edit_security_groups(|groups| groups.iter_mut().for_each(|group| group.ingress.clear()));
+    let served = Served::start(&world, "").await;
+    let link = format!("http://{}/#token={TOKEN}", served.addr);
+    let pictures =
+        ["diagnose.png", "diagnose-light.png", "diagnose-phone.png", "denied.png", "denied-sign-in.png"];
+    plays("refusals.mjs", &link, &pictures).await;
+    served.stop().await;
 }

@@ -1,10 +1,13 @@
 // The gateway's routes as the page uses them. The session cookie is HttpOnly: no script ever sees it.
 
+import { complaint, explain } from "./eicterm/refusal.js";
+
 export interface Workspace {
   id: string;
   name: string;
   status: string;
-  instance: string;
+  /** Absent where it runs beside the gateway. */
+  instance?: string;
   container?: string;
   note?: string;
 }
@@ -36,20 +39,7 @@ async function ask(path: string, init: RequestInit = {}): Promise<Response> {
     throw new ApiError(0, "The gateway does not answer.");
   }
   if (answer.ok) return answer;
-  throw new ApiError(answer.status, await complaint(answer));
-}
-
-/** What the gateway says went wrong: its JSON's `error`, else the status. */
-async function complaint(answer: Response): Promise<string> {
-  try {
-    const body: unknown = await answer.json();
-    if (typeof body === "object" && body !== null && "error" in body && typeof body.error === "string") {
-      return body.error;
-    }
-  } catch {
-    // Not JSON: the status has to do.
-  }
-  return `The gateway answered ${answer.status}.`;
+  throw new ApiError(answer.status, explain(answer.status, await complaint(answer), window.location.origin));
 }
 
 /** Trades a token for the session cookie. */
@@ -67,9 +57,4 @@ export async function workspaces(): Promise<Workspace[]> {
   const body: unknown = await (await ask("/workspaces")).json();
   if (!Array.isArray(body)) throw new ApiError(0, "The gateway's list cannot be read.");
   return body as Workspace[];
-}
-
-/** Throws what the gateway has against the caller opening workspace `id`, if it has anything. */
-export async function mayOpen(id: string): Promise<void> {
-  await ask(`/workspaces/${encodeURIComponent(id)}`);
 }

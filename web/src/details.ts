@@ -4,13 +4,13 @@ import type { Failure } from "./eicterm/index.js";
 import { milliseconds, printable } from "./text";
 import { view } from "./view";
 
-/** Begins anew, with nothing shown. */
+/** Begins anew, with nothing shown; a diagnosis stays, for whoever is reading it. */
 export function clear(): void {
   view.stages.replaceChildren();
   view.failure.textContent = "";
   view.hint.textContent = "";
   view.request.textContent = "";
-  view.details.hidden = true;
+  view.details.hidden = view.diagnosis.hidden;
 }
 
 /** A stage began, or passed and took `ms`. */

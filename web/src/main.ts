@@ -3,7 +3,7 @@
 import "@xterm/xterm/css/xterm.css";
 import "./style.css";
 
-import { ApiError, type Workspace, mayOpen, signIn, signOut, workspaces } from "./api";
+import { ApiError, type Workspace, signIn, signOut, workspaces } from "./api";
 import { apply, onSystemChange } from "./colours";
 import * as keys from "./keys";
 import * as settings from "./settings";
@@ -64,22 +64,8 @@ function choose(workspace: Workspace): void {
 function open(workspace: Workspace): void {
   leave();
   showStatus("connecting", "Connecting…");
-  tab = new Tab(workspace.id, workspace.name, () => explain(workspace), shortcut);
+  tab = new Tab(workspace.id, workspace.name, () => showSignIn("The session is over. Sign in again."), shortcut);
   tab.screen.readAloud = view.reader.getAttribute("aria-pressed") === "true";
-}
-
-/** Why the gateway refused a terminal: it tells an ordinary request what it cannot tell a WebSocket. Null: try again. */
-async function explain(workspace: Workspace): Promise<string | null> {
-  try {
-    await mayOpen(workspace.id);
-    return null;
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    // No answer, or one of a gateway that is being restarted.
-    if (error.status === 0 || error.status >= 500) return null;
-    if (error.status === 401) showSignIn("The session is over. Sign in again.");
-    return `The gateway refused the terminal. ${error.message}`;
-  }
 }
 
 /** Ends the terminal that is shown. */
@@ -168,6 +154,8 @@ view.reconnect.addEventListener("click", () => {
   if (tab !== null) tab.reconnect();
   else if (chosen !== null) open(chosen);
 });
+
+view.diagnose.addEventListener("click", () => tab?.diagnose());
 
 view.find.addEventListener("click", openSearch);
 view.copy.addEventListener("click", () => {

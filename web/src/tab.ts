@@ -1,12 +1,16 @@
 // The terminal of the chosen workspace: connection and screen together, and what is told of them.
 
 import * as details from "./details";
-import { type Exit, type Latency, type State, Terminal } from "./eicterm/index.js";
+import * as diagnosis from "./diagnosis";
+import { type Exit, type Latency, type State, Terminal, refusal } from "./eicterm/index.js";
 import { Screen } from "./screen";
 import * as settings from "./settings";
 import { apply } from "./colours";
 import { duration, milliseconds, printable } from "./text";
 import { showStatus, view } from "./view";
+
+/** The close code of a viewer that is not signed in, or not any more. */
+const SIGNED_OUT = 4401;
 
 export class Tab {
   readonly screen: Screen;
@@ -14,16 +18,20 @@ export class Tab {
   private clock: number | undefined;
   private exit: Exit | null = null;
   private opened = false;
+  /** The gateway said what went wrong with the way to the workspace. */
+  private failed = false;
+  private readonly url: URL;
 
-  /** Opens the terminal of the workspace `id`, called `name`; `refused` tells why a socket was not let in. */
+  /** Opens the terminal of the workspace `id`, called `name`; `signedOut` hears that the gateway does not know who asks. */
   constructor(
     id: string,
     private readonly name: string,
-    refused: () => Promise<string | null>,
+    private readonly signedOut: () => void,
     key: (event: KeyboardEvent) => boolean,
   ) {
     const url = new URL(`/workspaces/${encodeURIComponent(id)}/terminal`, window.location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    this.url = url;
     this.screen = new Screen(view.terminal, apply(settings.colours()), settings.fontSize(), {
       typed: (text) => this.terminal.type(text),
       typedBytes: (bytes) => this.terminal.send(bytes),
@@ -39,7 +47,7 @@ export class Tab {
     });
     showSize(this.screen.size.cols, this.screen.size.rows);
     this.terminal = new Terminal(
-      { url, size: () => this.screen.size, refused },
+      { url, size: () => this.screen.size, refused: () => this.refused() },
       {
         output: (bytes, parsed) => {
           if (!this.opened) this.begin();
@@ -56,6 +64,7 @@ export class Tab {
           this.exit = exit;
         },
         failed: (failure) => {
+          this.failed = true;
           if (!this.opened) details.fail(failure);
           else this.screen.remark(failure.message);
         },
@@ -69,7 +78,20 @@ export class Tab {
   }
 
   reconnect(): void {
+    diagnosis.clear();
     this.terminal.reconnect();
+  }
+
+  /** Has the gateway look for what stands in the way. */
+  diagnose(): void {
+    void diagnosis.run(this.url);
+  }
+
+  /** Why a socket was not let in: the gateway tells an ordinary request what it cannot tell a WebSocket. Null: try again. */
+  private async refused(): Promise<string | null> {
+    const why = await refusal(this.url);
+    if (why?.status === 401) this.signedOut();
+    return why?.text ?? null;
   }
 
   /** Leaves the terminal and the page. */
@@ -77,6 +99,7 @@ export class Tab {
     this.stopClock();
     this.terminal.dispose();
     this.screen.dispose();
+    diagnosis.clear();
     details.clear();
     view.latency.hidden = true;
     view.size.textContent = "";
@@ -86,6 +109,7 @@ export class Tab {
   private begin(): void {
     this.opened = true;
     this.screen.enabled = true;
+    diagnosis.clear();
     details.clear();
     showStatus("open", `Connected to ${this.name}`);
     const began = Date.now();
@@ -101,6 +125,7 @@ export class Tab {
         details.clear();
         this.exit = null;
         this.opened = false;
+        this.failed = false;
         showStatus("connecting", state.attempt === 1 ? "Connecting…" : `Connecting again, attempt ${state.attempt}…`);
         break;
       case "open":
@@ -118,6 +143,9 @@ export class Tab {
         if (state.clean || this.opened) this.screen.remark(`[${text}]`);
         showStatus(state.clean ? "ended" : "failed", text, true);
         view.reconnect.focus();
+        if (state.code === SIGNED_OUT) this.signedOut();
+        // Nothing was open: a person wants to know why. What broke later may open again.
+        if (this.failed && !this.opened) this.diagnose();
         break;
       }
     }

@@ -4,8 +4,9 @@ import type { Workspace } from "./api";
 
 /** Where the workspace's shell runs, in a few words. */
 export function place(workspace: Workspace): string {
-  if (workspace.container !== undefined) return `container ${workspace.container} on ${workspace.instance}`;
-  return `login shell on ${workspace.instance}`;
+  const { container, instance } = workspace;
+  if (container === undefined) return `login shell on ${instance ?? "an instance"}`;
+  return instance === undefined ? `container ${container}` : `container ${container} on ${instance}`;
 }
 
 /** Whether its terminal can be opened now. */

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State as Shared;
-use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -24,9 +24,11 @@ const RETRY_SECONDS: &str = "2";
 #[derive(Debug, Default)]
 pub(in crate::gateway) struct Probe(Mutex<Option<(Instant, bool)>>);
 
-/// `GET /health`: that the process answers, to whoever asks.
-pub(in crate::gateway) async fn health() -> Json<Value> {
-    Json(json!({"status": "ok"}))
+/// `GET /health`: that the process answers, to whoever asks. A page of any origin may learn that much, without reading
+/// the answer: it tells a gateway that does not let it in from one that is not there.
+pub(in crate::gateway) async fn health() -> impl IntoResponse {
+    let of_any_origin = (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin");
+    ([of_any_origin], Json(json!({"status": "ok"})))
 }
 
 /// `GET /ready`: whether terminals can be opened now, to whoever asks; what is in the way in a word each.

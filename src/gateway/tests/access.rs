@@ -319,6 +319,8 @@ async fn every_answer_has_the_security_headers() {
         let policy = answer.header("content-security-policy");
         assert!(policy.contains("connect-src 'self'") && policy.contains("frame-ancestors 'none'"));
         assert!(policy.contains("script-src 'self';"), "{policy}");
+        let sharing = if path == "GET /health" { "cross-origin" } else { "same-origin" };
+        assert_eq!(answer.header("cross-origin-resource-policy"), sharing, "{path}");
     }
 }
 

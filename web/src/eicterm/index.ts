@@ -11,3 +11,5 @@ export {
   Terminal,
 } from "./client.js";
 export { type Limits, type Message, type Size, SUBPROTOCOL } from "./codec.js";
+export { DiagnoseError, type Fix, type Outcome, type Report, type Step, diagnose } from "./diagnose.js";
+export { type Refusal, type RequestOptions, explain, refusal } from "./refusal.js";

@@ -1,0 +1,140 @@
+// The diagnosis of a terminal that does not open: every step of the way, what is wrong with it and what would mend it.
+
+import { type Fix, type Outcome, type Report, type Step, diagnose } from "./eicterm/index.js";
+import { milliseconds, printable } from "./text";
+import { view } from "./view";
+
+const OUTCOMES: Record<Outcome, string> = {
+  passed: "passed",
+  failed: "failed",
+  warned: "warning",
+  "not-reached": "not reached",
+  skipped: "skipped",
+};
+
+/** The diagnosis that is under way, if one is. */
+let asking: AbortController | null = null;
+
+/** Shows none, and gives up the one that is under way. */
+export function clear(): void {
+  asking?.abort();
+  asking = null;
+  view.diagnosis.hidden = true;
+  view.verdict.textContent = "";
+  view.steps.replaceChildren();
+  view.diagnose.disabled = false;
+  view.diagnose.textContent = "Diagnose";
+}
+
+/** Has the terminal at `url` diagnosed, and shows what comes of it. */
+export async function run(url: URL): Promise<void> {
+  clear();
+  const mine = new AbortController();
+  asking = mine;
+  view.details.hidden = false;
+  view.diagnosis.hidden = false;
+  view.diagnose.disabled = true;
+  view.verdict.textContent = "Looking at every step of the way; this takes half a minute at the most…";
+  let verdict: string;
+  try {
+    const report = await diagnose(url, { signal: mine.signal });
+    if (asking !== mine) return;
+    verdict = summary(report);
+    view.steps.replaceChildren(...report.steps.map(step));
+  } catch (error) {
+    if (asking !== mine) return;
+    verdict = `There is no diagnosis. ${error instanceof Error ? error.message : String(error)}`;
+  }
+  asking = null;
+  view.verdict.textContent = printable(verdict);
+  view.diagnose.disabled = false;
+  view.diagnose.textContent = "Diagnose again";
+}
+
+/** The report in a sentence. */
+function summary(report: Report): string {
+  const took = `It took ${milliseconds(report.ms)}.`;
+  if (report.first_failure === null) {
+    return report.ok ? `A terminal opens now: nothing stands in the way. ${took}` : `It was not finished. ${took}`;
+  }
+  const failed = report.steps.filter((step) => step.outcome === "failed").length;
+  const more = failed > 1 ? ` and ${failed - 1} more` : "";
+  return `It fails at ${report.first_failure}${more}. ${took}`;
+}
+
+/** One step: what went wrong is open, what is well is folded. */
+function step(step: Step): HTMLLIElement {
+  const item = document.createElement("li");
+  const fold = document.createElement("details");
+  fold.dataset.outcome = step.outcome;
+  fold.open = step.outcome === "failed" || step.fixes.length > 0;
+  const head = document.createElement("summary");
+  const took = step.ms === null ? "" : ` ${milliseconds(step.ms)}`;
+  head.append(text("span", "step", step.name), text("span", "outcome", (OUTCOMES[step.outcome] ?? step.outcome) + took));
+  fold.append(head, text("p", "", step.message));
+  if (step.hint !== null) fold.append(text("p", "", `What to do: ${step.hint}`));
+  fold.append(...step.fixes.map(fix).filter((shown) => shown !== null));
+  if (step.request_id !== null) fold.append(text("p", "faint", `AWS request id ${step.request_id}`));
+  item.append(fold);
+  return item;
+}
+
+/** What would mend it; null for a kind that is not known here. */
+function fix(fix: Fix): HTMLElement | null {
+  switch (fix.kind) {
+    case "iam-statement":
+      return copyable("Add this statement to the gateway's IAM policy:", JSON.stringify(fix.statement, null, 2), "Copy the statement");
+    case "security-group-rule": {
+      const way = fix.direction === "inbound" ? "from" : "to";
+      return copyable(
+        `Add this ${fix.direction} rule to the security group ${fix.group}:`,
+        `TCP ${fix.port} ${way} ${fix.peer}`,
+        "Copy the rule",
+      );
+    }
+    case "tag":
+      return copyable(`Give ${fix.resource} this tag:`, `${fix.key}=${fix.value}`, "Copy the tag");
+    default:
+      return null;
+  }
+}
+
+function copyable(caption: string, content: string, label: string): HTMLElement {
+  const block = document.createElement("div");
+  block.className = "fix";
+  const shown = document.createElement("pre");
+  // Line ends are its own; nothing else of what the far side may have put into it.
+  shown.textContent = content.split("\n").map(printable).join("\n");
+  // It scrolls, so that it can be reached by the keyboard.
+  shown.tabIndex = 0;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Copy";
+  button.setAttribute("aria-label", label);
+  button.addEventListener("click", () => {
+    void copy(content, shown).then((copied) => {
+      button.textContent = copied ? "Copied" : "Select and copy";
+      window.setTimeout(() => (button.textContent = "Copy"), 2000);
+    });
+  });
+  block.append(text("p", "", caption), shown, button);
+  return block;
+}
+
+/** Whether it could be copied; else it is selected, for the browser's own way. */
+async function copy(content: string, shown: HTMLElement): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(content);
+    return true;
+  } catch {
+    window.getSelection()?.selectAllChildren(shown);
+    return false;
+  }
+}
+
+function text(tag: "p" | "span", style: string, content: string): HTMLElement {
+  const made = document.createElement(tag);
+  if (style !== "") made.className = style;
+  made.textContent = printable(content);
+  return made;
+}

@@ -1,0 +1,108 @@
+import { describe, expect, it } from "vitest";
+
+import { DiagnoseError, diagnose } from "./diagnose.js";
+import { beside, refusal } from "./refusal.js";
+
+const URL_OF_TERMINAL = "wss://gateway.example/workspaces/1/terminal";
+
+interface Asked {
+  url: string;
+  init: RequestInit;
+}
+
+/** A `fetch` that gives these answers in turn, and notes what it was asked. */
+function answering(...answers: (Response | "nothing")[]): { fetch: typeof fetch; asked: Asked[] } {
+  const asked: Asked[] = [];
+  const fake = (url: string | URL | Request, init: RequestInit = {}) => {
+    asked.push({ url: String(url), init });
+    const answer = answers.shift();
+    return answer === undefined || answer === "nothing"
+      ? Promise.reject(new TypeError("Failed to fetch"))
+      : Promise.resolve(answer);
+  };
+  return { fetch: fake as typeof fetch, asked };
+}
+
+function json(status: number, body: unknown): Response {
+  return new Response(JSON.stringify(body), { status });
+}
+
+describe("beside", () => {
+  it("is the same place by HTTP, without query and fragment", () => {
+    expect(beside(`${URL_OF_TERMINAL}?x=1#y`, "/ticket").href).toBe("https://gateway.example/workspaces/1/terminal/ticket");
+    expect(beside("ws://127.0.0.1:8080/workspaces/1/terminal", "/diagnose").href).toBe(
+      "http://127.0.0.1:8080/workspaces/1/terminal/diagnose",
+    );
+  });
+});
+
+describe("refusal", () => {
+  const origin = "https://canvas.example";
+
+  it("tells what the gateway has against the page", async () => {
+    for (const [status, error, text] of [
+      [403, "origin not allowed", /does not let pages of https:\/\/canvas\.example in/],
+      [403, "host not allowed", /does not answer under this address/],
+      [401, "missing workspace auth token", /not signed in/],
+      [404, "workspace not found", /no such workspace/],
+      [400, "odd", /The gateway answered: odd\./],
+    ] as const) {
+      const { fetch, asked } = answering(json(status, { error }));
+      const found = await refusal(URL_OF_TERMINAL, { fetch, origin, headers: { Authorization: "Bearer x" } });
+      expect(found).toMatchObject({ status, error });
+      expect(found?.text).toMatch(text);
+      expect(asked).toHaveLength(1);
+      expect(asked[0]?.url).toBe("https://gateway.example/workspaces/1/terminal/ticket");
+      expect(asked[0]?.init).toMatchObject({ method: "POST", headers: { Authorization: "Bearer x" } });
+    }
+    const bare = answering(new Response("Forbidden", { status: 403 }));
+    expect((await refusal(URL_OF_TERMINAL, { fetch: bare.fetch, origin }))?.text).toBe("The gateway answered 403.");
+  });
+
+  it("is none where trying again may help", async () => {
+    for (const answer of [json(200, {}), json(503, { error: "draining" }), json(429, {}), new Response("", { status: 502 })]) {
+      expect(await refusal(URL_OF_TERMINAL, { fetch: answering(answer).fetch, origin })).toBeNull();
+    }
+  });
+
+  it("tells a gateway that hides its answers from one that is not there", async () => {
+    const hidden = answering("nothing", new Response());
+    const found = await refusal(URL_OF_TERMINAL, { fetch: hidden.fetch, origin });
+    expect(found?.status).toBe(0);
+    expect(found?.text).toContain(`add ${origin} to the gateway's allowed_origins`);
+    expect(hidden.asked[1]).toMatchObject({ url: "https://gateway.example/health", init: { mode: "no-cors" } });
+    expect(await refusal(URL_OF_TERMINAL, { fetch: answering("nothing", "nothing").fetch, origin })).toBeNull();
+    // Of its own origin a browser hides nothing: no answer is none.
+    const own = answering("nothing", new Response());
+    expect(await refusal(URL_OF_TERMINAL, { fetch: own.fetch, origin: "https://gateway.example" })).toBeNull();
+    expect(own.asked).toHaveLength(1);
+  });
+});
+
+describe("diagnose", () => {
+  const report = { ok: false, first_failure: "upgrade", steps: [{ name: "upgrade", outcome: "failed", fixes: [] }] };
+
+  it("gives the report, credentials and all", async () => {
+    const { fetch, asked } = answering(json(200, report));
+    const given = await diagnose(URL_OF_TERMINAL, { fetch, headers: { Authorization: "Bearer x" }, credentials: "include" });
+    expect(given).toEqual(report);
+    expect(asked[0]?.url).toBe("https://gateway.example/workspaces/1/terminal/diagnose");
+    expect(asked[0]?.init).toMatchObject({ credentials: "include", headers: { Authorization: "Bearer x" } });
+  });
+
+  it("says why there is none", async () => {
+    for (const [answer, status, message] of [
+      [json(501, { error: "this gateway has no way to diagnose such a workspace" }), 501, /no way to diagnose/],
+      [json(429, { error: "too many diagnoses are under way" }), 429, /too many diagnoses/],
+      [json(401, { error: "missing workspace auth token" }), 401, /not signed in/],
+      [new Response("<html>", { status: 200 }), 200, /cannot be read/],
+      [json(200, { ok: true }), 200, /cannot be read/],
+      ["nothing" as const, 0, /does not answer/],
+    ] as const) {
+      const asking = diagnose(URL_OF_TERMINAL, { fetch: answering(answer).fetch });
+      await expect(asking).rejects.toThrow(message);
+      await expect(asking).rejects.toBeInstanceOf(DiagnoseError);
+      await expect(asking).rejects.toMatchObject({ status });
+    }
+  });
+});
