@@ -165,8 +165,7 @@ impl Gateway {
             .route("/terminal/sessions", get(sessions::everywhere))
             .route("/workspaces/{id}", get(workspaces::show))
             .route("/workspaces", get(workspaces::list))
-            .route("/auth/session", post(sign_in::sign_in).delete(sign_in::sign_out))
-            .fallback(page::page);
+            .route("/auth/session", post(sign_in::sign_in).delete(sign_in::sign_out));
         let slow = Router::new()
             .route("/workspaces/{id}/terminal/diagnose", get(diagnose::diagnose))
             .route("/workspaces/{id}/files", put(files::write_several))
@@ -178,12 +177,16 @@ impl Gateway {
         });
         let checked = self.within(quick, |config| config.request_timeout).merge(slow);
         let checked = self.guard(checked.with_state(Arc::clone(state)));
+        let page = self.within(Router::new().fallback(page::page), |config| config.request_timeout);
+        let page = page
+            .layer(from_fn_with_state(Arc::clone(state), rate_limit::limit_peers))
+            .layer(from_fn_with_state(Arc::clone(state), auth::guard_page));
         let open = Router::new()
             .route("/health", get(health::health))
             .route("/ready", get(health::ready))
             .route("/metrics", get(metrics::metrics));
         let open = self.within(open, |config| config.request_timeout);
-        self.finish(checked.merge(open.with_state(Arc::clone(state))))
+        self.finish(checked.merge(page).merge(open.with_state(Arc::clone(state))))
     }
 
     /// `/metrics` alone, for an address of its own, whatever [`Config::metrics`] says.

@@ -22,15 +22,33 @@ pub(in crate::gateway) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    match check(&state.config(), &request) {
+    let checked = check(&state.config(), &request, true);
+    pass(checked, request, next).await
+}
+
+/// Middleware for the page's own files: the same but for `Origin`. They hold nothing of anybody's, and a browser names
+/// the origin when it asks for a module's script: a page that is not let in must be able to say so.
+pub(in crate::gateway) async fn guard_page(
+    Shared(state): Shared<Arc<State>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let checked = check(&state.config(), &request, false);
+    pass(checked, request, next).await
+}
+
+async fn pass(checked: Result<(), Refusal>, request: Request, next: Next) -> Response {
+    match checked {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }
 }
 
-fn check(config: &Config, request: &Request) -> Result<(), Refusal> {
+fn check(config: &Config, request: &Request, minds_origin: bool) -> Result<(), Refusal> {
     check_host(config, request)?;
-    check_origin(config, request.headers())?;
+    if minds_origin {
+        check_origin(config, request.headers())?;
+    }
     super::tenant::check(config, request.headers())?;
     if request.uri().path().starts_with(NAMELESS) {
         return Err(Refusal::MissingId);

@@ -31,7 +31,7 @@ use tokio::time::timeout;
 
 pub(super) use claim::{X_WORKSPACE_ID, may_speak_for};
 pub(super) use credential::{Credential, Freshness, Grant};
-pub(super) use guard::guard;
+pub(super) use guard::{guard, guard_page};
 pub(super) use headers::{bearer, origin};
 pub(super) use peer::{Peer, peer, peer_of};
 

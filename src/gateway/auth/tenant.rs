@@ -16,7 +16,7 @@ const REPLAY_SOURCE: HeaderName = HeaderName::from_static("fly-replay-src");
 /// What comes before the organisation in `Fly-Replay-Src`.
 const STATE: &str = "state=";
 
-/// Refuses what names neither this tenant nor comes from one of its pages. `Origin` was checked before.
+/// Refuses what names neither this tenant nor comes from one of its pages.
 ///
 /// What is open to whoever asks, such as `/health`, does not come here: it is exempt by its exact path.
 pub(super) fn check(config: &Config, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -27,11 +27,8 @@ pub(super) fn check(config: &Config, headers: &HeaderMap) -> Result<(), Refusal>
             .and_then(replayed_for)
             .is_some_and(|id| id == ours);
     let from_our_page = || {
-        origin(headers).is_some()
-            || only(headers, &REFERER)
-                .and_then(Result::ok)
-                .and_then(page_of)
-                .is_some_and(|origin| config.allowed_origins.contains(&origin))
+        let referer = || only(headers, &REFERER).and_then(Result::ok).and_then(page_of);
+        origin(headers).or_else(referer).is_some_and(|origin| config.allowed_origins.contains(&origin))
     };
     if names_us || from_our_page() { Ok(()) } else { Err(Refusal::WrongTenant) }
 }

@@ -185,6 +185,23 @@ async fn host_is_checked_everywhere_but_for_health() {
 }
 
 #[tokio::test]
+async fn a_page_of_an_origin_that_is_not_allowed_gets_its_files_and_nothing_else() {
+    let server = Server::start(script(Mode::Open)).await;
+    let evil = ("Origin", "https://evil.test");
+    let page = server.http("GET /", &[evil]).await;
+    assert_eq!((page.status, page.header("cross-origin-resource-policy")), (200, "same-origin"));
+    for request in ["GET /workspaces", "POST /auth/session", "DELETE /auth/session"] {
+        let answer = server.http(request, &[evil, BEARER]).await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (403, json!({"error": "origin not allowed"})),
+            "{request}"
+        );
+    }
+    assert_eq!(server.http("GET /", &[evil, ("Host", "evil.test")]).await.status, 403);
+}
+
+#[tokio::test]
 async fn a_token_in_the_query_is_ignored() {
     let server = Server::start(script(Mode::Open)).await;
     for query in ["token=abc", "access_token=abc", "authorization=Bearer%20abc"] {
