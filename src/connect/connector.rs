@@ -15,13 +15,14 @@ use super::diagnose::Diagnosis;
 use super::direct::{self, Approach, Reach};
 use super::explain::{self, Place};
 use super::host::SshHost;
-use super::route::{Route, staged};
+use super::route::Route;
 use crate::aws::{Aws, Client, partition};
 use crate::ssh::{
     self, EphemeralKey, Handshake, HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource, LoginKey,
 };
 use crate::terminal::{
     Account, Connect, Fault, Host, HostIds, InstanceTarget, Report, Stage, StageError, StageObserver, Target,
+    staged,
 };
 use crate::tunnel::{Dialer, Tunnel};
 

@@ -8,10 +8,10 @@ use tokio::time::timeout;
 
 use super::connector::Connector;
 use super::explain;
-use super::route::{Route, staged};
+use super::route::Route;
 use crate::aws::Client;
 use crate::ssh::LoginKey;
-use crate::terminal::{Fault, InstanceTarget, Stage, StageError, StageObserver};
+use crate::terminal::{Fault, InstanceTarget, Stage, StageError, StageObserver, staged};
 
 /// How long TCP to the instance may take; the tunnel's own limit.
 const TCP_TIMEOUT: Duration = Duration::from_secs(10);

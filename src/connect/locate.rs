@@ -6,9 +6,8 @@ use eice_proto::InstanceId;
 
 use super::connector::Connector;
 use super::explain;
-use super::route::staged;
 use crate::aws::{Client, Instance, InstanceFilter, InstanceState};
-use crate::terminal::{Account, Fault, InstanceName, Stage, StageError, StageObserver};
+use crate::terminal::{Account, Fault, InstanceName, Stage, StageError, StageObserver, staged};
 
 /// The most instances that an error lists.
 const MAX_LISTED: usize = 8;

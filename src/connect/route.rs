@@ -1,8 +1,7 @@
 //! The way to an instance: looked up, signed, dialled.
 
-use std::future::Future;
 use std::net::IpAddr;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use eice_proto::request::DEFAULT_EXPIRES;
 use eice_proto::{Authority, EndpointId, Timestamp, TunnelRequest};
@@ -10,7 +9,7 @@ use eice_proto::{Authority, EndpointId, Timestamp, TunnelRequest};
 use super::connector::Connector;
 use super::explain;
 use crate::aws::{Chosen, Client, Instance, RouteRequest};
-use crate::terminal::{Fault, InstanceTarget, Stage, StageError, StageEvent, StageObserver, StageState};
+use crate::terminal::{Fault, InstanceTarget, Stage, StageError, StageObserver, staged};
 use crate::tunnel::Tunnel;
 
 /// The way to an instance.
@@ -126,20 +125,4 @@ impl Connector {
             explain::tunnel(error, target, route, client.region())
         })
     }
-}
-
-/// Runs one stage of work and tells `observer` of it. Dropped under way it says nothing more: it was abandoned,
-/// it did not fail.
-pub(super) async fn staged<T, E>(
-    stage: Stage,
-    observer: &dyn StageObserver,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    observer.on_stage(StageEvent::new(stage, StageState::Started));
-    let began = Instant::now();
-    let result = work.await;
-    let took = began.elapsed();
-    let state = if result.is_ok() { StageState::Passed(took) } else { StageState::Failed(took) };
-    observer.on_stage(StageEvent::new(stage, state));
-    result
 }

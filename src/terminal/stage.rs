@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One named, timed step of connecting. The order is that of a session's life; key push and dial overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +126,25 @@ impl<F: Fn(StageEvent) + Send + Sync> StageObserver for F {
     fn on_stage(&self, event: StageEvent) {
         self(event);
     }
+}
+
+/// Runs one stage of work and tells `observer` of it. Dropped under way it says nothing more: it was abandoned,
+/// it did not fail.
+///
+/// # Errors
+/// Those of `work`.
+pub async fn staged<T, E>(
+    stage: Stage,
+    observer: &dyn StageObserver,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    observer.on_stage(StageEvent::new(stage, StageState::Started));
+    let began = Instant::now();
+    let result = work.await;
+    let took = began.elapsed();
+    let state = if result.is_ok() { StageState::Passed(took) } else { StageState::Failed(took) };
+    observer.on_stage(StageEvent::new(stage, state));
+    result
 }
 
 /// At whose door a failure lies, which decides what a caller does next.

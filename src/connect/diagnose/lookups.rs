@@ -12,8 +12,10 @@ use crate::aws::{
     self, ChoiceError, Chosen, Client, Endpoint, EndpointQuery, Instance, InstanceState, RouteRequest,
 };
 use crate::connect::explain;
-use crate::connect::route::{route_request, staged};
-use crate::terminal::{Account, Check, EndpointChoice, Fault, Fix, InstanceTarget, Outcome, Stage, Step};
+use crate::connect::route::route_request;
+use crate::terminal::{
+    Account, Check, EndpointChoice, Fault, Fix, InstanceTarget, Outcome, Stage, Step, staged,
+};
 
 /// How long STS may take to say who asks. Where its name is not reached, the rest may still be.
 const IDENTITY_TIMEOUT: Duration = Duration::from_secs(5);
