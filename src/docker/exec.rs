@@ -9,7 +9,7 @@ use crate::terminal::ContainerShell;
 
 /// What runs in the container. A shell that fails to `exec` does not come back in dash and busybox, and 127 is
 /// also a user's own exit status, so that bash is looked for before it is tried.
-const SHELL: &str = "command -v bash >/dev/null && exec bash; exec sh";
+pub(super) const SHELL: &str = "command -v bash >/dev/null && exec bash; exec sh";
 
 /// Runs the arguments as they stand, after a line that says that the engine has come so far: only the marker's
 /// value, which nobody can foresee, so that what an engine complains of and what a command says are never taken for

@@ -1,8 +1,13 @@
-//! L2 · A shell or a command inside a container on the instance: the one quoting function, the exec template, the watcher.
+//! L2 · A shell or a command inside a container.
 //!
-//! These are texts for the login shell of the instance, which must read single quotes as POSIX says. Nothing
-//! here runs anything.
+//! On an instance: the one quoting function, the exec template, the watcher. These are texts for the login shell of the
+//! instance, which must read single quotes as POSIX says; nothing of them runs anything here.
+//!
+//! Beside this program: [`engine`] opens terminals over the API of a container engine, with the same shell and the same
+//! watcher.
 
+#[cfg(feature = "gateway")]
+pub mod engine;
 mod exec;
 mod probe;
 mod quote;

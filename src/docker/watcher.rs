@@ -13,7 +13,7 @@ use crate::terminal::ContainerShell;
 /// 60 rounds, 12 s, something cannot be killed, and that is an error: 3, which no engine exits with.
 ///
 /// The script's own environment does not carry the marker, its arguments do.
-const SCRIPT: &str = "\
+pub(super) const SCRIPT: &str = "\
 while read -r _; do :; done; \
 clean=0; round=0; \
 while [ $clean -lt 2 ] && [ $round -lt 60 ]; do \

@@ -1,0 +1,95 @@
+//! What the engine's side is told.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::Address;
+
+/// How an engine is reached, and which of its containers count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where it listens. The default is `unix:///var/run/docker.sock`.
+    pub address: Address,
+    /// What a container must carry to be seen at all. The default is the label that the platform gives to all that are its
+    /// own, `molecule.platform.managed`, with whatever value.
+    pub required_label: Label,
+    /// How long a question to the engine may take. The default is 10 s.
+    pub timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            address: Address::default(),
+            required_label: Label { key: "molecule.platform.managed".into(), value: None },
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A label that containers carry: `key`, with whatever value, or `key=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    key: String,
+    value: Option<String>,
+}
+
+/// A text that is no label.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a label: it must be a key without spaces, or key=value")]
+#[non_exhaustive]
+pub struct InvalidLabel(String);
+
+impl FromStr for Label {
+    type Err = InvalidLabel;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLabel> {
+        let (key, value) = match text.split_once('=') {
+            Some((key, value)) => (key, Some(value.to_owned())),
+            None => (text, None),
+        };
+        let is_text = |text: &str| !text.chars().any(char::is_control);
+        if key.is_empty() || key.contains(char::is_whitespace) || !is_text(text) {
+            return Err(InvalidLabel(text.chars().take(200).collect()));
+        }
+        Ok(Self { key: key.to_owned(), value })
+    }
+}
+
+impl std::fmt::Display for Label {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.key)?;
+        match &self.value {
+            Some(value) => write!(f, "={value}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Label {
+    /// Whether it is among `labels`.
+    pub(super) fn is_in(&self, labels: &HashMap<String, String>) -> bool {
+        labels.get(&self.key).is_some_and(|has| self.value.as_ref().is_none_or(|value| value == has))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_its_key_or_its_key_and_one_value() {
+        let labels =
+            HashMap::from([("a.b".to_owned(), "true".to_owned()), ("empty".to_owned(), String::new())]);
+        let is_in = |label: &str| label.parse::<Label>().unwrap().is_in(&labels);
+        assert!(is_in("a.b") && is_in("a.b=true") && is_in("empty") && is_in("empty="));
+        assert!(!is_in("a") && !is_in("a.b=") && !is_in("a.b=TRUE") && !is_in("empty=true"));
+        for bad in ["", "=true", "a b", "a\n", "a=\u{1b}"] {
+            assert!(bad.parse::<Label>().is_err(), "{bad:?}");
+        }
+        assert_eq!(Config::default().required_label.to_string(), "molecule.platform.managed");
+        assert_eq!("a=b=c".parse::<Label>().unwrap().to_string(), "a=b=c");
+    }
+}

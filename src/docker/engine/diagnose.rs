@@ -1,0 +1,164 @@
+//! A walk through what a local terminal needs.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+use super::Engine;
+use super::find::{Container, Failure};
+use super::host::LocalHost;
+use crate::terminal::{
+    Check, Exit, Fault, Host as _, LocalTarget, Outcome, Report, Shell, Stage, StageError, StageObserver,
+    Step, Subject, TerminalEvent, TerminalRequest,
+};
+
+/// How long it may take as a whole.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is looked at.
+const CHECKS: [Check; 3] = [Check::Engine, Check::Container, Check::Shell];
+
+/// The failure of a local workspace where there is no engine at all.
+#[must_use]
+pub fn no_engine() -> StageError {
+    StageError::new(Stage::Workspace, Fault::State, "Docker not available").with_hint(
+        "this gateway opens no containers beside it: set [docker] enabled = true to have it do so (where \
+         MOLECULE_ORG_ID is set, the default is off), or give the workspace its instance",
+    )
+}
+
+/// The report on `target` where there is no engine at all.
+#[must_use]
+pub fn report_without_engine(target: &LocalTarget) -> Report {
+    let mut walk = Walk::new(target);
+    walk.put(Step::failed(Check::Engine, &no_engine()));
+    walk.report()
+}
+
+pub(super) async fn diagnose(
+    engine: &Engine,
+    target: &LocalTarget,
+    observer: &dyn StageObserver,
+    within: Duration,
+) -> Report {
+    let mut walk = Walk::new(target);
+    if timeout(within, walk.run(engine, target, observer)).await.is_err() {
+        walk.out_of_time(within);
+    }
+    walk.report()
+}
+
+struct Walk {
+    subject: Subject,
+    steps: BTreeMap<Check, Step>,
+    began: Instant,
+    /// What is looked at, and since when.
+    current: (Check, Instant),
+}
+
+impl Walk {
+    fn new(target: &LocalTarget) -> Self {
+        let not_needed = Check::ALL.iter().filter(|check| !CHECKS.contains(check));
+        let skipped = |check: &Check| {
+            let why = "a container beside the gateway: nothing of AWS or SSH is used";
+            (*check, Step::new(*check, Outcome::Skipped, why))
+        };
+        let container = target.candidates.first().map(ToString::to_string);
+        let now = Instant::now();
+        Self {
+            subject: Subject { container, ..Subject::default() },
+            steps: not_needed.map(skipped).collect(),
+            began: now,
+            current: (Check::Engine, now),
+        }
+    }
+
+    async fn run(&mut self, engine: &Engine, target: &LocalTarget, observer: &dyn StageObserver) {
+        let address = engine.client.address();
+        self.begin(Check::Engine);
+        let answers = engine.client.ping().await;
+        let answers = answers.map(|()| ((), format!("the Docker engine at {address} answers")));
+        if self.judge(answers.map_err(|error| error.into_stage_error(Stage::Workspace))).is_none() {
+            return;
+        }
+        self.begin(Check::Container);
+        let found = engine.client.find(target).await;
+        let found = found.map(|container| {
+            let message = format!("{} runs", container.name);
+            (container, message)
+        });
+        let Some(container) = self.judge(found.map_err(Failure::into_stage_error)) else { return };
+        self.subject.container = Some(container.name.to_string());
+        self.begin(Check::Shell);
+        let tried = shell(engine, container, target, observer).await;
+        self.judge(tried.map(|message| ((), message)));
+    }
+
+    fn begin(&mut self, check: Check) {
+        self.current = (check, Instant::now());
+    }
+
+    fn put(&mut self, step: Step) {
+        self.steps.insert(step.name, step);
+    }
+
+    /// Keeps what came of the current check.
+    fn judge<T>(&mut self, outcome: Result<(T, String), StageError>) -> Option<T> {
+        let (check, since) = self.current;
+        let took = Some(since.elapsed());
+        match outcome {
+            Ok((found, message)) => {
+                self.put(Step::new(check, Outcome::Passed, message).after(took));
+                Some(found)
+            }
+            Err(error) => {
+                self.put(Step::failed(check, &error).after(took));
+                None
+            }
+        }
+    }
+
+    fn out_of_time(&mut self, within: Duration) {
+        let message = format!("it was not done when the {} s for everything were over", within.as_secs_f32());
+        let error = StageError::new(Stage::Shell, Fault::Timeout, message)
+            .with_hint("check the load of the Docker engine, and try again");
+        self.judge::<()>(Err(error));
+    }
+
+    fn report(self) -> Report {
+        Report::new(self.subject, self.steps, self.began.elapsed())
+    }
+}
+
+/// Starts a shell on a PTY, which ends at once.
+async fn shell(
+    engine: &Engine,
+    container: Container,
+    target: &LocalTarget,
+    observer: &dyn StageObserver,
+) -> Result<String, StageError> {
+    let name = container.name.clone();
+    let host = LocalHost::new(engine.client.clone(), container, target.env.clone());
+    let request =
+        TerminalRequest { shell: Some(Shell::Command("exit 0".into())), ..TerminalRequest::default() };
+    let mut terminal = host.open_terminal(&request, observer).await?;
+    let exit = loop {
+        match terminal.output.next().await {
+            Some(Ok(TerminalEvent::Exit(exit))) => break Ok(exit),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break Err(error),
+            None => break Ok(Exit::Unknown),
+        }
+    };
+    terminal.control.close().await;
+    let failed = |message: String| StageError::new(Stage::Shell, Fault::Remote, message);
+    match exit {
+        Ok(Exit::Code(0)) => Ok(format!("sh started on a PTY in {name} and ended with 0")),
+        Ok(exit) => Err(failed(format!("a shell that should end with 0 in {name} {exit}"))
+            .with_hint("check the container's sh, and what limits its processes")),
+        Err(error) => Err(failed(format!("a shell in {name} broke off"))
+            .with_hint("read the engine's log, and try again")
+            .with_source(error)),
+    }
+}
