@@ -17,12 +17,14 @@ use super::explain::{self, Place};
 use super::host::SshHost;
 use super::route::Route;
 use crate::aws::{Aws, Client, partition};
+#[cfg(feature = "gateway")]
+use crate::docker::engine::Engine;
 use crate::ssh::{
     self, EphemeralKey, Handshake, HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource, LoginKey,
 };
 use crate::terminal::{
-    Account, Connect, Fault, Host, HostIds, InstanceTarget, Report, Stage, StageError, StageObserver, Target,
-    staged,
+    Account, Connect, Host, HostIds, InstanceTarget, NotReady, Report, Stage, StageError, StageObserver,
+    Target, staged,
 };
 use crate::tunnel::{Dialer, Tunnel};
 
@@ -82,6 +84,9 @@ pub struct Connector {
     pub(super) dialer: Dialer,
     pub(super) host_keys: Arc<dyn HostKeySource>,
     config: Config,
+    /// Opens the containers beside this program.
+    #[cfg(feature = "gateway")]
+    engine: Option<Engine>,
 }
 
 impl fmt::Debug for Connector {
@@ -107,7 +112,22 @@ impl Connector {
     /// Connects with `aws`'s credentials and `dialer`'s tunnels; host keys are pinned in `host_keys`.
     #[must_use]
     pub fn new(aws: Aws, dialer: Dialer, host_keys: Arc<dyn HostKeySource>, config: Config) -> Self {
-        Self { aws: Arc::new(aws), dialer, host_keys, config }
+        Self {
+            aws: Arc::new(aws),
+            dialer,
+            host_keys,
+            config,
+            #[cfg(feature = "gateway")]
+            engine: None,
+        }
+    }
+
+    /// The same, which opens local workspaces as well: the containers of `engine`.
+    #[cfg(feature = "gateway")]
+    #[must_use]
+    pub fn with_engine(mut self, engine: Engine) -> Self {
+        self.engine = Some(engine);
+        self
     }
 
     /// The same by another `approach`: the credentials and what was looked up are shared.
@@ -126,6 +146,8 @@ impl Connector {
             dialer: self.dialer.clone(),
             host_keys: Arc::clone(&self.host_keys),
             config: Config { ssh, ..self.config.clone() },
+            #[cfg(feature = "gateway")]
+            engine: self.engine.clone(),
         }
     }
 
@@ -156,6 +178,12 @@ impl Connector {
     ) -> Result<PushedKey, StageError> {
         let client = self.client_of(target, observer).await?;
         self.push(&client, target, public, observer).await
+    }
+
+    /// The engine of the containers beside this program.
+    #[cfg(feature = "gateway")]
+    pub(super) fn engine(&self) -> Option<&Engine> {
+        self.engine.as_ref()
     }
 
     /// How old a pushed key may be before it is pushed again.
@@ -381,11 +409,16 @@ impl Connect for Connector {
                     let host = self.connect_ssh(target, observer).await?;
                     Ok(Box::new(host) as Box<dyn Host>)
                 }
-                Target::Local(_) => Err(StageError::new(
-                    Stage::Workspace,
-                    Fault::Usage,
-                    "this program reaches instances only, and the workspace is a container beside it",
-                )),
+                Target::Local(target) => self.connect_local(target, observer).await,
+            }
+        })
+    }
+
+    fn ready<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), NotReady>> {
+        Box::pin(async move {
+            match target {
+                Target::Instance(_) => Ok(()),
+                Target::Local(target) => self.local_ready(target).await,
             }
         })
     }
@@ -400,7 +433,7 @@ impl Connect for Connector {
                 Target::Instance(target) => {
                     Some(Self::diagnose(self, target, &Diagnosis::default(), observer).await)
                 }
-                Target::Local(_) => None,
+                Target::Local(target) => self.diagnose_local(target, observer).await,
             }
         })
     }

@@ -5,6 +5,8 @@
 //! Whatever fails is a [`StageError`](crate::terminal::StageError) that names the stage, at whose door the fault
 //! lies, and what to change.
 //!
+//! A container beside this program is opened by its engine instead: see [`Connector::with_engine`].
+//!
 //! One connection carries one terminal for now: a host is never shared.
 
 mod beside;
@@ -16,6 +18,7 @@ mod engine;
 mod explain;
 mod host;
 mod kept_key;
+mod local;
 mod locate;
 mod route;
 
