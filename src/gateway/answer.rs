@@ -12,13 +12,14 @@ use super::audit::Unwritten;
 use super::control_plane::ControlPlaneError;
 use super::rate_limit::Allowance;
 use crate::session::OpenError;
+use crate::terminal::NotReady;
 use crate::workspace::DirectoryError;
 
 /// Why a request got no further, in a word: an extension of the answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Denied(pub(super) &'static str);
 
-/// Why a request gets no further. The bodies of 401, 429 and 503 are the platform's.
+/// Why a request gets no further. The bodies of 401, 404, 429 and 503 are the platform's.
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// `Host` names nobody that we are.
@@ -59,6 +60,8 @@ pub(super) enum Refusal {
     Write(Value),
     /// The control plane cannot answer.
     ControlPlane(ControlPlaneError),
+    /// Connecting is not worth trying.
+    NotReady(NotReady),
     /// No more terminals may be opened.
     Terminals(OpenError),
     /// The terminal speaks WebSocket only.
@@ -94,6 +97,8 @@ impl Refusal {
             Self::TooLarge(_) => "too-large",
             Self::Busy(_) => "busy",
             Self::Write(_) => "not-written",
+            Self::NotReady(NotReady::Engine(_)) => "engine",
+            Self::NotReady(NotReady::Container) => "container",
             Self::Terminals(OpenError::Draining) => "draining",
             Self::Terminals(OpenError::WorkspaceFull(_)) => "workspace-full",
             Self::Terminals(OpenError::UserFull(_)) => "user-full",
@@ -165,6 +170,11 @@ impl IntoResponse for Refusal {
                     }),
                 )
             }
+            Self::NotReady(error @ NotReady::Engine(_)) => {
+                tracing::error!(error = error as &dyn std::error::Error, "no container engine");
+                (StatusCode::SERVICE_UNAVAILABLE, json!({"error": error.to_string()}))
+            }
+            Self::NotReady(error) => (StatusCode::NOT_FOUND, json!({"error": error.to_string()})),
             Self::Terminals(error) => {
                 let message = error.to_string();
                 match error {
@@ -242,6 +252,12 @@ impl From<ControlPlaneError> for Refusal {
 impl From<Unwritten> for Refusal {
     fn from(Unwritten: Unwritten) -> Self {
         Self::Unrecorded
+    }
+}
+
+impl From<NotReady> for Refusal {
+    fn from(error: NotReady) -> Self {
+        Self::NotReady(error)
     }
 }
 

@@ -25,7 +25,7 @@ const WRITE_BUFFER: usize = 32 << 10;
 /// How much a socket's writer may hold, in bytes: more than a piece of output, a last line and a few pongs.
 const MAX_WRITE_BUFFER: usize = 512 << 10;
 
-/// Authenticates, finds the workspace, upgrades, and only then connects.
+/// Authenticates, finds the workspace, sees whether it is worth trying, upgrades, and only then connects.
 pub(super) async fn open(
     Shared(state): Shared<Arc<State>>,
     id: Result<Path<String>, PathRejection>,
@@ -36,6 +36,7 @@ pub(super) async fn open(
     // What is no text names nothing.
     let id = id.map_or_else(|_| char::REPLACEMENT_CHARACTER.into(), |Path(id)| id);
     let Admitted { principal, workspace, grant } = state.admit_to_terminal(&parts, &id).await?;
+    state.connect.ready(&workspace.target).await?;
     let upgrade = upgrade.map_err(|rejection| {
         if parts.headers.contains_key(UPGRADE) {
             Refusal::Handshake(rejection.status(), rejection.body_text())
