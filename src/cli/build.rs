@@ -20,6 +20,8 @@ use crate::aws::{self, Aws};
 #[cfg(feature = "gateway")]
 use crate::config;
 use crate::connect::{self, Connector, HostKeyMode};
+#[cfg(feature = "gateway")]
+use crate::docker::engine::Engine;
 use crate::ssh::host_keys::{FileHostKeys, MemoryHostKeys};
 use crate::ssh::{self, HostKeySource};
 #[cfg(feature = "client")]
@@ -137,7 +139,7 @@ pub(crate) fn connector(
         proxy,
         ..tunnel::Config::default()
     };
-    assemble(aws, tunnel, keys, ssh)
+    assemble(aws, tunnel, keys, ssh).map(Arc::new)
 }
 
 /// A connector for a gateway.
@@ -152,7 +154,11 @@ pub(crate) fn gateway_connector(config: &crate::config::Config) -> Result<Arc<Co
         Some(file) => HostKeyOptions::in_file(mode, Some(file.clone()))?,
         None => HostKeyOptions { mode, ..HostKeyOptions::in_memory() },
     };
-    assemble(config.aws.clone(), config.tunnel.clone(), &keys, ssh::Config::default())
+    let connector = assemble(config.aws.clone(), config.tunnel.clone(), &keys, ssh::Config::default())?;
+    Ok(Arc::new(match &config.docker {
+        Some(docker) => connector.with_engine(Engine::new(docker.clone())),
+        None => connector,
+    }))
 }
 
 /// A connector to an emulator of this process, with host keys kept by `keys` and SSH tuned by `ssh`.
@@ -178,7 +184,7 @@ pub(crate) fn emulated_connector(
         ca_bundle: Some(access.ca_file().to_owned()),
         ..tunnel::Config::default()
     };
-    assemble(aws, tunnel, keys, ssh)
+    assemble(aws, tunnel, keys, ssh).map(Arc::new)
 }
 
 fn assemble(
@@ -186,7 +192,7 @@ fn assemble(
     tunnel: tunnel::Config,
     keys: &HostKeyOptions,
     ssh: ssh::Config,
-) -> Result<Arc<Connector>, Failure> {
+) -> Result<Connector, Failure> {
     let dialer = Dialer::new(tunnel).map_err(|error| {
         let failure = Failure::because(exit::CONFIG, "tunnels cannot be dialled", &error);
         match error.hint() {
@@ -195,7 +201,7 @@ fn assemble(
         }
     })?;
     let config = connect::Config::new(ssh, keys.mode);
-    Ok(Arc::new(Connector::new(Aws::new(aws), dialer, Arc::clone(&keys.store), config)))
+    Ok(Connector::new(Aws::new(aws), dialer, Arc::clone(&keys.store), config))
 }
 
 /// Listens on `address`.

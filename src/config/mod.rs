@@ -15,7 +15,7 @@ pub use reader::Problem;
 
 use crate::ssh::HostKeyPolicy;
 use crate::workspace::{FileDirectory, postgres};
-use crate::{aws, gateway, tunnel};
+use crate::{aws, docker, gateway, tunnel};
 use reader::Reader;
 
 /// Everything that a gateway is built from.
@@ -26,6 +26,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The browser's side.
     pub gateway: gateway::Config,
+    /// How the engine of local workspaces is reached. The default is as its own programs do, or `None`, no local
+    /// workspaces, where the gateway serves an organisation.
+    pub docker: Option<docker::engine::Config>,
     /// How AWS is reached.
     pub aws: aws::Config,
     /// How tunnels are dialled.
@@ -98,6 +101,7 @@ impl Config {
         let mut reader = Reader::new(text, env);
         let (listen, mut gateway) = sections::gateway(&mut reader, overrides);
         gateway.platform = sections::platform(&mut reader);
+        let docker = sections::docker(&mut reader, gateway.platform.org_id.is_some());
         let mut aws = sections::aws(&mut reader);
         let tunnel = sections::tunnel(&mut reader, &aws);
         let host_keys = sections::ssh(&mut reader);
@@ -108,7 +112,7 @@ impl Config {
         let problems = reader.finish();
         match directory {
             Some(directory) if problems.is_empty() => {
-                Ok(Self { listen, gateway, aws, tunnel, host_keys, directory })
+                Ok(Self { listen, gateway, docker, aws, tunnel, host_keys, directory })
             }
             _ => Err(Invalid { problems }),
         }

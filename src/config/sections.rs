@@ -2,6 +2,7 @@
 
 mod aws;
 mod directory;
+mod docker;
 mod gateway;
 mod platform;
 mod ssh;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub(super) use aws::aws;
 pub(super) use directory::directory;
+pub(super) use docker::docker;
 pub(super) use gateway::gateway;
 pub(super) use platform::platform;
 pub(super) use ssh::ssh;

@@ -48,6 +48,7 @@ fn the_example_is_read_as_it_stands_and_with_every_setting_switched_on() {
     assert_eq!(all.gateway.platform.at_hand, defaults.platform.at_hand);
     assert!(all.gateway.platform.org_id.is_some() && all.gateway.platform.control_plane.is_some());
     assert_eq!(all.gateway.session.max_sessions, defaults.session.max_sessions);
+    assert_eq!(all.docker, Some(docker::engine::Config::default()), "said so, organisation or not");
     assert_eq!(all.tunnel.timeouts, tunnel::Config::default().timeouts);
     assert_eq!(all.tunnel.keepalive, Some(Duration::from_secs(25)));
 }
@@ -314,4 +315,37 @@ fn the_limits_are_read_and_bounded() {
         read("trusted_proxies = 17\nrate_limit = 0\ntoken_rate_limit = -1\nrecheck_secs = 31").unwrap_err();
     let expected = ["trusted_proxies", "rate_limit", "token_rate_limit", "recheck_secs"];
     assert_eq!(places(&error), expected.map(|key| format!("gateway.{key}")));
+}
+
+#[test]
+fn local_workspaces_are_off_where_the_platform_has_an_organisation_unless_said_otherwise() {
+    let read = |docker: &str, env: &BTreeMap<String, String>| {
+        let text =
+            format!("[gateway]\nallowed_hosts = ['a.example']\n[directory]\ntext = ''\n[docker]\n{docker}\n");
+        Config::read(&text, env, &Overrides::default())
+    };
+    let nothing = env(&[]);
+    let organisation = env(&[("MOLECULE_ORG_ID", "acme"), ("DOCKER_HOST", "ssh://elsewhere")]);
+    assert_eq!(read("", &nothing).unwrap().docker, Some(docker::engine::Config::default()));
+    assert_eq!(read("", &organisation).unwrap().docker, None, "and nobody minds the address");
+    assert_eq!(read("[platform]\norg_id = 'acme'", &nothing).unwrap().docker, None);
+    assert_eq!(read("enabled = false", &nothing).unwrap().docker, None);
+    assert_eq!(places(&read("enabled = true", &organisation).unwrap_err()), ["DOCKER_HOST"]);
+
+    let said = "host = 'unix:///a'\nrequired_label = 'x=1'\ntimeout_secs = 3";
+    let config = read(said, &nothing).unwrap().docker.unwrap();
+    assert_eq!((config.address.to_string(), config.timeout), ("unix:///a".into(), Duration::from_secs(3)));
+    assert_eq!(config.required_label.to_string(), "x=1");
+    let set = env(&[("DOCKER_HOST", "tcp://127.0.0.1:1")]);
+    assert_eq!(read(said, &set).unwrap().docker.unwrap().address.to_string(), "tcp://127.0.0.1:1");
+
+    let wrong = "host = 'https://engine:2376'\nrequired_label = ''\ntimeout_secs = 0\nsocket = 1";
+    let error = read(wrong, &nothing).unwrap_err();
+    assert_eq!(
+        places(&error),
+        ["docker.host", "docker.required_label", "docker.timeout_secs", "docker.socket"]
+    );
+    assert!(error.problems[0].message.starts_with("TLS to a Docker engine is not supported"), "{error:?}");
+    let tls = env(&[("DOCKER_HOST", "tcp://engine:2376"), ("DOCKER_TLS_VERIFY", "1")]);
+    assert_eq!(places(&read("", &tls).unwrap_err()), ["DOCKER_TLS_VERIFY"]);
 }

@@ -23,8 +23,8 @@ const CHECKS: [Check; 3] = [Check::Engine, Check::Container, Check::Shell];
 #[must_use]
 pub fn no_engine() -> StageError {
     StageError::new(Stage::Workspace, Fault::State, "Docker not available").with_hint(
-        "this gateway opens no containers beside it: set [docker] enabled = true to have it do so (where \
-         MOLECULE_ORG_ID is set, the default is off), or give the workspace its instance",
+        "this gateway opens no containers beside it: set [docker] enabled = true to have it do so (off by \
+         default where it serves an organisation), or give the workspace its instance",
     )
 }
 
