@@ -31,6 +31,7 @@ mod exec;
 mod forwarding;
 mod host_keys;
 mod lab;
+mod local;
 mod manual;
 mod naming;
 mod openssh_client;

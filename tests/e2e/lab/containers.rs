@@ -17,18 +17,26 @@ impl Container {
     /// A container of `image` that does nothing, with `env` (`NAME=value`) in its environment.
     #[track_caller]
     pub(crate) fn start(image: &str, env: &str) -> Self {
-        let docker = Docker::shared();
-        let name = unique("ws-");
+        Self::start_as(&unique("ws-"), image, &["-e", env])
+    }
+
+    /// The same, called `name`, with more options of `docker run`.
+    #[track_caller]
+    pub(crate) fn start_as(name: &str, image: &str, options: &[&str]) -> Self {
+        let (docker, name) = (Docker::shared(), name.to_owned());
         // Reaps what is left to it, as an init does.
         let idle = "trap exit TERM; while :; do sleep 1000 & wait $!; done";
-        let run = ["run", "-d", "--network=none", "--stop-timeout=1", "-e", env, "--name", &name, image];
-        let all: [&str; 12] =
-            [run[0], run[1], run[2], run[3], run[4], run[5], run[6], run[7], run[8], "/bin/sh", "-c", idle];
-        docker.run(all);
+        let run = ["run", "-d", "--network=none", "--stop-timeout=1", "--name", &name];
+        docker.run(run.iter().chain(options).chain(&[image, "/bin/sh", "-c", idle]).copied());
         let first = docker.run(["inspect", "-f", "{{.State.Pid}}", &name]).trim().parse().unwrap();
         // The shell and its first sleep.
         eventually("a container is up", || (Process::in_namespace_of(first).len() >= 2).then_some(()));
         Self { name, first }
+    }
+
+    /// Its id.
+    pub(crate) fn id(&self) -> String {
+        Docker::shared().run(["inspect", "-f", "{{.Id}}", &self.name]).trim().to_owned()
     }
 
     /// What runs in it besides what it began with, whoever started it.

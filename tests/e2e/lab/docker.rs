@@ -66,7 +66,7 @@ const APPLETS: &[&str] = &[
 /// A private engine: its own socket, data and networks (none), beside the machine's own if there is one.
 #[derive(Debug)]
 pub(crate) struct Docker {
-    _part: Part,
+    part: Part,
     dir: RunDir,
     /// The group that may use the socket.
     pub(crate) group: String,
@@ -89,30 +89,56 @@ impl Docker {
 
     #[track_caller]
     fn start() -> Self {
+        let docker = Self::of_its_own();
+        docker.import(Self::BASH, true);
+        docker
+    }
+
+    /// An engine of a test's own, which may be stopped; only the image with `sh` is there.
+    #[track_caller]
+    pub(crate) fn of_its_own() -> Self {
         root("a Docker engine");
-        let (dockerd, dir) = (program("dockerd"), RunDir::new("docker"));
         program("docker");
+        let dir = RunDir::new("docker");
         let group = unique("eiced");
         locked("groupadd", &[&group]);
         reaper::removes_group(&group);
+        let part = Self::serve(&dir, &group);
+        let docker = Self { part, dir, group };
+        docker.import(Self::SH, false);
+        docker
+    }
+
+    /// Stops the engine and what runs in it.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) {
+        self.part.terminate();
+    }
+
+    /// Starts it again where it was.
+    #[track_caller]
+    pub(crate) fn start_again(&mut self) {
+        self.part = Self::serve(&self.dir, &self.group);
+    }
+
+    /// Runs an engine in `dir` and waits until it answers.
+    #[track_caller]
+    fn serve(dir: &RunDir, group: &str) -> Part {
         let log = fs::File::create(dir.join("log")).unwrap();
-        let mut engine = Command::new(dockerd);
+        let mut engine = Command::new(program("dockerd"));
         engine.arg("--data-root").arg(dir.join("data")).arg("--exec-root").arg(dir.join("exec"));
-        engine.arg("--pidfile").arg(dir.join("pid")).args(["-G", &group]);
-        engine.args(["-H", &socket(&dir)]);
+        engine.arg("--pidfile").arg(dir.join("pid")).args(["-G", group]);
+        engine.args(["-H", &socket(dir)]);
         engine.args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"]);
         engine.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let mut part = Part::start(&mut engine);
-        let host = socket(&dir);
+        let host = socket(dir);
         eventually("the Docker engine answers", || {
             let text = || fs::read_to_string(dir.join("log")).unwrap_or_default();
             assert!(part.is_running(), "dockerd ended:\n{}", text());
             run("docker", ["-H", &host, "version"]).status.success().then_some(())
         });
-        let docker = Self { _part: part, dir, group };
-        docker.import(Self::SH, false);
-        docker.import(Self::BASH, true);
-        docker
+        part
     }
 
     /// `DOCKER_HOST`.
@@ -122,9 +148,9 @@ impl Docker {
 
     /// Runs the docker command line; it must succeed.
     #[track_caller]
-    pub(crate) fn run<const N: usize>(&self, args: [&str; N]) -> String {
-        let host = self.host();
-        run_ok("docker", ["-H", &host].into_iter().chain(args))
+    pub(crate) fn run<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> String {
+        let args = args.into_iter().map(str::to_owned);
+        run_ok("docker", ["-H".to_owned(), self.host()].into_iter().chain(args))
     }
 
     /// Makes an image without a registry.

@@ -53,6 +53,7 @@ pub(crate) use sshd::Sshd;
 pub(crate) use station::{Station, text};
 pub(crate) use tmux::Tmux;
 pub(crate) use tty::Tty;
+pub(crate) use user::unique;
 pub(crate) use viewer::Viewer;
 pub(crate) use wait::{eventually, eventually_within};
 pub(crate) use world::{INSTANCE, World, console};

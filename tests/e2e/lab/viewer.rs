@@ -60,7 +60,12 @@ impl Viewer {
 
     /// Types `text` and Enter.
     pub(crate) async fn line(&mut self, text: &str) {
-        self.socket.send(Message::text(format!("{text}\r"))).await.unwrap();
+        self.key(&format!("{text}\r")).await;
+    }
+
+    /// Types or pastes `text`.
+    pub(crate) async fn key(&mut self, text: &str) {
+        self.socket.send(Message::text(text)).await.unwrap();
     }
 
     /// Reads until `text` came, and returns all up to its end.
@@ -68,12 +73,15 @@ impl Viewer {
     pub(crate) fn until(&mut self, text: &str) -> impl Future<Output = String> {
         let caller = std::panic::Location::caller();
         async move {
+            // What was searched already: a flood is searched once.
+            let mut searched = 0;
             loop {
-                let found = self.unread.windows(text.len()).position(|window| window == text.as_bytes());
-                if let Some(at) = found {
-                    let said: Vec<u8> = self.unread.drain(..at + text.len()).collect();
+                let mut windows = self.unread[searched..].windows(text.len());
+                if let Some(at) = windows.position(|window| window == text.as_bytes()) {
+                    let said: Vec<u8> = self.unread.drain(..searched + at + text.len()).collect();
                     return String::from_utf8_lossy(&said).into_owned();
                 }
+                searched = self.unread.len().saturating_sub(text.len());
                 let so_far = || String::from_utf8_lossy(&self.unread).into_owned();
                 match timeout(ANSWER_TIMEOUT, self.socket.next()).await {
                     Ok(Some(Ok(Message::Binary(data)))) => self.unread.extend_from_slice(&data),

@@ -1,0 +1,136 @@
+//! Whatever ends a terminal, nothing of it is left in the container, and no task here.
+
+use std::time::Duration;
+
+use eice::terminal::{Host, StageEvent, TerminalRequest};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::{JOBS, has_jobs, host, open, workspace};
+use crate::lab::{Console, Container, Docker, console, eventually};
+
+/// Starts the jobs of [`JOBS`] from a shell in a container of `image`, lets `end` end the shell, and sees that nothing is
+/// left: no process, no task.
+async fn nothing_is_left_after(image: &str, end: impl AsyncFnOnce(&Container, Box<dyn Host>, Console)) {
+    let container = workspace(image);
+    let before = Handle::current().metrics().num_alive_tasks();
+    let (host, mut shell) = open(&container).await;
+    shell.line(JOBS).await;
+    shell.until("started").await;
+    has_jobs(&container);
+    end(&container, host, shell).await;
+    container.is_idle();
+    eventually("no task is left", || (Handle::current().metrics().num_alive_tasks() <= before).then_some(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_when_a_terminal_is_closed() {
+    nothing_is_left_after(Docker::BASH, async |container, _host, shell| {
+        shell.close().await;
+        // Closing waits for the far side.
+        assert_eq!(container.processes(), []);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_when_a_terminal_is_dropped() {
+    nothing_is_left_after(Docker::SH, async |_, _host, shell| drop(shell)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_when_its_host_is_closed_or_dropped() {
+    nothing_is_left_after(Docker::SH, async |container, host, _shell| {
+        host.close().await;
+        assert_eq!(container.processes(), []);
+    })
+    .await;
+    nothing_is_left_after(Docker::SH, async |container, host, _shell| {
+        drop(host);
+        container.is_idle();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_jobs_of_a_shell_end_with_it() {
+    nothing_is_left_after(Docker::BASH, async |_, _host, mut shell| {
+        shell.line("exit").await;
+        shell.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_is_ended_with_it() {
+    let container = workspace(Docker::SH);
+    let (_host, mut stays) = open(&container).await;
+    let (_other, goes) = open(&container).await;
+    goes.close().await;
+    stays.line("echo st''ays").await;
+    stays.until("stays").await;
+    stays.close().await;
+    container.is_idle();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_is_given_up_at_any_time_leaves_nothing() {
+    let container = workspace(Docker::SH);
+    let host = host(&container).await;
+    let before = Handle::current().metrics().num_alive_tasks();
+    for pty in [true, false] {
+        for after in [0, 2, 5, 10, 20, 40, 60, 80, 100, 150] {
+            let mut request = TerminalRequest::default();
+            request.pty = pty;
+            let opening = host.open_terminal(&request, &|_: StageEvent| {});
+            // Dropped when the time is over, and when it was too late for that.
+            let _ = timeout(Duration::from_millis(after), opening).await;
+        }
+    }
+    eventually("what was started is over", || {
+        (Handle::current().metrics().num_alive_tasks() <= before).then_some(())
+    });
+    container.is_idle();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_that_nobody_can_watch_over_is_not_opened() {
+    // Its `sh` does not care for watchers, and says so when the shell is there already.
+    let container = workspace(Docker::SH);
+    let sh = "#!/bin/busybox sh\ncase $2 in 'echo; while'*) sleep 0.5; exit 9;; esac\nexec /bin/busybox sh \"$@\"\n";
+    let put = "mkdir -p /usr/local/bin; printf %s \"$1\" >/usr/local/bin/sh; chmod 755 /usr/local/bin/sh";
+    Docker::shared().run(["exec", &container.name, "sh", "-c", put, "sh", sh]);
+    let host = host(&container).await;
+    let request = TerminalRequest::default();
+    let error = host.open_terminal(&request, &|_: StageEvent| {}).await.unwrap_err();
+    assert!(error.chain().ends_with("it exited 9"), "{}", error.chain());
+    container.is_idle();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_each_have_their_own_watcher() {
+    let container = workspace(Docker::SH);
+    let host = host(&container).await;
+    let opened = futures_util::future::join_all((0..4).map(|n| {
+        let host = &host;
+        async move {
+            let mut shell = console(&**host, &TerminalRequest::default()).await;
+            shell.line(&format!("echo nu''mber={n}.; sleep 500{n} &")).await;
+            shell.until(&format!("number={n}.")).await;
+            shell
+        }
+    }))
+    .await;
+    eventually("they run", || {
+        let sleeps =
+            container.processes().into_iter().filter(|process| process.command.starts_with("sleep 500"));
+        (sleeps.count() == 4).then_some(())
+    });
+    for (n, shell) in opened.into_iter().enumerate() {
+        shell.close().await;
+        let left = container.processes();
+        let sleeps: Vec<_> = left.iter().filter(|process| process.command.starts_with("sleep 500")).collect();
+        assert_eq!(sleeps.len(), 3 - n, "{sleeps:?}");
+    }
+    container.is_idle();
+}

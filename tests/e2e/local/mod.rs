@@ -1,0 +1,77 @@
+//! Local workspaces: terminals in containers beside the gateway, over the API of a real engine.
+
+mod engine;
+mod finding;
+mod leftovers;
+mod served;
+mod terminals;
+
+use eice::docker::engine::{Config, Engine};
+use eice::terminal::{Host, LocalTarget, StageError, StageEvent, TerminalRequest};
+
+use crate::lab::{Console, Container, Docker, console, eventually, unique};
+
+/// The label of the platform's containers.
+const LABEL: &str = "molecule.platform.managed";
+
+/// The variable that every local terminal of these tests has.
+const ENV: (&str, &str) = ("MOLECULE_WS_ID", "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9");
+
+/// A container of the platform's.
+#[track_caller]
+fn workspace(image: &str) -> Container {
+    labelled(&unique("ws-"), image)
+}
+
+/// The same, called `name`.
+#[track_caller]
+fn labelled(name: &str, image: &str) -> Container {
+    Container::start_as(name, image, &["--label", &format!("{LABEL}=true")])
+}
+
+/// A client of the engine of these tests.
+fn engine() -> Engine {
+    engine_at(&Docker::shared().host())
+}
+
+fn engine_at(host: &str) -> Engine {
+    let mut config = Config::default();
+    config.address = host.parse().unwrap();
+    Engine::new(config)
+}
+
+/// What may be called one of `names`.
+fn target(names: &[&str]) -> LocalTarget {
+    let mut target = LocalTarget::new(names.iter().map(|name| name.parse().unwrap()).collect());
+    target.env = vec![(ENV.0.parse().unwrap(), ENV.1.to_owned())];
+    target
+}
+
+async fn try_host(names: &[&str]) -> Result<Box<dyn Host>, StageError> {
+    engine().connect(&target(names), &|_: StageEvent| {}).await
+}
+
+async fn host(container: &Container) -> Box<dyn Host> {
+    let host = try_host(&[&container.name]).await;
+    host.unwrap_or_else(|error| panic!("{error}: {}", error.chain()))
+}
+
+/// A shell in `container`.
+async fn open(container: &Container) -> (Box<dyn Host>, Console) {
+    let host = host(container).await;
+    let shell = console(&*host, &TerminalRequest::default()).await;
+    (host, shell)
+}
+
+/// A background job, one that ignores the hang-up, and one in a session of its own.
+const JOBS: &str = "sleep 5001 & (trap '' HUP; exec sleep 5002) & setsid sleep 5003 & echo st''arted";
+
+/// Waits until the jobs of [`JOBS`] run.
+#[track_caller]
+fn has_jobs(container: &Container) {
+    eventually("the jobs run", || {
+        let processes = container.processes();
+        let sleeping = processes.iter().filter(|process| process.command.starts_with("sleep 5"));
+        (sleeping.count() == 3).then_some(())
+    });
+}

@@ -1,0 +1,422 @@
+//! Local workspaces through `eice serve`: the platform's bodies and order, both browser protocols, and what is left.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+use super::{JOBS, LABEL, has_jobs, labelled};
+use crate::lab::{
+    Container, Docker, Process, Program, TOKEN, Viewer, eventually, eventually_within, open_files, request,
+    unique,
+};
+
+/// The name under which browsers know the gateway.
+const PUBLIC_NAME: &str = "acme.example";
+
+/// How long it may take until the gateway says what is waited for.
+const SOON: Duration = Duration::from_secs(30);
+
+/// `eice serve` with one workspace that has no instance.
+struct Gateway {
+    program: Program,
+    workspace: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Gateway {
+    /// In front of `docker`, with a workspace called `name`.
+    fn start(docker_host: &str, name: &str) -> Self {
+        Self::with(docker_host, name, &[])
+    }
+
+    fn with(docker_host: &str, name: &str, env: &[(&'static str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = uuid::Uuid::new_v4().to_string();
+        let digest = eice::workspace::BearerToken::new(TOKEN).unwrap().digest();
+        let text = format!(
+            "[[workspace]]\nid = {workspace:?}\nname = {name:?}\n\
+             [[token]]\nname = \"e2e\"\nsha256 = \"{digest}\"\nworkspaces = \"*\"\n"
+        );
+        let file = folder.path().join("directory.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut all = vec![
+            ("DOCKER_HOST", docker_host.to_owned()),
+            ("EICE_ALLOWED_ORIGINS", format!("https://{PUBLIC_NAME}")),
+        ];
+        all.extend(env.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let args = ["serve", "--directory", file.to_str().unwrap(), "--listen", "127.0.0.1:0", "--json"];
+        Self { program: Program::start(&args, &all), workspace, _folder: folder }
+    }
+
+    /// The names of the workspace's container, in order.
+    fn names(&self) -> [String; 2] {
+        [format!("ws-{}", &self.workspace[..12]), format!("ws-{}", self.workspace)]
+    }
+
+    /// Starts the workspace's container.
+    fn container(&self, image: &str) -> Container {
+        labelled(&self.names()[0], image)
+    }
+
+    /// A tab of today's client.
+    async fn tab(&self) -> Viewer {
+        let token = format!("Bearer {TOKEN}");
+        let headers = [("authorization", token.as_str()), ("host", PUBLIC_NAME)];
+        Viewer::try_open(self.program.addr(), &self.workspace, &headers).await.unwrap()
+    }
+
+    /// What is answered to somebody who asks for a terminal with `authorization`.
+    async fn refusal(&self, authorization: &str) -> (u16, Value) {
+        let path = format!("/workspaces/{}/terminal", self.workspace);
+        let headers = [
+            ("host", PUBLIC_NAME),
+            ("authorization", authorization),
+            ("upgrade", "websocket"),
+            ("connection", "Upgrade, close"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        let (status, body) = request(self.program.addr(), "GET", &path, &headers, "").await;
+        (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
+    }
+
+    async fn diagnosis(&self) -> Value {
+        let path = format!("/workspaces/{}/terminal/diagnose", self.workspace);
+        let token = format!("Bearer {TOKEN}");
+        let headers = [("host", PUBLIC_NAME), ("authorization", token.as_str())];
+        let (status, body) = request(self.program.addr(), "GET", &path, &headers, "").await;
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+}
+
+/// With the token of these tests.
+fn bearer() -> String {
+    format!("Bearer {TOKEN}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_client_gets_a_shell_of_80_by_24_and_1000_at_its_end() {
+    let gateway = Gateway::start(&Docker::shared().host(), "prod agent");
+    let container = gateway.container(Docker::BASH);
+    let mut viewer = gateway.tab().await;
+    viewer.line("stty size; echo ws=$MOLECULE_WS_ID; exit 4").await;
+    viewer.until("24 80\r\n").await;
+    viewer.until(&format!("ws={}", gateway.workspace)).await;
+    let farewell = viewer.finish().await;
+    assert_eq!(farewell.close, Some((1000, String::new())), "{farewell:?}");
+    assert!(farewell.errors.is_empty(), "{farewell:?}");
+    container.is_idle();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answers_before_the_upgrade_are_the_platforms_in_its_order() {
+    let name = unique("lead ");
+    let gateway = Gateway::start(&Docker::shared().host(), &name);
+    // Who is not known learns nothing of containers.
+    assert_eq!(gateway.refusal("Bearer wrong").await.0, 401);
+    let not_running = (404, serde_json::json!({"error": "container not running"}));
+    assert_eq!(gateway.refusal(&bearer()).await, not_running);
+    // Under each of its names.
+    let named = name.replace(' ', "-");
+    let names = gateway.names();
+    for name in [&named, &names[1], &names[0]] {
+        let container = labelled(name, Docker::SH);
+        let mut viewer = gateway.tab().await;
+        viewer.line("hostname; echo en''d").await;
+        assert!(viewer.until("end").await.contains(&container.id()[..12]), "{name}");
+        viewer.leave().await;
+        Docker::shared().run(["stop", name]);
+        assert_eq!(gateway.refusal(&bearer()).await, not_running, "{name} is stopped");
+        drop(container);
+    }
+    // One that is only called so.
+    let _other = Container::start_as(&named, Docker::SH, &[]);
+    assert_eq!(gateway.refusal(&bearer()).await, not_running);
+    let report = gateway.diagnosis().await;
+    assert_eq!((&report["ok"], &report["first_failure"]), (&false.into(), &"container".into()));
+    assert!(!report.to_string().contains("label"), "it is as if it were not there: {report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_not_there_is_503_and_found_without_a_restart() {
+    let unavailable = (503, serde_json::json!({"error": "Docker not available"}));
+    // An organisation's workspaces are instances, engine or not.
+    let saas = Gateway::with(&Docker::shared().host(), "a", &[("MOLECULE_ORG_ID", "acme")]);
+    let _container = saas.container(Docker::SH);
+    assert_eq!(saas.refusal("Bearer wrong").await.0, 401);
+    assert_eq!(saas.refusal(&bearer()).await, unavailable);
+    assert_eq!(saas.diagnosis().await["first_failure"], "engine");
+
+    let mut docker = Docker::of_its_own();
+    let gateway = Gateway::start(&docker.host(), "a");
+    assert_eq!(gateway.refusal(&bearer()).await.0, 404);
+    tokio::task::block_in_place(|| docker.stop());
+    assert_eq!(gateway.refusal(&bearer()).await, unavailable);
+    let log = gateway.program.stderr();
+    assert!(
+        log.contains("cannot be reached") && log.contains(&docker.host()),
+        "the operator is told why: {log}"
+    );
+    tokio::task::block_in_place(|| docker.start_again());
+    let name = gateway.names()[0].clone();
+    let idle = ["sh", "-c", "trap exit TERM; while :; do sleep 1000 & wait $!; done"];
+    let run = ["run", "-d", "--network=none", "--label", LABEL, "--name", &name, Docker::SH];
+    docker.run(run.into_iter().chain(idle));
+    let mut viewer = gateway.tab().await;
+    viewer.line("exit").await;
+    assert_eq!(viewer.finish().await.close, Some((1000, String::new())));
+    assert_eq!(gateway.diagnosis().await["ok"], true);
+    docker.run(["rm", "-f", &name]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_starts_before_its_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    let gateway = Gateway::start(&format!("unix://{}", socket.display()), "a");
+    assert_eq!(gateway.refusal(&bearer()).await.0, 503);
+    let real = Docker::shared().host();
+    std::os::unix::fs::symlink(real.strip_prefix("unix://").unwrap(), &socket).unwrap();
+    assert_eq!(gateway.refusal(&bearer()).await.0, 404);
+    let container = gateway.container(Docker::SH);
+    let mut viewer = gateway.tab().await;
+    viewer.line("echo he''re").await;
+    viewer.until("here").await;
+    viewer.leave().await;
+    container.is_idle();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_client_resizes_and_is_told_the_exit() {
+    let gateway = Gateway::start(&Docker::shared().host(), "a");
+    let container = gateway.container(Docker::SH);
+    let mut tab = Tab::open(&gateway, 120, 40).await;
+    let stages = tab.until_output("# ").await;
+    let passed = stages.iter().filter(|message| message["ms"].is_number());
+    let names: Vec<&str> = passed.filter_map(|message| message["name"].as_str()).collect();
+    assert_eq!(names, ["workspace", "shell"], "{stages:?}");
+    tab.types("stty size\r").await;
+    tab.until_output("40 120\r\n").await;
+    tab.send(&[1, 0, 91, 0, 31]).await;
+    // Told apart from the input that follows it.
+    tab.types("while [ \"$(stty size)\" != '31 91' ]; do sleep 0.1; done; echo resi''zed; exit 7\r").await;
+    tab.until_output("resized").await;
+    let (exit, close) = tab.finish().await;
+    assert_eq!((exit["code"].as_u64(), close), (Some(7), Some(1000)), "{exit}");
+    container.is_idle();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_that_cannot_start_is_told_with_the_way_out() {
+    let gateway = Gateway::start(&Docker::shared().host(), "a");
+    let container = gateway.container(Docker::SH);
+    Docker::shared().run(["pause", &container.name]);
+    let viewer = gateway.tab().await;
+    let farewell = viewer.finish().await;
+    Docker::shared().run(["unpause", &container.name]);
+    assert_eq!(farewell.close, Some((4500, "shell failed".into())), "{farewell:?}");
+    assert!(farewell.errors[0].starts_with("Error: shell: "), "no wiring of AWS is at fault: {farewell:?}");
+    assert!(farewell.errors[0].contains("unpause"), "{farewell:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_waits_for_a_slow_viewer_and_ctrl_c_gets_through() {
+    let gateway = Gateway::start(&Docker::shared().host(), "a");
+    // In bash, `yes` is a program with a name of its own.
+    let container = gateway.container(Docker::BASH);
+    let mut viewer = gateway.tab().await;
+    viewer.line("echo wa''rm").await;
+    viewer.until("warm").await;
+    let before = resident(gateway.program.pid());
+    viewer
+        .line("yes 0123456789abcdefghijklmnopqrstuvwxyz | head -c 10485760; echo be''hind; sleep 5000")
+        .await;
+    // Nobody reads: the program is held up and the gateway keeps what it has.
+    eventually("the flood is on", || {
+        container.processes().iter().any(|process| process.command.starts_with("yes")).then_some(())
+    });
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let is_held_up = container.processes().iter().any(|process| process.command.starts_with("yes"));
+    assert!(is_held_up, "10 MB went somewhere");
+    let grown = resident(gateway.program.pid()).saturating_sub(before);
+    assert!(grown < 8 << 20, "the gateway grew by {grown} bytes");
+    let said = viewer.until("behind").await;
+    assert!(said.len() > 10 << 20, "nothing is lost: {} bytes", said.len());
+
+    viewer.line("").await;
+    viewer.key("\u{3}").await;
+    viewer.line("yes").await;
+    viewer.until("y\r\ny\r\n").await;
+    let asked = Instant::now();
+    viewer.key("\u{3}").await;
+    viewer.line("echo ca''lm").await;
+    viewer.until("calm").await;
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    viewer.leave().await;
+    container.is_idle();
+}
+
+/// How much memory the process `pid` has, in bytes.
+fn resident(pid: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    kib.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paste_of_1_mib_through_the_gateway_arrives_intact() {
+    let gateway = Gateway::start(&Docker::shared().host(), "a");
+    let container = gateway.container(Docker::SH);
+    let mut viewer = gateway.tab().await;
+    viewer.line("stty raw -echo; echo re''ady; head -c 1048576 | sha256sum; stty sane; echo be''hind").await;
+    viewer.until("ready").await;
+    let paste: String =
+        (0..1_u32 << 20).map(|n| char::from(b' ' + (n.wrapping_mul(2_654_435_761) >> 26) as u8)).collect();
+    viewer.key(&paste).await;
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(&paste);
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let said = viewer.until("behind").await;
+    assert!(said.contains(&digest), "{said}");
+    viewer.leave().await;
+    container.is_idle();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_when_the_tab_closes_or_vanishes() {
+    let gateway = Gateway::start(&Docker::shared().host(), "a");
+    let container = gateway.container(Docker::BASH);
+    // The first one fills caches.
+    for (round, vanishes) in [false, true, false, true].into_iter().enumerate() {
+        let before = open_files(gateway.program.pid());
+        let mut viewer = gateway.tab().await;
+        viewer.line(JOBS).await;
+        viewer.until("started").await;
+        has_jobs(&container);
+        assert!(Process::descendants(gateway.program.pid()).is_empty(), "no subprocess, ever");
+        if vanishes {
+            viewer.vanish();
+        } else {
+            viewer.leave().await;
+        }
+        container.is_idle();
+        if round > 0 {
+            eventually("the files are closed", || {
+                (open_files(gateway.program.pid()) <= before).then_some(())
+            });
+        }
+    }
+    assert!(!gateway.program.stderr().contains(TOKEN), "a secret in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_asked_to_end_tells_its_tabs_and_leaves_nothing() {
+    let mut gateway = Gateway::start(&Docker::shared().host(), "a");
+    let container = gateway.container(Docker::SH);
+    let mut viewer = gateway.tab().await;
+    viewer.line(JOBS).await;
+    viewer.until("started").await;
+    has_jobs(&container);
+    let told = tokio::spawn(viewer.finish());
+    assert!(tokio::task::block_in_place(|| gateway.program.part.terminate()).success());
+    assert_eq!(container.processes(), [], "it waits until nothing is left");
+    assert_eq!(told.await.unwrap().close.map(|(code, _)| code), Some(1001));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_when_the_gateway_is_killed() {
+    /// How long it may take: the hang-up at once, the kill a second later.
+    const BOUND: Duration = Duration::from_secs(8);
+    let mut gateway = Gateway::start(&Docker::shared().host(), "a");
+    let container = gateway.container(Docker::SH);
+    let mut viewers = Vec::new();
+    for _ in 0..2 {
+        let mut viewer = gateway.tab().await;
+        viewer.line("sleep 6000 &").await;
+        viewer.line("setsid sleep 6001 & echo st''arted").await;
+        viewer.until("started").await;
+        viewers.push(viewer);
+    }
+    gateway.program.part.kill();
+    eventually_within(BOUND, "nothing is left", || container.processes().is_empty().then_some(()));
+}
+
+/// A tab that speaks `eicterm.v1`.
+struct Tab {
+    socket: WebSocketStream<TcpStream>,
+    unread: Vec<u8>,
+    said: Vec<Value>,
+}
+
+impl Tab {
+    async fn open(gateway: &Gateway, cols: u16, rows: u16) -> Self {
+        let addr = gateway.program.addr();
+        let mut request =
+            format!("ws://{addr}/workspaces/{}/terminal", gateway.workspace).into_client_request().unwrap();
+        for (name, value) in [
+            ("authorization", bearer()),
+            ("host", PUBLIC_NAME.into()),
+            ("sec-websocket-protocol", "eicterm.v1".into()),
+        ] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let stream = TcpStream::connect(addr).await.unwrap();
+        let (socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+        let mut tab = Self { socket, unread: Vec::new(), said: Vec::new() };
+        let attach = format!("\u{10}{{\"cols\":{cols},\"rows\":{rows}}}");
+        tab.send(attach.as_bytes()).await;
+        tab
+    }
+
+    async fn send(&mut self, frame: &[u8]) {
+        self.socket.send(Message::Binary(frame.to_vec().into())).await.unwrap();
+    }
+
+    async fn types(&mut self, text: &str) {
+        self.send(&[b"\0", text.as_bytes()].concat()).await;
+    }
+
+    /// Reads until the terminal said `text`, and returns the messages that came meanwhile, save the first.
+    async fn until_output(&mut self, text: &str) -> Vec<Value> {
+        loop {
+            let found = self.unread.windows(text.len()).position(|window| window == text.as_bytes());
+            if let Some(at) = found {
+                self.unread.drain(..at + text.len());
+                let said = std::mem::take(&mut self.said);
+                return said.into_iter().filter(|message| message["t"] == "stage").collect();
+            }
+            match timeout(SOON, self.socket.next()).await {
+                Ok(Some(Ok(Message::Binary(data)))) => self.unread.extend_from_slice(&data),
+                Ok(Some(Ok(Message::Text(text)))) => self.said.push(serde_json::from_str(&text).unwrap()),
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
+                other => {
+                    panic!("{other:?} before {text:?}, after {:?}", String::from_utf8_lossy(&self.unread))
+                }
+            }
+        }
+    }
+
+    /// Reads to the end: the `exit` message and the close code.
+    async fn finish(mut self) -> (Value, Option<u16>) {
+        let (mut exit, mut close) = (Value::Null, None);
+        while let Some(Ok(message)) = timeout(SOON, self.socket.next()).await.expect("it ends in time") {
+            match message {
+                Message::Text(text) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    if message["t"] == "exit" {
+                        exit = message;
+                    }
+                }
+                Message::Close(frame) => close = frame.map(|frame| frame.code.into()),
+                _ => {}
+            }
+        }
+        (exit, close)
+    }
+}
