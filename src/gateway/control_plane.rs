@@ -297,4 +297,6 @@ fn tls(trusted: Option<Vec<CertificateDer<'static>>>) -> Result<ClientConfig, Co
 }
 
 #[cfg(test)]
+pub(super) mod script;
+#[cfg(test)]
 mod tests;
