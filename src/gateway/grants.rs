@@ -64,6 +64,12 @@ impl Grants {
         table.is_watched.then(|| table.grants.iter().map(|(id, grant)| (*id, grant.clone())).collect())
     }
 
+    /// Whether somebody asks again.
+    #[cfg(test)]
+    pub(super) fn is_watched(&self) -> bool {
+        self.lock().is_watched
+    }
+
     /// Whether what `session` was opened by is still what it was when it was asked for.
     fn is_unchanged(&self, session: Uuid, grant: &Grant) -> bool {
         let asked = grant.credential.fingerprint();

@@ -1,16 +1,25 @@
 //! The gateway over real sockets, with a WebSocket client that shares none of its code but tungstenite.
 
 mod access;
+mod admission;
 mod bridge;
+mod claims;
+mod cross_origin;
+mod development;
 mod diagnose;
 mod eicterm;
 mod files;
 mod legacy;
+mod members;
+mod memory;
 mod observed;
+mod rates;
 mod ready;
+mod revocation;
 mod secrets;
 mod serving;
 mod sessions;
+mod tenant;
 #[cfg(feature = "emulator")]
 mod tls;
 
@@ -77,6 +86,22 @@ workspaces = "*"
 "#
     );
     Arc::new(FileDirectory::parse(&text).unwrap())
+}
+
+/// A request to every route of the workspace `id`.
+fn routes_to(id: &str) -> Vec<String> {
+    [
+        ("GET", ""),
+        ("GET", "/terminal"),
+        ("POST", "/terminal/ticket"),
+        ("GET", "/terminal/diagnose"),
+        ("GET", "/terminal/sessions"),
+        ("DELETE", "/terminal/sessions/00000000-0000-4000-8000-000000000000"),
+        ("PUT", "/files"),
+        ("PUT", "/files/a"),
+    ]
+    .map(|(method, path)| format!("{method} /workspaces/{id}{path}"))
+    .into()
 }
 
 /// A directory whose database is down.

@@ -1,0 +1,105 @@
+//! A directory in memory that changes, and breaks, while a gateway looks at it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use super::*;
+use crate::terminal::InstanceTarget;
+use crate::workspace::{Access, Lineage, Status};
+
+#[derive(Default)]
+pub(super) struct Memory {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    tokens: BTreeMap<String, Principal>,
+    workspaces: BTreeMap<WorkspaceId, Workspace>,
+    is_down: bool,
+    /// What it was asked, in order.
+    asked: Vec<&'static str>,
+}
+
+impl Memory {
+    /// Adds a workspace below `parent`.
+    pub(super) fn workspace(&self, parent: Option<WorkspaceId>) -> WorkspaceId {
+        let id = WorkspaceId::random();
+        let mut workspace = Workspace::new(id, "w", InstanceTarget::new("i-1".parse().unwrap()));
+        workspace.parent = parent;
+        self.inner().workspaces.insert(id, workspace);
+        id
+    }
+
+    /// Has `token` open these workspaces; without any, all of them, as the organisation's does.
+    pub(super) fn token(&self, token: &str, opens: &[WorkspaceId]) {
+        let access =
+            if opens.is_empty() { Access::All } else { Access::Only(opens.iter().copied().collect()) };
+        let digest = BearerToken::new(token).unwrap().digest().to_string();
+        self.inner().tokens.insert(digest, Principal::new(token, access));
+    }
+
+    pub(super) fn revoke(&self, token: &str) {
+        self.inner().tokens.remove(&BearerToken::new(token).unwrap().digest().to_string());
+    }
+
+    pub(super) fn change(&self, id: WorkspaceId, change: impl FnOnce(&mut Workspace)) {
+        change(self.inner().workspaces.get_mut(&id).unwrap());
+    }
+
+    pub(super) fn set_status(&self, id: WorkspaceId, status: Status) {
+        self.change(id, |workspace| workspace.status = status);
+    }
+
+    pub(super) fn delete(&self, id: WorkspaceId) {
+        self.inner().workspaces.remove(&id);
+    }
+
+    pub(super) fn set_down(&self, is_down: bool) {
+        self.inner().is_down = is_down;
+    }
+
+    /// What it was asked since it was asked this the last time.
+    pub(super) fn asked(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.inner().asked)
+    }
+
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
+    fn answer<'a, T: Send + 'a>(
+        &self,
+        question: &'static str,
+        answer: impl FnOnce(&Inner) -> T,
+    ) -> BoxFuture<'a, Result<T, DirectoryError>> {
+        let mut inner = self.inner();
+        inner.asked.push(question);
+        let answer = if inner.is_down { Err(DirectoryError::new("down")) } else { Ok(answer(&inner)) };
+        Box::pin(ready(answer))
+    }
+}
+
+impl Directory for Memory {
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a BearerToken,
+    ) -> BoxFuture<'a, Result<Option<Principal>, DirectoryError>> {
+        let digest = token.digest().to_string();
+        self.answer("authenticate", |inner| inner.tokens.get(&digest).cloned())
+    }
+
+    fn find(&self, id: WorkspaceId) -> BoxFuture<'_, Result<Option<Workspace>, DirectoryError>> {
+        self.answer("find", |inner| inner.workspaces.get(&id).cloned())
+    }
+
+    fn list<'a>(&'a self, _: &'a Principal) -> BoxFuture<'a, Result<Vec<Workspace>, DirectoryError>> {
+        self.answer("list", |inner| inner.workspaces.values().cloned().collect())
+    }
+
+    fn lineage(&self, id: WorkspaceId) -> BoxFuture<'_, Result<Option<Lineage>, DirectoryError>> {
+        self.answer("lineage", |inner| {
+            inner.workspaces.get(&id).map(|workspace| Lineage { parent: workspace.parent })
+        })
+    }
+}

@@ -1,0 +1,290 @@
+//! What is taken back while a terminal is open closes it, and an outage does not.
+
+use std::time::{Duration, Instant};
+
+use super::memory::Memory;
+use super::*;
+use crate::gateway::control_plane::script::{Plane, Reply};
+use crate::workspace::Status;
+
+const PAGE: (&str, &str) = ("Origin", ORIGIN);
+const SESSION: (&str, &str) = ("Cookie", "wos-session=1");
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// A gateway that asks again at once, over a workspace and its sibling.
+struct Lab {
+    server: Server,
+    memory: Arc<Memory>,
+    plane: Plane,
+    id: WorkspaceId,
+    sibling: WorkspaceId,
+    elsewhere: WorkspaceId,
+}
+
+async fn lab() -> Lab {
+    let plane = Plane::start(Reply::member("u_1")).await;
+    let memory = Arc::new(Memory::default());
+    let root = memory.workspace(None);
+    let (id, sibling) = (memory.workspace(Some(root)), memory.workspace(Some(root)));
+    let elsewhere = memory.workspace(Some(sibling));
+    memory.token("of-it", &[id]);
+    memory.token("org", &[]);
+    let configure = |config: &mut Config| {
+        config.recheck_interval = INTERVAL;
+        config.platform.control_plane = Some(plane.config("acme"));
+    };
+    let server = Server::with(script(Mode::Open), memory.clone(), configure, |_| Router::new()).await;
+    Lab { server, memory, plane, id, sibling, elsewhere }
+}
+
+impl Lab {
+    fn path(&self) -> String {
+        format!("/workspaces/{}/terminal", self.id)
+    }
+
+    async fn open(&self, headers: &[(&str, &str)]) -> Socket {
+        self.server.socket(&self.path(), headers).await.unwrap_or_else(|answer| panic!("{answer:?}"))
+    }
+
+    /// Waits until everything that is open was asked for once more, from now on.
+    async fn asked_again(&self) {
+        self.memory.asked();
+        let began = Instant::now();
+        // The second question shows that the round of the first has ended.
+        let mut found = 0;
+        while found < 2 {
+            assert!(began.elapsed() < SOON, "nobody asked");
+            tokio::task::yield_now().await;
+            found += self.memory.asked().into_iter().filter(|question| *question == "find").count();
+        }
+    }
+
+    async fn cookie(&self, token: &str, before: &str) -> String {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str()), PAGE, ("Cookie", before), ("Content-Length", "0")];
+        let answer = self.server.http("POST /auth/session", &headers).await;
+        answer.header("set-cookie").split(';').next().unwrap().to_owned()
+    }
+}
+
+/// The terminal was closed because what opened it was taken back.
+async fn revoked(mut socket: Socket) {
+    let (_, text, close) = read_to_close(&mut socket).await;
+    assert_eq!(close, Some((4403, "access revoked".into())));
+    assert_eq!(text, "You may not open this workspace any more.\r\n");
+}
+
+/// The terminal goes on.
+async fn alive(lab: &Lab, socket: &mut Socket) {
+    use futures_util::SinkExt as _;
+    let before = lab.server.script.seen().written.len();
+    socket.send(Message::text("x")).await.unwrap();
+    lab.server.script.until("input", |seen| seen.written.len() > before).await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_taken_back_closes_its_terminals_and_no_others() {
+    let lab = lab().await;
+    let mine = lab.open(&[("Authorization", "Bearer of-it")]).await;
+    let mut others = lab.open(&[("Authorization", "Bearer org")]).await;
+    lab.asked_again().await;
+    lab.memory.revoke("of-it");
+    revoked(mine).await;
+    alive(&lab, &mut others).await;
+}
+
+#[tokio::test]
+async fn the_administrators_token_goes_with_the_configuration() {
+    let lab = lab().await;
+    let mut config = Config::clone(&lab.server.gateway.state.config());
+    config.platform.admin_token = BearerToken::new("admin").map(|token| token.digest());
+    lab.server.gateway.reconfigure(config.clone());
+    let socket = lab.open(&[("Authorization", "Bearer admin")]).await;
+    lab.asked_again().await;
+    config.platform.admin_token = BearerToken::new("another").map(|token| token.digest());
+    lab.server.gateway.reconfigure(config);
+    revoked(socket).await;
+}
+
+#[tokio::test]
+async fn a_token_that_opens_something_else_now_closes_them_as_well() {
+    let lab = lab().await;
+    let socket = lab.open(&[("Authorization", "Bearer of-it")]).await;
+    lab.memory.token("of-it", &[lab.sibling]);
+    revoked(socket).await;
+}
+
+#[tokio::test]
+async fn a_workspace_that_is_removed_or_gone_closes_them() {
+    for gone in
+        [|lab: &Lab| lab.memory.set_status(lab.id, Status::Removed), |lab: &Lab| lab.memory.delete(lab.id)]
+    {
+        let lab = lab().await;
+        let socket = lab.open(&[("Authorization", "Bearer org")]).await;
+        lab.memory.set_status(lab.id, Status::Paused);
+        lab.asked_again().await;
+        assert_eq!(lab.server.gateway.sessions().live(), 1, "any other status ends nothing");
+        gone(&lab);
+        revoked(socket).await;
+    }
+}
+
+#[tokio::test]
+async fn a_member_who_leaves_loses_their_terminals_though_the_answer_is_kept() {
+    let lab = lab().await;
+    let socket = lab.open(&[SESSION, PAGE]).await;
+    let began = Instant::now();
+    lab.plane.reply(Reply::stranger());
+    revoked(socket).await;
+    assert!(began.elapsed() < Duration::from_secs(20), "it waited for the kept answer");
+    let again = lab.server.socket(&lab.path(), &[SESSION, PAGE]).await.unwrap_err();
+    assert_eq!(again.status, 401, "and the kept answer is gone");
+}
+
+#[tokio::test]
+async fn signing_out_closes_the_pages_terminals_and_signing_in_again_does_not() {
+    let lab = lab().await;
+    let first = lab.cookie("of-it", "").await;
+    let mut socket = lab.open(&[("Cookie", &first), PAGE]).await;
+    // The link of the page, opened once more: the cookie is another, its owner is not.
+    let second = lab.cookie("of-it", &first).await;
+    assert_ne!(first, second);
+    lab.asked_again().await;
+    alive(&lab, &mut socket).await;
+    assert_eq!(lab.server.http("DELETE /auth/session", &[("Cookie", &second), PAGE]).await.status, 204);
+    revoked(socket).await;
+
+    let first = lab.cookie("of-it", "").await;
+    let socket = lab.open(&[("Cookie", &first), PAGE]).await;
+    lab.cookie("org", &first).await;
+    revoked(socket).await;
+}
+
+#[tokio::test]
+async fn what_a_ticket_opened_is_taken_back_with_its_issuers_credential() {
+    let lab = lab().await;
+    let open = async |credential: (&str, &str)| {
+        let headers = [credential, PAGE, ("Content-Length", "0")];
+        let answer = lab.server.http(&format!("POST {}/ticket", lab.path()), &headers).await;
+        let offers = format!("eicterm.v1, ticket.{}", answer.json()["ticket"].as_str().unwrap());
+        let mut socket = lab.open(&[PAGE, ("Sec-WebSocket-Protocol", &offers)]).await;
+        let attach = Message::binary(&b"\x10{\"cols\":80,\"rows\":24}"[..]);
+        futures_util::SinkExt::send(&mut socket, attach).await.unwrap();
+        socket
+    };
+    let revoked = async |mut socket| {
+        let (_, text, close) = read_to_close(&mut socket).await;
+        assert_eq!(close, Some((4403, "access revoked".into())), "{text}");
+    };
+    let by_token = open(("Authorization", "Bearer of-it")).await;
+    let by_session = open(SESSION).await;
+    lab.memory.revoke("of-it");
+    revoked(by_token).await;
+    assert_eq!(lab.server.gateway.sessions().live(), 1);
+    lab.plane.reply(Reply::stranger());
+    revoked(by_session).await;
+}
+
+#[tokio::test]
+async fn a_claim_that_does_not_hold_any_more_closes_its_terminal_alone() {
+    let lab = lab().await;
+    let sibling = lab.sibling.to_string();
+    let bearer = ("Authorization", "Bearer org");
+    let claimed = lab.open(&[bearer, ("X-Workspace-ID", &sibling)]).await;
+    let mut plain = lab.open(&[bearer]).await;
+    lab.asked_again().await;
+    lab.memory.change(lab.sibling, |workspace| workspace.parent = Some(lab.elsewhere));
+    revoked(claimed).await;
+    alive(&lab, &mut plain).await;
+
+    // A token that speaks for the caller no more.
+    lab.memory.change(lab.sibling, |workspace| workspace.parent = None);
+    lab.memory.change(lab.id, |workspace| workspace.parent = None);
+    lab.memory.token("of-both", &[lab.id, lab.sibling]);
+    let headers = [("Authorization", "Bearer of-both"), ("X-Workspace-ID", sibling.as_str())];
+    let socket = lab.open(&headers).await;
+    lab.memory.token("of-both", &[lab.id]);
+    revoked(socket).await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_development_mode_closes_what_it_opened() {
+    let lab = lab().await;
+    let mut config = Config::clone(&lab.server.gateway.state.config());
+    config.platform.environment = crate::gateway::Environment::Development;
+    lab.server.gateway.reconfigure(config.clone());
+    let socket = lab.open(&[PAGE]).await;
+    config.platform.environment = crate::gateway::Environment::Production;
+    lab.server.gateway.reconfigure(config);
+    revoked(socket).await;
+}
+
+#[tokio::test]
+async fn an_outage_ends_nothing_and_what_was_taken_back_meanwhile_is_found_after_it() {
+    let lab = lab().await;
+    let sibling = lab.sibling.to_string();
+    let mut by_session = lab.open(&[SESSION, PAGE]).await;
+    let mut by_token = lab.open(&[("Authorization", "Bearer org"), ("X-Workspace-ID", &sibling)]).await;
+    lab.plane.reply(Reply::Says(500, String::new()));
+    lab.memory.set_down(true);
+    lab.memory.revoke("org");
+    // The first question of each round fails, and then nobody else is asked.
+    let asked = lab.plane.seen().len();
+    let began = Instant::now();
+    while lab.plane.seen().len() < asked + 3 {
+        assert!(began.elapsed() < SOON);
+        tokio::task::yield_now().await;
+    }
+    alive(&lab, &mut by_token).await;
+    alive(&lab, &mut by_session).await;
+    lab.memory.set_down(false);
+    revoked(by_token).await;
+    alive(&lab, &mut by_session).await;
+}
+
+#[tokio::test]
+async fn many_terminals_of_one_credential_ask_once_a_round_and_none_asks_nothing() {
+    let lab = lab().await;
+    let mut sockets = Vec::new();
+    for _ in 0..5 {
+        sockets.push(lab.open(&[("Authorization", "Bearer org")]).await);
+    }
+    lab.asked_again().await;
+    lab.memory.asked();
+    let mut asked = Vec::new();
+    while asked.len() < 20 {
+        tokio::task::yield_now().await;
+        asked.extend(lab.memory.asked());
+    }
+    assert!(asked.windows(2).all(|two| two[0] != two[1]), "{asked:?}");
+
+    sockets.clear();
+    let began = Instant::now();
+    while lab.server.gateway.state.grants.is_watched() {
+        assert!(began.elapsed() < SOON, "it asks for nobody");
+        tokio::task::yield_now().await;
+    }
+    // And it begins again with the next.
+    let socket = lab.open(&[("Authorization", "Bearer of-it")]).await;
+    lab.memory.revoke("of-it");
+    revoked(socket).await;
+}
+
+#[tokio::test]
+async fn the_watch_ends_with_the_gateway() {
+    let lab = lab().await;
+    let Lab { mut server, memory, plane, id, .. } = lab;
+    let path = format!("/workspaces/{id}/terminal");
+    let socket = server.socket(&path, &[("Authorization", "Bearer org")]).await.unwrap();
+    let state = Arc::downgrade(&server.gateway.state);
+    server.drain();
+    drop(socket);
+    timeout(SOON, &mut server.task).await.unwrap().unwrap().unwrap();
+    drop(server);
+    let began = Instant::now();
+    while state.strong_count() > 0 {
+        assert!(began.elapsed() < SOON, "something holds the gateway");
+        tokio::task::yield_now().await;
+    }
+    drop((memory, plane));
+}

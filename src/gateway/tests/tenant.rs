@@ -1,0 +1,96 @@
+//! The tenant guard: the platform's own list of behaviours (platform contract, section 6, tenant_guard_test.go).
+
+use super::*;
+
+const ORG: &str = "org-abc";
+const BEARER: (&str, &str) = ("Authorization", "Bearer abc");
+
+async fn guarded(org: Option<&str>) -> Server {
+    let configure = |config: &mut Config| config.platform.org_id = org.map(str::to_owned);
+    Server::with(script(Mode::Open), directory(), configure, |_| Router::new()).await
+}
+
+#[tokio::test]
+async fn without_an_organisation_nothing_is_guarded() {
+    let server = guarded(None).await;
+    for path in ["GET /health", "GET /ready", "GET /workspaces"] {
+        assert_eq!(server.http(path, &[BEARER]).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_names_the_organisation_passes_and_all_else_is_404_without_a_body() {
+    let server = guarded(Some(ORG)).await;
+    let path = format!("/workspaces/{MINE}/terminal");
+    for (header, status) in [
+        (("X-Molecule-Org-Id", ORG), 200),
+        (("X-Molecule-Org-Id", "org-xyz"), 404),
+        (("X-Molecule-Org-Id", "ORG-ABC"), 404),
+        (("X-Molecule-Org-Id", "org-abc, org-xyz"), 404),
+        (("X-Molecule-Org-Id", ""), 404),
+        (("Fly-Replay-Src", "instance=src-123;region=ord;t=1700000000000;state=org-abc"), 200),
+        (("Fly-Replay-Src", "state=org-abc; instance=src-123"), 200),
+        (("Fly-Replay-Src", "state=org-xyz"), 404),
+        (("Fly-Replay-Src", "state=org-abcd"), 404),
+        (("Fly-Replay-Src", "org-abc"), 404),
+        (("Referer", "http://gateway.test:8080/"), 200),
+        (("Referer", "http://gateway.test:8080/workspaces/1?x=y"), 200),
+        (("Referer", "http://gateway.test:8080.evil.test/"), 404),
+        (("Referer", "http://evil.test/http://gateway.test:8080/"), 404),
+        (("Referer", "https://gateway.test:8080/"), 404),
+        (("Origin", ORIGIN), 200),
+    ] {
+        let answer = server.http("GET /workspaces", &[BEARER, header]).await;
+        assert_eq!(answer.status, status, "{header:?}");
+        if status == 404 {
+            assert_eq!((answer.body.as_str(), answer.header("content-type")), ("", ""), "{header:?}");
+        }
+        let opened = server.socket(&path, &[BEARER, header]).await;
+        assert_eq!(opened.map_or_else(|answer| answer.status, |_| 200), status, "{header:?}");
+    }
+    let twice = [BEARER, ("X-Molecule-Org-Id", ORG), ("X-Molecule-Org-Id", "org-xyz")];
+    assert_eq!(server.http("GET /workspaces", &twice).await.status, 404);
+}
+
+#[tokio::test]
+async fn every_route_but_those_that_are_open_is_guarded_by_its_exact_path() {
+    let server = guarded(Some(ORG)).await;
+    for path in ["GET /health", "GET /ready"] {
+        assert_eq!(server.http(path, &[]).await.status, 200, "{path}");
+    }
+    let mut requests = routes_to(MINE);
+    requests.extend(
+        [
+            "GET /health/",
+            "GET /health/debug",
+            "GET /Health",
+            "GET //health",
+            "GET /ready/x",
+            "GET /metrics/x",
+            "GET /",
+            "GET /assets/x.js",
+            "GET /workspaces//terminal",
+            "POST /auth/session",
+            "OPTIONS /workspaces",
+        ]
+        .map(str::to_owned),
+    );
+    for request in requests {
+        let answer = server.http(&request, &[BEARER, ("Content-Length", "0")]).await;
+        assert_eq!((answer.status, answer.body.as_str()), (404, ""), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn it_routes_and_lets_nobody_in() {
+    let server = guarded(Some(ORG)).await;
+    let path = format!("/workspaces/{MINE}/terminal");
+    for header in [("X-Molecule-Org-Id", ORG), ("Fly-Replay-Src", "state=org-abc"), ("Origin", ORIGIN)] {
+        let answer = server.socket(&path, &[header]).await.unwrap_err();
+        assert_eq!(answer.status, 401, "{header:?}");
+    }
+    // What is not for us is told before what is wrong with the token, and counts against nobody.
+    let wrong = ("Authorization", "Bearer no");
+    assert_eq!(server.http("GET /workspaces", &[wrong]).await.status, 404);
+    assert_eq!(server.script.seen().connects, 0);
+}
