@@ -35,6 +35,7 @@ pub mod eicterm;
 mod grants;
 mod layers;
 mod legacy;
+mod linger;
 mod observe;
 mod origin;
 mod page;

@@ -21,6 +21,7 @@ use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
+use super::linger::Lingering;
 use super::room::{Place, Room};
 use super::{Gateway, Tls};
 use crate::listen::accept;
@@ -57,6 +58,7 @@ impl Gateway {
             gateway: self,
             tls: tls.clone(),
             room: Room::new(state.config().max_connections),
+            lingering: Lingering::new(),
             stopping: stopping.clone(),
             // Aborts what is left when it is dropped.
             connections: JoinSet::new(),
@@ -102,6 +104,7 @@ impl Gateway {
             routes: self.metrics_router(),
             tls: None,
             room: Room::new(MAX_METRICS_CONNECTIONS),
+            lingering: Lingering::new(),
             stopping: CancellationToken::new(),
             connections: JoinSet::new(),
         };
@@ -145,6 +148,7 @@ struct Server<'a> {
     routes: Router,
     tls: Option<Arc<Tls>>,
     room: Room,
+    lingering: Lingering,
     stopping: CancellationToken,
     connections: JoinSet<()>,
 }
@@ -170,6 +174,7 @@ impl Server<'_> {
             header_read_timeout: state.config().header_read_timeout,
         };
         let tls = self.tls.clone();
+        let stream = self.lingering.closes(stream);
         self.connections.spawn(async move {
             let _open = open;
             match tls {

@@ -7,12 +7,12 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::linger::Closing;
 use crate::telemetry::metrics::Metrics;
 
 use pair::Stamp;
@@ -24,13 +24,6 @@ const HANDSHAKE: u8 = 22;
 /// Said to whoever speaks HTTP where TLS is spoken.
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Connection: close\r\n\r\nThis port speaks HTTPS: use https://\n";
-
-/// How much of what a peer still sends is read away before its connection is closed, in bytes, so that it gets to
-/// read the answer.
-const MAX_READ_AWAY: u64 = 64 << 10;
-
-/// How long it is read away.
-const READ_AWAY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often the files are looked at, unless told otherwise.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -124,13 +117,14 @@ impl Tls {
     }
 
     /// TLS over `stream`; `None` when its peer does not come to that.
-    pub(super) async fn accept(&self, mut stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    pub(super) async fn accept(&self, mut stream: Closing) -> Option<TlsStream<Closing>> {
         let acceptor = TlsAcceptor::from(Arc::clone(self.current().config()));
         let attempt = async {
             let mut first = [0];
             let speaks = stream.peek(&mut first).await?;
             if speaks == 1 && first != [HANDSHAKE] {
-                refuse_plain(&mut stream).await?;
+                // Closed with care, so that it arrives.
+                stream.write_all(PLAIN).await?;
                 return Ok(Err("plain"));
             }
             acceptor.accept(stream).await.map(Ok)
@@ -148,12 +142,4 @@ impl Tls {
         self.metrics.tls_handshakes.with_label_values(&[outcome]).inc();
         stream
     }
-}
-
-/// Tells a peer that it should speak TLS, and closes without cutting the answer off.
-async fn refuse_plain(stream: &mut TcpStream) -> io::Result<()> {
-    stream.write_all(PLAIN).await?;
-    stream.shutdown().await?;
-    let rest = async { tokio::io::copy(&mut stream.take(MAX_READ_AWAY), &mut tokio::io::sink()).await };
-    timeout(READ_AWAY_TIMEOUT, rest).await.unwrap_or(Ok(0)).map(drop)
 }

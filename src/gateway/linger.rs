@@ -1,0 +1,157 @@
+//! Connections that are closed so that the last words arrive.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// How long what a peer still sends is read away.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many connections linger at once; more are closed at once.
+const MAX_LINGERING: usize = 256;
+
+/// How much is read away at a time, in bytes.
+const BUFFER: usize = 4 << 10;
+
+/// Which connections linger. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Lingering(Arc<Semaphore>);
+
+impl Lingering {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_LINGERING)))
+    }
+
+    /// `stream`, to be closed with care.
+    pub(super) fn closes(&self, stream: TcpStream) -> Closing {
+        Closing { stream: Some(stream), lingering: self.clone() }
+    }
+}
+
+/// A connection that, when it is dropped, ends its own direction and reads on for a while. To close one with something
+/// unread in it is a reset, and a reset takes away what the peer has not read yet: the refusal of a large body, or the
+/// close frame after a message that is too large.
+#[derive(Debug)]
+pub(super) struct Closing {
+    /// `None` in the drop only.
+    stream: Option<TcpStream>,
+    lingering: Lingering,
+}
+
+impl Closing {
+    /// What comes next, left where it is: how much of `buffer` it fills.
+    pub(super) async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &self.stream {
+            Some(stream) => stream.peek(buffer).await,
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let (Some(mut stream), Ok(runtime)) = (self.stream.take(), Handle::try_current()) else { return };
+        let Ok(permit) = Arc::clone(&self.lingering.0).try_acquire_owned() else { return };
+        runtime.spawn(async move {
+            let _permit = permit;
+            let reading_away = async {
+                if stream.shutdown().await.is_ok() {
+                    let mut buffer = [0; BUFFER];
+                    while let Ok(1..) = stream.read(&mut buffer).await {}
+                }
+            };
+            let _ = timeout(LINGER_TIMEOUT, reading_away).await;
+        });
+    }
+}
+
+impl AsyncRead for Closing {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.stream()?.poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Closing {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write_vectored(cx, data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// More than the system's buffers of a connection hold, in bytes.
+    const MUCH: usize = 32 << 20;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn the_last_words_arrive_though_the_peer_is_still_sending() {
+        let (mut client, server) = pair().await;
+        let mut server = Lingering::new().closes(server);
+        server.write_all(b"last words").await.unwrap();
+        drop(server);
+        client.write_all(&vec![0; MUCH]).await.unwrap();
+        let mut said = Vec::new();
+        client.read_to_end(&mut said).await.unwrap();
+        assert_eq!(said, b"last words");
+    }
+
+    #[tokio::test]
+    async fn it_ends_when_the_peer_does_and_few_linger() {
+        let lingering = Lingering::new();
+        let (client, server) = pair().await;
+        drop(lingering.closes(server));
+        assert_eq!(lingering.0.available_permits(), MAX_LINGERING - 1);
+        drop(client);
+        let all = u32::try_from(MAX_LINGERING).unwrap();
+        let all = timeout(LINGER_TIMEOUT * 2, lingering.0.acquire_many(all)).await.unwrap().unwrap();
+        let (mut client, server) = pair().await;
+        drop(lingering.closes(server));
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0, "closed at once");
+        drop(all);
+    }
+}
