@@ -30,6 +30,7 @@ mod doctor;
 mod exec;
 mod forwarding;
 mod host_keys;
+mod hostile;
 mod lab;
 mod local;
 mod manual;

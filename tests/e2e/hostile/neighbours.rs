@@ -1,0 +1,73 @@
+//! Others' terminals answer while one floods its own and another is pasted into without being read.
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use super::honest::Honest;
+use super::wire::{PATIENCE, Wire, frame};
+use super::{gateway, has_not_grown};
+use crate::lab::{GatewayProgram, OTHER_WORKSPACE, PUBLIC_HOST, TOKEN, eventually};
+
+/// How much of the flood is read before the neighbour is asked how it was, in bytes.
+const FLOOD: usize = 64 << 20;
+
+/// How much is pasted into a program that does not read, in bytes.
+const PASTE: usize = 12 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_and_a_paste_that_nobody_reads_leave_the_neighbours_terminal_alone() {
+    let gateway = gateway("").await;
+    let honest = Honest::at_work(&gateway).await;
+    let before = gateway.memory();
+    // Pasted into a program that does not read.
+    let mut paste = Wire::terminal(gateway.addr(), 9, None).await;
+    paste.send(frame(0x81, b"stty raw -echo; sleep 1000\r")).await.unwrap();
+    let mut pasting = tokio::spawn(async move {
+        paste.send(frame(0x82, &vec![b'x'; PASTE])).await.unwrap();
+        paste
+    });
+    // Read as fast as it comes.
+    let read = read_flood(&gateway).await;
+    assert!(read >= FLOOD);
+    // The largest paste is taken off the socket, so that its viewer is heard; one more is the most that is kept.
+    let paste = timeout(PATIENCE, &mut pasting).await.expect("the paste is taken").unwrap();
+    let kept = gateway.memory();
+    assert!(kept < before + 4 * PASTE as u64, "{} MiB became {} MiB", before >> 20, kept >> 20);
+    drop(paste);
+    eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
+    honest.is_unharmed().await;
+    has_not_grown(&gateway, before);
+    gateway.stop().await;
+}
+
+/// Runs `yes` in another workspace of the same instance and reads [`FLOOD`] of it; then Ctrl-C answers.
+async fn read_flood(gateway: &GatewayProgram) -> usize {
+    let url = format!("ws://{PUBLIC_HOST}/workspaces/{OTHER_WORKSPACE}/terminal");
+    let mut request = url.into_client_request().unwrap();
+    request.headers_mut().insert("authorization", format!("Bearer {TOKEN}").parse().unwrap());
+    let stream = TcpStream::connect(gateway.addr()).await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    socket.send(Message::text("yes\r")).await.unwrap();
+    let mut read = 0;
+    while read < FLOOD {
+        match timeout(PATIENCE, socket.next()).await.expect("the flood goes on") {
+            Some(Ok(Message::Binary(data))) => read += data.len(),
+            Some(Ok(_)) => {}
+            other => panic!("{other:?} after {read} bytes"),
+        }
+    }
+    socket.send(Message::text("\u{3}exit\r")).await.unwrap();
+    loop {
+        match timeout(PATIENCE, socket.next()).await.expect("the flood ends") {
+            Some(Ok(Message::Close(frame))) => {
+                assert_eq!(frame.map(|frame| u16::from(frame.code)), Some(1000));
+                return read;
+            }
+            Some(Ok(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}

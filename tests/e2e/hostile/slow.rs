@@ -1,0 +1,145 @@
+//! Those who take their time: to say something, or to listen.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+
+use super::honest::Honest;
+use super::wire::{PATIENCE, Wire, ask, frame, get, request};
+use super::{gateway, has_not_grown};
+use crate::lab::{TOKEN, WORKSPACE, eventually};
+
+/// Room for so many connections, of which the attackers open several times as many.
+const ROOM: usize = 24;
+
+/// How fast a slow one sends its bytes.
+const DRIP: Duration = Duration::from_millis(200);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_say_nothing_or_little_keep_nobody_out_and_are_cut() {
+    let gateway = gateway(&format!("max_connections = {ROOM}")).await;
+    let (addr, before) = (gateway.addr(), gateway.memory());
+    let honest = Honest::at_work(&gateway).await;
+    let mut slow = JoinSet::new();
+    for number in 0..4 * ROOM {
+        let mut wire = Wire::open(addr, 2).await;
+        slow.spawn(async move {
+            let began = Instant::now();
+            let text = get("/", &[("Cookie", &"x".repeat(1000))]);
+            let mut drips = interval(DRIP);
+            let said: &[u8] = match number % 3 {
+                0 => b"",
+                1 => &text[..20],
+                _ => &text,
+            };
+            let dripping = async {
+                for byte in said.chunks(1) {
+                    drips.tick().await;
+                    if wire.stream.write_all(byte).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            // Whether it goes on talking or not.
+            let _ = timeout(Duration::from_secs(12), dripping).await;
+            wire.rest().await;
+            began.elapsed()
+        });
+    }
+    while let Some(took) = slow.join_next().await {
+        let took = took.expect("it is cut");
+        assert!(took < PATIENCE, "one was left alone for {took:?}");
+    }
+    honest.is_unharmed().await;
+    has_not_grown(&gateway, before);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_and_an_answer_that_is_not_read_keep_nobody_out() {
+    let gateway = gateway(&format!("max_connections = {ROOM}")).await;
+    let (addr, before) = (gateway.addr(), gateway.memory());
+    let honest = Honest::at_work(&gateway).await;
+    let bearer = format!("Bearer {TOKEN}");
+    let ticket = format!("/workspaces/{WORKSPACE}/terminal/ticket");
+    let mut wires = Vec::new();
+    for number in 0..2 * ROOM {
+        let mut wire = Wire::open(addr, 3).await;
+        let headers = [("Authorization", bearer.as_str()), ("Content-Length", "16384")];
+        let said = match number % 4 {
+            0 => request("POST", &ticket, &headers),
+            1 => request("POST", "/auth/session", &headers[1..]),
+            2 => request(
+                "POST",
+                "/auth/session",
+                &[("Transfer-Encoding", "chunked"), ("Expect", "100-continue")],
+            ),
+            // Many answers, none of which is read.
+            _ => get("/", &[]).repeat(50),
+        };
+        let _ = wire.send(said).await;
+        wires.push(wire);
+    }
+    for mut wire in wires {
+        wire.rest().await;
+    }
+    honest.is_unharmed().await;
+    has_not_grown(&gateway, before);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_never_reads_costs_little_and_harms_nobody() {
+    let gateway = gateway("").await;
+    let addr = gateway.addr();
+    let honest = Honest::at_work(&gateway).await;
+    let before = gateway.memory();
+    let mut deaf = Vec::new();
+    for protocol in [None, Some("eicterm.v1"), None, Some("eicterm.v1")] {
+        let mut wire = Wire::terminal(addr, 4, protocol).await;
+        if protocol.is_some() {
+            wire.send(frame(0x82, b"\x10{\"cols\":80,\"rows\":24}")).await.unwrap();
+        }
+        wire.send(frame(0x81, b"yes\r")).await.unwrap();
+        // It runs.
+        let mut seen = vec![0; 64 << 10];
+        timeout(PATIENCE, wire.stream.read_exact(&mut seen)).await.expect("yes runs").unwrap();
+        deaf.push(wire);
+    }
+    assert_eq!(gateway.world.emulator.open_tunnels(), 5);
+    // Until it says no more, as a full window or a full socket stops it, and then on for a while.
+    let (mut last, mut same) = (0, 0);
+    eventually("the memory settles", || {
+        let now = gateway.memory();
+        same = if now.abs_diff(last) < 64 << 10 { same + 1 } else { 0 };
+        last = now;
+        (same == 50).then_some(())
+    });
+    has_not_grown(&gateway, before);
+    drop(deaf);
+    eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
+    honest.is_unharmed().await;
+    gateway.is_idle();
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_only_half_closes_is_gone_all_the_same() {
+    let gateway = gateway("").await;
+    for protocol in [None, Some("eicterm.v1")] {
+        let mut wire = Wire::terminal(gateway.addr(), 5, protocol).await;
+        if protocol.is_some() {
+            wire.send(frame(0x82, b"\x10{\"cols\":80,\"rows\":24}")).await.unwrap();
+        }
+        wire.send(frame(0x81, b"cat\r")).await.unwrap();
+        eventually("a tunnel is open", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
+        wire.stream.shutdown().await.unwrap();
+        wire.rest().await;
+        gateway.is_idle();
+    }
+    assert_eq!(ask(gateway.addr(), 5, get("/health", &[])).await.status, 200);
+    gateway.stop().await;
+}

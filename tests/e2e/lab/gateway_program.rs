@@ -1,0 +1,88 @@
+//! `eice serve` as a process of its own, in front of the emulator.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use eice::workspace::BearerToken;
+use tokio::time::timeout;
+
+use super::program::Program;
+use super::served::{TOKEN, WORKSPACE};
+use super::wait::eventually;
+use super::world::{INSTANCE, World};
+
+/// The name under which browsers know the gateway.
+pub(crate) const PUBLIC_HOST: &str = "acme.example";
+/// The one origin whose pages it lets in.
+pub(crate) const PUBLIC_ORIGIN: &str = "http://acme.example";
+/// A second workspace of the same instance.
+pub(crate) const OTHER_WORKSPACE: &str = "1a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
+/// The token of somebody who may open that one only.
+pub(crate) const OTHER_TOKEN: &str = "e2e-other-0123456789abcdefghijklmnopqrstuvwxyz";
+
+/// The program, and the world that it serves.
+pub(crate) struct GatewayProgram {
+    // Dropped first, so that it does not mourn the world.
+    pub(crate) program: Program,
+    pub(crate) world: World,
+    _folder: tempfile::TempDir,
+}
+
+impl GatewayProgram {
+    /// Serves the instance of `world` in two workspaces, with more lines of configuration.
+    pub(crate) fn start(world: World, lines: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let os_user = world.target().os_user.to_string();
+        let mut directory = String::new();
+        for id in [WORKSPACE, OTHER_WORKSPACE] {
+            directory.push_str(&format!(
+                "[[workspace]]\nid = {id:?}\nname = \"w\"\ninstance = {INSTANCE:?}\nos_user = {os_user:?}\n"
+            ));
+        }
+        for (name, token, workspaces) in
+            [("e2e", TOKEN, "\"*\"".to_owned()), ("other", OTHER_TOKEN, format!("[{OTHER_WORKSPACE:?}]"))]
+        {
+            let digest = BearerToken::new(token).unwrap().digest();
+            directory.push_str(&format!(
+                "[[token]]\nname = {name:?}\nsha256 = \"{digest}\"\nworkspaces = {workspaces}\n"
+            ));
+        }
+        let file = folder.path().join("directory.toml");
+        fs::write(&file, directory).unwrap();
+        let config = folder.path().join("serve.toml");
+        let text = format!(
+            "[directory]\nfile = {file:?}\n[gateway]\nallowed_origins = [{PUBLIC_ORIGIN:?}]\n{lines}\n"
+        );
+        fs::write(&config, text).unwrap();
+        let args = ["serve", "--config", config.to_str().unwrap(), "--listen", "127.0.0.1:0", "--json"];
+        let program = Program::start(&args, &world.emulator.access().env());
+        Self { program, world, _folder: folder }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.program.addr()
+    }
+
+    /// How much of this machine's memory it has, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.program.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+    }
+
+    /// Waits until nobody has a terminal any more: no tunnel is open.
+    pub(crate) fn is_idle(&self) {
+        eventually("the tunnels are closed", || (self.world.emulator.open_tunnels() == 0).then_some(()));
+    }
+
+    /// Asks it to end; it must do so well, and have told no panic.
+    pub(crate) async fn stop(mut self) -> String {
+        let status = self.program.part.terminate();
+        let log = self.program.stderr();
+        assert!(status.success(), "{status}:\n{log}");
+        assert!(!log.contains("panicked"), "{log}");
+        let down = timeout(std::time::Duration::from_secs(20), self.world.emulator.shutdown());
+        down.await.expect("the emulator ends");
+        log
+    }
+}
