@@ -1,5 +1,7 @@
 //! Paths that climb, and ids that are none.
 
+use eice::emulator::InstanceState;
+
 use super::gateway;
 use super::wire::{Answer, ask, request};
 use crate::lab::{PUBLIC_ORIGIN, TOKEN, WORKSPACE};
@@ -85,7 +87,7 @@ async fn an_id_that_is_none_is_not_looked_for() {
             ("GET", ""),
             ("POST", "/terminal/ticket"),
             ("GET", "/terminal/diagnose"),
-            ("GET", "/sessions"),
+            ("GET", "/terminal/sessions"),
             ("PUT", "/files"),
         ] {
             let answer =
@@ -100,4 +102,60 @@ async fn an_id_that_is_none_is_not_looked_for() {
     assert_eq!(gateway.world.emulator.open_tunnels(), 0);
     let log = gateway.stop().await;
     assert!(log.lines().all(|line| line.len() < 4000), "a path is logged within bounds");
+}
+
+/// Of somebody who may write files: still only below the workspace's own folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_is_written_elsewhere() {
+    let gateway = gateway("").await;
+    // So that what gets through is told apart, and harms no machine.
+    gateway.world.emulator.set_instance_state(&gateway.world.instance(), InstanceState::Stopped);
+    let bearer = format!("Bearer {TOKEN}");
+    let put = |path: &str, body: &str| {
+        let length = body.len().to_string();
+        let headers = [("Authorization", bearer.as_str()), ("Content-Length", &length)];
+        let head = request("PUT", &format!("/workspaces/{WORKSPACE}/files{path}"), &headers);
+        [&head, body.as_bytes()].concat()
+    };
+    for path in [
+        "..%2fa",
+        "%2e%2e/a",
+        "../a",
+        "a/../../b",
+        "a/..",
+        ".",
+        "%2fetc%2fpasswd",
+        "%2f%2fetc/passwd",
+        "%00",
+        "a%00b",
+        "a%0ab",
+        "a%0d%0ab",
+        "a/%2e%2e/%2e%2e/b",
+        "..",
+        "",
+        "%2f",
+        &"a".repeat(20_000),
+        &"a/".repeat(5000),
+    ] {
+        let one = put(&format!("/{path}"), "{\"content\":\"pwned\"}");
+        is_refused(&ask(gateway.addr(), 31, one).await, path);
+        let several = serde_json::json!({"files": {"good": "x", (decoded(path)): "pwned"}}).to_string();
+        is_refused(&ask(gateway.addr(), 32, put("", &several)).await, &several);
+    }
+    is_refused(&ask(gateway.addr(), 31, put("/%ff", "{\"content\":\"pwned\"}")).await, "%ff");
+    assert_eq!(gateway.world.emulator.records().len(), 0, "AWS was asked for nothing");
+    // A path that is one goes as far as the instance.
+    assert_eq!(ask(gateway.addr(), 31, put("/a/b", "{\"content\":\"x\"}")).await.status / 100, 5);
+    gateway.stop().await;
+}
+
+/// `path` without its percent-encoding.
+fn decoded(path: &str) -> String {
+    let mut pieces = path.split('%');
+    let mut decoded = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        decoded.push(char::from(u8::from_str_radix(&piece[..2], 16).unwrap()));
+        decoded.push_str(&piece[2..]);
+    }
+    decoded
 }

@@ -161,7 +161,7 @@ async fn one_workspaces_token_opens_no_other() {
     let refused = tried(&gateway, 15, WORKSPACE, &[bearer]).await;
     assert!(matches!(refused, 401 | 403 | 404), "{refused}");
     for method in ["POST", "GET", "PUT", "DELETE"] {
-        for path in ["terminal/ticket", "terminal/diagnose", "sessions", "files", "files/x", ""] {
+        for path in ["terminal/ticket", "terminal/diagnose", "terminal/sessions", "files", "files/x", ""] {
             let path = format!("/workspaces/{WORKSPACE}/{path}");
             let answer = ask(gateway.addr(), 15, request(method, &path, &[bearer])).await;
             assert!(matches!(answer.status, 400..=499), "{method} {path}: {answer:?}");
