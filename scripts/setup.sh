@@ -11,7 +11,7 @@ MIN_NODE=18 # what Debian 12 has; the page's tools run on it
 has() {
     case $1 in
         node) node -e "process.exit(parseInt(process.versions.node) >= $MIN_NODE ? 0 : 1)" 2>/dev/null ;;
-        sshd | dnsmasq) [ -x "/usr/sbin/$1" ] || command -v "$1" >/dev/null ;;
+        sshd | dnsmasq | nginx) [ -x "/usr/sbin/$1" ] || command -v "$1" >/dev/null ;;
         docker) command -v docker >/dev/null && { [ -x /usr/sbin/dockerd ] || command -v dockerd >/dev/null; } ;;
         postgres) ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null ;;
         ca-certificates) [ -s /etc/ssl/certs/ca-certificates.crt ] ;;
@@ -31,6 +31,7 @@ packages() {
         busybox) echo busybox-static ;;
         dnsmasq) echo dnsmasq-base ;;
         dpkg-deb) echo dpkg ;;
+        nginx) echo nginx-light ;;
         postgres) echo postgresql ;;
         ps) echo procps ;;
         setpriv | setsid | umount | unshare) echo util-linux ;;
@@ -85,6 +86,19 @@ case " $list" in
         # Debian makes a database cluster and starts it with the package, unless this says no; nobody here needs it.
         apt-get install -y -qq --no-install-recommends postgresql-common >/dev/null
         sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+        ;;
+esac
+case " $list" in
+    *" nginx-light "*)
+        # Debian starts it with the package, on port 80, unless a policy says no; nobody here needs that.
+        policy=/usr/sbin/policy-rc.d
+        if [ -e $policy ]; then policy=; else install -m 755 /dev/stdin $policy <<'EOF'; fi
+#!/bin/sh
+exit 101
+EOF
+        trap 'rm -f "$policy"' EXIT
+        apt-get install -y -qq --no-install-recommends nginx-light >/dev/null
+        rm -f "$policy"
         ;;
 esac
 # shellcheck disable=SC2086 # a list of packages

@@ -14,6 +14,7 @@
 mod accounts;
 mod aws_shim;
 mod bad_input;
+mod behind_nginx;
 mod bench;
 mod browser;
 mod cli_ssh;

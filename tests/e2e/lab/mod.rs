@@ -12,6 +12,7 @@ mod dns;
 mod docker;
 mod gateway_program;
 mod http;
+pub(crate) mod nginx;
 mod noise;
 mod part;
 mod person;

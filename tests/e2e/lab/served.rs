@@ -20,6 +20,7 @@ pub(crate) const WORKSPACE: &str = "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
 /// A gateway that serves the instance of a [`World`].
 pub(crate) struct Served {
     pub(crate) addr: SocketAddr,
+    pub(crate) gateway: Gateway,
     drain: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -35,9 +36,11 @@ impl Served {
             Gateway::new(gateway::Config::new(vec![origin]), Arc::new(directory), world.connector.clone());
         let (drain, drained) = oneshot::channel();
         let routes = gateway.router();
-        let serving =
-            tokio::spawn(async move { gateway.serve(listener, routes, async { drop(drained.await) }).await });
-        Self { addr, drain, serving }
+        let serving = tokio::spawn({
+            let gateway = gateway.clone();
+            async move { gateway.serve(listener, routes, async { drop(drained.await) }).await }
+        });
+        Self { addr, gateway, drain, serving }
     }
 
     pub(crate) async fn viewer(&self) -> Viewer {

@@ -93,6 +93,18 @@ impl Viewer {
         }
     }
 
+    /// Reads until so many pings came, and nothing else.
+    pub(crate) async fn pings(&mut self, count: usize) {
+        let mut came = 0;
+        while came < count {
+            match timeout(ANSWER_TIMEOUT, self.socket.next()).await.expect("a ping in time") {
+                Some(Ok(Message::Ping(_))) => came += 1,
+                Some(Ok(Message::Binary(data))) => self.unread.extend_from_slice(&data),
+                other => panic!("{other:?} after {came} pings"),
+            }
+        }
+    }
+
     /// Reads to the end.
     pub(crate) async fn finish(mut self) -> Farewell {
         let (mut errors, mut close) = (Vec::new(), None);
