@@ -14,6 +14,9 @@ const INSERT: &str = "INSERT INTO activity_logs \
      (workspace_id, activity_type, method, summary, request_body, response_body, duration_ms, status, error_detail) \
      VALUES ($1, 'agent_log', $2, $3, $4::text::jsonb, $5::text::jsonb, $6, $7, $8)";
 
+/// What asks for something; the details of everything else are what came of it.
+const OPENED: &str = "terminal.open";
+
 /// How much of a summary and of an error is written, in characters.
 const MAX_TEXT: usize = 1000;
 
@@ -57,9 +60,9 @@ struct Row {
     workspace: uuid::Uuid,
     method: &'static str,
     summary: String,
-    /// The details of what begins.
+    /// The details of what was asked for.
     request: Option<String>,
-    /// The details of what has taken its time.
+    /// The details of what came of it.
     response: Option<String>,
     duration_ms: Option<i32>,
     status: &'static str,
@@ -70,10 +73,8 @@ impl From<Activity> for Row {
     fn from(activity: Activity) -> Self {
         // PostgreSQL's jsonb takes every character but NUL.
         let details = activity.details.to_string().replace("\\u0000", "\\ufffd");
-        let (request, response) = match activity.took {
-            None => (Some(details), None),
-            Some(_) => (None, Some(details)),
-        };
+        let (request, response) =
+            if activity.method == OPENED { (Some(details), None) } else { (None, Some(details)) };
         Self {
             workspace: *activity.workspace.as_uuid(),
             method: activity.method,
@@ -100,7 +101,7 @@ mod tests {
     use crate::workspace::WorkspaceId;
 
     #[test]
-    fn what_begins_is_a_request_and_what_ended_a_response() {
+    fn what_is_opened_is_a_request_and_what_is_closed_a_response() {
         let workspace = WorkspaceId::random();
         let opened = Activity {
             workspace,

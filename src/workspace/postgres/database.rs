@@ -18,6 +18,8 @@ const APPLICATION_NAME: &str = "eice";
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long finding out may take why there was no connection.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long giving a connection back may take.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(1);
 /// What a query gets beyond the time after which the server itself gives it up.
 const QUERY_GRACE: Duration = Duration::from_millis(500);
 
@@ -67,10 +69,13 @@ impl Database {
     where
         Q: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>>,
     {
-        let mut lease = Lease::new(self.connect().await?);
-        match timeout(self.query_timeout, question(&mut lease.connection)).await {
+        let mut lease = Lease::default();
+        let connection = lease.0.insert(self.connect().await?);
+        match timeout(self.query_timeout, question(connection)).await {
             Ok(answer) => {
-                lease.is_sound = matches!(answer, Ok(_) | Err(sqlx::Error::Database(_)));
+                if matches!(answer, Ok(_) | Err(sqlx::Error::Database(_))) {
+                    lease.end();
+                }
                 answer.map_err(|error| Error::Query { place: self.place.clone(), source: error.into() })
             }
             Err(_) => Err(Error::Silent { place: self.place.clone(), waited: self.query_timeout }),
@@ -106,23 +111,23 @@ impl Database {
 }
 
 /// A connection that goes back to the pool only when its last question was answered. One that was left in the middle, by
-/// a time-out or because nobody waits any more, is closed: the pool would wait for its answer, for as long as a silent
-/// network lets it, and have one connection less.
-struct Lease {
-    connection: PoolConnection<Postgres>,
-    is_sound: bool,
-}
+/// a time-out or because nobody waits any more, is dropped: the pool would wait for its answer, or for a farewell, as
+/// long as a silent network lets it, and have one connection less meanwhile.
+#[derive(Default)]
+struct Lease(Option<PoolConnection<Postgres>>);
 
 impl Lease {
-    fn new(connection: PoolConnection<Postgres>) -> Self {
-        Self { connection, is_sound: false }
+    /// Gives the connection back. The pool tries it once more before it takes it, which has no bound when a dropped
+    /// connection does it by itself.
+    fn end(mut self) {
+        if let Some(mut connection) = self.0.take() {
+            tokio::spawn(timeout(RETURN_TIMEOUT, connection.return_to_pool()));
+        }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if !self.is_sound {
-            self.connection.close_on_drop();
-        }
+        drop(self.0.take().map(PoolConnection::detach));
     }
 }

@@ -1,9 +1,13 @@
 //! A database that is down, slow or full.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use eice::workspace::{Directory, DirectoryError, WorkspaceId};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use super::{add_org_token, add_workspace, bearer, directory, token, tuned};
 use crate::lab::Postgres;
@@ -92,24 +96,80 @@ async fn a_table_that_somebody_holds_is_an_outage_and_then_none() {
     assert!(directory.find(id).await.unwrap().is_some());
 }
 
-#[tokio::test]
-async fn a_question_that_nobody_waits_for_leaves_no_query_and_no_connection_behind() {
-    let database = Postgres::shared().platform();
-    let id = add_workspace(&database, "a", &[]);
-    let directory = tuned(&database.url(), |config| config.max_connections = 1);
-    assert!(directory.find(id).await.unwrap().is_some());
-    let lock = database.lock_workspaces();
-    for _ in 0..3 {
-        let asked = tokio::time::timeout(Duration::from_millis(50), directory.find(id)).await;
-        assert!(asked.is_err(), "{asked:?}");
+/// A network to a database, which can fall silent for the connections that it carries.
+struct Network {
+    address: SocketAddr,
+    silent: watch::Sender<()>,
+}
+
+impl Network {
+    async fn to(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let silent = watch::Sender::new(());
+        tokio::spawn({
+            let silent = silent.clone();
+            async move {
+                while let Ok((mut client, _)) = listener.accept().await {
+                    let mut falls_silent = silent.subscribe();
+                    tokio::spawn(async move {
+                        let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                        tokio::select! {
+                            _ = copy_bidirectional(&mut client, &mut server) => {}
+                            // The sockets stay open, and nobody reads them.
+                            _ = falls_silent.changed() => std::future::pending().await,
+                        }
+                    });
+                }
+            }
+        });
+        Self { address, silent }
     }
-    drop(lock);
+
+    /// Nothing passes any more on the connections that there are. New ones are well.
+    fn fall_silent(&self) {
+        self.silent.send(()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_given_up_and_its_place_is_free() {
+    let postgres = Postgres::shared();
+    let database = postgres.platform();
+    let id = add_workspace(&database, "a", &[]);
+    let network = Network::to(postgres.port).await;
+    let url = database.url().replace(&format!("127.0.0.1:{}", postgres.port), &network.address.to_string());
+    let directory = tuned(&url, |config| config.max_connections = 1);
     assert!(directory.find(id).await.unwrap().is_some());
+
+    // While nobody uses it, or on its way back to the pool: the next question may be lost with it.
+    network.fall_silent();
+    let begun = Instant::now();
+    let _ = directory.find(id).await;
+    assert!(begun.elapsed() < GATEWAY_PATIENCE, "{:?}", begun.elapsed());
+    assert!(directory.find(id).await.unwrap().is_some());
+
+    // In the middle of a question, which is given up by us or by whoever asked.
+    for patience in [GATEWAY_PATIENCE, Duration::from_millis(500)] {
+        let lock = database.lock_workspaces();
+        let asked = tokio::time::timeout(patience, directory.find(id));
+        let (asked, ()) = tokio::join!(asked, async {
+            let is_waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                              AND datname = current_database()";
+            while database.run(is_waiting) != "1" {
+                tokio::task::yield_now().await;
+            }
+            network.fall_silent();
+        });
+        assert!(!matches!(asked, Ok(Ok(_))), "{asked:?}");
+        drop(lock);
+        assert!(directory.find(id).await.unwrap().is_some(), "given up after {patience:?}");
+    }
 }
 
 #[tokio::test]
 async fn a_server_that_says_nothing_is_an_outage() {
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let directory = directory(&format!("postgres://u@{address}/d?sslmode=disable"));
     let told = outage(directory.find(WorkspaceId::random())).await;
