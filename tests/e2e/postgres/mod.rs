@@ -1,5 +1,6 @@
 //! The directory in the platform's database, on a real PostgreSQL.
 
+mod access;
 mod activities;
 mod outages;
 mod privileges;

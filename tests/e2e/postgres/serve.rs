@@ -5,20 +5,23 @@ use std::net::SocketAddr;
 use eice::workspace::WorkspaceId;
 
 use super::{add_org_token, add_remote, add_workspace, add_workspace_token, token};
-use crate::lab::{Postgres, Program, Viewer, World, request};
+use crate::lab::{Container, Docker, Postgres, Program, Viewer, World, request};
 
 const OUTAGE: &str =
     r#"{"code":"platform_unavailable","error":"platform datastore unavailable — retry shortly"}"#;
+
+/// What the gateway goes by.
+pub(super) const HOST: &str = "gateway.test";
 
 /// In place of a variable's value: it is not set.
 const WITHOUT: &str = "\0";
 
 /// A gateway as a tenant starts it: by the platform's own variables.
-fn serve(world: &World, url: &str, more: &[(&'static str, &str)]) -> Program {
+pub(super) fn serve(world: &World, url: &str, more: &[(&'static str, &str)]) -> Program {
     let mut env = world.emulator.access().env();
     env.retain(|(name, _)| !more.contains(&(*name, WITHOUT)));
     env.push(("DATABASE_URL", url.to_owned()));
-    env.push(("EICE_ALLOWED_HOSTS", "gateway.test".to_owned()));
+    env.push(("EICE_ALLOWED_HOSTS", HOST.to_owned()));
     env.push(("WORKSPACE_EC2_OS_USER", "ec2-user".to_owned()));
     env.extend(
         more.iter().filter(|(_, value)| *value != WITHOUT).map(|(name, value)| (*name, (*value).to_owned())),
@@ -28,13 +31,27 @@ fn serve(world: &World, url: &str, more: &[(&'static str, &str)]) -> Program {
 
 async fn get(gateway: SocketAddr, path: &str, token: &str) -> (u16, String) {
     let bearer = format!("Bearer {token}");
-    request(gateway, "GET", path, &[("host", "gateway.test"), ("authorization", &bearer)], "").await
+    request(gateway, "GET", path, &[("host", HOST), ("authorization", &bearer)], "").await
 }
 
 async fn terminal(gateway: SocketAddr, id: WorkspaceId, token: &str) -> Result<Viewer, u16> {
     let bearer = format!("Bearer {token}");
-    let headers = [("host", "gateway.test"), ("authorization", bearer.as_str())];
+    let headers = [("host", HOST), ("authorization", bearer.as_str())];
     Viewer::try_open(gateway, &id.to_string(), &headers).await.map_err(|status| status.as_u16())
+}
+
+/// What the handshake of a terminal is answered with, where that is no terminal.
+async fn upgrade(gateway: SocketAddr, id: WorkspaceId, token: &str) -> (u16, String) {
+    let bearer = format!("Bearer {token}");
+    let headers = [
+        ("host", HOST),
+        ("authorization", bearer.as_str()),
+        ("upgrade", "websocket"),
+        ("connection", "Upgrade, close"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    request(gateway, "GET", &format!("/workspaces/{id}/terminal"), &headers, "").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,9 +93,43 @@ async fn a_workspace_with_an_instance_opens_there_for_whom_the_database_knows() 
     assert_eq!(status, 200);
     assert!(body.contains("mine") && !body.contains("other"), "{body}");
 
+    // The last of them are written while it ends.
+    let mut last = terminal(addr, mine, &own).await.unwrap_or_else(|status| panic!("{status}"));
+    last.line("echo la''st").await;
+    last.until("last").await;
     assert!(gateway.part.terminate().success());
+    let rows = "SELECT method, count(*), count(request_body), count(response_body), count(duration_ms), \
+                count(*) FILTER (WHERE status = 'ok' AND activity_type = 'agent_log') \
+                FROM activity_logs WHERE workspace_id = ";
+    let rows = database.run(&format!("{rows}'{mine}' GROUP BY method ORDER BY method"));
+    assert_eq!(rows, "terminal.close|3|0|3|3|3\nterminal.open|3|3|0|3|3");
     let used = "SELECT count(*) FROM workspace_auth_tokens WHERE last_used_at IS NOT NULL";
     assert_eq!(database.run(used), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workspace_without_an_instance_is_a_container_beside_the_gateway() {
+    let database = Postgres::shared().platform();
+    let world = World::builtin().await;
+    let id = add_workspace(&database, "Plain One", &[("status", "'online'"), ("instance_id", "''")]);
+    let org = token("org");
+    add_org_token(&database, &org);
+
+    // No engine: the platform's answer, and no instance.
+    let without = serve(&world, &database.url(), &[("DOCKER_HOST", "unix:///nonexistent/docker.sock")]);
+    assert_eq!(terminal(without.addr(), id, &org).await.err(), Some(503));
+    let (status, body) = upgrade(without.addr(), id, &org).await;
+    assert_eq!((status, body.as_str()), (503, r#"{"error":"Docker not available"}"#));
+
+    let with = serve(&world, &database.url(), &[("DOCKER_HOST", &Docker::shared().host())]);
+    let (status, body) = upgrade(with.addr(), id, &org).await;
+    assert_eq!((status, body.as_str()), (404, r#"{"error":"container not running"}"#));
+    let name = format!("ws-{}", &id.to_string()[..12]);
+    let _container = Container::start_as(&name, Docker::SH, &["--label", "molecule.platform.managed=true"]);
+    let mut viewer = terminal(with.addr(), id, &org).await.unwrap_or_else(|status| panic!("{status}"));
+    viewer.line("echo in $MOLECULE_WS_ID").await;
+    viewer.until(&format!("in {id}")).await;
+    viewer.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
