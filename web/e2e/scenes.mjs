@@ -161,6 +161,9 @@ export async function phone({ open, shots }) {
 /** Each way in which the gateway closes a socket, in words. */
 export async function closeCodes({ fresh, address }) {
   const expected = [
+    [1000, "The shell ended."],
+    [1009, "a message too large"],
+    [1011, "Trying again"],
     [4400, "bad frame"],
     [4403, "You may not open this workspace any more."],
     [4404, "The session is over."],
@@ -185,17 +188,39 @@ export async function closeCodes({ fresh, address }) {
     });
   });
   for (const [code, text] of expected) {
-    close = { code, reason: code === 4400 || code === 4500 ? text : "" };
+    close = { code, reason: [1009, 4400, 4500].includes(code) ? text : "" };
     await page.goto(address);
     const told = page.locator("#status", { hasText: text });
     await told.waitFor({ timeout: TIMEOUT }).catch(async () => {
       throw new Error(`${code}: ${await page.locator("#status").innerText()}`);
     });
   }
+  // Who is not known any more is asked to sign in, and is in again by that alone.
+  close = { code: 4401, reason: "" };
+  await page.goto(address);
+  await page.locator("#sign-in-error", { hasText: "The session is over. Sign in again." }).waitFor({ timeout: TIMEOUT });
   await page.close();
+}
+
+/** The system's colours, light and dark, from the first moment on and when they change. */
+export async function colours({ open, shots }) {
+  const page = await open({ width: 900, height: 560 }, {});
+  await run(page, "printf '\\033[31mred \\033[32mgreen \\033[34mblue\\033[0m\\n'");
+  const ground = (of) => page.locator(of).evaluate((found) => getComputedStyle(found).backgroundColor);
+  /** How light the colour `rgb(r, g, b)` is, 0 to 255. */
+  const light = (colour) => colour.match(/\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3;
+  for (const [scheme, fits] of [["dark", (of) => of < 60], ["light", (of) => of > 230], ["dark", (of) => of < 60]]) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.locator(`html[data-colours=${scheme}]`).waitFor({ timeout: TIMEOUT });
+    for (const of of ["body", "#terminal", ".xterm-viewport"]) {
+      must(fits(light(await ground(of))), `in ${scheme} colours ${of} is ${await ground(of)}`);
+    }
+  }
+  await page.screenshot({ path: join(shots, "dark.png") });
+  await page.context().close();
 }
 
 /** In the order in which they are played. */
 export const all = {
-  tutorial, resize, fullScreen, flood, paste, tools, exit, drop, twoTabs, phone, closeCodes,
+  tutorial, resize, fullScreen, flood, paste, tools, colours, exit, drop, twoTabs, phone, closeCodes,
 };

@@ -22,6 +22,8 @@ export function clear(): void {
   view.diagnosis.hidden = true;
   view.verdict.textContent = "";
   view.steps.replaceChildren();
+  view.otherSteps.replaceChildren();
+  view.others.hidden = true;
   view.diagnose.disabled = false;
   view.diagnose.textContent = "Diagnose";
 }
@@ -40,7 +42,7 @@ export async function run(url: URL): Promise<void> {
     const report = await diagnose(url, { signal: mine.signal });
     if (asking !== mine) return;
     verdict = summary(report);
-    view.steps.replaceChildren(...report.steps.map(step));
+    show(report.steps);
   } catch (error) {
     if (asking !== mine) return;
     verdict = `There is no diagnosis. ${error instanceof Error ? error.message : String(error)}`;
@@ -60,6 +62,19 @@ function summary(report: Report): string {
   const failed = report.steps.filter((step) => step.outcome === "failed").length;
   const more = failed > 1 ? ` and ${failed - 1} more` : "";
   return `It fails at ${report.first_failure}${more}. ${took}`;
+}
+
+/** What is wrong comes first, the rest of the way behind a fold; both in the order in which it was walked. */
+function show(steps: readonly Step[]): void {
+  const isWrong = (step: Step) => step.outcome === "failed" || step.outcome === "warned";
+  const others = steps.filter((step) => !isWrong(step));
+  view.steps.replaceChildren(...steps.filter(isWrong).map(step));
+  view.otherSteps.replaceChildren(...others.map(step));
+  view.others.hidden = others.length === 0;
+  const counts = (["passed", "skipped", "not-reached"] as const)
+    .map((outcome) => [others.filter((step) => step.outcome === outcome).length, OUTCOMES[outcome]] as const)
+    .filter(([count]) => count > 0);
+  view.othersCount.textContent = `The other steps: ${counts.map(([count, word]) => `${count} ${word}`).join(", ")}`;
 }
 
 /** One step: what went wrong is open, what is well is folded. */

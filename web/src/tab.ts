@@ -2,7 +2,7 @@
 
 import * as details from "./details";
 import * as diagnosis from "./diagnosis";
-import { type Exit, type Latency, type State, Terminal, refusal } from "./eicterm/index.js";
+import { type Exit, type Failure, type Latency, type State, Terminal, refusal } from "./eicterm/index.js";
 import { Screen } from "./screen";
 import * as settings from "./settings";
 import { apply } from "./colours";
@@ -18,8 +18,8 @@ export class Tab {
   private clock: number | undefined;
   private exit: Exit | null = null;
   private opened = false;
-  /** The gateway said what went wrong with the way to the workspace. */
-  private failed = false;
+  /** What the gateway said went wrong with the way to the workspace. */
+  private failed: Failure | null = null;
   private readonly url: URL;
 
   /** Opens the terminal of the workspace `id`, called `name`; `signedOut` hears that the gateway does not know who asks. */
@@ -64,7 +64,7 @@ export class Tab {
           this.exit = exit;
         },
         failed: (failure) => {
-          this.failed = true;
+          this.failed = failure;
           if (!this.opened) details.fail(failure);
           else this.screen.remark(failure.message);
         },
@@ -125,7 +125,7 @@ export class Tab {
         details.clear();
         this.exit = null;
         this.opened = false;
-        this.failed = false;
+        this.failed = null;
         showStatus("connecting", state.attempt === 1 ? "Connecting…" : `Connecting again, attempt ${state.attempt}…`);
         break;
       case "open":
@@ -138,17 +138,25 @@ export class Tab {
         break;
       case "ended": {
         this.close();
-        const text = state.clean ? ending(this.exit) : printable(state.text);
+        const text = this.ending(state);
         this.screen.renew();
         if (state.clean || this.opened) this.screen.remark(`[${text}]`);
         showStatus(state.clean ? "ended" : "failed", text, true);
         view.reconnect.focus();
         if (state.code === SIGNED_OUT) this.signedOut();
         // Nothing was open: a person wants to know why. What broke later may open again.
-        if (this.failed && !this.opened) this.diagnose();
+        if (this.failed !== null && !this.opened) this.diagnose();
         break;
       }
     }
+  }
+
+  /** How it ended, in a sentence. The long story of a way that fails stands beside it already. */
+  private ending(state: Extract<State, { phase: "ended" }>): string {
+    if (state.clean) return ending(this.exit);
+    if (this.failed === null || this.opened) return printable(state.text);
+    const { stage } = this.failed;
+    return stage === undefined ? "No terminal could be opened." : `No terminal could be opened: ${printable(stage)} failed.`;
   }
 
   private warn(what: string, secs: number): void {
