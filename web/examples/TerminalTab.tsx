@@ -4,23 +4,37 @@
 import { FitAddon } from "@xterm/addon-fit";
 import { Terminal as XTerm } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
-import { type Failure, type Latency, type State, Terminal } from "eicterm";
+import {
+  type Failure,
+  type Latency,
+  type Report,
+  type RequestOptions,
+  type State,
+  Terminal,
+  diagnose,
+  refusal,
+  ticket,
+} from "eicterm";
 import { useEffect, useRef, useState } from "react";
 
 interface Props {
   workspaceId: string;
-  /** Where the gateway answers, such as `wss://acme.example`; it must be on the page's `connect-src`. */
+  /**
+   * Where the gateway answers, such as `wss://terminal.acme.example`. On another origin than the page's, both that and its
+   * `https:` twin must be on the page's `connect-src`, and the page's origin on the gateway's `allowed_origins`.
+   */
   gateway: string;
-  /** For a gateway on another origin, where cookies do not reach: asks the platform for a single-use ticket. */
-  ticket?: () => Promise<string>;
+  /** A bearer token, where the application has one; without it, the browser's cookies say who asks. */
+  token?: string;
 }
 
-export function TerminalTab({ workspaceId, gateway, ticket }: Props) {
+export function TerminalTab({ workspaceId, gateway, token }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const [state, setState] = useState<State>({ phase: "connecting", attempt: 1 });
   const [failure, setFailure] = useState<Failure | null>(null);
   const [latency, setLatency] = useState<Latency | null>(null);
   const terminal = useRef<Terminal | null>(null);
+  const url = `${gateway}/workspaces/${encodeURIComponent(workspaceId)}/terminal`;
 
   useEffect(() => {
     if (place.current === null) return;
@@ -31,9 +45,12 @@ export function TerminalTab({ workspaceId, gateway, ticket }: Props) {
     fit.fit();
     const client = new Terminal(
       {
-        url: `${gateway}/workspaces/${encodeURIComponent(workspaceId)}/terminal`,
+        url,
         size: () => ({ cols: xterm.cols, rows: xterm.rows }),
-        ...(ticket === undefined ? {} : { ticket }),
+        // A WebSocket takes neither a header nor, to another site, a strict cookie: it shows a ticket.
+        ticket: () => ticket(url, asking(token)),
+        // A browser does not tell why a socket was not let in, a page of a foreign origin for one.
+        refused: async () => (await refusal(url, asking(token)))?.text ?? null,
       },
       {
         // `parsed` is the flow control: the shell waits for a terminal that is behind.
@@ -59,7 +76,7 @@ export function TerminalTab({ workspaceId, gateway, ticket }: Props) {
       client.dispose();
       xterm.dispose();
     };
-  }, [workspaceId, gateway, ticket]);
+  }, [url, token]);
 
   return (
     <section>
@@ -69,7 +86,42 @@ export function TerminalTab({ workspaceId, gateway, ticket }: Props) {
         {latency !== null && ` · ${Math.round(latency.gateway + (latency.instance ?? 0))} ms`}
       </p>
       {failure?.hint !== undefined && <p role="alert">{failure.hint}</p>}
+      {failure !== null && <Diagnosis url={url} options={asking(token)} />}
       {state.phase === "ended" && <button onClick={() => terminal.current?.reconnect()}>Reconnect</button>}
     </section>
   );
+}
+
+/** What stands in the way, asked for by hand: it pushes a key and opens a tunnel. */
+function Diagnosis({ url, options }: { url: string; options: RequestOptions }) {
+  const [report, setReport] = useState<Report | string | null>(null);
+  const run = () => {
+    setReport("Looking at every step of the way…");
+    diagnose(url, options).then(setReport, (error: Error) => setReport(error.message));
+  };
+  return (
+    <div>
+      <button onClick={run}>Diagnose</button>
+      {typeof report === "string" && <p role="status">{report}</p>}
+      {report !== null && typeof report !== "string" && (
+        <ol>
+          {report.steps.map((step) => (
+            <li key={step.name}>
+              <strong>{step.name}</strong> {step.outcome}: {step.message}
+              {step.hint !== null && <p>{step.hint}</p>}
+              {step.fixes.map((fix, at) =>
+                fix.kind === "iam-statement" ? <pre key={at}>{JSON.stringify(fix.statement, null, 2)}</pre> : null,
+              )}
+              {step.request_id !== null && <small>AWS request id {step.request_id}</small>}
+            </li>
+          ))}
+        </ol>
+      )}
+    </div>
+  );
+}
+
+/** How the gateway is asked, on whatever origin it is. */
+function asking(token: string | undefined): RequestOptions {
+  return { credentials: "include", ...(token === undefined ? {} : { headers: { Authorization: `Bearer ${token}` } }) };
 }

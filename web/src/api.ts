@@ -1,6 +1,6 @@
 // The gateway's routes as the page uses them. The session cookie is HttpOnly: no script ever sees it.
 
-import { complaint, explain } from "./eicterm/refusal.js";
+import { complaint, explain } from "./eicterm/ask.js";
 
 export interface Workspace {
   id: string;

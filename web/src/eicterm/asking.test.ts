@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 
-import { DiagnoseError, diagnose } from "./diagnose.js";
-import { beside, refusal } from "./refusal.js";
+import { GatewayError, beside } from "./ask.js";
+import { diagnose } from "./diagnose.js";
+import { refusal } from "./refusal.js";
+import { ticket } from "./ticket.js";
 
 const URL_OF_TERMINAL = "wss://gateway.example/workspaces/1/terminal";
 
@@ -60,7 +62,7 @@ describe("refusal", () => {
   });
 
   it("is none where trying again may help", async () => {
-    for (const answer of [json(200, {}), json(503, { error: "draining" }), json(429, {}), new Response("", { status: 502 })]) {
+    for (const answer of [json(200, { ticket: "t" }), json(503, { error: "draining" }), json(429, {}), new Response("", { status: 502 })]) {
       expect(await refusal(URL_OF_TERMINAL, { fetch: answering(answer).fetch, origin })).toBeNull();
     }
   });
@@ -76,6 +78,30 @@ describe("refusal", () => {
     const own = answering("nothing", new Response());
     expect(await refusal(URL_OF_TERMINAL, { fetch: own.fetch, origin: "https://gateway.example" })).toBeNull();
     expect(own.asked).toHaveLength(1);
+  });
+});
+
+describe("ticket", () => {
+  it("is had by a request that shows who asks", async () => {
+    const { fetch, asked } = answering(json(200, { ticket: "t-1", expires_in: 30 }));
+    expect(await ticket(URL_OF_TERMINAL, { fetch, credentials: "include" })).toBe("t-1");
+    expect(asked[0]).toMatchObject({
+      url: "https://gateway.example/workspaces/1/terminal/ticket",
+      init: { method: "POST", credentials: "include" },
+    });
+  });
+
+  it("tells what will pass from what will not", async () => {
+    for (const [answer, isPassing] of [
+      ["nothing" as const, true],
+      [json(503, { error: "draining" }), true],
+      [json(429, {}), true],
+      [json(401, {}), false],
+      [json(200, {}), false],
+    ] as const) {
+      const asking = ticket(URL_OF_TERMINAL, { fetch: answering(answer).fetch });
+      await expect(asking).rejects.toMatchObject({ name: "GatewayError", isPassing });
+    }
   });
 });
 
@@ -101,7 +127,7 @@ describe("diagnose", () => {
     ] as const) {
       const asking = diagnose(URL_OF_TERMINAL, { fetch: answering(answer).fetch });
       await expect(asking).rejects.toThrow(message);
-      await expect(asking).rejects.toBeInstanceOf(DiagnoseError);
+      await expect(asking).rejects.toBeInstanceOf(GatewayError);
       await expect(asking).rejects.toMatchObject({ status });
     }
   });

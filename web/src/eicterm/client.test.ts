@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
+import { GatewayError } from "./ask.js";
 import { type Listener, type Options, type Socket, type State, Terminal } from "./client.js";
 import * as codec from "./codec.js";
 import { next, pause } from "./ending.js";
@@ -232,6 +233,29 @@ describe("a terminal", () => {
     terminal.reconnect();
     await settled();
     expect(wire().offers[1]).toBe("ticket.t3");
+  });
+
+  it("asks again for a ticket that a gateway that is away did not give, and not for one that it refused", async () => {
+    const answers = [new GatewayError(0, "away"), new GatewayError(503, "stopping"), null, new GatewayError(401, "not signed in")];
+    const { terminal, wires, wire, states } = start({
+      ticket: async () => {
+        const error = answers.shift();
+        if (error) throw error;
+        return "t";
+      },
+      refused: async () => null,
+    });
+    await settled();
+    expect(states.at(-1)).toMatchObject({ phase: "waiting", attempt: 1 });
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(wires).toHaveLength(1);
+    expect(wire().offers).toEqual(["eicterm.v1", "ticket.t"]);
+    wire().ends(4404);
+    await settled();
+    terminal.reconnect();
+    await settled();
+    expect(wires).toHaveLength(1);
+    expect(states.at(-1)).toMatchObject({ phase: "ended", text: "not signed in" });
   });
 
   it("measures both legs", async () => {

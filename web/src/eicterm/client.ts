@@ -1,6 +1,7 @@
 // A terminal of a gateway: one socket at a time, opened again when it breaks. No framework, no DOM but WebSocket and
 // timers; what shows the terminal is the caller's.
 
+import { GatewayError } from "./ask.js";
 import * as codec from "./codec.js";
 import { next, pause, sentence } from "./ending.js";
 import { InputQueue } from "./input.js";
@@ -17,7 +18,10 @@ export interface Options {
   url: string | URL;
   /** The size that the terminal has now; asked for before each attempt. */
   size: () => codec.Size;
-  /** A single-use ticket for the next socket, where cookies do not reach; asked for before each attempt. */
+  /**
+   * A single-use ticket for the next socket, where cookies do not reach; asked for before each attempt. A `GatewayError`
+   * that will pass is tried again as a broken socket is; any other error ends the terminal.
+   */
   ticket?: () => Promise<string>;
   /** A name for the terminal, for people. */
   name?: string;
@@ -141,7 +145,10 @@ export class Terminal {
     try {
       if (this.options.ticket !== undefined) protocols.push(codec.TICKET_PREFIX + (await this.options.ticket()));
     } catch (error) {
-      this.over(1006, error instanceof Error ? error.message : String(error), false);
+      if (this.disposed) return;
+      // A gateway that is away gives no tickets either, and may be back.
+      if (error instanceof GatewayError && error.isPassing) void this.closed(1006, "", false);
+      else this.over(1006, error instanceof Error ? error.message : String(error), false);
       return;
     }
     if (this.disposed) return;

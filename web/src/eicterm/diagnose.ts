@@ -1,6 +1,6 @@
 // Why a terminal does not open: the gateway walks through every stage of connecting and reports (docs/doctor.md).
 
-import { type RequestOptions, beside, complaint, explain } from "./refusal.js";
+import { GatewayError, type RequestOptions, ask } from "./ask.js";
 
 export type Outcome = "passed" | "failed" | "warned" | "not-reached" | "skipped";
 
@@ -42,17 +42,6 @@ export interface Report {
   steps: Step[];
 }
 
-/** There is no report. `status` is the answer's, 0 when there was none. */
-export class DiagnoseError extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
-    this.name = "DiagnoseError";
-  }
-}
-
 /** How long a diagnosis may take, in milliseconds: the gateway gives up before. */
 const DEADLINE = 60_000;
 
@@ -61,24 +50,10 @@ const DEADLINE = 60_000;
  * so it is for a person who wants to know, not for a timer.
  */
 export async function diagnose(url: string | URL, options: RequestOptions = {}): Promise<Report> {
-  let answer: Response;
-  try {
-    answer = await (options.fetch ?? fetch)(beside(url, "/diagnose"), {
-      cache: "no-store",
-      credentials: options.credentials ?? "same-origin",
-      signal: options.signal ?? AbortSignal.timeout(DEADLINE),
-      ...(options.headers === undefined ? {} : { headers: options.headers }),
-    });
-  } catch {
-    throw new DiagnoseError(0, "The gateway does not answer.");
-  }
-  if (!answer.ok) {
-    const error = await complaint(answer);
-    throw new DiagnoseError(answer.status, explain(answer.status, error, options.origin ?? globalThis.location?.origin ?? "null"));
-  }
+  const answer = await ask(url, "/diagnose", "GET", DEADLINE, options);
   const report: unknown = await answer.json().catch(() => null);
-  if (typeof report !== "object" || report === null || !("steps" in report) || !Array.isArray(report.steps)) {
-    throw new DiagnoseError(answer.status, "The gateway's report cannot be read.");
+  if (typeof report === "object" && report !== null && "steps" in report && Array.isArray(report.steps)) {
+    return report as Report;
   }
-  return report as Report;
+  throw new GatewayError(answer.status, "The gateway's report cannot be read.");
 }

@@ -1,5 +1,6 @@
 // The client of `eicterm.v1`: a terminal of an eice gateway, for whatever shows it.
 
+export { GatewayError, type RequestOptions, explain } from "./ask.js";
 export {
   type Exit,
   type Failure,
@@ -11,5 +12,6 @@ export {
   Terminal,
 } from "./client.js";
 export { type Limits, type Message, type Size, SUBPROTOCOL } from "./codec.js";
-export { DiagnoseError, type Fix, type Outcome, type Report, type Step, diagnose } from "./diagnose.js";
-export { type Refusal, type RequestOptions, explain, refusal } from "./refusal.js";
+export { type Fix, type Outcome, type Report, type Step, diagnose } from "./diagnose.js";
+export { type Refusal, refusal } from "./refusal.js";
+export { ticket } from "./ticket.js";
