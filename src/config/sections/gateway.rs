@@ -51,6 +51,9 @@ pub(in crate::config) fn gateway(reader: &mut Reader<'_>, overrides: &Overrides)
     set(&mut config.token_rate_limit, rate_limit.map(NonZeroU32::get));
     set(&mut config.recheck_interval, reader.seconds(&mut section, "recheck_secs", 1, MAX_RECHECK_SECONDS));
     count(reader, &mut section, "max_message_bytes", 1 << 30, &mut config.max_message);
+    count(reader, &mut section, "max_files_bytes", 1 << 30, &mut config.max_files_body);
+    count(reader, &mut section, "max_file_requests", 1 << 10, &mut config.max_file_requests);
+    count(reader, &mut section, "max_diagnoses", 1 << 10, &mut config.max_diagnoses);
     count(reader, &mut section, "max_connections", 1 << 20, &mut config.max_connections);
     count(reader, &mut section, "max_sessions", 1 << 20, &mut config.session.max_sessions);
     reader.end(section);

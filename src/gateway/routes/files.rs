@@ -137,6 +137,7 @@ impl State {
         if files.is_empty() {
             return Ok(Vec::new());
         }
+        self.connect.ready(&workspace.target).await?;
         let limit = self.config().files_timeout;
         let deadline = Instant::now() + limit;
         let connecting = self.connect.connect(&workspace.target, &|_: StageEvent| {});

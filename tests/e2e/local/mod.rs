@@ -1,6 +1,7 @@
 //! Local workspaces: terminals in containers beside the gateway, over the API of a real engine.
 
 mod engine;
+mod files;
 mod finding;
 mod leftovers;
 mod served;

@@ -17,21 +17,21 @@ use crate::lab::{
 };
 
 /// The name under which browsers know the gateway.
-const PUBLIC_NAME: &str = "acme.example";
+pub(super) const PUBLIC_NAME: &str = "acme.example";
 
 /// How long it may take until the gateway says what is waited for.
 const SOON: Duration = Duration::from_secs(30);
 
 /// `eice serve` with one workspace that has no instance.
-struct Gateway {
-    program: Program,
-    workspace: String,
+pub(super) struct Gateway {
+    pub(super) program: Program,
+    pub(super) workspace: String,
     _folder: tempfile::TempDir,
 }
 
 impl Gateway {
     /// In front of `docker`, with a workspace called `name`.
-    fn start(docker_host: &str, name: &str) -> Self {
+    pub(super) fn start(docker_host: &str, name: &str) -> Self {
         Self::with(docker_host, name, &[])
     }
 
@@ -60,7 +60,7 @@ impl Gateway {
     }
 
     /// Starts the workspace's container.
-    fn container(&self, image: &str) -> Container {
+    pub(super) fn container(&self, image: &str) -> Container {
         labelled(&self.names()[0], image)
     }
 
