@@ -44,7 +44,7 @@ async fn what_is_refused_by_host_or_origin_takes_nobodys_allowance() {
     let server = start(|config| config.rate_limit = 1).await;
     for _ in 0..3 {
         assert_eq!(server.http("GET /", &[("Host", "evil.test")]).await.status, 403);
-        assert_eq!(server.http("GET /", &[("Origin", "https://evil.test")]).await.status, 403);
+        assert_eq!(server.http("GET /workspaces", &[("Origin", "https://evil.test")]).await.status, 403);
     }
     assert_eq!(server.http("GET /workspaces", &[BEARER]).await.status, 200);
 }

@@ -4,11 +4,10 @@ use super::gateway;
 use super::wire::{ask, request, upgrade};
 use crate::lab::{GatewayProgram, PUBLIC_HOST, PUBLIC_ORIGIN, TOKEN, WORKSPACE};
 
-/// Every route that changes or tells something.
+/// Every route that changes or tells something. The page's own files are nobody's, and given to any.
 fn routes() -> Vec<(&'static str, String)> {
     let of = |rest: &str| format!("/workspaces/{WORKSPACE}{rest}");
     vec![
-        ("GET", "/".into()),
         ("GET", "/workspaces".into()),
         ("GET", of("")),
         ("GET", of("/terminal")),
