@@ -40,6 +40,8 @@ Environment:
   EICE_LISTEN, EICE_ALLOWED_ORIGINS, EICE_ALLOWED_HOSTS, EICE_DIRECTORY, EICE_DATABASE_URL,
   EICE_HOST_KEY, EICE_HOST_KEYS
                            the settings of these names; lists are divided by commas
+  ADMIN_TOKEN, MOLECULE_ENV, MOLECULE_ORG_ID, MOLECULE_ORG_SLUG, CP_UPSTREAM_URL, CORS_ORIGINS,
+  RATE_LIMIT               as for the platform; docs/access.md says who gets in
   DATABASE_URL             the platform's database, where nothing else names a directory
   WORKSPACE_EC2_OS_USER    login name of the database's instances
   AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_CA_BUNDLE, …  as for every AWS client

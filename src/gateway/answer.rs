@@ -116,7 +116,7 @@ impl IntoResponse for Refusal {
         let (status, body) = match &self {
             Self::Host => (StatusCode::FORBIDDEN, json!({"error": "host not allowed"})),
             Self::Origin => (StatusCode::FORBIDDEN, json!({"error": "origin not allowed"})),
-            Self::WrongTenant => return StatusCode::NOT_FOUND.into_response(),
+            Self::WrongTenant => (StatusCode::NOT_FOUND, Value::Null),
             Self::MissingId => (StatusCode::UNAUTHORIZED, json!({"error": "missing workspace ID"})),
             Self::MissingToken => {
                 (StatusCode::UNAUTHORIZED, json!({"error": "missing workspace auth token"}))
@@ -210,7 +210,8 @@ impl IntoResponse for Refusal {
                 }),
             ),
         };
-        let mut response = (status, Json(body)).into_response();
+        let mut response =
+            if body.is_null() { status.into_response() } else { (status, Json(body)).into_response() };
         response.extensions_mut().insert(Denied(self.name()));
         let headers = response.headers_mut();
         match self {

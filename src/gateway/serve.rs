@@ -50,6 +50,7 @@ impl Gateway {
     ) -> io::Result<()> {
         let Listening { listener, tls } = listener.into();
         listener.local_addr()?;
+        self.tell_who_gets_in();
         let state = &self.state;
         let _drained = DrainOnDrop(self);
         let stopping = CancellationToken::new();
@@ -131,6 +132,24 @@ impl From<TcpListener> for Listening {
     /// Plain HTTP: TLS ends in front of the gateway.
     fn from(listener: TcpListener) -> Self {
         Self { listener, tls: None }
+    }
+}
+
+impl Gateway {
+    /// For the log: by what one gets in besides the directory's tokens.
+    fn tell_who_gets_in(&self) {
+        let config = self.state.config();
+        let platform = &config.platform;
+        tracing::info!(
+            admin_token = platform.admin_token.is_some(),
+            control_plane = platform.control_plane.as_ref().map(tracing::field::debug),
+            org_id = platform.org_id,
+            trusted_proxies = config.trusted_proxies,
+            "who gets in besides the directory's tokens"
+        );
+        if platform.is_development() {
+            tracing::warn!(from = ?platform.at_hand, "development mode: no credential is asked for");
+        }
     }
 }
 

@@ -66,10 +66,11 @@ impl State {
     /// not told of, and never on behalf of another site's page.
     pub(super) fn is_at_hand(&self, parts: &Parts) -> bool {
         let config = self.config();
-        let is_proxied = [X_FORWARDED_FOR, FORWARDED].iter().any(|name| parts.headers.contains_key(name));
+        let has_proxy = [X_FORWARDED_FOR, FORWARDED].iter().any(|name| parts.headers.contains_key(name));
+        let knows_proxies = !has_proxy || config.trusted_proxies > 0;
         let is_near = |address: IpAddr| is_within(config.platform.at_hand, address.to_canonical());
-        !come_from_another_site(parts)
-            && !(is_proxied && config.trusted_proxies == 0)
+        knows_proxies
+            && !come_from_another_site(parts)
             && is_near(connected(&parts.extensions))
             && is_near(peer(parts))
     }

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use futures_util::SinkExt as _;
 
 use super::*;
+use crate::gateway::control_plane::script::{Plane, Reply};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -42,7 +43,32 @@ async fn no_token_cookie_query_or_keystroke_is_logged() {
         BearerToken::new("canary-token").unwrap().digest()
     );
     let directory = Arc::new(FileDirectory::parse(&text).unwrap());
-    let server = Server::with(script(Mode::Open), directory, |_| {}, |_| Router::new()).await;
+    let plane = Plane::start(Reply::member("u_1")).await;
+    let configure = |config: &mut Config| {
+        config.platform.admin_token = BearerToken::new("canary-admin").map(|token| token.digest());
+        config.platform.control_plane = Some(plane.config("acme"));
+        config.recheck_interval = std::time::Duration::from_millis(5);
+    };
+    let server = Server::with(script(Mode::Open), directory, configure, |_| Router::new()).await;
+    server.http("GET /workspaces", &[("Authorization", "Bearer canary-admin")]).await;
+    let session = [("Cookie", "wos=canary-session"), ("Origin", ORIGIN)];
+    let path = format!("/workspaces/{MINE}/terminal");
+    let issued =
+        server.http(&format!("POST {path}/ticket"), &[session[0], session[1], ("Content-Length", "0")]).await;
+    let ticket = issued.json()["ticket"].as_str().unwrap().to_owned();
+    let offers = format!("eicterm.v1, ticket.{ticket}");
+    let by_ticket = server.socket(&path, &[session[1], ("Sec-WebSocket-Protocol", &offers)]).await.unwrap();
+    plane.reply(Reply::Says(500, "canary-outage".into()));
+    server.http("GET /workspaces", &[("Cookie", "wos=canary-stranger"), ("Origin", ORIGIN)]).await;
+    plane.reply(Reply::stranger());
+    timeout(SOON, async {
+        while server.gateway.state.sessions.list().iter().any(|session| session.age < SOON) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the member's terminal stayed");
+    drop(by_ticket);
     let bearer = ("Authorization", "Bearer canary-token");
     let answer = server.http("POST /auth/session", &[bearer, ("Origin", ORIGIN)]).await;
     let cookie = answer.header("set-cookie").split(';').next().unwrap().to_owned();
@@ -59,7 +85,9 @@ async fn no_token_cookie_query_or_keystroke_is_logged() {
 
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     // What should be there is: the log was really written to.
-    for present in ["session ended", "/auth/session", MINE, "canary-path"] {
+    for present in
+        ["session ended", "/auth/session", MINE, "canary-path", "access was revoked", "control plane outage"]
+    {
         assert!(log.contains(present), "{present} is not in {log}");
     }
     let id = cookie.split('=').nth(1).unwrap();
@@ -68,6 +96,11 @@ async fn no_token_cookie_query_or_keystroke_is_logged() {
         for secret in ["canary-token", "canary-query", "canary-wrong", "canary-keys", "canary-output", id] {
             assert!(!line.contains(secret), "{secret} is in {line}");
         }
+    }
+    // Nor do the libraries that ask the control plane tell what they carry.
+    for secret in ["canary-admin", "canary-session", "canary-stranger", "canary-outage", &ticket] {
+        let told = log.lines().find(|line| line.contains(secret) && !line.contains("tungstenite"));
+        assert!(told.is_none(), "{secret} is in {told:?}");
     }
     assert!(!log.contains('\u{1b}'), "a path must not drive the terminal that shows the log");
 }

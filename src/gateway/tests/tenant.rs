@@ -13,7 +13,7 @@ async fn guarded(org: Option<&str>) -> Server {
 #[tokio::test]
 async fn without_an_organisation_nothing_is_guarded() {
     let server = guarded(None).await;
-    for path in ["GET /health", "GET /ready", "GET /workspaces"] {
+    for path in ["GET /health", "GET /ready", "GET /metrics", "GET /workspaces"] {
         assert_eq!(server.http(path, &[BEARER]).await.status, 200, "{path}");
     }
 }
@@ -55,7 +55,7 @@ async fn what_names_the_organisation_passes_and_all_else_is_404_without_a_body()
 #[tokio::test]
 async fn every_route_but_those_that_are_open_is_guarded_by_its_exact_path() {
     let server = guarded(Some(ORG)).await;
-    for path in ["GET /health", "GET /ready"] {
+    for path in ["GET /health", "GET /ready", "GET /metrics"] {
         assert_eq!(server.http(path, &[]).await.status, 200, "{path}");
     }
     let mut requests = routes_to(MINE);
@@ -79,6 +79,11 @@ async fn every_route_but_those_that_are_open_is_guarded_by_its_exact_path() {
         let answer = server.http(&request, &[BEARER, ("Content-Length", "0")]).await;
         assert_eq!((answer.status, answer.body.as_str()), (404, ""), "{request}");
     }
+    // The page's files are for any origin, but not for any tenant.
+    assert_eq!(server.http("GET /", &[("Origin", "https://evil.test")]).await.status, 404);
+    assert_eq!(server.http("GET /", &[("Origin", ORIGIN)]).await.status, 200);
+    let metrics = server.http("GET /metrics", &[]).await.body;
+    assert!(metrics.contains("reason=\"wrong-tenant\""), "{metrics}");
 }
 
 #[tokio::test]
