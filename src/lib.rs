@@ -16,7 +16,7 @@
 //! | L2 | `aws` | credentials, signed EC2 queries, endpoint choice, key push |
 //! | L2 | `tunnel` | proxy, TLS and WebSocket: a tunnel as a byte stream |
 //! | L2 | [`ssh`] | key pair, host keys, SSH over any byte stream |
-//! | L2 | [`docker`] | the exec template and the one quoting function |
+//! | L2 | [`docker`] | containers: the exec template and the one quoting function; terminals over an engine's API |
 //! | L2 | `workspace` | the directory of workspaces and who may open them |
 //! | L2 | `emulator` | a local stand-in for the AWS services and the instance |
 //! | L3 | [`connect`] | target to host: key push, tunnel and SSH together |

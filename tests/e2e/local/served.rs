@@ -19,6 +19,9 @@ use crate::lab::{
 /// The name under which browsers know the gateway.
 pub(super) const PUBLIC_NAME: &str = "acme.example";
 
+/// What the platform's edge adds, where the gateway serves an organisation.
+const ORGANISATION: (&str, &str) = ("x-molecule-org-id", "acme");
+
 /// How long it may take until the gateway says what is waited for.
 const SOON: Duration = Duration::from_secs(30);
 
@@ -76,6 +79,7 @@ impl Gateway {
         let path = format!("/workspaces/{}/terminal", self.workspace);
         let headers = [
             ("host", PUBLIC_NAME),
+            ORGANISATION,
             ("authorization", authorization),
             ("upgrade", "websocket"),
             ("connection", "Upgrade, close"),
@@ -89,7 +93,7 @@ impl Gateway {
     async fn diagnosis(&self) -> Value {
         let path = format!("/workspaces/{}/terminal/diagnose", self.workspace);
         let token = format!("Bearer {TOKEN}");
-        let headers = [("host", PUBLIC_NAME), ("authorization", token.as_str())];
+        let headers = [("host", PUBLIC_NAME), ORGANISATION, ("authorization", token.as_str())];
         let (status, body) = request(self.program.addr(), "GET", &path, &headers, "").await;
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
