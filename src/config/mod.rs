@@ -5,13 +5,16 @@
 
 mod lookup;
 mod reader;
+mod reloadable;
 mod sections;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use lookup::{Lookup, ProcessEnv};
 pub use reader::Problem;
+pub use reloadable::needs_restart;
 
 use crate::ssh::HostKeyPolicy;
 use crate::workspace::{FileDirectory, postgres};
@@ -37,6 +40,39 @@ pub struct Config {
     pub host_keys: HostKeys,
     /// The workspaces and who may open them.
     pub directory: Directory,
+    /// The certificate, where the gateway speaks TLS itself.
+    pub tls: Option<Tls>,
+    /// Where the metrics are served by themselves. The default, `None`, has them at the gateway's own address.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Where the audit log is written.
+    pub audit: Audit,
+    /// What is logged, where neither the command line nor the environment says it. The default, `None`, is `info`.
+    pub log: Option<String>,
+}
+
+/// A certificate that was read already.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Tls {
+    /// The certificate and its key.
+    pub pair: gateway::Pair,
+    /// How long a peer may take for the handshake. The default is [`Self::DEFAULT_HANDSHAKE_TIMEOUT`].
+    pub handshake_timeout: Duration,
+}
+
+impl Tls {
+    /// 10 s.
+    pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+}
+
+/// Where the audit log is written, besides the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Audit {
+    /// The file. The default, `None`, is none.
+    pub file: Option<PathBuf>,
+    /// Whether a terminal that cannot be recorded there stays closed. The default is no.
+    pub is_required: bool,
 }
 
 /// Where the workspaces are, and who may open them.
@@ -99,23 +135,44 @@ impl Config {
     /// [`Invalid`], with every problem at once.
     pub fn read(text: &str, env: &dyn Lookup, overrides: &Overrides) -> Result<Self, Invalid> {
         let mut reader = Reader::new(text, env);
-        let (listen, mut gateway) = sections::gateway(&mut reader, overrides);
-        gateway.platform = sections::platform(&mut reader);
-        let docker = sections::docker(&mut reader, gateway.platform.org_id.is_some());
-        let mut aws = sections::aws(&mut reader);
-        let tunnel = sections::tunnel(&mut reader, &aws);
-        let host_keys = sections::ssh(&mut reader);
-        let directory = sections::directory(&mut reader, overrides);
-        if matches!(directory, Some(Directory::Database(_))) {
-            aws.fallback_region = Some(PLATFORM_REGION.to_owned());
-        }
+        let config = Self::compose(&mut reader, overrides);
         let problems = reader.finish();
-        match directory {
-            Some(directory) if problems.is_empty() => {
-                Ok(Self { listen, gateway, docker, aws, tunnel, host_keys, directory })
-            }
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
             _ => Err(Invalid { problems }),
         }
+    }
+
+    /// Everything that `reader` has; `None` where a part has no default and cannot be read.
+    fn compose(reader: &mut Reader<'_>, overrides: &Overrides) -> Option<Self> {
+        let (listen, mut gateway) = sections::gateway(reader, overrides);
+        sections::limits(reader, &mut gateway);
+        let tls = sections::tls(reader, &mut gateway);
+        let metrics_listen = sections::metrics(reader, &mut gateway);
+        let audit = sections::audit(reader);
+        let log = sections::log(reader);
+        gateway.platform = sections::platform(reader);
+        let docker = sections::docker(reader, gateway.platform.org_id.is_some());
+        let mut aws = sections::aws(reader);
+        let tunnel = sections::tunnel(reader, &aws);
+        let host_keys = sections::ssh(reader);
+        let directory = sections::directory(reader, overrides)?;
+        if matches!(directory, Directory::Database(_)) {
+            aws.fallback_region = Some(PLATFORM_REGION.to_owned());
+        }
+        Some(Self {
+            listen,
+            gateway,
+            docker,
+            aws,
+            tunnel,
+            host_keys,
+            directory,
+            tls,
+            metrics_listen,
+            audit,
+            log,
+        })
     }
 }
 

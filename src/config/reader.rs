@@ -29,12 +29,23 @@ pub(super) struct Reader<'a> {
     root: toml::Table,
     env: &'a dyn Lookup,
     problems: Vec<Problem>,
+    /// Every setting that was asked for, as `table.key`.
+    asked: Vec<String>,
 }
 
 /// One table of the file. What nobody asked for by the end is a misspelt setting.
 pub(super) struct Section {
     name: &'static str,
     table: toml::Table,
+    /// The keys that were asked for.
+    asked: Vec<String>,
+}
+
+impl Section {
+    fn take(&mut self, key: &str) -> Option<toml::Value> {
+        self.asked.push(format!("{}.{key}", self.name));
+        self.table.remove(key)
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -47,7 +58,7 @@ impl<'a> Reader<'a> {
                 (toml::Table::new(), vec![Problem::new(format!("line {line}"), error.message())])
             }
         };
-        Self { root, env, problems }
+        Self { root, env, problems, asked: Vec::new() }
     }
 
     /// Takes the table `[name]`; an empty one when it is not there.
@@ -60,21 +71,28 @@ impl<'a> Reader<'a> {
                 toml::Table::new()
             }
         };
-        Section { name, table }
+        Section { name, table, asked: Vec::new() }
     }
 
     /// Takes `key`; that it is there is a problem, and `why` says which.
     pub(super) fn refuse(&mut self, section: &mut Section, key: &str, why: &str) {
-        if section.table.remove(key).is_some() {
+        if section.take(key).is_some() {
             self.problem(format!("{}.{key}", section.name), why);
         }
     }
 
     /// Ends a section: what is left in it is unknown.
     pub(super) fn end(&mut self, section: Section) {
+        self.asked.extend(section.asked);
         for key in section.table.keys() {
             self.problems.push(Problem::new(format!("{}.{key}", section.name), "there is no such setting"));
         }
+    }
+
+    /// Every setting that was asked for.
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> &[String] {
+        &self.asked
     }
 
     /// Ends the file and tells every problem.
@@ -103,7 +121,7 @@ impl<'a> Reader<'a> {
     /// The text of `key`, or of the variable `env`, which wins, with the name of the place it came from.
     fn text(&mut self, section: &mut Section, key: &str, env: Option<&str>) -> Option<(String, String)> {
         let place = format!("{}.{key}", section.name);
-        let in_file = section.table.remove(key);
+        let in_file = section.take(key);
         if let Some(name) = env
             && let Some(value) = self.env.value(name)
         {
@@ -146,7 +164,7 @@ impl<'a> Reader<'a> {
         env: Option<&str>,
     ) -> Option<Vec<T>> {
         let place = format!("{}.{key}", section.name);
-        let in_file = section.table.remove(key);
+        let in_file = section.take(key);
         let from_env = env.and_then(|name| self.env.value(name).map(|value| (name.to_owned(), value)));
         let (place, texts) = match (from_env, in_file) {
             (Some((name, value)), _) => {
@@ -195,7 +213,7 @@ impl<'a> Reader<'a> {
     /// The whole number of `key`, `min` to `max`.
     pub(super) fn number(&mut self, section: &mut Section, key: &str, min: u64, max: u64) -> Option<u64> {
         let place = format!("{}.{key}", section.name);
-        let number = match section.table.remove(key)? {
+        let number = match section.take(key)? {
             toml::Value::Integer(number) => u64::try_from(number).ok(),
             _ => None,
         };
@@ -210,7 +228,7 @@ impl<'a> Reader<'a> {
 
     /// The flag of `key`.
     pub(super) fn flag(&mut self, section: &mut Section, key: &str) -> Option<bool> {
-        match section.table.remove(key)? {
+        match section.take(key)? {
             toml::Value::Boolean(flag) => Some(flag),
             other => {
                 let place = format!("{}.{key}", section.name);

@@ -1,21 +1,31 @@
 //! The tables of the file, a module each.
 
+mod audit;
 mod aws;
 mod directory;
 mod docker;
 mod gateway;
+mod limits;
+mod log;
+mod metrics;
 mod platform;
 mod ssh;
+mod tls;
 mod tunnel;
 
 use std::time::Duration;
 
+pub(super) use audit::audit;
 pub(super) use aws::aws;
 pub(super) use directory::directory;
 pub(super) use docker::docker;
 pub(super) use gateway::gateway;
+pub(super) use limits::limits;
+pub(super) use log::log;
+pub(super) use metrics::metrics;
 pub(super) use platform::platform;
 pub(super) use ssh::ssh;
+pub(super) use tls::tls;
 pub(super) use tunnel::tunnel;
 
 use super::reader::{Reader, Section};

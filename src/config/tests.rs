@@ -349,3 +349,106 @@ fn local_workspaces_are_off_where_the_platform_has_an_organisation_unless_said_o
     let tls = env(&[("DOCKER_HOST", "tcp://engine:2376"), ("DOCKER_TLS_VERIFY", "1")]);
     assert_eq!(places(&read("", &tls).unwrap_err()), ["DOCKER_TLS_VERIFY"]);
 }
+
+#[test]
+fn the_example_names_every_setting_and_shows_the_true_defaults() {
+    // What is there and what is asked for, with a directory of each kind.
+    let mut table = String::new();
+    let mut shown: Vec<String> = Vec::new();
+    for line in EXAMPLE.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            table = name.0.to_owned();
+        }
+        let setting = line.strip_prefix("#:").or_else(|| line.strip_prefix('#')).unwrap_or(line);
+        if let Some((key, _)) = setting.split_once(" = ")
+            && !key.is_empty()
+            && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        {
+            shown.push(format!("{table}.{key}"));
+        }
+    }
+    let mut asked: Vec<String> = Vec::new();
+    for directory in ["text = ''", "database_url = 'postgres://eice@db.example/molecule'"] {
+        let text = format!("[gateway]\nallowed_origins = ['https://a.example']\n[directory]\n{directory}\n");
+        asked.extend(settings(&text));
+    }
+    asked.retain(|setting| setting != "directory.text");
+    let missing: Vec<_> = asked.iter().filter(|setting| !shown.contains(setting)).collect();
+    assert_eq!(missing, Vec::<&String>::new(), "the example does not name them");
+    let unknown: Vec<_> = shown.iter().filter(|setting| !asked.contains(setting)).collect();
+    assert_eq!(unknown, Vec::<&String>::new(), "nobody asks for them");
+
+    let plain = EXAMPLE.replace("file = \"/etc/eice/directory.toml\"", "text = ''");
+    let plain = Config::read(&plain, &env(&[]), &Overrides::default()).unwrap();
+    let mut all = Config::read(&uncommented(), &env(&[]), &Overrides::default()).unwrap();
+    // There the example has one for want of a default.
+    all.gateway.platform = plain.gateway.platform.clone();
+    assert_eq!(format!("{:?}", all.gateway), format!("{:?}", plain.gateway));
+    assert_eq!(
+        (all.audit, all.listen, all.metrics_listen),
+        (plain.audit, plain.listen, plain.metrics_listen)
+    );
+    assert_eq!(all.log.as_deref(), Some("info"));
+}
+
+/// Every setting that is asked for when `text` is read.
+fn settings(text: &str) -> Vec<String> {
+    let nothing = env(&[]);
+    let mut reader = Reader::new(text, &nothing);
+    let _ = Config::compose(&mut reader, &Overrides::default());
+    reader.asked().to_vec()
+}
+
+/// The gateway's settings with these `[limits]`.
+fn limits(lines: &str) -> Result<gateway::Config, Invalid> {
+    let text = format!(
+        "[gateway]\nallowed_origins = ['https://a.example']\n[limits]\n{lines}\n[directory]\ntext = ''\n"
+    );
+    Config::read(&text, &env(&[]), &Overrides::default()).map(|config| config.gateway)
+}
+
+#[test]
+fn nought_is_never_where_there_may_be_no_limit_and_a_problem_elsewhere() {
+    let never = limits("idle_timeout_secs = 0\nidle_warning_secs = 0\nmax_duration_secs = 0").unwrap();
+    assert_eq!((never.session.idle_timeout, never.session.max_duration), (None, None));
+    assert!(never.session.idle_warning.is_zero());
+    let some =
+        limits("idle_timeout_secs = 1800\nmax_duration_secs = 28800\nmax_sessions_per_user = 3").unwrap();
+    assert_eq!(some.session.idle_timeout, Some(Duration::from_secs(1800)));
+    assert_eq!(some.session.max_duration, Some(Duration::from_secs(28800)));
+    assert_eq!(some.session.max_per_user, 3);
+    let wrong =
+        limits("max_sessions = 0\nattach_timeout_secs = 0\nmax_control_per_sec = 0\nmax_message_bytes = -1");
+    assert_eq!(
+        places(&wrong.unwrap_err()),
+        [
+            "limits.max_sessions",
+            "limits.max_message_bytes",
+            "limits.max_control_per_sec",
+            "limits.attach_timeout_secs"
+        ]
+    );
+}
+
+#[test]
+fn what_goes_together_is_asked_for_together() {
+    let read = |more: &str| {
+        let text = format!(
+            "[gateway]\nallowed_origins = ['http://a.example', 'http://localhost:3000']\n\
+                            [directory]\ntext = ''\n{more}"
+        );
+        Config::read(&text, &env(&[]), &Overrides::default())
+    };
+    let problem = |more: &str| places(&read(more).unwrap_err()).join(" ");
+    assert_eq!(problem("[tls]\ncert_file = '/nonexistent/c'"), "tls.key_file");
+    assert_eq!(problem("[tls]\nkey_file = '/nonexistent/c'"), "tls.cert_file");
+    // An http page cannot be this gateway's with TLS, save one on this machine.
+    let both = "[tls]\ncert_file = '/nonexistent/c'\nkey_file = '/nonexistent/c'";
+    assert_eq!(problem(both), "gateway.allowed_origins tls");
+    assert_eq!(problem("[audit]\nrequired = true"), "audit.file");
+    assert_eq!(problem("[log]\nfilter = 'eice=loud'"), "log.filter");
+    let own = read("[metrics]\nlisten = '127.0.0.1:9464'").unwrap();
+    assert!(own.metrics_listen.is_some() && !own.gateway.metrics);
+    let off = read("[metrics]\nlisten = '127.0.0.1:9464'\nenabled = false").unwrap();
+    assert!(off.metrics_listen.is_none() && !off.gateway.metrics);
+}

@@ -1,6 +1,6 @@
 //! The page's cookies: a random id that stands for a bearer token kept here.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::http::header::COOKIE;
@@ -26,10 +26,16 @@ const SECURE: &str = "__Host-";
 /// that is taken back takes its cookies along. Only the fingerprint of a cookie's value is kept.
 #[derive(Debug)]
 pub(super) struct Cookies {
+    settings: RwLock<Arc<Settings>>,
+    valid: Mutex<Bounded<Fingerprint, Arc<BearerToken>>>,
+}
+
+/// What a cookie looks like, and how long it is valid.
+#[derive(Debug)]
+struct Settings {
     name: String,
     attributes: &'static str,
     ttl: Duration,
-    valid: Mutex<Bounded<Fingerprint, Arc<BearerToken>>>,
 }
 
 /// A valid cookie: which, and the token that it stands for.
@@ -41,31 +47,33 @@ pub(super) struct PageCookie {
 
 impl Cookies {
     pub(super) fn new(config: &Config) -> Self {
-        // A browser sends a host's cookies to all of its ports: the port in the name keeps two gateways of one
-        // host apart.
-        let prefix = if config.secure_cookie { SECURE } else { "" };
-        let port = config.allowed_origins.first().map_or(0, |origin| origin.port());
         Self {
-            name: format!("{prefix}{NAME}{port}"),
-            attributes: if config.secure_cookie {
-                "; Path=/; HttpOnly; SameSite=Strict; Secure"
-            } else {
-                "; Path=/; HttpOnly; SameSite=Strict"
-            },
-            ttl: config.cookie_ttl,
+            settings: RwLock::new(Arc::new(Settings::new(config))),
             valid: Mutex::new(Bounded::new(config.max_cookies)),
         }
+    }
+
+    /// Makes cookies by `config` from now on. Those that are valid stay so, unless they would be called otherwise.
+    pub(super) fn reconfigure(&self, config: &Config) {
+        self.valid.lock().unwrap_or_else(PoisonError::into_inner).set_max(config.max_cookies);
+        let settings = Arc::new(Settings::new(config));
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes a cookie that stands for `token`, and the value of its `Set-Cookie`.
     pub(super) fn issue(&self, token: BearerToken, now: Instant) -> Option<(PageCookie, HeaderValue)> {
         let value = random();
         let cookie = PageCookie { fingerprint: Fingerprint::of_random(&value)?, token: Arc::new(token) };
-        let until = now.checked_add(self.ttl)?;
+        let Settings { name, attributes, ttl } = &*self.settings();
+        let until = now.checked_add(*ttl)?;
         let mut valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
         valid.insert(cookie.fingerprint, Arc::clone(&cookie.token), until);
-        let seconds = self.ttl.as_secs();
-        let header = sensitive(format!("{}={value}{}; Max-Age={seconds}", self.name, self.attributes))?;
+        let seconds = ttl.as_secs();
+        let header = sensitive(format!("{name}={value}{attributes}; Max-Age={seconds}"))?;
         Some((cookie, header))
     }
 
@@ -90,19 +98,39 @@ impl Cookies {
         for fingerprint in self.fingerprints(headers) {
             valid.remove(&fingerprint, now);
         }
-        sensitive(format!("{}={}; Max-Age=0", self.name, self.attributes))
+        let Settings { name, attributes, .. } = &*self.settings();
+        sensitive(format!("{name}={attributes}; Max-Age=0"))
     }
 
-    fn fingerprints<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = Fingerprint> + 'a {
+    fn fingerprints<'a>(&self, headers: &'a HeaderMap) -> impl Iterator<Item = Fingerprint> + use<'a> {
+        let settings = self.settings();
         headers
             .get_all(COOKIE)
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(pairs)
             .filter_map(|pair| pair.split_once('='))
-            .filter(|(name, _)| *name == self.name)
+            .filter(move |(name, _)| *name == settings.name)
             .filter_map(|(_, value)| Fingerprint::of_random(value))
             .take(MAX_CANDIDATES)
+    }
+}
+
+impl Settings {
+    fn new(config: &Config) -> Self {
+        // A browser sends a host's cookies to all of its ports: the port in the name keeps two gateways of one
+        // host apart.
+        let prefix = if config.secure_cookie { SECURE } else { "" };
+        let port = config.allowed_origins.first().map_or(0, |origin| origin.port());
+        Self {
+            name: format!("{prefix}{NAME}{port}"),
+            attributes: if config.secure_cookie {
+                "; Path=/; HttpOnly; SameSite=Strict; Secure"
+            } else {
+                "; Path=/; HttpOnly; SameSite=Strict"
+            },
+            ttl: config.cookie_ttl,
+        }
     }
 }
 

@@ -225,9 +225,11 @@ impl Gateway {
     }
 
     /// Goes on with `config` from the next request on. What is open stays as it is; how many connections are served
-    /// at once stays as it was.
+    /// at once, and how large a body may be, stays as it was.
     pub fn reconfigure(&self, config: Config) {
         self.state.sessions.reconfigure(config.session.clone());
+        self.state.cookies.reconfigure(&config);
+        self.state.tickets.set_ttl(config.ticket_ttl);
         self.state.members.forget();
         *self.state.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }

@@ -40,6 +40,22 @@ impl Origin {
         written.unwrap_or(if self.is_https() { 443 } else { 80 })
     }
 
+    /// Whether it is on this very machine: `localhost`, or an address of the loopback.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host.0.as_str();
+        match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _)) => {
+                address.parse().is_ok_and(|address: std::net::Ipv6Addr| address.is_loopback())
+            }
+            None => {
+                let name = host.split_once(':').map_or(host, |(name, _)| name);
+                name == "localhost"
+                    || name.parse().is_ok_and(|address: std::net::Ipv4Addr| address.is_loopback())
+            }
+        }
+    }
+
     /// Whether pages of this origin came over TLS.
     #[must_use]
     pub fn is_https(&self) -> bool {
@@ -131,6 +147,19 @@ mod tests {
         assert_ne!(origin("http://acme.example:443"), origin("https://acme.example"));
         assert_ne!(origin("http://acme.example:8080"), origin("http://acme.example"));
         assert_ne!(origin("http://acme.example"), origin("http://www.acme.example"));
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        let is_loopback = |text: &str| text.parse::<Origin>().unwrap().is_loopback();
+        for here in ["http://localhost", "http://localhost:3000", "http://127.0.0.2:1", "http://[::1]:80"] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for elsewhere in
+            ["http://localhost.example", "http://10.0.0.1", "http://[::2]", "http://127.0.0.1.example"]
+        {
+            assert!(!is_loopback(elsewhere), "{elsewhere}");
+        }
     }
 
     #[test]

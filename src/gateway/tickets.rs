@@ -1,6 +1,6 @@
 //! Tickets: a browser can put no header on a WebSocket, so it shows one of these as a subprotocol.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
@@ -21,7 +21,7 @@ const MAX_TICKETS: usize = 10_000;
 /// The valid tickets. Only the fingerprint of one is kept.
 #[derive(Debug)]
 pub(super) struct Tickets {
-    ttl: Duration,
+    ttl: RwLock<Duration>,
     valid: Mutex<Bounded<Fingerprint, Ticket>>,
 }
 
@@ -34,12 +34,17 @@ struct Ticket {
 
 impl Tickets {
     pub(super) fn new(ttl: Duration) -> Self {
-        Self { ttl, valid: Mutex::new(Bounded::new(MAX_TICKETS)) }
+        Self { ttl: RwLock::new(ttl), valid: Mutex::new(Bounded::new(MAX_TICKETS)) }
     }
 
     /// How long a ticket is good for.
     pub(super) fn ttl(&self) -> Duration {
-        self.ttl
+        *self.ttl.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tickets that are issued from now on are good for `ttl`.
+    pub(super) fn set_ttl(&self, ttl: Duration) {
+        *self.ttl.write().unwrap_or_else(PoisonError::into_inner) = ttl;
     }
 
     /// A ticket for whoever was let in by `grant`, good for one socket of a page of `origin`.
@@ -47,7 +52,7 @@ impl Tickets {
         let text = random();
         let fingerprint = Fingerprint::of_random(&text)?;
         let mut valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
-        valid.insert(fingerprint, Ticket { grant, origin }, now.checked_add(self.ttl)?);
+        valid.insert(fingerprint, Ticket { grant, origin }, now.checked_add(self.ttl())?);
         Some(text)
     }
 

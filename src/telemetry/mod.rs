@@ -13,10 +13,10 @@ use std::io;
 use std::str::FromStr;
 
 use tracing::{Level, Metadata};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 pub use escape::Escaped;
 
@@ -85,23 +85,51 @@ pub enum Error {
 /// How much of a refused text is told, in characters.
 const MAX_EXCERPT: usize = 100;
 
+/// Changes what is logged while the process runs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Log(reload::Handle<EnvFilter, Registry>);
+
+impl Log {
+    /// Logs what `filter` lets through from now on.
+    ///
+    /// # Errors
+    /// When the filter cannot be read.
+    pub fn set_filter(&self, filter: &str) -> Result<(), Error> {
+        let filter = read_filter(filter)?;
+        // The subscriber is set for the whole process, so that it cannot be gone.
+        let _ = self.0.reload(filter);
+        Ok(())
+    }
+}
+
+/// Whether `filter` can be read.
+///
+/// # Errors
+/// [`Error::Filter`] when it cannot.
+pub fn check_filter(filter: &str) -> Result<(), Error> {
+    read_filter(filter).map(drop)
+}
+
+fn read_filter(filter: &str) -> Result<EnvFilter, Error> {
+    let text = if filter.is_empty() { "off" } else { filter };
+    EnvFilter::try_new(text)
+        .map_err(|source| Error::Filter { filter: filter.chars().take(MAX_EXCERPT).collect(), source })
+}
+
 /// Starts logging to stderr for the whole process. To be called once, by the program and never by the library.
 ///
 /// # Errors
 /// When the filter cannot be read or a subscriber is set already.
-pub fn init(config: &Config) -> Result<(), Error> {
-    let filter = if config.filter.is_empty() { "off" } else { &config.filter };
-    let filter = EnvFilter::try_new(filter).map_err(|source| Error::Filter {
-        filter: config.filter.chars().take(MAX_EXCERPT).collect(),
-        source,
-    })?;
+pub fn init(config: &Config) -> Result<Log, Error> {
+    let (filter, handle) = reload::Layer::new(read_filter(&config.filter)?);
     let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(stderr);
     let registry = tracing_subscriber::registry().with(filter).with(filter_fn(shows_no_payload));
     match config.format {
         Format::Text => registry.with(lines.with_target(true)).try_init(),
         Format::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     }
-    .map_err(|_| Error::AlreadySet)
+    .map_err(|_| Error::AlreadySet)?;
+    Ok(Log(handle))
 }
 
 /// Keeps out what no filter of a user may let in: at its most talkative the WebSocket library writes whole

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::future::{BoxFuture, ready};
 use toml::de::DeTable;
@@ -33,9 +34,15 @@ use super::entries::{read_token, read_workspace};
 use super::fields::{Problems, tables};
 use super::{BearerToken, Directory, DirectoryError, Principal, TokenDigest, Workspace, WorkspaceId};
 
-/// A directory read from a TOML file, once.
+/// A directory read from a TOML file. The file is not looked at again: whoever wants that reads it anew, and has
+/// [`Self::replace`] put it in place.
 #[derive(Debug)]
 pub struct FileDirectory {
+    entries: RwLock<Arc<Entries>>,
+}
+
+#[derive(Debug)]
+struct Entries {
     workspaces: BTreeMap<WorkspaceId, Workspace>,
     tokens: Vec<(TokenDigest, Principal)>,
 }
@@ -138,7 +145,7 @@ impl FileDirectory {
         }
         let problems = problems.into_sorted();
         if problems.is_empty() {
-            Ok(Self { workspaces, tokens })
+            Ok(Self { entries: RwLock::new(Arc::new(Entries { workspaces, tokens })) })
         } else {
             Err(FileError::Invalid { problems })
         }
@@ -147,8 +154,19 @@ impl FileDirectory {
 
 impl FileDirectory {
     /// Every workspace, by id.
-    pub fn workspaces(&self) -> impl Iterator<Item = &Workspace> {
-        self.workspaces.values()
+    #[must_use]
+    pub fn workspaces(&self) -> Vec<Workspace> {
+        self.entries().workspaces.values().cloned().collect()
+    }
+
+    /// Answers from `other`'s entries from now on.
+    pub fn replace(&self, other: Self) {
+        let new = other.entries();
+        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = new;
+    }
+
+    fn entries(&self) -> Arc<Entries> {
+        Arc::clone(&self.entries.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -170,7 +188,8 @@ impl Directory for FileDirectory {
     ) -> BoxFuture<'a, Result<Option<Principal>, DirectoryError>> {
         let digest = token.digest();
         // Every entry is compared, so that the time tells nothing of which one it was.
-        let found = self.tokens.iter().fold(
+        let entries = self.entries();
+        let found = entries.tokens.iter().fold(
             None,
             |found, (known, principal)| {
                 if *known == digest { Some(principal) } else { found }
@@ -180,11 +199,12 @@ impl Directory for FileDirectory {
     }
 
     fn find(&self, id: WorkspaceId) -> BoxFuture<'_, Result<Option<Workspace>, DirectoryError>> {
-        Box::pin(ready(Ok(self.workspaces.get(&id).cloned())))
+        Box::pin(ready(Ok(self.entries().workspaces.get(&id).cloned())))
     }
 
     fn list<'a>(&'a self, principal: &'a Principal) -> BoxFuture<'a, Result<Vec<Workspace>, DirectoryError>> {
-        let mine = self.workspaces.values().filter(|workspace| principal.may_open(workspace.id));
+        let entries = self.entries();
+        let mine = entries.workspaces.values().filter(|workspace| principal.may_open(workspace.id));
         let mut mine: Vec<_> = mine.cloned().collect();
         mine.sort_by(|a, b| a.name.cmp(&b.name));
         Box::pin(ready(Ok(mine)))
@@ -352,11 +372,23 @@ env = {{ LANG = "C" }}
         }
     }
 
+    #[tokio::test]
+    async fn another_files_entries_take_the_place_of_all_before() {
+        let directory = FileDirectory::parse(&whole()).unwrap();
+        let token = BearerToken::new("abc").unwrap();
+        assert!(directory.authenticate(&token).await.unwrap().is_some());
+        let text = format!("[[workspace]]\nid = \"{B}\"\nname = \"b\"\ninstance = \"i-2\"\n");
+        directory.replace(FileDirectory::parse(&text).unwrap());
+        assert!(directory.authenticate(&token).await.unwrap().is_none());
+        assert!(directory.find(A.parse().unwrap()).await.unwrap().is_none());
+        assert_eq!(directory.find(B.parse().unwrap()).await.unwrap().unwrap().name, "b");
+    }
+
     #[test]
     fn the_example_is_a_directory() {
         let example = include_str!("../../docs/directory.example.toml");
         let directory = FileDirectory::parse(example).unwrap();
-        assert_eq!((directory.workspaces.len(), directory.tokens.len()), (3, 2));
+        assert_eq!((directory.workspaces().len(), directory.entries().tokens.len()), (3, 2));
     }
 
     #[test]

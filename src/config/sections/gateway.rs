@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 
-use super::{Overrides, Reader, count, seconds, set};
+use super::{Overrides, Reader, seconds, set};
 use crate::gateway::{Config, Host, Origin};
 
 /// Where a gateway listens when nobody says: TLS ends in front of it.
@@ -42,7 +42,6 @@ pub(in crate::config) fn gateway(reader: &mut Reader<'_>, overrides: &Overrides)
     seconds(reader, &mut section, "dead_peer_timeout_secs", &mut config.dead_peer_timeout);
     seconds(reader, &mut section, "cookie_ttl_secs", &mut config.cookie_ttl);
     seconds(reader, &mut section, "drain_timeout_secs", &mut config.drain_timeout);
-    seconds(reader, &mut section, "connect_timeout_secs", &mut config.session.connect_timeout);
     let proxies = reader.number(&mut section, "trusted_proxies", 0, MAX_PROXIES);
     set(&mut config.trusted_proxies, proxies.and_then(|n| usize::try_from(n).ok()));
     let rate_limit: Option<NonZeroU32> = reader.value(&mut section, "rate_limit", Some("RATE_LIMIT"));
@@ -50,12 +49,6 @@ pub(in crate::config) fn gateway(reader: &mut Reader<'_>, overrides: &Overrides)
     let rate_limit: Option<NonZeroU32> = reader.value(&mut section, "token_rate_limit", None);
     set(&mut config.token_rate_limit, rate_limit.map(NonZeroU32::get));
     set(&mut config.recheck_interval, reader.seconds(&mut section, "recheck_secs", 1, MAX_RECHECK_SECONDS));
-    count(reader, &mut section, "max_message_bytes", 1 << 30, &mut config.max_message);
-    count(reader, &mut section, "max_files_bytes", 1 << 30, &mut config.max_files_body);
-    count(reader, &mut section, "max_file_requests", 1 << 10, &mut config.max_file_requests);
-    count(reader, &mut section, "max_diagnoses", 1 << 10, &mut config.max_diagnoses);
-    count(reader, &mut section, "max_connections", 1 << 20, &mut config.max_connections);
-    count(reader, &mut section, "max_sessions", 1 << 20, &mut config.session.max_sessions);
     reader.end(section);
     (listen, config)
 }

@@ -10,6 +10,7 @@ mod diagnose;
 mod eicterm;
 mod files;
 mod legacy;
+mod limits;
 mod members;
 mod memory;
 mod observed;

@@ -20,7 +20,7 @@ const DRIP: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_say_nothing_or_little_keep_nobody_out_and_are_cut() {
-    let gateway = gateway(&format!("max_connections = {ROOM}")).await;
+    let gateway = gateway(&format!("[limits]\nmax_connections = {ROOM}")).await;
     let (addr, before) = (gateway.addr(), gateway.memory());
     let honest = Honest::at_work(&gateway).await;
     let mut slow = JoinSet::new();
@@ -60,7 +60,7 @@ async fn connections_that_say_nothing_or_little_keep_nobody_out_and_are_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_come_and_an_answer_that_is_not_read_keep_nobody_out() {
-    let gateway = gateway(&format!("max_connections = {ROOM}")).await;
+    let gateway = gateway(&format!("[limits]\nmax_connections = {ROOM}")).await;
     let (addr, before) = (gateway.addr(), gateway.memory());
     let honest = Honest::at_work(&gateway).await;
     let bearer = format!("Bearer {TOKEN}");
