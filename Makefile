@@ -8,7 +8,7 @@ export EICE_TEST_OUT ?= $(CURDIR)/target/e2e
 
 BUILD_NEEDS := cargo cc ca-certificates
 PAGE_NEEDS  := node npm ca-certificates
-TEST_NEEDS  := sshd ssh scp ssh-agent ssh-keygen docker busybox chromium rsync curl jq ps setsid tmux useradd vi git zsh fish groff mandoc nginx postgres setpriv
+TEST_NEEDS  := sshd ssh scp ssh-agent ssh-keygen docker busybox chromium rsync curl jq ps setsid tmux useradd vi git zsh fish groff mandoc nginx openssl postgres setpriv
 DEB_NEEDS   := dpkg-deb jq
 PACK_NEEDS  := dnsmasq lintian systemd-analyze
 

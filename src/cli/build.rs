@@ -28,7 +28,7 @@ use crate::ssh::{self, HostKeySource};
 use crate::tunnel::ProxyConfig;
 use crate::tunnel::{self, Dialer};
 #[cfg(feature = "gateway")]
-use crate::workspace::{Directory, postgres::PostgresDirectory};
+use crate::workspace::{Directory, FileDirectory, postgres::PostgresDirectory};
 
 /// What to do with a host key that is not known.
 #[cfg(feature = "client")]
@@ -53,14 +53,17 @@ impl From<HostKeyArg> for HostKeyMode {
     }
 }
 
-/// The directory that the configuration names.
+/// The directory that the configuration names; the second is the same where it is a file's, which can be read again.
 #[cfg(feature = "gateway")]
-pub(crate) fn directory(config: config::Directory) -> Arc<dyn Directory> {
+pub(crate) fn directory(config: config::Directory) -> (Arc<dyn Directory>, Option<Arc<FileDirectory>>) {
     match config {
-        config::Directory::File(directory) => Arc::new(directory),
+        config::Directory::File(directory) => {
+            let directory = Arc::new(directory);
+            (Arc::clone(&directory) as Arc<dyn Directory>, Some(directory))
+        }
         config::Directory::Database(config) => {
             tracing::info!(url = ?config.url, "the workspaces are in a database");
-            Arc::new(PostgresDirectory::new(*config))
+            (Arc::new(PostgresDirectory::new(*config)), None)
         }
     }
 }

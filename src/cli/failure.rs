@@ -79,6 +79,13 @@ impl Failure {
         &self.message
     }
 
+    /// The lines of detail.
+    #[cfg(feature = "gateway")]
+    #[must_use]
+    pub fn details(&self) -> &[String] {
+        &self.details
+    }
+
     /// The exit code.
     #[must_use]
     pub fn code(&self) -> u8 {

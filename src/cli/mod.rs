@@ -196,7 +196,9 @@ impl Verb {
         false
     }
 
-    async fn run(self) -> Result<u8, Failure> {
+    /// Runs it. `log` is there when a configuration file may say what is logged.
+    #[cfg_attr(not(feature = "gateway"), allow(unused_variables, reason = "only `serve` has such a file"))]
+    async fn run(self, log: Option<telemetry::Log>) -> Result<u8, Failure> {
         match self {
             #[cfg(feature = "client")]
             Self::Aws(args) => Ok(match args.read() {
@@ -226,7 +228,7 @@ impl Verb {
             #[cfg(all(feature = "gateway", feature = "emulator"))]
             Self::Demo(args) => demo::run(*args).await,
             #[cfg(feature = "gateway")]
-            Self::Serve(args) => serve::run(*args).await,
+            Self::Serve(args) => serve::run(*args, log).await,
             #[cfg(feature = "emulator")]
             Self::Emulator(args) => emulator::run(*args).await,
             #[cfg(feature = "client")]
@@ -272,7 +274,7 @@ fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
 
 fn start(cli: Cli) -> Result<u8, Failure> {
     let filter = cli.log.log.as_deref().unwrap_or(cli.verb.default_filter());
-    telemetry::init(&telemetry::Config::new(filter, cli.log.log_format))
+    let log = telemetry::init(&telemetry::Config::new(filter, cli.log.log_format))
         .map_err(|error| Failure::because(exit::USAGE, "cannot set up logging", &error))?;
     // Before the runtime, which they do not need: ssh runs the first for each connection.
     #[cfg(feature = "client")]
@@ -288,7 +290,8 @@ fn start(cli: Cli) -> Result<u8, Failure> {
             Ok(call) => Box::pin(async { Ok(call.run().await) }),
             Err(status) => return Ok(status),
         },
-        verb => Box::pin(verb.run()),
+        // What the command line or the environment says comes first.
+        verb => Box::pin(verb.run(Some(log).filter(|_| cli.log.log.is_none()))),
     };
     // An error says that one is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

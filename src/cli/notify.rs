@@ -6,13 +6,31 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// What a verb tells.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
     /// It listens.
     Ready,
+    /// It reads its configuration anew, and is [`Ready`](Self::Ready) again afterwards, whatever came of it.
+    Reloading,
     /// It takes nothing new, and ends when what is open has ended.
     Stopping,
+}
+
+impl State {
+    fn message(self) -> String {
+        match self {
+            Self::Ready => "READY=1".to_owned(),
+            Self::Reloading => {
+                // By the clock that the manager compares with: it waits for the READY that is later than this.
+                let now = clock_gettime(ClockId::Monotonic);
+                format!("RELOADING=1\nMONOTONIC_USEC={}", now.tv_sec * 1_000_000 + now.tv_nsec / 1000)
+            }
+            Self::Stopping => "STOPPING=1".to_owned(),
+        }
+    }
 }
 
 /// Tells `state` to the service manager that started this process, if one did and asks to be told. One that does not
@@ -29,16 +47,12 @@ fn notify_at(socket: Option<OsString>, state: State) {
 }
 
 fn send(socket: &OsStr, state: State) -> io::Result<()> {
-    let message: &[u8] = match state {
-        State::Ready => b"READY=1",
-        State::Stopping => b"STOPPING=1",
-    };
     // A name that begins with an @ is in Linux's namespace without files.
     let address = match socket.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(socket)?,
     };
-    UnixDatagram::unbound()?.send_to_addr(message, &address).map(drop)
+    UnixDatagram::unbound()?.send_to_addr(state.message().as_bytes(), &address).map(drop)
 }
 
 #[cfg(test)]
@@ -62,6 +76,17 @@ mod tests {
                 assert_eq!(&told[..length], expected.as_bytes());
             }
         }
+    }
+
+    #[test]
+    fn a_reload_is_told_with_the_moment_it_began() {
+        let micros = || State::Reloading.message().rsplit_once('=').unwrap().1.parse::<u64>().unwrap();
+        assert!(State::Reloading.message().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+        let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        let (first, second) = (micros(), micros());
+        // The uptime counts time asleep as well.
+        assert!(first <= second && second as f64 / 1e6 <= uptime + 1.0, "{first} {second} {uptime}");
     }
 
     #[test]

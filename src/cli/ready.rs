@@ -18,6 +18,9 @@ pub struct Ready {
     /// Where it listens: `http://127.0.0.1:PORT` without a path; for `tunnel`, `tcp://ADDR:PORT`; empty for `ssh`,
     /// which has `forwards`.
     pub url: String,
+    /// `serve`: where the metrics are served by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_url: Option<String>,
     /// `demo`: the bearer token; also the secret of the link's fragment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,

@@ -1,8 +1,12 @@
 //! `eice serve`: the gateway between browsers and instances.
 
-use std::io::{self, Read};
+mod reload;
+mod source;
+
+use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +19,13 @@ use super::failure::Failure;
 use super::help::exit_help;
 use super::notify::{self, notify};
 use super::ready::Ready;
-use super::stop::Signals;
-use crate::config::{Config, Overrides, ProcessEnv};
-use crate::gateway::Gateway;
+use super::stop::{Signals, StopReason, end_of_stdin};
+use crate::config::Overrides;
+use crate::gateway::{Gateway, Listening, Tls};
+use crate::telemetry::Log;
 use crate::workspace::Directory;
+use reload::Reload;
+use source::{Loaded, Source};
 
 /// How long the last notes may take to be written once everything else ended.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,13 +39,18 @@ const HELP: &str = concat!(
 docs/serve.example.toml explains every setting. The command line wins over the environment, the
 environment over the file. Whatever is wrong is told in full before anything listens.
 
-It speaks plain HTTP: TLS ends in front of it, in a proxy that passes Host and Origin on.
-SIGTERM, SIGINT and SIGHUP end it: no new terminals, the open ones are told, then closed.
+It speaks plain HTTP, for a proxy in front of it that passes Host and Origin on, or TLS with a
+certificate of its own ([tls]).
+
+SIGTERM and SIGINT end it: no new terminals, the open ones are told, then closed; a second one ends
+it at once. SIGHUP has it read its configuration, directory and certificate again and open the audit
+file anew; what is wrong is logged and changes nothing, and open terminals stay.
 
 Environment:
   EICE_CONFIG              the file, as --config
   EICE_LISTEN, EICE_ALLOWED_ORIGINS, EICE_ALLOWED_HOSTS, EICE_DIRECTORY, EICE_DATABASE_URL,
-  EICE_HOST_KEY, EICE_HOST_KEYS
+  EICE_HOST_KEY, EICE_HOST_KEYS, EICE_TLS_CERT_FILE, EICE_TLS_KEY_FILE, EICE_METRICS_LISTEN,
+  EICE_AUDIT_FILE
                            the settings of these names; lists are divided by commas
   ADMIN_TOKEN, MOLECULE_ENV, MOLECULE_ORG_ID, MOLECULE_ORG_SLUG, CP_UPSTREAM_URL, CORS_ORIGINS,
   RATE_LIMIT               as for the platform; docs/access.md says who gets in
@@ -78,56 +90,133 @@ pub(crate) struct ServeArgs {
     until_stdin_closes: bool,
 }
 
-pub(crate) async fn run(args: ServeArgs) -> Result<u8, Failure> {
+/// Serves. `log` is there when the configuration may say what is logged.
+pub(crate) async fn run(args: ServeArgs, log: Option<Log>) -> Result<u8, Failure> {
     let mut signals = Signals::register()
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot watch signals", &error))?;
-    let config = configure(&args)?;
+    let source =
+        Source { file: args.config.clone(), overrides: Overrides::new(args.listen, args.directory.clone()) };
+    let Loaded { text, config, audit } = source.load()?;
+    if let (Some(log), Some(filter)) = (&log, &config.log) {
+        log.set_filter(filter)
+            .map_err(|error| Failure::because(exit::CONFIG, "cannot set up logging", &error))?;
+    }
     let connector = build::gateway_connector(&config)?;
     let listener = build::listen(config.listen).await?;
     let address = build::local_addr(&listener)?;
+    let metrics = match config.metrics_listen {
+        Some(address) => Some(build::listen(address).await?),
+        None => None,
+    };
     let origins: Vec<String> = config.gateway.allowed_origins.iter().map(ToString::to_string).collect();
-    let directory = build::directory(config.directory);
+    let (directory, file) = build::directory(config.directory);
     tokio::spawn(tell_outage(Arc::clone(&directory)));
     let gateway = Gateway::new(config.gateway, Arc::clone(&directory), connector);
+    gateway
+        .audit()
+        .write_to(audit, config.audit.is_required)
+        .map_err(|error| Failure::because(exit::INTERNAL, "cannot write the audit log", &error))?;
+    let tls = config.tls.map(|tls| Tls::new(tls.pair, tls.handshake_timeout, gateway.metrics().clone()));
+    let reload = Reload {
+        source,
+        started_with: text,
+        gateway: gateway.clone(),
+        directory: file,
+        tls: tls.map(Arc::new),
+        has_metrics_listener: metrics.is_some(),
+        log,
+    };
 
+    let scheme = if reload.tls.is_some() { "https" } else { "http" };
+    let mut ready = Ready::new("serve", format!("{scheme}://{address}"));
+    if let Some(listener) = &metrics {
+        ready.metrics_url = Some(format!("http://{}/metrics", build::local_addr(listener)?));
+    }
     let drain = CancellationToken::new();
-    let serving = tokio::spawn({
+    let mut serving = tokio::spawn({
         let (gateway, drain) = (gateway.clone(), drain.clone());
         let routes = gateway.router();
-        async move { gateway.serve(listener, routes, async move { drain.cancelled().await }).await }
+        let listening = match &reload.tls {
+            Some(tls) => Listening::tls(listener, Arc::clone(tls)),
+            None => listener.into(),
+        };
+        async move {
+            let told = async {
+                match metrics {
+                    Some(listener) => gateway.serve_metrics(listener).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                served = gateway.serve(listening, routes, drain.cancelled()) => served,
+                never = told => match never {},
+            }
+        }
     });
     tracing::info!(%address, ?origins, "serving");
     let announced = if args.json {
-        Ready::new("serve", format!("http://{address}"))
+        ready
             .write(&mut io::stdout().lock())
             .map_err(|error| Failure::because(exit::UNAVAILABLE, "cannot write to stdout", &error))
     } else {
-        super::say(&format!("eice: serving at http://{address}\n"));
+        super::say(&format!("eice: serving at {}\n", ready.url));
         Ok(())
     };
-    tokio::pin!(serving);
     let mut ended = None;
     if announced.is_ok() {
         notify(notify::State::Ready);
-        tokio::select! {
-            reason = signals.stop(args.until_stdin_closes) => tracing::info!(?reason, "ending"),
-            served = &mut serving => ended = Some(served),
+        let mut stdin = pin!(end_of_stdin(args.until_stdin_closes));
+        loop {
+            tokio::select! {
+                reason = signals.next() => match reason {
+                    StopReason::Hangup => {
+                        notify(notify::State::Reloading);
+                        reload.run().await;
+                        notify(notify::State::Ready);
+                    }
+                    reason => {
+                        tracing::info!(?reason, "ending");
+                        break;
+                    }
+                },
+                () = &mut stdin => {
+                    tracing::info!(reason = ?StopReason::StdinClosed, "ending");
+                    break;
+                }
+                served = &mut serving => {
+                    ended = Some(served);
+                    break;
+                }
+            }
         }
     }
     notify(notify::State::Stopping);
     drain.cancel();
-    let served = match ended {
-        Some(served) => served,
-        None => serving.await,
+    let forced = loop {
+        if ended.is_some() {
+            break None;
+        }
+        tokio::select! {
+            served = &mut serving => ended = Some(served),
+            reason = signals.next() => if reason != StopReason::Hangup {
+                tracing::warn!(?reason, live = gateway.sessions().live(), "ending at once");
+                break Some(reason);
+            }
+        }
     };
-    if tokio::time::timeout(SETTLE_TIMEOUT, directory.settle()).await.is_err() {
+    if forced.is_some() {
+        serving.abort();
+    } else if tokio::time::timeout(SETTLE_TIMEOUT, directory.settle()).await.is_err() {
         tracing::warn!("the directory did not take all that was noted");
     }
+    gateway.audit().flush().await;
     announced?;
-    served
-        .map_err(|error| Failure::because(exit::INTERNAL, "the gateway ended", &error))?
-        .map_err(|error| Failure::because(exit::UNAVAILABLE, "the gateway ended", &error))?;
-    Ok(exit::OK)
+    if let Some(served) = ended {
+        served
+            .map_err(|error| Failure::because(exit::INTERNAL, "the gateway ended", &error))?
+            .map_err(|error| Failure::because(exit::UNAVAILABLE, "the gateway ended", &error))?;
+    }
+    Ok(forced.map_or(exit::OK, StopReason::status))
 }
 
 /// Tells at once that the directory cannot answer. The gateway serves all the same, and asks again for each request.
@@ -135,69 +224,5 @@ async fn tell_outage(directory: Arc<dyn Directory>) {
     if let Err(error) = directory.check().await {
         let error: &dyn std::error::Error = &error;
         tracing::warn!(error, "the directory does not answer; no terminal opens until it does");
-    }
-}
-
-/// The configuration: the file, the environment, the flags.
-fn configure(args: &ServeArgs) -> Result<Config, Failure> {
-    let text = match &args.config {
-        None => String::new(),
-        Some(path) => read(path).map_err(|error| {
-            Failure::because(exit::CONFIG, format!("cannot read {}", path.display()), &error)
-        })?,
-    };
-    let overrides = Overrides::new(args.listen, args.directory.clone());
-    Config::read(&text, &ProcessEnv, &overrides).map_err(|invalid| {
-        let place =
-            args.config.as_ref().map_or("the configuration".into(), |path| path.display().to_string());
-        let count = invalid.problems.len();
-        let noun = if count == 1 { "problem" } else { "problems" };
-        Failure::new(exit::CONFIG, format!("{place} has {count} {noun}"))
-            .with_details(invalid.problems.iter().map(ToString::to_string))
-            .with_hint("docs/serve.example.toml explains every setting")
-    })
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(Config::MAX_LEN + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > Config::MAX_LEN {
-        return Err(io::Error::other(format!("it is larger than {} bytes", Config::MAX_LEN)));
-    }
-    Ok(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wrong_configuration_is_78_and_every_problem_is_told() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "[gateway]\ncolour = 1\n[directory]\ntext = '[[token]]'\n").unwrap();
-        let args = ServeArgs {
-            config: Some(file.path().into()),
-            listen: None,
-            directory: None,
-            json: false,
-            until_stdin_closes: false,
-        };
-        let failure = configure(&args).unwrap_err();
-        assert_eq!(failure.code(), exit::CONFIG);
-        let text = failure.render();
-        assert!(text.contains("gateway.allowed_origins") && text.contains("gateway.colour"), "{text}");
-        assert!(text.contains("directory.text, line"), "{text}");
-    }
-
-    #[test]
-    fn a_file_that_is_not_there_is_78() {
-        let args = ServeArgs {
-            config: Some("/nonexistent/serve.toml".into()),
-            listen: None,
-            directory: None,
-            json: false,
-            until_stdin_closes: false,
-        };
-        assert_eq!(configure(&args).unwrap_err().code(), exit::CONFIG);
     }
 }

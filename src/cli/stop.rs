@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "gateway"))]
 use super::exit;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -36,7 +36,7 @@ pub(crate) enum StopReason {
 impl StopReason {
     /// The status of a process that this signal ended, as a shell shows it; 0 for an end of stdin.
     /// [`exit::TIMEOUT`] for a deadline.
-    #[cfg(feature = "client")]
+    #[cfg(any(feature = "client", feature = "gateway"))]
     #[must_use]
     pub(crate) fn status(self) -> u8 {
         match self {
@@ -100,6 +100,12 @@ impl Signals {
             () = stdin_closed() => StopReason::StdinClosed,
         }
     }
+}
+
+/// Waits for the end of stdin when `watch`, otherwise for ever.
+#[cfg(feature = "gateway")]
+pub(crate) async fn end_of_stdin(watch: bool) {
+    if watch { stdin_closed().await } else { std::future::pending().await }
 }
 
 /// Waits for the end of stdin, reading it away on a thread of its own: a blocking task would keep the runtime

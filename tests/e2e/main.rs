@@ -43,6 +43,7 @@ mod proxies;
 mod push_key;
 mod routes;
 mod secrets;
+mod serving;
 mod ssh_config;
 mod sshd;
 mod static_binary;
