@@ -1,7 +1,10 @@
 //! The legacy protocol, byte for byte (RFC 6455, section 5.2).
 
+use serde_json::Value;
+
 use super::*;
-use crate::terminal::{Fault, Size, Stage, StageError};
+use crate::session::script::Seen;
+use crate::terminal::{Fault, Stage, StageError};
 
 /// A handshake by hand: the socket, and the answer's head.
 async fn raw(server: &Server, more: &str) -> (TcpStream, String) {
@@ -25,51 +28,133 @@ async fn expect(stream: &mut TcpStream, bytes: &[u8]) {
     assert_eq!(read, bytes);
 }
 
-/// A client's frame with the mask 0, which leaves the payload as it is.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).unwrap();
-    let head = if length < 126 { vec![first, 0x80 | length] } else { vec![first, 0x80 | 126, 0, length] };
-    [&head, &[0; 4][..], payload].concat()
+/// A far side as a transcript names it.
+fn far(name: &str) -> Script {
+    fn denied() -> StageError {
+        StageError::new(Stage::KeyPush, Fault::Denied, "AWS refuses the key")
+            .with_hint("Allow ec2-instance-connect:SendSSHPublicKey")
+    }
+    fn stopped() -> StageError {
+        StageError::new(Stage::Instance, Fault::State, "the instance is stopped")
+    }
+    script(match name {
+        "open" => Mode::Open,
+        "key-push" => Mode::Fail(denied),
+        "instance" => Mode::Fail(stopped),
+        other => panic!("{other}"),
+    })
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    text.split_whitespace().map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
+
+/// A client's frame, masked, that says it has `length` bytes.
+fn masked(first: u8, payload: &[u8], length: usize) -> Vec<u8> {
+    let mask = [0x37, 0xfa, 0x21, 0x3d];
+    let mut frame = match u8::try_from(length) {
+        Ok(length @ ..126) => vec![first, 0x80 | length],
+        _ => [&[first, 0xff][..], &(length as u64).to_be_bytes()].concat(),
+    };
+    frame.extend(mask);
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
 }
 
 #[tokio::test]
-async fn golden_exchange() {
+async fn golden_conversations() {
+    let all: Vec<Value> =
+        serde_json::from_str(include_str!("../../../fixtures/legacy/transcripts.json")).unwrap();
+    for conversation in &all {
+        let server = Server::start(far(conversation["far"].as_str().unwrap())).await;
+        let offers = conversation["offers"].as_array().unwrap().iter();
+        let offers: String = offers.map(|line| format!("{}\r\n", line.as_str().unwrap())).collect();
+        let (mut stream, answer) = raw(&server, &offers).await;
+        assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+        assert!(answer.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{answer}");
+        assert!(!answer.contains("sec-websocket-protocol"), "no subprotocol is taken up: {answer}");
+        assert!(!answer.contains("sec-websocket-extensions"), "nor is compression: {answer}");
+        for step in conversation["steps"].as_array().unwrap() {
+            play(&server, &mut stream, step).await;
+        }
+        // The gateway ends the connection, and says nothing more.
+        let mut rest = Vec::new();
+        timeout(SOON, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
+        assert!(rest.is_empty(), "{}: {rest:?}", conversation["name"]);
+        server.idle().await;
+    }
+}
+
+async fn play(server: &Server, stream: &mut TcpStream, step: &Value) {
+    if let Some(frame) = step["client"].as_str() {
+        let frame = hex(frame);
+        let length =
+            step["length"].as_u64().map_or(frame.len() - 1, |length| usize::try_from(length).unwrap());
+        stream.write_all(&masked(frame[0], &frame[1..], length)).await.unwrap();
+    } else if let Some(frame) = step["gateway"].as_str() {
+        expect(stream, &hex(frame)).await;
+    } else if let Some(text) = step["gateway"]["text"].as_str() {
+        let first = hex(step["gateway"]["first"].as_str().unwrap());
+        expect(stream, &[&first, &[u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat()).await;
+    }
+    for (what, value) in step["host"].as_object().into_iter().flatten() {
+        let opened = |seen: &Seen| !seen.requests.is_empty();
+        match what.as_str() {
+            "says" => server.script.say(&hex(value.as_str().unwrap())),
+            "exits" => server.script.exit(u32::try_from(value.as_u64().unwrap()).unwrap()),
+            "took" => {
+                let typed = hex(value.as_str().unwrap());
+                server.script.until("input", |seen| seen.written == typed).await;
+            }
+            "sized" => {
+                server.script.until("the terminal", opened).await;
+                let size = server.script.seen().requests[0].size;
+                assert_eq!(serde_json::json!([size.cols(), size.rows()]), *value);
+            }
+            "term" => {
+                server.script.until("the terminal", opened).await;
+                assert_eq!(server.script.seen().requests[0].term, value.as_str().unwrap());
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn output_is_binary_in_pieces_of_a_bounded_size_cut_anywhere() {
     let server = Server::start(script(Mode::Open)).await;
-    let offers = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
-    let (mut stream, answer) = raw(&server, offers).await;
-    assert!(answer.starts_with("http/1.1 101 "), "{answer}");
-    assert!(answer.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{answer}");
-    assert!(!answer.contains("sec-websocket-protocol") && !answer.contains("sec-websocket-extensions"));
+    let mut socket = server.terminal().await;
+    // Characters of three bytes: pieces of 32 KiB cut them.
+    let said = "\u{20ac}".repeat(100_000).into_bytes();
+    server.script.say(&said);
+    let (mut seen, mut cut) = (Vec::new(), false);
+    while seen.len() < said.len() {
+        match next(&mut socket).await.unwrap().unwrap() {
+            Message::Binary(data) => {
+                assert!((1..=crate::session::Config::default().max_piece).contains(&data.len()));
+                cut |= std::str::from_utf8(&data).is_err();
+                seen.extend_from_slice(&data);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(cut && seen == said);
+}
 
-    // Keystrokes as TEXT, as xterm.js sends them, and as BINARY; a message in fragments; an empty one.
-    stream.write_all(&frame(0x81, b"who")).await.unwrap();
-    stream.write_all(&frame(0x82, b"ami\r\xff\x00")).await.unwrap();
-    stream.write_all(&frame(0x01, "\u{20ac}".as_bytes())).await.unwrap();
-    stream.write_all(&frame(0x80, b"!")).await.unwrap();
-    stream.write_all(&frame(0x81, b"")).await.unwrap();
-    let typed = b"whoami\r\xff\x00\xe2\x82\xac!";
-    server.script.until("input", |seen| seen.written == typed).await;
-    let requests = server.script.seen().requests;
-    assert_eq!((requests[0].size, requests[0].term.as_str()), (Size::default(), "xterm-256color"));
-
-    // Output as BINARY, split characters and all.
-    server.script.say(b"root\r\n\xe2\x82");
-    expect(&mut stream, b"\x82\x08root\r\n\xe2\x82").await;
-    server.script.say(b"\xac");
-    expect(&mut stream, b"\x82\x01\xac").await;
-
-    // A ping is answered.
-    stream.write_all(&frame(0x89, b"hi")).await.unwrap();
-    expect(&mut stream, b"\x8a\x02hi").await;
-
-    // The shell's end: 1000, no reason, whatever its status.
-    server.script.exit(7);
-    expect(&mut stream, b"\x88\x02\x03\xe8").await;
-    stream.write_all(&frame(0x88, b"\x03\xe8")).await.unwrap();
-    let mut rest = Vec::new();
-    timeout(SOON, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
-    assert!(rest.is_empty(), "{rest:?}");
-    server.idle().await;
+#[tokio::test]
+async fn the_gateway_pings_every_25_s_and_takes_75_s_of_silence_for_the_end() {
+    let defaults = Config::new(vec![ORIGIN.parse().unwrap()]);
+    assert_eq!((defaults.ping_interval.as_secs(), defaults.dead_peer_timeout.as_secs()), (25, 75));
+    let often = |config: &mut Config| config.ping_interval = std::time::Duration::from_millis(20);
+    let server = Server::with(script(Mode::Open), directory(), often, |_| Router::new()).await;
+    let (mut stream, _) = raw(&server, "").await;
+    for _ in 0..3 {
+        expect(&mut stream, b"\x89\0").await;
+        stream.write_all(&masked(0x8a, b"", 0)).await.unwrap();
+    }
+    // In between, output and input as ever.
+    stream.write_all(&masked(0x81, b"ls", 2)).await.unwrap();
+    server.script.until("input", |seen| seen.written == b"ls").await;
 }
 
 #[tokio::test]
