@@ -17,6 +17,7 @@ mod bad_input;
 mod behind_nginx;
 mod bench;
 mod browser;
+mod canvas;
 mod cli_ssh;
 mod cli_tunnel;
 mod client;
