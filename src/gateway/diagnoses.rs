@@ -52,6 +52,15 @@ impl Diagnoses {
         under_way.extend(walk.downgrade().map(|weak| (workspace, weak)));
         Some(walk)
     }
+
+    /// How many wait for the walk for `workspace`.
+    #[cfg(test)]
+    pub(super) fn waiting(&self, workspace: WorkspaceId) -> usize {
+        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let walk = under_way.get(&workspace).and_then(WeakShared::upgrade);
+        // Less the one that asks here.
+        walk.and_then(|walk| walk.strong_count()).map_or(0, |waiting| waiting - 1)
+    }
 }
 
 impl fmt::Debug for Diagnoses {
