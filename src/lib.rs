@@ -11,7 +11,7 @@
 //! | L0 | [`eice_proto`] | the protocol, sans-IO |
 //! | L1 | `listen` | taking TCP connections |
 //! | L1 | `roots` | the authorities that TLS trusts |
-//! | L1 | [`telemetry`] | tracing set-up |
+//! | L1 | [`telemetry`] | tracing set-up, and what a gateway counts |
 //! | L1 | [`terminal`] | the traits and plain types that the upper layers share |
 //! | L2 | `aws` | credentials, signed EC2 queries, endpoint choice, key push |
 //! | L2 | `tunnel` | proxy, TLS and WebSocket: a tunnel as a byte stream |

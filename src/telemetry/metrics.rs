@@ -372,6 +372,43 @@ mod tests {
     }
 
     #[test]
+    fn the_operations_page_has_every_metric_and_no_other() {
+        let page = include_str!("../../docs/operations.md");
+        let table = page.split("## Metrics").nth(1).unwrap().split("## Alerts").next().unwrap();
+        let rows =
+            table.lines().filter(|line| line.starts_with("| `")).filter_map(|row| row.split(" | ").next());
+        let mut told: Vec<_> = rows.flat_map(|names| names.split('`').skip(1).step_by(2)).collect();
+        told.sort_unstable();
+        let metrics = Metrics::new();
+        // Those with labels that are not known beforehand show once they have a value.
+        metrics.session_ends.with_label_values(&["exit"]).inc();
+        metrics.viewers.with_label_values(&["legacy"]).inc();
+        metrics.closes.with_label_values(&["1000"]).inc();
+        metrics.connect_failures.with_label_values(&["tls", "tls"]).inc();
+        metrics.echo.with_label_values(&["gateway"]).observe(0.1);
+        metrics.denials.with_label_values(&["host"]).inc();
+        metrics.requests.with_label_values(&["GET", "page", "200"]).inc();
+        metrics.request_duration.with_label_values(&["GET", "page"]).observe(0.1);
+        metrics.stage("tls", true, Duration::from_millis(1));
+        let _tunnel = metrics.tunnel("eice-1");
+        let (_, text) = metrics.render().unwrap();
+        let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE molecule_terminal_"));
+        let mut names: Vec<_> = names.filter_map(|line| line.split(' ').next()).collect();
+        names.sort_unstable();
+        assert_eq!(told, names);
+        // And the alerts speak of none that is not there.
+        for word in page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+            if let Some(name) = word.strip_prefix("molecule_terminal_").filter(|name| !name.is_empty()) {
+                let name = ["_bucket", "_count", "_sum"]
+                    .iter()
+                    .find_map(|end| name.strip_suffix(end))
+                    .unwrap_or(name);
+                assert!(names.contains(&name), "{word}");
+            }
+        }
+    }
+
+    #[test]
     fn two_gateways_of_one_process_do_not_share_their_metrics() {
         let (one, other) = (Metrics::new(), Metrics::new());
         one.draining.set(1);
