@@ -91,6 +91,7 @@ impl Signals {
     }
 
     /// The next of them, or the end of stdin when `watch_stdin`.
+    #[cfg(any(feature = "client", feature = "emulator"))]
     pub(crate) async fn stop(&mut self, watch_stdin: bool) -> StopReason {
         if !watch_stdin {
             return self.next().await;
