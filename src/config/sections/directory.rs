@@ -47,8 +47,7 @@ pub(in crate::config) fn directory(reader: &mut Reader<'_>, overrides: &Override
         (None, None, Some(url)) => Some(database(reader, &mut section, url)),
         (None, None, None) => {
             if !is_wrong {
-                let must =
-                    "it must name the file of workspaces and tokens, unless database_url names a database";
+                let must = "it must name the file of workspaces and tokens, unless database_url or DATABASE_URL names a database";
                 reader.problem("directory.file", must);
             }
             None
