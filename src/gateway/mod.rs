@@ -230,8 +230,9 @@ impl Gateway {
         self.state.sessions.reconfigure(config.session.clone());
         self.state.cookies.reconfigure(&config);
         self.state.tickets.set_ttl(config.ticket_ttl);
-        self.state.members.forget();
         *self.state.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        // What another control plane said counts for nothing.
+        self.state.members.forget();
     }
 
     /// `routes`, each request to which has the time that `of` says.

@@ -163,8 +163,8 @@ async fn signing_out_closes_the_pages_terminals_and_signing_in_again_does_not() 
 #[tokio::test]
 async fn what_a_ticket_opened_is_taken_back_with_its_issuers_credential() {
     let lab = lab().await;
-    let open = async |credential: (&str, &str)| {
-        let headers = [credential, PAGE, ("Content-Length", "0")];
+    let open = async |credential: (&str, &str), claim: &str| {
+        let headers = [credential, PAGE, ("X-Workspace-ID", claim), ("Content-Length", "0")];
         let answer = lab.server.http(&format!("POST {}/ticket", lab.path()), &headers).await;
         let offers = format!("eicterm.v1, ticket.{}", answer.json()["ticket"].as_str().unwrap());
         let mut socket = lab.open(&[PAGE, ("Sec-WebSocket-Protocol", &offers)]).await;
@@ -176,13 +176,17 @@ async fn what_a_ticket_opened_is_taken_back_with_its_issuers_credential() {
         let (_, text, close) = read_to_close(&mut socket).await;
         assert_eq!(close, Some((4403, "access revoked".into())), "{text}");
     };
-    let by_token = open(("Authorization", "Bearer of-it")).await;
-    let by_session = open(SESSION).await;
+    let by_token = open(("Authorization", "Bearer of-it"), "").await;
+    let by_session = open(SESSION, "").await;
     lab.memory.revoke("of-it");
     revoked(by_token).await;
     assert_eq!(lab.server.gateway.sessions().live(), 1);
     lab.plane.reply(Reply::stranger());
     revoked(by_session).await;
+    // And with the claim that it was issued under.
+    let claimed = open(("Authorization", "Bearer org"), &lab.sibling.to_string()).await;
+    lab.memory.change(lab.sibling, |workspace| workspace.parent = Some(lab.elsewhere));
+    revoked(claimed).await;
 }
 
 #[tokio::test]
