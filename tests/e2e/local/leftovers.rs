@@ -1,9 +1,13 @@
 //! Whatever ends a terminal, nothing of it is left in the container, and no task here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use eice::terminal::{Host, StageEvent, TerminalRequest};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::{JOBS, has_jobs, host, open, workspace};
@@ -91,6 +95,58 @@ async fn an_attempt_that_is_given_up_at_any_time_leaves_nothing() {
         (Handle::current().metrics().num_alive_tasks() <= before).then_some(())
     });
     container.is_idle();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_that_starts_long_after_it_was_given_up_ends_as_well() {
+    let container = workspace(Docker::SH);
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    let came = Arc::new(Notify::new());
+    let slow = tokio::spawn(slow_engine(UnixListener::bind(&socket).unwrap(), Arc::clone(&came)));
+    let engine = super::engine_at(&format!("unix://{}", socket.display()));
+    let host = engine.connect(&super::target(&[&container.name]), &|_: StageEvent| {}).await.unwrap();
+    let request = TerminalRequest::default();
+    // The watcher is there by then, and has nothing to end yet.
+    let opening = timeout(LATE / 2, host.open_terminal(&request, &|_: StageEvent| {}));
+    assert!(opening.await.is_err(), "it takes as long as the shell");
+    timeout(LATE * 5, came.notified()).await.expect("the shell comes all the same");
+    container.is_idle();
+    slow.abort();
+}
+
+/// How late a slow engine starts a shell: longer than a watcher looks for one.
+const LATE: Duration = Duration::from_secs(3);
+
+/// The engine of these tests behind `listener`, which starts what has a PTY after [`LATE`], whoever has gone by then, and
+/// says so once it runs.
+async fn slow_engine(listener: UnixListener, came: Arc<Notify>) {
+    let engine = Docker::shared().host();
+    let engine = engine.strip_prefix("unix://").unwrap();
+    loop {
+        let (mut from, mut to) = listener.accept().await.unwrap().0.into_split();
+        let (mut answers, mut asks) = UnixStream::connect(engine).await.unwrap().into_split();
+        let came = Arc::clone(&came);
+        tokio::spawn(async move {
+            let mut piece = [0; 4096];
+            let length = from.read(&mut piece).await.unwrap();
+            let is_late = String::from_utf8_lossy(&piece[..length]).contains("\"Detach\":false,\"Tty\":true");
+            if is_late {
+                tokio::time::sleep(LATE).await;
+            }
+            asks.write_all(&piece[..length]).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy(&mut from, &mut asks).await });
+            let mut said = Vec::new();
+            while let Ok(length @ 1..) = answers.read(&mut piece).await {
+                said.extend_from_slice(&piece[..length]);
+                let head = said.windows(4).position(|window| window == b"\r\n\r\n");
+                if is_late && head.is_some_and(|head| said.len() > head + 4) {
+                    came.notify_one();
+                }
+                let _ = to.write_all(&piece[..length]).await;
+            }
+        });
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
