@@ -15,6 +15,9 @@ use crate::lab::{TOKEN, WORKSPACE, eventually};
 /// Room for so many connections, of which the attackers open several times as many.
 const ROOM: usize = 24;
 
+/// How long somebody who does not read keeps that up.
+const DEAF: Duration = Duration::from_secs(5);
+
 /// How fast a slow one sends its bytes.
 const DRIP: Duration = Duration::from_millis(200);
 
@@ -65,11 +68,11 @@ async fn a_body_that_does_not_come_and_an_answer_that_is_not_read_keep_nobody_ou
     let honest = Honest::at_work(&gateway).await;
     let bearer = format!("Bearer {TOKEN}");
     let ticket = format!("/workspaces/{WORKSPACE}/terminal/ticket");
-    let mut wires = Vec::new();
-    for number in 0..2 * ROOM {
+    let mut slow = JoinSet::new();
+    for number in 0..3 * ROOM {
         let mut wire = Wire::open(addr, 3).await;
         let headers = [("Authorization", bearer.as_str()), ("Content-Length", "16384")];
-        let said = match number % 4 {
+        let said = match number % 6 {
             0 => request("POST", &ticket, &headers),
             1 => request("POST", "/auth/session", &headers[1..]),
             2 => request(
@@ -77,14 +80,17 @@ async fn a_body_that_does_not_come_and_an_answer_that_is_not_read_keep_nobody_ou
                 "/auth/session",
                 &[("Transfer-Encoding", "chunked"), ("Expect", "100-continue")],
             ),
-            // Many answers, none of which is read.
-            _ => get("/", &[]).repeat(50),
+            // More answers than the system keeps for somebody who reads none.
+            _ => get("/health", &[]).repeat(10_000),
         };
-        let _ = wire.send(said).await;
-        wires.push(wire);
+        slow.spawn(async move {
+            let _ = timeout(DEAF, wire.stream.write_all(&said)).await;
+            tokio::time::sleep(DEAF).await;
+            wire.rest().await;
+        });
     }
-    for mut wire in wires {
-        wire.rest().await;
+    while let Some(ended) = slow.join_next().await {
+        ended.expect("it is cut");
     }
     honest.is_unharmed().await;
     has_not_grown(&gateway, before);
