@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::duplicate_mod,
     unreachable_pub,
     missing_docs,
     missing_debug_implementations,

@@ -70,7 +70,7 @@ async fn what_breaks_the_protocols_rules_is_closed_with_4400() {
     wire.send(binary(deep.as_bytes())).await.unwrap();
     assert_eq!(wire.close_code().await, Some(4400), "JSON in JSON in JSON");
     eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
-    honest.is_unharmed().await;
+    honest.unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }
@@ -102,7 +102,7 @@ async fn floods_of_control_are_closed_and_harm_nobody() {
     }
     drop(wire);
     eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
-    honest.is_unharmed().await;
+    honest.unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }
@@ -132,7 +132,7 @@ async fn positions_do_not_go_back_and_windows_are_kept() {
     assert_eq!(wire.close_code().await, Some(4400));
     drop(wire);
     eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
-    honest.is_unharmed().await;
+    honest.unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }

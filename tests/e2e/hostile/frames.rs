@@ -75,7 +75,7 @@ async fn what_websocket_forbids_closes_the_socket_with_its_code() {
         }
     }
     eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
-    honest.is_unharmed().await;
+    honest.unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }
@@ -119,7 +119,7 @@ async fn giant_and_endless_messages_are_bounded_and_given_back() {
     let _ = large.send(frame(0x82, &vec![0; (64 << 10) + 2])).await;
     assert_eq!(large.close_code().await, Some(1009));
     eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
-    honest.is_unharmed().await;
+    honest.unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }

@@ -74,7 +74,7 @@ impl Honest {
     }
 
     /// Ends the work, which must have gone well.
-    pub(super) async fn is_unharmed(self) {
+    pub(super) async fn unharmed(self) {
         let _ = self.stop.send(());
         let worst = self.working.await.expect("nothing held up the work");
         eprintln!("honest: {worst:?}");

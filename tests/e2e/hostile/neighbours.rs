@@ -38,7 +38,7 @@ async fn a_flood_and_a_paste_that_nobody_reads_leave_the_neighbours_terminal_alo
     assert!(kept < before + 4 * PASTE as u64, "{} MiB became {} MiB", before >> 20, kept >> 20);
     drop(paste);
     eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
-    honest.is_unharmed().await;
+    honest.unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }

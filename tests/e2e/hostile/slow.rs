@@ -56,7 +56,7 @@ async fn connections_that_say_nothing_or_little_keep_nobody_out_and_are_cut() {
         let took = took.expect("it is cut");
         assert!(took < PATIENCE, "one was left alone for {took:?}");
     }
-    honest.is_unharmed().await;
+    honest.unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }
@@ -92,7 +92,7 @@ async fn a_body_that_does_not_come_and_an_answer_that_is_not_read_keep_nobody_ou
     while let Some(ended) = slow.join_next().await {
         ended.expect("it is cut");
     }
-    honest.is_unharmed().await;
+    honest.unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }
@@ -127,7 +127,7 @@ async fn a_viewer_that_never_reads_costs_little_and_harms_nobody() {
     has_not_grown(&gateway, before);
     drop(deaf);
     eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
-    honest.is_unharmed().await;
+    honest.unharmed().await;
     gateway.is_idle();
     gateway.stop().await;
 }
