@@ -1,6 +1,6 @@
 //! Who asks, and what they may open: the platform's order (platform contract, section 1), with its holes closed.
 //!
-//! `Host`, `Origin` and the tenant are checked first, by [`guard`]; they keep out, and let nobody in. Then, the
+//! `Host`, `Origin` and the tenant are checked first, by [`guard()`]; they keep out, and let nobody in. Then, the
 //! first of these that is there decides:
 //!
 //! 1. a bearer token: the administrator's, else one that the directory knows; a wrong one is made good by nothing
