@@ -16,15 +16,13 @@ const ENDPOINT: &str = "eice-0123456789abcdef0";
 fn documented() -> (Vec<String>, String) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let block = |kind: &str| {
-        let (_, rest) =
-            page.split_once(&format!("```{kind}\n")).unwrap_or_else(|| panic!("no block of {kind}"));
-        rest.split_once("```").unwrap().0.to_owned()
-    };
-    let command = block("sh").replace("\\\n", " ");
-    let words = command.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(words[0], "eice");
-    (words[1..].to_vec(), block("json"))
+    let (_, rest) = page.split_once("```sh\neice policy").expect("docs/operations.md calls eice policy");
+    let (arguments, rest) = rest.split_once("```").unwrap();
+    let (_, rest) = rest.split_once("```json\n").expect("and shows what it prints");
+    let (printed, _) = rest.split_once("```").unwrap();
+    let arguments = arguments.replace("\\\n", " ");
+    let words = ["policy"].into_iter().chain(arguments.split_whitespace());
+    (words.map(str::to_owned).collect(), printed.to_owned())
 }
 
 /// What `eice policy ARGS` prints.
