@@ -63,10 +63,8 @@ async fn is_let_in_by_right(which: u8, headers: &HeaderMap) {
         let mut values = headers.get_all(name).iter();
         values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
     };
-    let is_ours = one(HOST).is_some_and(|host| {
-        let host = host.to_ascii_lowercase();
-        host == OUR_HOST.as_bytes() || host == [OUR_HOST.as_bytes(), b":80"].concat()
-    });
+    // Its port is not ours, even where it is the scheme's: browsers leave that out.
+    let is_ours = one(HOST).is_some_and(|host| host.eq_ignore_ascii_case(OUR_HOST.as_bytes()));
     let is_page = !headers.contains_key(ORIGIN)
         || one(ORIGIN).is_some_and(|origin| {
             let origin = origin.to_ascii_lowercase();
