@@ -42,16 +42,11 @@ pub(super) async fn serve(socket: WebSocket, mut viewer: Viewer, config: &Config
             let Farewell { line, code, reason } = Farewell::new(end.as_ref());
             Some(Goodbye { lines: line.into_iter().collect(), close: Some((code, reason)) })
         }
-        Ending::Fault(code) => Some(Goodbye { lines: Vec::new(), close: Some((code, String::new())) }),
+        Ending::Fault(code) => Some(Goodbye::silent(code)),
         Ending::Left => Some(Goodbye::default()),
         Ending::Lost => None,
     };
-    observed.closing(socket::code(goodbye.as_ref()));
-    // The session begins to close now, whatever the farewell takes.
-    drop(viewer);
-    if let Some(goodbye) = goodbye {
-        socket::leave(&mut sink, &mut stream, goodbye).await;
-    }
+    socket::close(sink, stream, viewer, goodbye, observed).await;
 }
 
 /// Passes on what the viewer types.

@@ -11,6 +11,9 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
 
+use super::observe::Observation;
+use crate::session::Viewer;
+
 /// How long the last words and the closing handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -74,9 +77,31 @@ pub(super) struct Goodbye {
     pub(super) close: Option<(u16, String)>,
 }
 
-/// The close code of a goodbye, where it has one of ours; otherwise how the socket ended, in a word. A socket that is
-/// gone has no goodbye.
-pub(super) fn code(goodbye: Option<&Goodbye>) -> Result<u16, &'static str> {
+impl Goodbye {
+    /// Nothing but the close frame.
+    pub(super) fn silent(code: u16) -> Self {
+        Self { lines: Vec::new(), close: Some((code, String::new())) }
+    }
+}
+
+/// Closes the socket of `viewer` with `goodbye`; one that is gone has none.
+pub(super) async fn close(
+    mut sink: Sink,
+    mut stream: Stream,
+    viewer: Viewer,
+    goodbye: Option<Goodbye>,
+    observed: &Observation,
+) {
+    observed.closing(code(goodbye.as_ref()));
+    // The session begins to close now, whatever the farewell takes.
+    drop(viewer);
+    if let Some(goodbye) = goodbye {
+        leave(&mut sink, &mut stream, goodbye).await;
+    }
+}
+
+/// The close code of a goodbye, where it has one of ours; otherwise how the socket ended, in a word.
+fn code(goodbye: Option<&Goodbye>) -> Result<u16, &'static str> {
     match goodbye {
         None => Err("lost"),
         Some(Goodbye { close: None, .. }) => Err("left"),
@@ -85,7 +110,7 @@ pub(super) fn code(goodbye: Option<&Goodbye>) -> Result<u16, &'static str> {
 }
 
 /// Says goodbye within a bound.
-pub(super) async fn leave(sink: &mut Sink, stream: &mut Stream, goodbye: Goodbye) {
+async fn leave(sink: &mut Sink, stream: &mut Stream, goodbye: Goodbye) {
     let saying = async {
         for line in goodbye.lines {
             if sink.send(Message::Text(line.into())).await.is_err() {

@@ -76,7 +76,7 @@ pub(in crate::gateway) async fn serve(
     let ending = bridge(&mut sink, &mut stream, &mut viewer, config, observed).await;
     let goodbye = match ending {
         Ending::Session(end) => Some(farewell(end.as_ref())),
-        Ending::Fault(code) => Some(Goodbye { lines: Vec::new(), close: Some((code, String::new())) }),
+        Ending::Fault(code) => Some(Goodbye::silent(code)),
         Ending::Violation(violation) => {
             let error = Message::error("protocol", violation.to_string());
             Some(goodbye(&error, BAD_FRAME, violation.to_string()))
@@ -87,12 +87,7 @@ pub(in crate::gateway) async fn serve(
         Ending::Left => Some(Goodbye::default()),
         Ending::Lost => None,
     };
-    observed.closing(socket::code(goodbye.as_ref()));
-    // The session begins to close now, whatever the farewell takes.
-    drop(viewer);
-    if let Some(goodbye) = goodbye {
-        socket::leave(&mut sink, &mut stream, goodbye).await;
-    }
+    socket::close(sink, stream, viewer, goodbye, observed).await;
 }
 
 async fn bridge(
