@@ -2,30 +2,19 @@
 
 use std::collections::BTreeSet;
 
-/// The tables that follow a reload, each with those of its keys that do not. Every other table needs a restart.
-const FOLLOW: &[(&str, &[&str])] = &[
-    ("audit", &[]),
-    (
-        "directory",
-        &[
-            "database_url",
-            "max_connections",
-            "note_activity",
-            "note_last_used",
-            "os_user",
-            "region",
-            "endpoint",
-            "endpoint_dns_name",
-            "max_duration",
-        ],
-    ),
-    ("gateway", &["listen"]),
-    ("limits", &["max_body_bytes", "max_connections"]),
-    ("log", &[]),
-    ("metrics", &["listen"]),
-    ("platform", &[]),
-    ("tls", &["handshake_timeout_secs"]),
-];
+use super::sections::DATABASE_ONLY;
+
+/// Whether a setting needs a restart; what no arm names does.
+fn is_fixed(table: &str, key: &str) -> bool {
+    match table {
+        "audit" | "log" | "platform" => false,
+        "directory" => key == "database_url" || DATABASE_ONLY.contains(&key),
+        "gateway" | "metrics" => key == "listen",
+        "limits" => matches!(key, "max_body_bytes" | "max_connections"),
+        "tls" => key == "handshake_timeout_secs",
+        _ => true,
+    }
+}
 
 /// The settings that differ between two files and will not count before a restart, as `table.key`. Values are not
 /// told: some are secret.
@@ -43,11 +32,8 @@ pub fn needs_restart(before: &str, after: &str) -> Vec<String> {
             changed.push(name.clone());
             continue;
         }
-        let follow = FOLLOW.iter().find(|(table, _)| table == name);
         let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
-        let fixed = keys.into_iter().filter(|key| {
-            old.get(*key) != new.get(*key) && follow.is_none_or(|(_, fixed)| fixed.contains(&key.as_str()))
-        });
+        let fixed = keys.into_iter().filter(|key| old.get(*key) != new.get(*key) && is_fixed(name, key));
         changed.extend(fixed.map(|key| format!("{name}.{key}")));
     }
     changed

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub(super) use audit::audit;
 pub(super) use aws::aws;
-pub(super) use directory::directory;
+pub(super) use directory::{DATABASE_ONLY, directory};
 pub(super) use docker::docker;
 pub(super) use gateway::gateway;
 pub(super) use limits::limits;

@@ -13,7 +13,7 @@ const PLATFORM_URL: &str = "DATABASE_URL";
 /// The longest pool of connections that may be asked for.
 const MAX_CONNECTIONS: u64 = 1000;
 /// What means something only with a database.
-const DATABASE_ONLY: [&str; 8] = [
+pub(in crate::config) const DATABASE_ONLY: [&str; 8] = [
     "max_connections",
     "note_activity",
     "note_last_used",
