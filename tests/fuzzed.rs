@@ -20,6 +20,8 @@ mod eicterm_frames;
 mod headers;
 #[path = "../fuzz/src/legacy.rs"]
 mod legacy;
+#[path = "../fuzz/src/replay.rs"]
+mod replay;
 
 use std::path::Path;
 
@@ -28,22 +30,10 @@ use legacy::{Expected, MAX_MESSAGE};
 use proptest::prelude::*;
 use tokio::io::AsyncWriteExt as _;
 
-/// Runs every seed, beginnings of it, and the seed with a byte changed, `steps` of them each.
+/// Replays the seeds of `target`.
 fn replay(target: &str, run: fn(&[u8]), steps: usize) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
-    let mut count = 0;
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let seed = std::fs::read(entry.unwrap().path()).unwrap();
-        run(&seed);
-        count += 1;
-        for at in (0..seed.len()).step_by((seed.len() / steps).max(1)) {
-            run(&seed[..at]);
-            let mut changed = seed.clone();
-            changed[at] ^= 1;
-            run(&changed);
-        }
-    }
-    assert!(count >= 8, "{target} has {count} seeds");
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    replay::replay(&seeds, run, steps);
 }
 
 #[test]

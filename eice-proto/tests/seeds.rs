@@ -17,6 +17,8 @@ mod handshake;
 mod ids;
 #[path = "../../fuzz/src/params.rs"]
 mod params;
+#[path = "../../fuzz/src/replay.rs"]
+mod replay;
 #[path = "../../fuzz/src/tunnel.rs"]
 mod tunnel;
 #[path = "../../fuzz/src/verify.rs"]
@@ -24,23 +26,10 @@ mod verify;
 
 use std::path::Path;
 
-/// Runs every seed, every beginning of it, and the seed with each byte changed.
+/// Replays the seeds of `target`.
 fn replay(target: &str, run: fn(&[u8])) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
-    let mut count = 0;
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let seed = std::fs::read(entry.unwrap().path()).unwrap();
-        run(&seed);
-        count += 1;
-        let step = (seed.len() / 64).max(1);
-        for at in (0..seed.len()).step_by(step) {
-            run(&seed[..at]);
-            let mut changed = seed.clone();
-            changed[at] ^= 1;
-            run(&changed);
-        }
-    }
-    assert!(count >= 8, "{target} has {count} seeds");
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
+    replay::replay(&seeds, run, 64);
 }
 
 #[test]
