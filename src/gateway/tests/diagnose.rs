@@ -46,16 +46,7 @@ async fn the_report_comes_with_200_whatever_it_found_and_no_terminal_is_opened()
 #[tokio::test]
 async fn it_is_for_those_who_may_open_the_terminal() {
     let server = Server::start(diagnosing(true)).await;
-    for (id, headers, status) in [
-        (MINE, &[][..], 401),
-        (MINE, &[("Authorization", "Bearer no")], 401),
-        (OTHERS, &[BEARER], 401),
-        (REMOVED, &[BEARER], 404),
-        ("acme", &[BEARER], 401),
-        (NOWHERE, &[("Authorization", "Bearer all")], 404),
-        (MINE, &[BEARER, ("Origin", "https://evil.test")], 403),
-        (MINE, &[BEARER, ("Host", "evil.test")], 403),
-    ] {
+    for (id, headers, status) in NOT_ADMITTED {
         assert_eq!(server.http(&request_of(id), headers).await.status, status, "{id} {headers:?}");
     }
     assert_eq!(server.script.seen().diagnoses, 0);

@@ -93,16 +93,7 @@ async fn a_body_that_is_not_as_it_should_be_is_refused() {
 async fn only_those_who_may_open_the_workspace_write_its_files() {
     let server = Server::start(script(Mode::Open)).await;
     for path in ["files", "files/a", "files/%2e%2e", "files/%ff"] {
-        for (id, headers, status) in [
-            (MINE, &[][..], 401),
-            (MINE, &[("Authorization", "Bearer no")], 401),
-            (OTHERS, &[BEARER], 401),
-            (REMOVED, &[BEARER], 404),
-            ("acme", &[BEARER], 401),
-            (NOWHERE, &[("Authorization", "Bearer all")], 404),
-            (MINE, &[BEARER, ("Origin", "https://evil.test")], 403),
-            (MINE, &[BEARER, ("Host", "evil.test")], 403),
-        ] {
+        for (id, headers, status) in NOT_ADMITTED {
             if path == "files/%ff" && (status == 404 || headers == [BEARER]) {
                 // What is no text is no path, whatever the workspace.
                 continue;

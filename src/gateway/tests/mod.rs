@@ -105,6 +105,21 @@ fn routes_to(id: &str) -> Vec<String> {
     .into()
 }
 
+/// A request that is refused: the workspace, what is shown, and the status of the answer.
+type Refused = (&'static str, &'static [(&'static str, &'static str)], u16);
+
+/// Who may not ask for a workspace.
+const NOT_ADMITTED: [Refused; 8] = [
+    (MINE, &[], 401),
+    (MINE, &[("Authorization", "Bearer no")], 401),
+    (OTHERS, &[("Authorization", "Bearer abc")], 401),
+    (REMOVED, &[("Authorization", "Bearer abc")], 404),
+    ("acme", &[("Authorization", "Bearer abc")], 401),
+    (NOWHERE, &[("Authorization", "Bearer all")], 404),
+    (MINE, &[("Authorization", "Bearer abc"), ("Origin", "https://evil.test")], 403),
+    (MINE, &[("Authorization", "Bearer abc"), ("Host", "evil.test")], 403),
+];
+
 /// A directory whose database is down.
 struct Down;
 
@@ -224,6 +239,18 @@ impl Server {
     /// Waits until no session is live.
     async fn idle(&self) {
         timeout(SOON, self.gateway.sessions().idle()).await.expect("a session stayed");
+    }
+
+    /// One that drains and is not done: an open terminal of its, which is given back, does not close.
+    async fn held_in_draining() -> (Self, Socket) {
+        let mut script = script(Mode::Open);
+        script.hangs_on_close = true;
+        let mut server = Self::start(script).await;
+        let socket = server.terminal().await;
+        server.script.until("the terminal", |seen| !seen.requests.is_empty()).await;
+        server.drain();
+        server.script.until("the close", |seen| seen.terminal_closes == 1).await;
+        (server, socket)
     }
 
     fn drain(&mut self) {

@@ -84,13 +84,7 @@ async fn a_directory_that_does_not_answer_in_time_is_not_ready() {
 
 #[tokio::test]
 async fn it_is_not_ready_while_it_drains() {
-    let mut script = script(Mode::Open);
-    script.hangs_on_close = true;
-    let mut server = Server::start(script).await;
-    let socket = server.terminal().await;
-    server.script.until("the terminal", |seen| !seen.requests.is_empty()).await;
-    server.drain();
-    server.script.until("the close", |seen| seen.terminal_closes == 1).await;
+    let (server, socket) = Server::held_in_draining().await;
     let answer = server.http("GET /ready", &[]).await;
     assert_eq!(
         (answer.status, answer.json()),

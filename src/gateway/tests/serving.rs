@@ -27,13 +27,7 @@ async fn a_drain_tells_the_open_terminals_refuses_new_ones_and_returns() {
 
 #[tokio::test]
 async fn a_new_terminal_is_refused_with_503_while_draining() {
-    let mut script = script(Mode::Open);
-    script.hangs_on_close = true;
-    let mut server = Server::start(script).await;
-    let socket = server.terminal().await;
-    server.script.until("the terminal", |seen| !seen.requests.is_empty()).await;
-    server.drain();
-    server.script.until("the close", |seen| seen.terminal_closes == 1).await;
+    let (server, socket) = Server::held_in_draining().await;
     let path = format!("/workspaces/{MINE}/terminal");
     let Err(answer) = server.socket(&path, &[("Authorization", "Bearer abc")]).await else {
         panic!("it opened");
