@@ -65,11 +65,14 @@ mod tests {
 
     /// A shell with the marker, a background job, a job that ignores HUP and one in a session of its own; each
     /// is known to run when this returns.
+    ///
+    /// Who has said that it is up stays the program that it is: a process has no environment to read for the
+    /// moment in which it becomes another.
     fn victim(marker: &Marker) -> Child {
         let text = marker.to_string();
         let (name, value) = text.split_once('=').unwrap();
-        let script = "sleep 1000 & (trap '' HUP; echo up; exec sleep 1000) & \
-                      setsid sh -c 'echo up; exec sleep 1000' & echo up; wait";
+        let script = "job='sleep 1000 & echo up; wait'; \
+                      sh -c \"$job\" & (trap '' HUP; exec sh -c \"$job\") & setsid sh -c \"$job\" & wait";
         let mut child = Command::new("/bin/sh")
             .args(["-c", script])
             .env(name, value)
