@@ -1,0 +1,107 @@
+//! What goes wrong on the way to a shell: each fault ends within its deadline, names the stage and what to do, and
+//! leaves nothing behind. All through the real client stack, against the emulator's knobs.
+
+mod calls;
+mod endpoint;
+mod instance;
+mod proxy;
+
+use std::time::{Duration, Instant};
+
+use eice::emulator::Faults;
+use eice::terminal::{Connect, Fault, InstanceTarget, Stage, StageError, StageEvent, Target};
+use eice::{aws, connect, tunnel};
+
+use crate::lab::World;
+
+/// How long a fault that is answered may take to be told.
+const AT_ONCE: Duration = Duration::from_secs(8);
+
+/// The stages' deadlines where a test waits for one.
+const SHORT: Duration = Duration::from_millis(700);
+
+/// How often each fault is met: what one attempt leaves behind, they leave so many times.
+const ATTEMPTS: usize = 5;
+
+/// The pools of connections to the APIs, each of which begins a task of its own when it first has one to spare.
+const POOLS: usize = 2;
+
+/// Sets every deadline that a silent peer can use up to [`SHORT`].
+fn impatient(_: &mut aws::Config, tunnel: &mut tunnel::Config, connect: &mut connect::Config) {
+    tunnel.timeouts.tcp = SHORT;
+    tunnel.timeouts.proxy = SHORT;
+    tunnel.timeouts.tls = SHORT;
+    tunnel.timeouts.upgrade = SHORT;
+    connect.ssh.timeouts.banner = SHORT;
+    connect.ssh.timeouts.key_exchange = SHORT;
+}
+
+/// What a test expects of a failure.
+struct Expected<'a> {
+    stage: Stage,
+    fault: Fault,
+    /// Words that the message, its causes or the hint must have.
+    words: &'a [&'a str],
+}
+
+/// Connects, which must fail as expected, and then again: the second attempt finds what the first left behind.
+#[track_caller]
+fn refused<'a>(
+    world: &'a World,
+    connector: &'a dyn Connect,
+    target: &'a InstanceTarget,
+    expected: Expected<'a>,
+) -> impl Future<Output = StageError> + 'a {
+    let caller = std::panic::Location::caller();
+    async move {
+        let target = Target::from(target.clone());
+        let mut before = None;
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            let began = Instant::now();
+            let attempt = connector.connect(&target, &|_: StageEvent| {});
+            let error = match tokio::time::timeout(Duration::from_secs(60), attempt).await {
+                Ok(Err(error)) => error,
+                Ok(Ok(host)) => panic!("{caller}: it succeeded: {host:?}"),
+                Err(_) => panic!("{caller}: no end after 60 s"),
+            };
+            let took = began.elapsed();
+            let text = format!("{error}; {}; hint: {:?}", error.chain(), error.hint());
+            assert!(took < AT_ONCE, "{caller}: it took {took:?}: {text}");
+            assert_eq!((error.stage(), error.fault()), (expected.stage, expected.fault), "{caller}: {text}");
+            assert!(error.hint().is_some_and(|hint| !hint.is_empty()), "{caller}: nothing to do: {text}");
+            for word in expected.words {
+                assert!(text.contains(word), "{caller}: no {word:?} in: {text}");
+            }
+            let access = world.emulator.access();
+            for secret in [access.secret_access_key(), "X-Amz-Signature="] {
+                assert!(!text.contains(secret), "{caller}: a secret in: {text}");
+            }
+            last = Some(error);
+            // The first attempt fills caches and pools.
+            if before.is_none() {
+                before = Some(world.settled().await);
+            }
+        }
+        before.unwrap().is_restored_but_for(POOLS).await;
+        assert_eq!(world.emulator.open_tunnels(), 0, "{caller}");
+        last.unwrap()
+    }
+}
+
+async fn fails(world: &World, stage: Stage, fault: Fault, words: &[&str]) -> StageError {
+    let target = world.target();
+    refused(world, &*world.connector, &target, Expected { stage, fault, words }).await
+}
+
+async fn fails_with(faults: Faults, stage: Stage, fault: Fault, words: &[&str]) {
+    let world = World::builtin().await;
+    world.emulator.faults().set(faults);
+    let connector = world.client(impatient);
+    let target = world.target();
+    refused(&world, &connector, &target, Expected { stage, fault, words }).await;
+    // Nothing stays broken.
+    world.emulator.faults().clear();
+    world.host(&world.target()).await.close().await;
+    world.emulator.shutdown().await;
+}
