@@ -41,7 +41,12 @@ async fn a_command_typed_in_the_page_shows_its_output() {
     let env = [("DOCKER_HOST", Docker::shared().host())];
     let demo = Program::start(&["demo", "--listen", "127.0.0.1:0", "--json"], &env);
     let link = demo.ready.link.clone().unwrap();
-    plays("terminal.mjs", &link, &["terminal.png", "light.png", "phone.png", "ended.png"]).await;
+    plays(
+        "terminal.mjs",
+        &link,
+        &["terminal.png", "light.png", "phone.png", "ended.png", "sign-in-over.png"],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

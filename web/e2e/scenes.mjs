@@ -166,7 +166,7 @@ export async function closeCodes({ fresh, address }) {
     [1011, "Trying again"],
     [4400, "bad frame"],
     [4403, "You may not open this workspace any more."],
-    [4404, "The session is over."],
+    [4404, "The terminal was ended, or is not there any more."],
     [4408, "idle for too long"],
     [4409, "opened elsewhere"],
     [4410, "as long as one may be"],
@@ -198,8 +198,65 @@ export async function closeCodes({ fresh, address }) {
   // Who is not known any more is asked to sign in, and is in again by that alone.
   close = { code: 4401, reason: "" };
   await page.goto(address);
-  await page.locator("#sign-in-error", { hasText: "The session is over. Sign in again." }).waitFor({ timeout: TIMEOUT });
+  await page.locator("#sign-in-error", { hasText: "Your sign-in is over. Sign in again." }).waitFor({ timeout: TIMEOUT });
   await page.close();
+}
+
+/**
+ * Nobody signed in, a token that is wrong, a sign-in that is over at a visit and under an open terminal: each is told, and
+ * signing in is the way out of all of them, back into the terminal that was open.
+ */
+export async function signIns({ device, link, address, shots }) {
+  const token = new URLSearchParams(new URL(link).hash.slice(1)).get("token");
+  const page = await device({ width: 1120, height: 700 });
+  const told = async (text) => {
+    const error = page.locator("#sign-in:not([hidden]) #sign-in-error");
+    await error.filter({ hasText: text }).waitFor({ state: "attached", timeout: 2 * TIMEOUT }).catch(async () => {
+      throw new Error(`no sign-in form that says ${text}: ${await page.locator("body").innerText()}`);
+    });
+    must((await page.evaluate(() => document.activeElement?.id)) === "token", "the form does not wait for a token");
+  };
+  const signIn = async (text) => {
+    await page.keyboard.type(text);
+    await page.keyboard.press("Enter");
+  };
+
+  await page.goto(address);
+  await told(/^$/);
+  await signIn("mistyped");
+  await told(/^The access token opens nothing here: .*ask whoever gave it out for another one\.$/);
+  await page.screenshot({ path: join(shots, "sign-in-wrong.png") });
+  // The page itself is the same to a browser, whatever the fragment: it is left first.
+  await page.goto("about:blank");
+  await page.goto(`${address}#token=made-up`);
+  await told(/^The access token opens nothing here/);
+  await signIn(token);
+  await page.locator(".entry").first().click();
+  await status(page, "Connected to");
+
+  // Over while nobody looks: told at the next visit, and no more once it is known.
+  const over = /^Your sign-in is over: .*Sign in again\.$/;
+  const elsewhere = await page.context().newPage();
+  await elsewhere.goto(`${address}favicon.svg`);
+  const end = () => elsewhere.evaluate(async () => (await fetch("/auth/session", { method: "DELETE" })).status);
+  await page.goto("about:blank");
+  must((await end()) === 204, "signing out elsewhere fails");
+  await page.goto(address);
+  await told(over);
+  await signIn(token);
+  await page.locator(".entry").first().click();
+  await status(page, "Connected to");
+
+  // Over while a terminal is open: the gateway ends it.
+  await end();
+  await told(over);
+  await page.screenshot({ path: join(shots, "sign-in-over.png") });
+  await signIn(token);
+  await status(page, "Connected to");
+  must((await run(page, "echo back-$((1+1))")) === "back-2", "the terminal is not there again");
+  await page.locator("#sign-out").click();
+  await told(/^$/);
+  await page.context().close();
 }
 
 /** The system's colours, light and dark, from the first moment on and when they change. */
@@ -222,5 +279,5 @@ export async function colours({ open, shots }) {
 
 /** In the order in which they are played. */
 export const all = {
-  tutorial, resize, fullScreen, flood, paste, tools, colours, exit, drop, twoTabs, phone, closeCodes,
+  tutorial, resize, fullScreen, flood, paste, tools, colours, exit, drop, twoTabs, phone, closeCodes, signIns,
 };

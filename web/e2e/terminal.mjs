@@ -86,12 +86,15 @@ async function drive() {
     return other;
   };
 
+  /** A page of a browser that was never here. */
+  const device = async (viewport) => watched(await context(viewport));
+
   const passed = {};
   for (const [name, scene] of Object.entries(all)) {
     if (chosen.length > 0 && !chosen.includes(name)) continue;
     const began = Date.now();
     try {
-      passed[name] = { ...(await scene({ page, workspace, proxy, open, fresh: () => watched(home), address, shots })), ms: Date.now() - began };
+      passed[name] = { ...(await scene({ page, workspace, proxy, open, device, fresh: () => watched(home), link, address, shots })), ms: Date.now() - began };
     } catch (error) {
       await page.screenshot({ path: join(shots, `failed-${name}.png`) });
       throw new Error(`scene ${name}: ${error instanceof Error ? error.message : error}`);

@@ -3,8 +3,9 @@
 import "@xterm/xterm/css/xterm.css";
 import "./style.css";
 
-import { ApiError, type Workspace, signIn, signOut, workspaces } from "./api";
+import { type Workspace, signIn, signOut, workspaces } from "./api";
 import { apply, onSystemChange } from "./colours";
+import { GatewayError } from "./eicterm/index.js";
 import * as keys from "./keys";
 import * as settings from "./settings";
 import { Tab } from "./tab";
@@ -24,13 +25,23 @@ async function start(): Promise<void> {
   const token = takeToken(window.location, window.history);
   try {
     if (token !== null) await signIn(token);
-    await refresh();
-    showApp();
-    const [only] = known;
-    if (known.length === 1 && only !== undefined) choose(only);
+    await enter();
   } catch (error) {
-    refused(error, token !== null);
+    refused(error);
   }
+}
+
+/** Shows what may be opened, and opens what was open before, or the only one that there is. */
+async function enter(): Promise<void> {
+  await refresh();
+  settings.rememberSignedIn(true);
+  showApp();
+  const isThere = known.some((workspace) => workspace.id === chosen?.id);
+  if (chosen !== null && !isThere) abandon();
+  const [only] = known;
+  if (isThere) tab?.reconnect();
+  else if (known.length === 1 && only !== undefined) choose(only);
+  if (document.activeElement === document.body) view.workspaces.querySelector("button")?.focus();
 }
 
 /** Asks for the list again, now and then again until nothing in it is still being made. */
@@ -42,7 +53,17 @@ async function refresh(): Promise<void> {
   const waiting = known.find((workspace) => workspace.id === chosen?.id);
   if (waiting !== undefined && tab === null && isReady(waiting)) open(waiting);
   if (known.some((workspace) => workspace.status === "provisioning")) {
-    poll = window.setTimeout(() => void refresh().catch((error: unknown) => refused(error, false)), POLL);
+    poll = window.setTimeout(() => void again(), POLL);
+  }
+}
+
+/** Asks for the list again; a gateway that is away for a moment is asked once more. */
+async function again(): Promise<void> {
+  try {
+    await refresh();
+  } catch (error) {
+    if (error instanceof GatewayError && error.isPassing) poll = window.setTimeout(() => void again(), POLL);
+    else refused(error);
   }
 }
 
@@ -64,7 +85,7 @@ function choose(workspace: Workspace): void {
 function open(workspace: Workspace): void {
   leave();
   showStatus("connecting", "Connecting…");
-  tab = new Tab(workspace.id, workspace.name, () => showSignIn("The session is over. Sign in again."), shortcut);
+  tab = new Tab(workspace.id, workspace.name, showSignIn, shortcut);
   tab.screen.readAloud = view.reader.getAttribute("aria-pressed") === "true";
 }
 
@@ -73,6 +94,16 @@ function leave(): void {
   closeSearch();
   tab?.dispose();
   tab = null;
+}
+
+/** Ends the terminal that is shown, and leaves the choice of another. */
+function abandon(): void {
+  leave();
+  chosen = null;
+  draw();
+  view.where.textContent = "";
+  view.notice.textContent = "";
+  showStatus("idle", "Choose a workspace.");
 }
 
 /** The page's own keys; whether `event` was one. */
@@ -142,12 +173,11 @@ function recolour(): void {
   view.theme.title = `Colours: ${choice === "auto" ? "as the system" : choice}`;
 }
 
-/** Shows the sign-in form where that helps, else the error; `told` whether a wrong token is news. */
-function refused(error: unknown, told: boolean): void {
-  const message = error instanceof Error ? error.message : String(error);
-  if (!(error instanceof ApiError)) throw error;
-  const unknown = error.status === 401;
-  showSignIn(unknown && !told ? "" : unknown ? "That token opens nothing here." : message);
+/** Shows the sign-in form, with what went wrong; that nobody has signed in yet is no news. */
+function refused(error: unknown): void {
+  if (!(error instanceof GatewayError)) throw error;
+  if (error.isPassing) showSignIn(`${error.message} Load the page again in a moment.`);
+  else showSignIn(error.why === "not-signed-in" ? "" : error.message);
 }
 
 view.reconnect.addEventListener("click", () => {
@@ -192,24 +222,19 @@ view.search.addEventListener("keydown", (event) => {
 view.signIn.addEventListener("submit", (event) => {
   event.preventDefault();
   const token = view.token.value.trim();
-  void (async () => {
-    try {
-      await signIn(token);
-      await refresh();
-      showApp();
-    } catch (error) {
-      refused(error, true);
-    }
-  })();
+  view.signInButton.disabled = true;
+  void signIn(token)
+    .then(enter)
+    .catch(refused)
+    .finally(() => (view.signInButton.disabled = false));
 });
 
 view.signOut.addEventListener("click", () => {
   window.clearTimeout(poll);
-  leave();
-  chosen = null;
-  showStatus("idle", "Choose a workspace.");
+  abandon();
   // Whatever the gateway answers, the page forgets.
-  void signOut().then(() => showSignIn(), (error: unknown) => refused(error, false));
+  settings.rememberSignedIn(false);
+  void signOut().then(() => showSignIn(), refused);
 });
 
 keys.fill(view.keys, (sequence) => tab?.type(sequence));

@@ -1,9 +1,10 @@
-// What a person chose, kept in this browser: font size and colours.
+// What is kept in this browser: the font size and the colours that a person chose, and that they were signed in.
 
 export type Colours = "auto" | "light" | "dark";
 
 const FONT = "eice.font-size";
 const COLOURS = "eice.colours";
+const SIGNED_IN = "eice.signed-in";
 
 /** Font sizes in CSS pixels. */
 export const FONT_SIZES = [10, 11, 12, 13, 14, 15, 16, 18, 20, 24, 28] as const;
@@ -49,4 +50,13 @@ export function nextColours(now: Colours): Colours {
   const next = now === "auto" ? "light" : now === "light" ? "dark" : "auto";
   save(COLOURS, next);
   return next;
+}
+
+/** Whether this browser was signed in and did not sign out: no script sees the cookie, nor that it ran out. */
+export function wasSignedIn(): boolean {
+  return load(SIGNED_IN) === "yes";
+}
+
+export function rememberSignedIn(signedIn: boolean): void {
+  save(SIGNED_IN, signedIn ? "yes" : "no");
 }

@@ -9,7 +9,7 @@ import { apply } from "./colours";
 import { duration, milliseconds, printable } from "./text";
 import { showStatus, view } from "./view";
 
-/** The close code of a viewer that is not signed in, or not any more. */
+/** The close code of a viewer whose sign-in is over. */
 const SIGNED_OUT = 4401;
 
 export class Tab {
@@ -22,11 +22,11 @@ export class Tab {
   private failed: Failure | null = null;
   private readonly url: URL;
 
-  /** Opens the terminal of the workspace `id`, called `name`; `signedOut` hears that the gateway does not know who asks. */
+  /** Opens the terminal of the workspace `id`, called `name`; `signedOut` hears, in a sentence, that the sign-in is over. */
   constructor(
     id: string,
     private readonly name: string,
-    private readonly signedOut: () => void,
+    private readonly signedOut: (text: string) => void,
     key: (event: KeyboardEvent) => boolean,
   ) {
     const url = new URL(`/workspaces/${encodeURIComponent(id)}/terminal`, window.location.href);
@@ -89,9 +89,9 @@ export class Tab {
 
   /** Why a socket was not let in: the gateway tells an ordinary request what it cannot tell a WebSocket. Null: try again. */
   private async refused(): Promise<string | null> {
-    const why = await refusal(this.url);
-    if (why?.status === 401) this.signedOut();
-    return why?.text ?? null;
+    const refused = await refusal(this.url, { wasSignedIn: true });
+    if (refused?.why === "sign-in-over") this.signedOut(refused.text);
+    return refused?.text ?? null;
   }
 
   /** Leaves the terminal and the page. */
@@ -143,7 +143,7 @@ export class Tab {
         if (state.clean || this.opened) this.screen.remark(`[${text}]`);
         showStatus(state.clean ? "ended" : "failed", text, true);
         view.reconnect.focus();
-        if (state.code === SIGNED_OUT) this.signedOut();
+        if (state.code === SIGNED_OUT) this.signedOut(state.text);
         // Nothing was open: a person wants to know why. What broke later may open again.
         if (this.failed !== null && !this.opened) this.diagnose();
         break;

@@ -48,6 +48,7 @@ export const view = {
   signIn: element<HTMLFormElement>("sign-in"),
   token: element<HTMLInputElement>("token"),
   signInError: element("sign-in-error"),
+  signInButton: element<HTMLButtonElement>("sign-in-button"),
 };
 
 export type Phase = "idle" | "connecting" | "open" | "warned" | "ended" | "failed";

@@ -1,4 +1,6 @@
-// Ordinary requests to the gateway of a terminal: where they go, what they show, and what is made of a refusal.
+// Ordinary requests to a gateway: where they go, what they show, and what is made of a refusal.
+
+import { type Why, explain, whyOf } from "./why.js";
 
 /** How a request is made: credentials for a gateway on another origin, for one. */
 export interface RequestOptions {
@@ -11,16 +13,19 @@ export interface RequestOptions {
   fetch?: typeof fetch;
   /** The origin of the page, for what is said of it; the default is the browser's. */
   origin?: string;
+  /** Whether the gateway let the same person in before: then a sign-in that is missing is one that is over. */
+  wasSignedIn?: boolean;
 }
 
 /** The gateway did not do what it was asked for. `status` is its answer's, 0 when there was none. */
 export class GatewayError extends Error {
   constructor(
     readonly status: number,
-    /** A sentence for a person. */
+    /** A sentence or two for a person, with the way out. */
     message: string,
     /** The gateway's own words; empty when it had none. */
     readonly error = "",
+    readonly why: Why = "other",
   ) {
     super(message);
     this.name = "GatewayError";
@@ -42,29 +47,33 @@ export function beside(url: string | URL, path: string): URL {
   return address;
 }
 
-/** Asks for what is at `path` beside the terminal at `url`, and waits for `deadline` milliseconds at the most. */
+/** Asks for what is at `address`, and waits for `deadline` milliseconds at the most. */
 export async function ask(
-  url: string | URL,
-  path: string,
-  method: "GET" | "POST",
+  address: string | URL,
+  method: "GET" | "POST" | "DELETE",
   deadline: number,
   options: RequestOptions,
 ): Promise<Response> {
   let answer: Response;
   try {
-    answer = await (options.fetch ?? fetch)(beside(url, path), {
+    answer = await (options.fetch ?? fetch)(address, {
       method,
       cache: "no-store",
       credentials: options.credentials ?? "same-origin",
-      signal: options.signal ?? AbortSignal.timeout(deadline),
+      signal: within(deadline, options.signal),
       ...(options.headers === undefined ? {} : { headers: options.headers }),
     });
   } catch {
-    throw new GatewayError(0, "The gateway does not answer.");
+    throw refused(0, "", options);
   }
   if (answer.ok) return answer;
-  const error = await complaint(answer);
-  throw new GatewayError(answer.status, explain(answer.status, error, origin(options)), error);
+  throw refused(answer.status, await complaint(answer), options);
+}
+
+/** What ends a request after `deadline` milliseconds, or when `signal` says so. */
+export function within(deadline: number, signal: AbortSignal | undefined): AbortSignal {
+  const late = AbortSignal.timeout(deadline);
+  return signal === undefined ? late : AbortSignal.any([signal, late]);
 }
 
 /** The origin of the page. */
@@ -72,24 +81,14 @@ export function origin(options: RequestOptions): string {
   return options.origin ?? globalThis.location?.origin ?? "null";
 }
 
-/** A sentence for what a gateway answered to a page of `origin`. */
-export function explain(status: number, error: string, origin: string): string {
-  if (status === 403 && error === "origin not allowed") return notLetIn(origin);
-  if (status === 403 && error === "host not allowed") {
-    return `The gateway does not answer under this address (${origin}). Open the page by the address that its operator gave out, or add it to the gateway's allowed_hosts.`;
-  }
-  if (status === 401) return "You are not signed in, or the session is over.";
-  if (status === 404) return "There is no such workspace, or you may not open it.";
-  return error === "" ? `The gateway answered ${status}.` : `The gateway answered: ${error}.`;
-}
-
-/** A sentence for a page whose origin is not on the gateway's list. */
-export function notLetIn(origin: string): string {
-  return `The gateway does not let pages of ${origin} in. Open the page by the address that its operator gave out, or add ${origin} to the gateway's allowed_origins.`;
+function refused(status: number, error: string, options: RequestOptions): GatewayError {
+  const hasToken = Object.keys(options.headers ?? {}).some((name) => name.toLowerCase() === "authorization");
+  const why = whyOf(status, error, { hasToken, wasSignedIn: options.wasSignedIn ?? false });
+  return new GatewayError(status, explain(why, status, error, origin(options)), error, why);
 }
 
 /** What the gateway says went wrong: its JSON's `error`, else nothing. */
-export async function complaint(answer: Response): Promise<string> {
+async function complaint(answer: Response): Promise<string> {
   try {
     const body: unknown = await answer.json();
     if (typeof body === "object" && body !== null && "error" in body && typeof body.error === "string") {

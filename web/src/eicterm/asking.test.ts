@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 
-import { GatewayError, beside } from "./ask.js";
+import { GatewayError, type RequestOptions, ask, beside } from "./ask.js";
 import { diagnose } from "./diagnose.js";
 import { refusal } from "./refusal.js";
 import { ticket } from "./ticket.js";
+import { whyOf } from "./why.js";
 
 const URL_OF_TERMINAL = "wss://gateway.example/workspaces/1/terminal";
 
@@ -35,6 +36,23 @@ describe("beside", () => {
     expect(beside("ws://127.0.0.1:8080/workspaces/1/terminal", "/diagnose").href).toBe(
       "http://127.0.0.1:8080/workspaces/1/terminal/diagnose",
     );
+  });
+});
+
+describe("a request", () => {
+  it("is given up when its caller does, and at its deadline all the same", async () => {
+    const never = (_: unknown, { signal }: RequestInit = {}) =>
+      new Promise<Response>((_, reject) => {
+        signal?.addEventListener("abort", () => reject(signal.reason as Error));
+      });
+    const asking = (deadline: number, signal: AbortSignal) =>
+      ask(beside(URL_OF_TERMINAL, "/ticket"), "POST", deadline, { fetch: never as typeof fetch, signal });
+    const caller = new AbortController();
+    const left = asking(60_000, caller.signal);
+    caller.abort();
+    await expect(left).rejects.toMatchObject({ name: "GatewayError", status: 0, why: "no-answer" });
+    const late = asking(1, new AbortController().signal);
+    await expect(late).rejects.toMatchObject({ name: "GatewayError", status: 0, why: "no-answer" });
   });
 });
 
@@ -78,6 +96,47 @@ describe("refusal", () => {
     const own = answering("nothing", new Response());
     expect(await refusal(URL_OF_TERMINAL, { fetch: own.fetch, origin: "https://gateway.example" })).toBeNull();
     expect(own.asked).toHaveLength(1);
+  });
+});
+
+describe("a 401", () => {
+  const said = (error: string, options: RequestOptions) =>
+    refusal(URL_OF_TERMINAL, { fetch: answering(json(401, { error })).fetch, origin: "https://canvas.example", ...options });
+
+  it("is of who never signed in, of who was signed in, and of a wrong token, each with its way out", async () => {
+    const token = { headers: { authorization: "Bearer x" } };
+    for (const [error, options, why, way] of [
+      ["missing workspace auth token", {}, "not-signed-in", /not signed in\. Sign in/],
+      ["missing workspace auth token", { wasSignedIn: true }, "sign-in-over", /over: .* Sign in again/],
+      ["invalid workspace auth token", token, "wrong-token", /token opens nothing here.* another one/],
+      // A token is at fault, whoever was in before by a cookie.
+      ["invalid workspace auth token", { ...token, wasSignedIn: true }, "wrong-token", /token opens nothing here/],
+      ["invalid workspace auth token", { wasSignedIn: true }, "not-theirs", /signed in, but .* Choose another workspace/],
+      ["invalid token for claimed workspace", token, "wrong-claim", /X-Workspace-ID .* Leave that header out/],
+      ["missing workspace ID", token, "no-workspace", /no such workspace/],
+      // A proxy's own: nobody was shown to the gateway.
+      ["", {}, "not-signed-in", /Sign in/],
+    ] as const) {
+      const refused = await said(error, options);
+      expect(refused).toMatchObject({ status: 401, error, why });
+      expect(refused?.text).toMatch(way);
+    }
+  });
+
+  it("is told from what is no 401", () => {
+    const asker = { hasToken: false, wasSignedIn: true };
+    for (const [status, error, why] of [
+      [0, "", "no-answer"],
+      [403, "origin not allowed", "origin"],
+      [403, "host not allowed", "host"],
+      [403, "not authorized to access this workspace's terminal", "other"],
+      [404, "workspace not found", "no-workspace"],
+      [404, "session not found", "other"],
+      [429, "rate limit exceeded", "too-often"],
+      [503, "draining", "other"],
+    ] as const) {
+      expect(whyOf(status, error, asker)).toBe(why);
+    }
   });
 });
 

@@ -235,6 +235,37 @@ describe("a terminal", () => {
     expect(wire().offers[1]).toBe("ticket.t3");
   });
 
+  it("asks why access ended, and goes on where asking fails", async () => {
+    const answers: (() => Promise<string | null>)[] = [
+      () => Promise.reject(new Error("no way to ask")),
+      async () => "Your sign-in is over.",
+      async () => null,
+    ];
+    const { terminal, wires, wire, states } = start({ refused: () => answers.shift()!() });
+    await settled();
+    wire().ends(1006);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(wires).toHaveLength(2);
+    for (const [code, text] of [
+      [4403, "Your sign-in is over."],
+      [4401, "Your sign-in is over. Sign in again."],
+    ] as const) {
+      wire().opens();
+      wire().says(hello());
+      wire().ends(code);
+      await settled();
+      expect(states.at(-1)).toEqual({ phase: "ended", text, clean: false, code });
+      terminal.reconnect();
+      await settled();
+    }
+    // What ended otherwise is no question of access.
+    wire().opens();
+    wire().ends(4408);
+    await settled();
+    expect(answers).toEqual([]);
+    expect(states.at(-1)).toMatchObject({ phase: "ended", code: 4408 });
+  });
+
   it("asks again for a ticket that a gateway that is away did not give, and not for one that it refused", async () => {
     const answers = [new GatewayError(0, "away"), new GatewayError(503, "stopping"), null, new GatewayError(401, "not signed in")];
     const { terminal, wires, wire, states } = start({

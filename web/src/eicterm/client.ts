@@ -3,7 +3,7 @@
 
 import { GatewayError } from "./ask.js";
 import * as codec from "./codec.js";
-import { next, pause, sentence } from "./ending.js";
+import { isDenial, next, pause, sentence } from "./ending.js";
 import { InputQueue } from "./input.js";
 
 /** What this file needs of a WebSocket. */
@@ -26,8 +26,8 @@ export interface Options {
   /** A name for the terminal, for people. */
   name?: string;
   /**
-   * Asked when a socket could not be opened, since a browser does not tell a page why: the reason to give up, or null
-   * to try again.
+   * Asked when a socket could not be opened, since a browser does not tell a page why, and when access ended while one was
+   * open: the reason to give up, or null when there is none.
    */
   refused?: () => Promise<string | null>;
   /** How often the latency is measured, in milliseconds; 0 is never. The default is 5000. */
@@ -263,8 +263,9 @@ export class Terminal {
     this.stopTimers();
     const text = this.failure?.message ?? sentence(code, reason);
     let then = next(code);
-    if (!opened && this.options.refused !== undefined) {
-      const why = await this.options.refused();
+    if ((!opened || isDenial(code)) && this.options.refused !== undefined) {
+      // Whatever went wrong with asking: it may be tried again.
+      const why = await this.options.refused().catch(() => null);
       if (this.disposed) return;
       if (why !== null) {
         this.over(code, why, false);

@@ -1,6 +1,6 @@
 // Why a terminal does not open: the gateway walks through every stage of connecting and reports (docs/doctor.md).
 
-import { GatewayError, type RequestOptions, ask } from "./ask.js";
+import { GatewayError, type RequestOptions, ask, beside } from "./ask.js";
 
 export type Outcome = "passed" | "failed" | "warned" | "not-reached" | "skipped";
 
@@ -50,7 +50,7 @@ const DEADLINE = 60_000;
  * so it is for a person who wants to know, not for a timer.
  */
 export async function diagnose(url: string | URL, options: RequestOptions = {}): Promise<Report> {
-  const answer = await ask(url, "/diagnose", "GET", DEADLINE, options);
+  const answer = await ask(beside(url, "/diagnose"), "GET", DEADLINE, options);
   const report: unknown = await answer.json().catch(() => null);
   if (typeof report === "object" && report !== null && "steps" in report && Array.isArray(report.steps)) {
     return report as Report;

@@ -10,6 +10,11 @@ export function next(code: number): Next {
   return "stop";
 }
 
+/** Whether `code` says that the gateway does not let in who asks: an ordinary request tells why. */
+export function isDenial(code: number): boolean {
+  return code === 4401 || code === 4403;
+}
+
 /** A sentence for the close code; the gateway's own error says it better where there is one. */
 export function sentence(code: number, reason: string): string {
   switch (code) {
@@ -22,11 +27,11 @@ export function sentence(code: number, reason: string): string {
     case 1006:
       return "The connection to the gateway broke.";
     case 4401:
-      return "You are not signed in.";
+      return "Your sign-in is over. Sign in again.";
     case 4403:
       return "You may not open this workspace any more.";
     case 4404:
-      return "The session is over.";
+      return "The terminal was ended, or is not there any more.";
     case 4408:
       return "The terminal was idle for too long.";
     case 4409:

@@ -1,6 +1,6 @@
 // The client of `eicterm.v1`: a terminal of an eice gateway, for whatever shows it.
 
-export { GatewayError, type RequestOptions, explain } from "./ask.js";
+export { GatewayError, type RequestOptions } from "./ask.js";
 export {
   type Exit,
   type Failure,
@@ -15,3 +15,4 @@ export { type Limits, type Message, type Size, SUBPROTOCOL } from "./codec.js";
 export { type Fix, type Outcome, type Report, type Step, diagnose } from "./diagnose.js";
 export { type Refusal, refusal } from "./refusal.js";
 export { ticket } from "./ticket.js";
+export { type Why } from "./why.js";

@@ -1,15 +1,17 @@
 // Why a gateway does not let a page in. A browser tells a page nothing of a WebSocket that was refused but the code 1006;
 // an ordinary request to the same gateway passes the same checks, and says which one failed.
 
-import { GatewayError, type RequestOptions, beside, notLetIn, origin } from "./ask.js";
+import { GatewayError, type RequestOptions, beside, origin, within } from "./ask.js";
 import { ticket } from "./ticket.js";
+import { type Why, explain } from "./why.js";
 
 /** What the gateway has against the page. `status` is 0 where the browser hides the answer from the page. */
 export interface Refusal {
   status: number;
   /** The gateway's own words. */
   error: string;
-  /** A sentence for a person. */
+  why: Why;
+  /** A sentence or two for a person, with the way out. */
   text: string;
 }
 
@@ -28,7 +30,7 @@ export async function refusal(url: string | URL, options: RequestOptions = {}): 
     if (!(error instanceof GatewayError)) throw error;
     if (error.status === 0) return hidden(url, options);
     // A gateway that is stopping, or whose directory is away, is worth another try; so is one that asks for patience.
-    return error.isPassing ? null : { status: error.status, error: error.error, text: error.message };
+    return error.isPassing ? null : { status: error.status, error: error.error, why: error.why, text: error.message };
   }
 }
 
@@ -41,10 +43,10 @@ async function hidden(url: string | URL, options: RequestOptions): Promise<Refus
     await (options.fetch ?? fetch)(health, {
       mode: "no-cors",
       cache: "no-store",
-      signal: options.signal ?? AbortSignal.timeout(DEADLINE),
+      signal: within(DEADLINE, options.signal),
     });
   } catch {
     return null;
   }
-  return { status: 0, error: "", text: notLetIn(ours) };
+  return { status: 0, error: "", why: "origin", text: explain("origin", 0, "", ours) };
 }
