@@ -1,18 +1,19 @@
 //! The client against scripted servers on loopback sockets.
 
+mod console;
+mod route;
 mod server;
+mod setup;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use eice_proto::Credentials;
+use server::{Server, answer, ok, refusal, running};
 use tokio::net::TcpListener;
 
-use crate::terminal::{Account, AddressFamily, EndpointChoice, Fault, OsUser};
-
 use super::*;
-use eice_proto::Credentials;
-use server::{Server, answer, endpoint_page, ok, refusal, running};
+use crate::terminal::{Account, Fault, OsUser};
 
 fn config(url: &str) -> Config {
     Config {
@@ -148,66 +149,6 @@ async fn a_port_where_nobody_listens_is_a_network_error_that_names_the_host() {
 }
 
 #[tokio::test]
-async fn pages_are_read_until_the_subnets_endpoint_is_seen() {
-    let server = Server::start(vec![
-        running("i-1"),
-        endpoint_page(&[("eice-a", "subnet-9", "create-complete")], Some("t+1")),
-        endpoint_page(&[("eice-b", "subnet-1", "create-complete")], Some("t2")),
-        ok("never asked for"),
-    ])
-    .await;
-    let client = client(&server.url).await;
-    let instance = client.instance(&"i-1".parse().unwrap()).await.unwrap();
-    let request = RouteRequest::new(&EndpointChoice::Automatic, Some(&instance));
-    let chosen = client.route(&request).await.unwrap();
-    assert_eq!((chosen.id.as_str(), chosen.dns_name.as_str()), ("eice-b", "eice-b.example"));
-    client.route(&request).await.unwrap();
-    let bodies = server.bodies();
-    assert_eq!(bodies.len(), 3, "the second route is known");
-    let filter = "Action=DescribeInstanceConnectEndpoints&Version=2016-11-15&Filter.1.Name=state\
-                  &Filter.1.Value.1=create-complete&Filter.1.Value.2=update-in-progress\
-                  &Filter.1.Value.3=update-failed&Filter.1.Value.4=update-complete&Filter.2.Name=vpc-id\
-                  &Filter.2.Value.1=vpc-1";
-    assert_eq!(bodies[1], filter);
-    assert_eq!(bodies[2], format!("{filter}&NextToken=t%2B1"));
-}
-
-#[tokio::test]
-async fn only_a_failed_choice_asks_without_the_filter_to_say_why() {
-    for (all, expected) in [
-        (endpoint_page(&[("eice-a", "subnet-1", "create-in-progress")], None), "is still being created"),
-        (endpoint_page(&[("eice-a", "subnet-1", "create-failed")], None), "is in state create-failed"),
-        (endpoint_page(&[], None), "there is no EC2 Instance Connect Endpoint in VPC vpc-1"),
-    ] {
-        let server = Server::start(vec![running("i-1"), endpoint_page(&[], None), all]).await;
-        let client = client(&server.url).await;
-        let instance = client.instance(&"i-1".parse().unwrap()).await.unwrap();
-        let error =
-            client.route(&RouteRequest::new(&EndpointChoice::Automatic, Some(&instance))).await.unwrap_err();
-        assert!(error.to_string().contains(expected), "{error}");
-        assert!(
-            server.bodies()[2].ends_with("Version=2016-11-15&Filter.1.Name=vpc-id&Filter.1.Value.1=vpc-1")
-        );
-    }
-}
-
-#[tokio::test]
-async fn nothing_is_asked_when_the_caller_knows_it_all() {
-    let server = Server::start(vec![ok("")]).await;
-    let client = client(&server.url).await;
-    let known = EndpointChoice::Known { id: "eice-1".parse().unwrap(), dns_name: "localhost:9443".into() };
-    let mut request = RouteRequest::new(&known, None);
-    request.address = Some("10.0.0.9".parse().unwrap());
-    request.family = AddressFamily::Ipv4;
-    let chosen = client.route(&request).await.unwrap();
-    assert_eq!(
-        (chosen.dns_name.as_str(), chosen.address.to_string().as_str()),
-        ("localhost:9443", "10.0.0.9")
-    );
-    assert!(server.bodies().is_empty());
-}
-
-#[tokio::test]
 async fn a_key_is_pushed_and_each_refusal_is_typed() {
     let key = format!("ssh-ed25519 {}", "A".repeat(68));
     let (id, user) = ("i-0123456789abcdef0".parse().unwrap(), OsUser::default());
@@ -245,48 +186,6 @@ async fn a_key_is_pushed_and_each_refusal_is_typed() {
     let server = Server::start(vec![answer("403 Forbidden", "", expired)]).await;
     let error = client(&server.url).await.send_ssh_public_key(&id, &user, &key).await.unwrap_err();
     assert!(matches!(error, Error::Clock { skew: Skew::Ahead(_), .. }), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_role_is_assumed_with_its_external_id_and_its_credentials_sign() {
-    let sts = Server::start(vec![ok("<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
-        <AssumeRoleResult><AssumedRoleUser><Arn>arn:aws:sts::1:assumed-role/r/eice</Arn><AssumedRoleId>A:eice</AssumedRoleId>\
-        </AssumedRoleUser><Credentials><AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
-        <SessionToken>t</SessionToken><Expiration>2199-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult>\
-        <ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></AssumeRoleResponse>")]).await;
-    let ec2 = Server::start(vec![running("i-1")]).await;
-    let mut config = config(&ec2.url);
-    config.endpoint_urls.sts = Some(sts.url.clone());
-    let account = Account::new(None, Some("arn:aws:iam::1:role/r".into()), Some("ext-1".into()));
-    let client = Aws::new(config).client(&account, None).await.unwrap();
-    client.instance(&"i-1".parse().unwrap()).await.unwrap();
-    assert_eq!(client.credentials().await.unwrap().access_key_id(), "ASIAROLE");
-    let asked = sts.bodies();
-    assert_eq!(asked.len(), 1, "the role is assumed once");
-    assert!(asked[0].contains("Action=AssumeRole") && asked[0].contains("ExternalId=ext-1"), "{asked:?}");
-    let authorization = ec2.seen.lock().unwrap()[0].header("authorization").unwrap().to_owned();
-    assert!(authorization.contains("Credential=ASIAROLE/"), "{authorization}");
-
-    let denied = Server::start(vec![answer("403 Forbidden", "x-amzn-RequestId: r\r\n", "<ErrorResponse><Error><Code>AccessDenied</Code>\
-        <Message>not authorized to perform: sts:AssumeRole</Message></Error><RequestId>r</RequestId></ErrorResponse>")]).await;
-    let mut config = self::config(&ec2.url);
-    config.endpoint_urls.sts = Some(denied.url.clone());
-    let client = Aws::new(config).client(&account, None).await.unwrap();
-    let error = client.instance(&"i-1".parse().unwrap()).await.unwrap_err();
-    assert!(matches!(error, Error::AssumeRole { .. }), "{error:?}");
-    assert!(chain(&error).contains("not authorized to perform: sts:AssumeRole"), "{}", chain(&error));
-    assert!(!chain(&error).contains("unhandled"), "AWS's words and not the SDK's: {}", chain(&error));
-    assert_eq!((error.fault(), error.request_id()), (Fault::Denied, Some("r")));
-    assert!(error.hint().unwrap().contains("arn:aws:iam::1:role/r"), "{:?}", error.hint());
-
-    // A server that is not there is no matter of permissions.
-    let mut config = self::config(&ec2.url);
-    config.endpoint_urls.sts = Some("http://127.0.0.1:9".into());
-    let client = Aws::new(config).client(&account, None).await.unwrap();
-    let error = client.instance(&"i-1".parse().unwrap()).await.unwrap_err();
-    assert_eq!(error.fault(), Fault::Network, "{error:?}");
-    assert!(chain(&error).contains("refused"), "{}", chain(&error));
-    assert!(error.hint().unwrap().contains("the network"), "{:?}", error.hint());
 }
 
 #[tokio::test]
@@ -328,128 +227,4 @@ async fn the_caller_is_told_who_it_is_and_each_refusal_is_typed() {
     let error = client("http://127.0.0.1:9").await.caller_identity().await.unwrap_err();
     assert_eq!(error.fault(), Fault::Network, "{error:?}");
     assert!(error.to_string().contains("GetCallerIdentity could not reach 127.0.0.1:9"), "{error}");
-}
-
-#[tokio::test]
-async fn a_profile_gives_region_credentials_and_endpoint_urls() {
-    let server = Server::start(vec![running("i-1")]).await;
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("config");
-    std::fs::write(
-        &file,
-        format!(
-            "[profile one]\nregion = eu-south-1\naws_access_key_id = AKIDPROFILE\naws_secret_access_key = s\n\
-             services = local\n[services local]\nec2 =\n  endpoint_url = {}\n",
-            server.url
-        ),
-    )
-    .unwrap();
-    let config = Config { config_file: Some(file), ..Config::default() };
-    let aws = Aws::new(config.clone());
-    let account = Account::new(Some("one".into()), None, None);
-    let client = aws.client(&account, None).await.unwrap();
-    assert_eq!(client.region(), "eu-south-1");
-    client.instance(&"i-1".parse().unwrap()).await.unwrap();
-    let authorization = server.seen.lock().unwrap()[0].header("authorization").unwrap().to_owned();
-    assert!(authorization.contains("Credential=AKIDPROFILE/"), "{authorization}");
-    assert!(Arc::ptr_eq(&client, &aws.client(&account, None).await.unwrap()), "clients are kept");
-    let other = aws.client(&account, Some("us-east-1")).await.unwrap();
-    assert_eq!(other.region(), "us-east-1");
-
-    let config = Config { fallback_region: Some("us-east-2".into()), ..config };
-    let client = Aws::new(config).client(&account, None).await.unwrap();
-    assert_eq!(client.region(), "eu-south-1", "the fallback is the last to be asked");
-
-    let error = aws.client(&Account::new(Some("two".into()), None, None), None).await.unwrap_err();
-    assert!(matches!(error, Error::NoProfile(_)), "{error:?}");
-    let error = aws.client(&account, Some("evil.example/")).await.unwrap_err();
-    assert!(matches!(error, Error::Region(_)), "{error:?}");
-}
-
-#[tokio::test]
-async fn https_is_trusted_by_the_ca_bundle_and_not_without_it() {
-    let issued = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let bundle = dir.path().join("ca.pem");
-    std::fs::write(&bundle, issued.cert.pem()).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(issued.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![issued.cert.der().clone()], key)
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-    let server = tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request).await;
-            let _ = stream.write_all(running("i-1").as_bytes()).await;
-            let _ = stream.shutdown().await;
-        }
-    });
-    let id = "i-1".parse().unwrap();
-    let trusting = Config { ca_bundle: Some(bundle), ..config(&url) };
-    let client = Aws::new(trusting).client(&Account::default(), None).await.unwrap();
-    client.instance(&id).await.unwrap();
-    let client = self::client(&url).await;
-    let error = client.instance(&id).await.unwrap_err();
-    assert!(matches!(error, Error::Network { .. }), "{error:?}");
-    assert!(chain(&error).to_lowercase().contains("certificate"), "{}", chain(&error));
-    server.abort();
-}
-
-fn console(instance: &str, output: &str) -> String {
-    ok(&format!(
-        "<GetConsoleOutputResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>r</requestId>\
-         <instanceId>{instance}</instanceId><timestamp>2026-11-24T08:00:00.000Z</timestamp>{output}\
-         </GetConsoleOutputResponse>"
-    ))
-}
-
-#[tokio::test]
-async fn a_console_is_asked_for_in_both_forms_and_shown_by_nobody() {
-    let folded = "<output>aHVudGVy\n  MiBsb2dpbjo=\n</output>";
-    let server =
-        Server::start(vec![console("i-1", folded), console("i-1", "<output/>"), console("i-1", "")]).await;
-    let client = client(&server.url).await;
-    let id = "i-1".parse().unwrap();
-    let latest = client.console_output(&id, ConsoleForm::Latest).await.unwrap();
-    assert_eq!(latest.bytes(), b"hunter2 login:");
-    assert_eq!(format!("{latest:?}"), "ConsoleOutput(14 bytes)");
-    for _ in 0..2 {
-        assert!(client.console_output(&id, ConsoleForm::Posted).await.unwrap().bytes().is_empty());
-    }
-    let posted = "Action=GetConsoleOutput&Version=2016-11-15&InstanceId=i-1";
-    assert_eq!(server.bodies(), [&format!("{posted}&Latest=true"), posted, posted], "nothing is remembered");
-}
-
-#[tokio::test]
-async fn a_console_that_is_none_is_an_error_that_tells_nothing_of_it() {
-    let id = "i-1".parse().unwrap();
-    let ask = async |answer: String| {
-        let server = Server::start(vec![answer]).await;
-        client(&server.url).await.console_output(&id, ConsoleForm::Latest).await.unwrap_err()
-    };
-    for answer in [
-        console("i-2", "<output>aHVudGVyMg==</output>"),
-        console("i-1", "<output>hunter2!</output>"),
-        console("i-1", "<output>hunter2</outp>"),
-        ok("<html>hunter2</html>"),
-    ] {
-        let error = ask(answer.clone()).await;
-        assert!(matches!(error, Error::Malformed { .. }), "{answer}: {error:?}");
-        assert!(!format!("{error:?} {}", chain(&error)).contains("hunter2"), "{error:?}");
-    }
-    let huge = console("i-1", &format!("<output>{}</output>", "QUFB".repeat(90_000)));
-    assert!(matches!(ask(huge).await, Error::TooLarge { .. }));
-    let error = ask(refusal("400 Bad Request", "UnsupportedOperation")).await;
-    assert!(matches!(error, Error::State(_)), "an instance type that cannot tell it: {error:?}");
-    let error = ask(refusal("403 Forbidden", "UnauthorizedOperation")).await;
-    assert!(error.hint().unwrap().contains("ec2:GetConsoleOutput"), "{error:?}");
 }
