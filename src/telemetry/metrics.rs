@@ -4,19 +4,18 @@
 //! is good for. Labels take few values: nothing in them comes from outside but the ids of endpoints, of which
 //! [`MAX_ENDPOINTS`] are told apart. No workspace, no user, no address is in them.
 
+mod maker;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::{
-    Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Error, Gauge, Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
 use super::process;
-
-/// What the names begin with.
-const NAMESPACE: &str = "molecule_terminal";
+use maker::Maker;
 
 /// How many endpoints are told apart; more go by [`OTHER`].
 pub const MAX_ENDPOINTS: usize = 64;
@@ -102,7 +101,7 @@ impl Metrics {
     }
 
     fn register(registry: Registry) -> Result<Self, Error> {
-        let make = Maker(&registry);
+        let make = Maker::new(&registry);
         let build = make.gauges("build_info", "The version that runs; always 1.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let started =
@@ -292,54 +291,6 @@ impl Drop for Open {
 /// Seconds since 1970.
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
-/// Makes metrics and registers them.
-struct Maker<'a>(&'a Registry);
-
-impl Maker<'_> {
-    fn keep<C: prometheus::core::Collector + Clone + 'static>(&self, metric: C) -> Result<C, Error> {
-        self.0.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, Error> {
-        self.keep(IntGauge::with_opts(opts(name, help))?)
-    }
-
-    fn float(&self, name: &str, help: &str) -> Result<Gauge, Error> {
-        self.keep(Gauge::with_opts(opts(name, help))?)
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
-        self.keep(IntGaugeVec::new(opts(name, help), labels)?)
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
-        self.keep(IntCounterVec::new(opts(name, help), labels)?)
-    }
-
-    fn histogram(&self, name: &str, help: &str, bounds: &[f64]) -> Result<Histogram, Error> {
-        self.keep(Histogram::with_opts(histogram(name, help, bounds))?)
-    }
-
-    fn histograms(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        bounds: &[f64],
-    ) -> Result<HistogramVec, Error> {
-        self.keep(HistogramVec::new(histogram(name, help, bounds), labels)?)
-    }
-}
-
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace(NAMESPACE)
-}
-
-fn histogram(name: &str, help: &str, bounds: &[f64]) -> HistogramOpts {
-    HistogramOpts::new(name, help).namespace(NAMESPACE).buckets(bounds.to_vec())
 }
 
 #[cfg(test)]
