@@ -10,6 +10,7 @@
 //! One connection carries one terminal for now: a host is never shared.
 
 mod beside;
+mod config;
 mod connector;
 mod console;
 mod diagnose;
@@ -22,7 +23,8 @@ mod local;
 mod locate;
 mod route;
 
-pub use connector::{Config, Connector, HostKeyMode, PUSHED_KEY_LIFETIME, PushedKey};
+pub use config::{Config, HostKeyMode};
+pub use connector::{Connector, PUSHED_KEY_LIFETIME, PushedKey};
 pub use diagnose::Diagnosis;
 pub use direct::Approach;
 pub use explain::refusal;
