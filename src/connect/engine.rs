@@ -1,5 +1,7 @@
 //! Whether the container engine opened the container at all.
 
+mod complaint;
+
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -8,9 +10,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
-use crate::terminal::{
-    ContainerShell, Exit, Fault, OsUser, Output, Stage, StageError, Terminal, TerminalEvent,
-};
+pub(super) use complaint::{Place, complaint};
+use complaint::{is_complaint, not_started};
+
+use crate::terminal::{Exit, Fault, Output, Stage, StageError, Terminal, TerminalEvent};
 
 /// How long the first words of a shell are waited for before it is taken for started.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,31 +21,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// An engine's complaint is not longer than this, in bytes.
 const MAX_COMPLAINT: usize = 4096;
 
-/// What engines, sudo and shells say when nothing could be started.
-const COMPLAINTS: &[&str] = &[
-    "Error response from daemon",
-    "Error: No such container",
-    "Error: no container with name or ID",
-    "Error: can only create exec sessions on running containers",
-    "OCI runtime exec failed",
-    "permission denied while trying to connect",
-    "Cannot connect to the Docker daemon",
-    "Cannot connect to Podman",
-    "sudo: ",
-    "not found",
-    "cannot execute",
-    "No such file or directory",
-];
-
 /// How long the engine may take to start a command. Each of many at once takes its turn at the engine.
 pub(super) const COMMAND_START_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Which container, and who may not use its engine.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) container: &'a ContainerShell,
-    pub(super) user: &'a OsUser,
-}
 
 type Event = io::Result<TerminalEvent>;
 
@@ -143,79 +123,6 @@ fn replaying(mut terminal: Terminal, seen: VecDeque<Event>) -> Terminal {
     terminal
 }
 
-fn is_complaint(said: &str) -> bool {
-    COMPLAINTS.iter().any(|complaint| said.contains(complaint))
-}
-
-/// The failure that `said` and `exit` tell of, if they do.
-pub(super) fn complaint(said: &str, exit: &Exit, place: Place<'_>) -> Option<StageError> {
-    // Engines exit with 1 or 125 for themselves, 126 and 127 for what they could not run.
-    let Exit::Code(code @ (1 | 125..=127)) = exit else { return None };
-    let said = said.trim();
-    let is_silent_refusal = said.is_empty() && *code >= 125;
-    if !is_silent_refusal && !is_complaint(said) {
-        return None;
-    }
-    let Place { container: ContainerShell { container: name, engine, .. }, user } = place;
-    let engine = engine.join(" ");
-    let has = |text: &str| said.contains(text);
-    let (fault, message, hint) = if has("No such container") || has("no container with name or ID") {
-        (
-            Fault::NotFound,
-            format!("there is no container {name} on the instance"),
-            format!("check the name with `{engine} ps` on the instance"),
-        )
-    } else if has("is not running")
-        || has("is paused")
-        || has("is restarting")
-        || has("on running containers")
-    {
-        (
-            Fault::State,
-            format!("container {name} does not run"),
-            format!("start it with `{engine} start {name}` on the instance"),
-        )
-    } else if has("permission denied while trying") || has("sudo: ") {
-        (
-            Fault::Denied,
-            format!("user {user} may not use `{engine}` on the instance"),
-            format!("add {user} to the docker group, or set the engine to `sudo -n docker` and allow that"),
-        )
-    } else if has("Cannot connect to") {
-        (
-            Fault::State,
-            "the container engine of the instance does not run".to_owned(),
-            "start it on the instance: systemctl start docker".to_owned(),
-        )
-    } else if has("OCI runtime") || has("executable file not found") {
-        (
-            Fault::Remote,
-            format!("container {name} cannot start a shell"),
-            "the image needs a POSIX sh".to_owned(),
-        )
-    } else if *code == 127 {
-        (
-            Fault::Remote,
-            format!("`{engine}` is not installed on the instance, or not in the PATH of {user}"),
-            "install it, or name the engine with its path".to_owned(),
-        )
-    } else {
-        return Some(not_started(said, exit, place));
-    };
-    let said = if said.is_empty() { format!("exit status {code}") } else { said.to_owned() };
-    Some(StageError::new(Stage::Shell, fault, message).with_hint(hint).with_source(said))
-}
-
-/// The failure of an engine that ended for no reason that is known.
-fn not_started(said: &str, exit: &Exit, place: Place<'_>) -> StageError {
-    let ContainerShell { container: name, engine, .. } = place.container;
-    let said = if said.trim().is_empty() { format!("it {exit}") } else { said.trim().to_owned() };
-    let message = format!("the container engine could not open container {name}");
-    StageError::new(Stage::Shell, Fault::Remote, message)
-        .with_hint(format!("try `{} exec {name} true` on the instance", engine.join(" ")))
-        .with_source(said)
-}
-
 /// Gives what was read ahead, then the rest.
 struct Replay {
     seen: VecDeque<Event>,
@@ -242,7 +149,7 @@ impl Output for Nothing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::{Control, Input, Signal, Size};
+    use crate::terminal::{ContainerShell, Control, Input, OsUser, Signal, Size};
 
     struct Script(VecDeque<TerminalEvent>);
 
@@ -348,12 +255,7 @@ mod tests {
         let script = said.iter().map(|text| out(text)).chain(code.map(exit));
         let (container, user) = (ContainerShell::new("web".parse().unwrap()), OsUser::default());
         let place = Place { container: &container, user: &user };
-        let mut terminal = started(terminal(script), place).await?;
-        let mut seen = Vec::new();
-        while let Some(event) = terminal.output.next().await {
-            seen.push(event.unwrap());
-        }
-        Ok(seen)
+        Ok(rest(started(terminal(script), place).await?).await)
     }
 
     #[tokio::test]
