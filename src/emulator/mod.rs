@@ -15,6 +15,7 @@ mod config;
 mod error;
 mod faults;
 mod instance;
+mod pattern;
 mod policy;
 mod record;
 mod running;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fault::ApiError;
-use crate::emulator::policy::{Piece, matches};
+use crate::emulator::pattern::{Piece, matches};
 
 /// The most parameters of a call.
 const MAX_PARAMETERS: usize = 2000;

@@ -97,19 +97,7 @@ fn a_document_that_is_not_understood_grants_nothing_because_it_is_refused() {
 }
 
 #[test]
-fn wildcards_and_blocks_have_their_edges() {
-    for (pattern, text, matches) in [
-        ("", "", true),
-        ("*", "", true),
-        ("a*b*c", "aXbYbZc", true),
-        ("a*b*c", "aXbYbZ", false),
-        ("?", "", false),
-        ("i-?", "i-1", true),
-        ("**", "x", true),
-        ("a", "ab", false),
-    ] {
-        assert_eq!(like(pattern, text), matches, "{pattern} {text}");
-    }
+fn blocks_have_their_edges() {
     let v4: IpAddr = "10.0.1.23".parse().unwrap();
     let v6: IpAddr = "2600::1".parse().unwrap();
     assert!(is_within(v4, "0.0.0.0/0") && is_within(v6, "::/0") && is_within(v6, "2600::1"));
