@@ -6,7 +6,10 @@ use std::time::SystemTime;
 
 use eice::emulator::Config;
 
-use crate::lab::{Docker, Program, Served, TOKEN, World, program};
+use crate::lab::{
+    Docker, GatewayProgram, OTHER_TOKEN, OTHER_WORKSPACE, Program, Served, Sshd, TOKEN, WORKSPACE, World,
+    program,
+};
 
 /// Where the screenshots are kept.
 fn kept() -> PathBuf {
@@ -16,15 +19,16 @@ fn kept() -> PathBuf {
     folder
 }
 
-/// Plays the scenes of `web/e2e/SCRIPT` with the page at `link`; they must succeed and leave these screenshots.
-async fn plays(script: &str, link: &str, pictures: &[&str]) {
+/// Plays the scenes of `web/e2e/SCRIPT` with the page at `link`, which get what `more` says besides; they must succeed and
+/// leave these screenshots.
+async fn plays(script: &str, link: &str, more: &[&str], pictures: &[&str]) {
     let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
     let modules = web.join("node_modules/playwright-core");
     assert!(modules.is_dir(), "the page's tools are not installed: run `make web` (nodejs and npm)");
     program("chromium");
     let began = SystemTime::now();
     let mut node = Command::new(program("node"));
-    node.arg(web.join("e2e").join(script)).arg(link).arg(kept()).stdin(Stdio::null());
+    node.arg(web.join("e2e").join(script)).arg(link).arg(kept()).args(more).stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || node.output().unwrap()).await.unwrap();
     let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -41,12 +45,8 @@ async fn a_command_typed_in_the_page_shows_its_output() {
     let env = [("DOCKER_HOST", Docker::shared().host())];
     let demo = Program::start(&["demo", "--listen", "127.0.0.1:0", "--json"], &env);
     let link = demo.ready.link.clone().unwrap();
-    plays(
-        "terminal.mjs",
-        &link,
-        &["terminal.png", "light.png", "phone.png", "ended.png", "sign-in-over.png"],
-    )
-    .await;
+    let pictures = ["terminal.png", "light.png", "phone.png", "ended.png", "sign-in-over.png"];
+    plays("terminal.mjs", &link, &[], &pictures).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,6 +58,24 @@ async fn a_terminal_that_does_not_open_says_why() {
     let link = format!("http://{}/#token={TOKEN}", served.addr);
     let pictures =
         ["diagnose.png", "diagnose-light.png", "diagnose-phone.png", "denied.png", "denied-sign-in.png"];
-    plays("refusals.mjs", &link, &pictures).await;
+    plays("refusals.mjs", &link, &[], &pictures).await;
     served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_terminals_are_listed_and_closed_by_those_who_may() {
+    let sshd = Sshd::start();
+    let gateway = GatewayProgram::start_for(World::of(&sshd).await, &["http://acme.localhost"], "");
+    let pictures = [
+        "terminals.png",
+        "terminals-light.png",
+        "terminals-close.png",
+        "terminals-phone.png",
+        "terminals-phone-close.png",
+    ];
+    let more = [WORKSPACE, TOKEN, OTHER_WORKSPACE, OTHER_TOKEN];
+    plays("terminals.mjs", &gateway.addr().to_string(), &more, &pictures).await;
+    gateway.is_idle();
+    sshd.is_idle();
+    gateway.stop().await;
 }

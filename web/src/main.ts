@@ -9,8 +9,9 @@ import { GatewayError } from "./eicterm/index.js";
 import * as keys from "./keys";
 import * as settings from "./settings";
 import { Tab } from "./tab";
+import * as terminals from "./terminals";
 import { takeToken } from "./token";
-import { showApp, showSignIn, showStatus, view } from "./view";
+import { showApp, showPlace, showSignIn, showStatus, view } from "./view";
 import { fill, isReady, place } from "./workspaces";
 
 /** How often the list is asked for while a workspace is being made, in milliseconds. */
@@ -24,11 +25,28 @@ let poll: number | undefined;
 async function start(): Promise<void> {
   const token = takeToken(window.location, window.history);
   try {
-    if (token !== null) await signIn(token);
-    await enter();
+    if (token === null) await enter();
+    else await signInWith(token);
   } catch (error) {
     refused(error);
   }
+}
+
+async function signInWith(token: string): Promise<void> {
+  await signIn(token);
+  await enter().catch((error: unknown) => {
+    // The token was good, and the next request did not count as its owner's.
+    if (!(error instanceof GatewayError) || error.status !== 401) throw error;
+    throw new GatewayError(401, notKept(), error.error);
+  });
+}
+
+/** A sentence for a cookie that was given and does not count. */
+function notKept(): string {
+  const { isSecureContext, location } = window;
+  return isSecureContext
+    ? `The token is good, but the browser does not keep the gateway's cookie. Allow cookies for ${location.host}, and sign in again.`
+    : `The token is good, but under ${location.origin} the browser does not tell the gateway whose page asks. Open the page by https://, or on this machine by http://localhost.`;
 }
 
 /** Shows what may be opened, and opens what was open before, or the only one that there is. */
@@ -75,7 +93,7 @@ function choose(workspace: Workspace): void {
   leave();
   chosen = workspace;
   draw();
-  view.where.textContent = place(workspace);
+  showPlace(place(workspace));
   // In a container there is nothing to warn of.
   view.notice.textContent = workspace.container === undefined ? (workspace.note ?? "") : "";
   if (isReady(workspace)) open(workspace);
@@ -92,6 +110,7 @@ function open(workspace: Workspace): void {
 /** Ends the terminal that is shown. */
 function leave(): void {
   closeSearch();
+  terminals.hide();
   tab?.dispose();
   tab = null;
 }
@@ -101,7 +120,7 @@ function abandon(): void {
   leave();
   chosen = null;
   draw();
-  view.where.textContent = "";
+  showPlace("");
   view.notice.textContent = "";
   showStatus("idle", "Choose a workspace.");
 }
@@ -180,6 +199,15 @@ function refused(error: unknown): void {
   else showSignIn(error.why === "not-signed-in" ? "" : error.message);
 }
 
+function toggleTerminals(): void {
+  if (terminals.isShown()) {
+    terminals.hide();
+    view.list.focus();
+  } else if (tab !== null) {
+    terminals.show(tab.url, () => tab?.session ?? null, showSignIn);
+  }
+}
+
 view.reconnect.addEventListener("click", () => {
   if (tab !== null) tab.reconnect();
   else if (chosen !== null) open(chosen);
@@ -209,6 +237,11 @@ view.reader.addEventListener("click", () => {
   if (tab !== null) tab.screen.readAloud = aloud;
 });
 
+view.list.addEventListener("click", toggleTerminals);
+view.terminals.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") toggleTerminals();
+});
+
 view.search.addEventListener("submit", (event) => {
   event.preventDefault();
   tab?.screen.find(view.searchText.value, false);
@@ -223,8 +256,7 @@ view.signIn.addEventListener("submit", (event) => {
   event.preventDefault();
   const token = view.token.value.trim();
   view.signInButton.disabled = true;
-  void signIn(token)
-    .then(enter)
+  void signInWith(token)
     .catch(refused)
     .finally(() => (view.signInButton.disabled = false));
 });

@@ -150,6 +150,11 @@ export class Screen {
     this.xterm.focus();
   }
 
+  /** Whether what is typed goes here, or nowhere. */
+  get hasFocus(): boolean {
+    return document.activeElement === document.body || this.place.contains(document.activeElement);
+  }
+
   dispose(): void {
     this.watch.disconnect();
     this.xterm.dispose();

@@ -20,7 +20,9 @@ export class Tab {
   private opened = false;
   /** What the gateway said went wrong with the way to the workspace. */
   private failed: Failure | null = null;
-  private readonly url: URL;
+  /** Where the terminal is. */
+  readonly url: URL;
+  private current: string | null = null;
 
   /** Opens the terminal of the workspace `id`, called `name`; `signedOut` hears, in a sentence, that the sign-in is over. */
   constructor(
@@ -65,12 +67,17 @@ export class Tab {
         },
         failed: (failure) => {
           this.failed = failure;
+          // Of what was open the end is told, in the same words.
           if (!this.opened) details.fail(failure);
-          else this.screen.remark(failure.message);
         },
         inputRefused: (bytes) => this.screen.remark(`[${bytes} bytes were not pasted: that is too much at once]`),
       },
     );
+  }
+
+  /** The id of the session that is open, if one is. */
+  get session(): string | null {
+    return this.current;
   }
 
   type(text: string): void {
@@ -129,6 +136,7 @@ export class Tab {
         showStatus("connecting", state.attempt === 1 ? "Connecting…" : `Connecting again, attempt ${state.attempt}…`);
         break;
       case "open":
+        this.current = state.session;
         break;
       case "waiting":
         this.close();
@@ -142,7 +150,8 @@ export class Tab {
         this.screen.renew();
         if (state.clean || this.opened) this.screen.remark(`[${text}]`);
         showStatus(state.clean ? "ended" : "failed", text, true);
-        view.reconnect.focus();
+        // Whoever is elsewhere on the page stays there.
+        if (this.screen.hasFocus) view.reconnect.focus();
         if (state.code === SIGNED_OUT) this.signedOut(state.text);
         // Nothing was open: a person wants to know why. What broke later may open again.
         if (this.failed !== null && !this.opened) this.diagnose();
@@ -165,6 +174,7 @@ export class Tab {
   }
 
   private close(): void {
+    this.current = null;
     this.stopClock();
     this.screen.enabled = false;
     view.latency.hidden = true;

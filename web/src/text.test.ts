@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { duration, followable, milliseconds, printable } from "./text";
+import { bytes, duration, followable, lasting, milliseconds, printable } from "./text";
 import { tokenIn } from "./token";
 
 describe("text", () => {
@@ -18,6 +18,11 @@ describe("text", () => {
   it("of times reads well", () => {
     expect(duration(61_000)).toBe("1:01");
     expect([milliseconds(0.42), milliseconds(41.6)]).toEqual(["0.4 ms", "42 ms"]);
+    expect([0, 59, 60, 3599, 3600, 86_399, 90_000].map(lasting)).toEqual(["0 s", "59 s", "1 min", "59 min", "1 h 0 min", "23 h 59 min", "1 d 1 h"]);
+  });
+
+  it("of amounts reads well", () => {
+    expect([0, 999, 1000, 999_999, 1_000_000, 52_428_800, 2e15].map(bytes)).toEqual(["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "52.4 MB", "2000.0 TB"]);
   });
 });
 

@@ -14,6 +14,7 @@ export const view = {
   noWorkspaces: element("no-workspaces"),
   terminal: element("terminal"),
   where: element("where"),
+  tools: element("tools"),
   find: element<HTMLButtonElement>("find"),
   copy: element<HTMLButtonElement>("copy"),
   paste: element<HTMLButtonElement>("paste"),
@@ -21,6 +22,12 @@ export const view = {
   larger: element<HTMLButtonElement>("larger"),
   theme: element<HTMLButtonElement>("theme"),
   reader: element<HTMLButtonElement>("reader"),
+  list: element<HTMLButtonElement>("list"),
+  terminals: element("terminals"),
+  terminalsTold: element("terminals-told"),
+  terminalsList: element<HTMLUListElement>("terminals-list"),
+  closing: element<HTMLDialogElement>("closing"),
+  closingWhat: element("closing-what"),
   search: element<HTMLFormElement>("search"),
   searchText: element<HTMLInputElement>("search-text"),
   searchCount: element("search-count"),
@@ -58,6 +65,13 @@ export function showStatus(phase: Phase, text: string, reconnect = false): void 
   view.dot.dataset.phase = phase;
   view.status.textContent = text;
   view.reconnect.hidden = !reconnect;
+}
+
+/** Shows where the chosen workspace's shell runs, and what can be done with its terminal; empty where none is chosen. */
+export function showPlace(place: string): void {
+  view.where.textContent = place;
+  view.where.hidden = place === "";
+  view.tools.hidden = place === "";
 }
 
 /** Shows the sign-in form, with what went wrong. */

@@ -29,8 +29,13 @@ pub(crate) struct GatewayProgram {
 }
 
 impl GatewayProgram {
-    /// Serves the instance of `world` in two workspaces, with more lines of configuration.
+    /// Serves the instance of `world` in two workspaces to pages of [`PUBLIC_ORIGIN`], with more lines of configuration.
     pub(crate) fn start(world: World, lines: &str) -> Self {
+        Self::start_for(world, &[PUBLIC_ORIGIN], lines)
+    }
+
+    /// The same to pages of other origins, the first of which is its own.
+    pub(crate) fn start_for(world: World, origins: &[&str], lines: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let os_user = world.target().os_user.to_string();
         let mut directory = String::new();
@@ -50,9 +55,8 @@ impl GatewayProgram {
         let file = folder.path().join("directory.toml");
         fs::write(&file, directory).unwrap();
         let config = folder.path().join("serve.toml");
-        let text = format!(
-            "[directory]\nfile = {file:?}\n[gateway]\nallowed_origins = [{PUBLIC_ORIGIN:?}]\n{lines}\n"
-        );
+        let text =
+            format!("[directory]\nfile = {file:?}\n[gateway]\nallowed_origins = {origins:?}\n{lines}\n");
         fs::write(&config, text).unwrap();
         let args = ["serve", "--config", config.to_str().unwrap(), "--listen", "127.0.0.1:0", "--json"];
         let program = Program::start(&args, &world.emulator.access().env());

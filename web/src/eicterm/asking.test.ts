@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { GatewayError, type RequestOptions, ask, beside } from "./ask.js";
 import { diagnose } from "./diagnose.js";
 import { refusal } from "./refusal.js";
+import { endSession, sessions } from "./sessions.js";
 import { ticket } from "./ticket.js";
 import { whyOf } from "./why.js";
 
@@ -160,6 +161,39 @@ describe("ticket", () => {
     ] as const) {
       const asking = ticket(URL_OF_TERMINAL, { fetch: answering(answer).fetch });
       await expect(asking).rejects.toMatchObject({ name: "GatewayError", isPassing });
+    }
+  });
+});
+
+describe("the open terminals", () => {
+  const session = { id: "5f0c", workspace: "1", user: "ci", opened_at: "2026-01-31T12:00:00Z", age_secs: 73, input_bytes: 1, output_bytes: 2 };
+
+  it("are listed", async () => {
+    const { fetch, asked } = answering(json(200, [session]));
+    expect(await sessions(URL_OF_TERMINAL, { fetch, credentials: "include" })).toEqual([session]);
+    expect(asked[0]).toMatchObject({
+      url: "https://gateway.example/workspaces/1/terminal/sessions",
+      init: { method: "GET", credentials: "include" },
+    });
+    await expect(sessions(URL_OF_TERMINAL, { fetch: answering(json(200, {})).fetch })).rejects.toThrow(/cannot be read/);
+    const refused = sessions(URL_OF_TERMINAL, { fetch: answering(json(404, { error: "workspace not found" })).fetch });
+    await expect(refused).rejects.toMatchObject({ status: 404, why: "no-workspace" });
+  });
+
+  it("are ended, and one that is over is no error", async () => {
+    const { fetch, asked } = answering(new Response(null, { status: 204 }));
+    await endSession(URL_OF_TERMINAL, "5f0c/..", { fetch });
+    expect(asked[0]).toMatchObject({
+      url: "https://gateway.example/workspaces/1/terminal/sessions/5f0c%2F..",
+      init: { method: "DELETE" },
+    });
+    await endSession(URL_OF_TERMINAL, "5f0c", { fetch: answering(json(404, { error: "session not found" })).fetch });
+    for (const [answer, status] of [
+      [json(404, { error: "workspace not found" }), 404],
+      [json(401, { error: "missing workspace auth token" }), 401],
+      ["nothing" as const, 0],
+    ] as const) {
+      await expect(endSession(URL_OF_TERMINAL, "5f0c", { fetch: answering(answer).fetch })).rejects.toMatchObject({ status });
     }
   });
 });

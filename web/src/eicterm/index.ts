@@ -14,5 +14,6 @@ export {
 export { type Limits, type Message, type Size, SUBPROTOCOL } from "./codec.js";
 export { type Fix, type Outcome, type Report, type Step, diagnose } from "./diagnose.js";
 export { type Refusal, refusal } from "./refusal.js";
+export { type Session, endSession, sessions } from "./sessions.js";
 export { ticket } from "./ticket.js";
 export { type Why } from "./why.js";
