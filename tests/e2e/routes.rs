@@ -224,6 +224,10 @@ async fn a_terminal_that_is_ended_from_elsewhere_is_gone_at_both_ends() {
     let mut viewer = scene.served.viewer().await;
     viewer.line("echo he''re; sleep 5000").await;
     viewer.until("here").await;
+    // A shell that is hung up in the moment between starting a job and giving it the terminal leaves the job behind.
+    eventually("it has the terminal", || {
+        scene.sshd.serving().iter().any(|process| process.command == "sleep 5000").then_some(())
+    });
     let (status, listed) = scene.served.ask("GET", "terminal/sessions", "").await;
     let session = &listed[0];
     assert_eq!((status, &session["user"], &session["workspace"]), (200, &json!("e2e"), &json!(WORKSPACE)));

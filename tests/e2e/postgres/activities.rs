@@ -85,7 +85,8 @@ async fn a_database_that_does_not_take_them_holds_up_nobody_and_few_wait() {
     for _ in 0..1000 {
         directory.note(opened(id)).await;
     }
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    // A single question to this database is given up after seconds.
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     drop(lock);
     eventually("the lock is gone", || {
         let waiting = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' \
