@@ -6,6 +6,10 @@ use std::str::FromStr;
 /// The longest origin or host that is looked at: a DNS name has at most 253 bytes.
 const MAX_LEN: usize = 300;
 
+/// The port that a scheme stands for, as it is written behind a host.
+const HTTP_PORT: &str = ":80";
+const HTTPS_PORT: &str = ":443";
+
 /// A web origin, `http(s)://host[:port]` (RFC 6454), normalised: lower case, a default port left out. Two
 /// origins are the same when scheme, host and port are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +35,18 @@ impl Origin {
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// Whether `host` is its host. A port that is the scheme's own may be written, which is the same URI (RFC 9110,
+    /// section 4.2.3).
+    #[must_use]
+    pub fn is_at(&self, host: &Host) -> bool {
+        let bare = host.0.strip_suffix(self.default_port()).unwrap_or(&host.0);
+        *host == self.host || bare == self.host.0
+    }
+
+    fn default_port(&self) -> &'static str {
+        if self.is_https() { HTTPS_PORT } else { HTTP_PORT }
     }
 
     /// Its port.
@@ -70,8 +86,8 @@ impl FromStr for Origin {
         let invalid = || InvalidOrigin::Origin(excerpt(text));
         let (scheme, rest) = text.split_once("://").ok_or_else(invalid)?;
         let (scheme, default_port) = match scheme.to_ascii_lowercase().as_str() {
-            "http" => ("http", ":80"),
-            "https" => ("https", ":443"),
+            "http" => ("http", HTTP_PORT),
+            "https" => ("https", HTTPS_PORT),
             _ => return Err(invalid()),
         };
         let host = rest.strip_suffix(default_port).unwrap_or(rest).parse().map_err(|_| invalid())?;
@@ -147,6 +163,37 @@ mod tests {
         assert_ne!(origin("http://acme.example:443"), origin("https://acme.example"));
         assert_ne!(origin("http://acme.example:8080"), origin("http://acme.example"));
         assert_ne!(origin("http://acme.example"), origin("http://www.acme.example"));
+    }
+
+    #[test]
+    fn a_host_may_name_its_schemes_own_port_and_no_other() {
+        let is_at = |origin: &str, host: &str| {
+            origin.parse::<Origin>().unwrap().is_at(&host.parse::<Host>().unwrap())
+        };
+        for (origin, host) in [
+            ("http://acme.example", "acme.example"),
+            ("http://acme.example", "ACME.example:80"),
+            ("http://acme.example:80", "acme.example"),
+            ("https://acme.example", "acme.example:443"),
+            ("https://acme.example:8443", "acme.example:8443"),
+            ("http://[::1]", "[::1]:80"),
+            ("http://acme.example:443", "acme.example:443"),
+        ] {
+            assert!(is_at(origin, host), "{origin} {host}");
+        }
+        for (origin, host) in [
+            ("http://acme.example", "acme.example:443"),
+            ("http://acme.example", "acme.example:8080"),
+            ("http://acme.example", "acme.example:080"),
+            ("https://acme.example", "acme.example:80"),
+            ("https://acme.example:8443", "acme.example"),
+            ("https://acme.example:8443", "acme.example:443"),
+            ("http://acme.example:443", "acme.example"),
+            ("http://acme.example", "www.acme.example:80"),
+            ("http://acme.example", "acme.example.evil.test:80"),
+        ] {
+            assert!(!is_at(origin, host), "{origin} {host}");
+        }
     }
 
     #[test]

@@ -58,10 +58,17 @@ fn check(config: &Config, request: &Request, minds_origin: bool) -> Result<(), R
 
 /// Against DNS rebinding: `Host` must be one of ours, once. HTTP/1.0 without it is refused as well.
 fn check_host(config: &Config, request: &Request) -> Result<(), Refusal> {
-    let allowed = |text: &str| text.parse::<Host>().is_ok_and(|host| config.allowed_hosts.contains(&host));
+    let allowed = |text: &str| text.parse().is_ok_and(|host| is_ours(config, &host));
     let host = only(request.headers(), &HOST).and_then(Result::ok).ok_or(Refusal::Host)?;
     let authority = request.uri().authority().is_none_or(|authority| allowed(authority.as_str()));
     if allowed(host) && authority { Ok(()) } else { Err(Refusal::Host) }
+}
+
+/// Whether `host` is on the list, or is the host of an allowed origin that is, with its scheme's own port written.
+fn is_ours(config: &Config, host: &Host) -> bool {
+    let is_listed = |host: &Host| config.allowed_hosts.contains(host);
+    let is_at_origin = |origin: &Origin| origin.is_at(host) && is_listed(origin.host());
+    is_listed(host) || config.allowed_origins.iter().any(is_at_origin)
 }
 
 /// A request that names an origin must name one of ours, exactly. It is a restriction, never a credential.

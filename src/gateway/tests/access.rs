@@ -72,6 +72,39 @@ async fn every_refusal_has_its_status_and_its_body_and_dials_nothing() {
 }
 
 #[tokio::test]
+async fn host_may_name_its_schemes_own_port_and_is_exact_otherwise() {
+    let origins: &[&str] = &["http://plain.test", "https://tls.test", "https://elsewhere.test"];
+    let configure = |config: &mut Config| {
+        *config = Config::new(origins.iter().map(|origin| origin.parse().unwrap()).collect());
+        // A page of that one is let in, and this is no gateway of its name.
+        config.allowed_hosts.retain(|host| host.to_string() != "elsewhere.test");
+    };
+    let server = Server::with(script(Mode::Open), directory(), configure, |_| Router::new()).await;
+    for (host, status) in [
+        ("plain.test", 200),
+        ("plain.test:80", 200),
+        ("PLAIN.test:80", 200),
+        ("tls.test", 200),
+        ("tls.test:443", 200),
+        ("plain.test:443", 403),
+        ("plain.test:8080", 403),
+        ("plain.test:080", 403),
+        ("plain.test:", 403),
+        ("tls.test:80", 403),
+        ("elsewhere.test", 403),
+        ("elsewhere.test:443", 403),
+        ("plain.test.evil.test:80", 403),
+    ] {
+        let answer = server.http("GET /workspaces", &[("Host", host), BEARER]).await;
+        assert_eq!(answer.status, status, "{host}: {}", answer.body);
+        // The same in the request line, whatever `Host` says.
+        let absolute = format!("GET http://{host}/workspaces");
+        let answer = server.http(&absolute, &[("Host", "plain.test"), BEARER]).await;
+        assert!(answer.status == status || answer.status == 400, "{absolute}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
 async fn a_bearer_opens_with_our_origin_and_without_any() {
     let server = Server::start(script(Mode::Open)).await;
     for headers in [&[BEARER][..], &[BEARER, ("Origin", ORIGIN)], &[("Authorization", "Bearer   abc ")]] {
