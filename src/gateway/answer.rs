@@ -48,6 +48,8 @@ pub(super) enum Refusal {
     NotFound,
     /// The directory cannot answer.
     Unavailable(DirectoryError),
+    /// The directory answers with what opens nothing, until somebody mends it.
+    Unusable(DirectoryError),
     /// There is no such session in that workspace.
     SessionNotFound,
     /// The request is not as the route wants it: this is wrong with it.
@@ -91,6 +93,7 @@ impl Refusal {
             Self::Unrelated => "unrelated",
             Self::NotFound => "not-found",
             Self::Unavailable(_) => "directory",
+            Self::Unusable(_) => "unusable-entry",
             Self::ControlPlane(_) => "control-plane",
             Self::SessionNotFound => "session-not-found",
             Self::Request(_) => "bad-request",
@@ -157,6 +160,17 @@ impl IntoResponse for Refusal {
                     json!({
                         "error": "platform datastore unavailable — retry shortly",
                         "code": "platform_unavailable",
+                    }),
+                )
+            }
+            // Neither a 503, since trying again does not help, nor a 4xx, since it is no fault of the caller's.
+            Self::Unusable(error) => {
+                tracing::error!(error = error as &dyn std::error::Error, "wrong entry in the directory");
+                (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    json!({
+                        "error": "the platform's entry of this workspace is wrong: an operator has to mend it",
+                        "code": "workspace_unusable",
                     }),
                 )
             }
@@ -240,7 +254,7 @@ impl IntoResponse for Refusal {
 
 impl From<DirectoryError> for Refusal {
     fn from(error: DirectoryError) -> Self {
-        Self::Unavailable(error)
+        if error.is_outage() { Self::Unavailable(error) } else { Self::Unusable(error) }
     }
 }
 

@@ -215,6 +215,8 @@ impl Source {
         match question.await {
             Ok(Some(yes)) => Answer::Yes(yes),
             Ok(None) => Answer::No,
+            // It answers, and knows more of others.
+            Err(Refusal::Unusable(_)) => Answer::Unknown,
             Err(_) => {
                 self.is_out.store(true, Ordering::Relaxed);
                 Answer::Unknown

@@ -95,11 +95,14 @@ impl fmt::Debug for dyn Directory {
     }
 }
 
+const OUTAGE: &str = "is unavailable";
+const UNUSABLE: &str = "has an entry that cannot be used";
+
 /// The directory cannot answer: its database is down, or an entry makes no sense. Never "there is none".
 #[derive(Debug, thiserror::Error)]
-#[error("the directory of workspaces {what}")]
+#[error("the directory of workspaces {}", if *is_outage { OUTAGE } else { UNUSABLE })]
 pub struct DirectoryError {
-    what: &'static str,
+    is_outage: bool,
     source: Box<dyn Error + Send + Sync>,
 }
 
@@ -107,13 +110,19 @@ impl DirectoryError {
     /// An outage, with its cause.
     #[must_use]
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { what: "is unavailable", source: source.into() }
+        Self { is_outage: true, source: source.into() }
     }
 
     /// It answers, with what makes no sense.
     #[must_use]
     pub fn unusable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { what: "has an entry that cannot be used", source: source.into() }
+        Self { is_outage: false, source: source.into() }
+    }
+
+    /// Whether it may answer later. What it answers with when it is no outage stays wrong until somebody mends it.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        self.is_outage
     }
 }
 

@@ -109,6 +109,7 @@ impl State {
         let answer = timeout(self.config().directory_timeout, question).await;
         let outcome = match &answer {
             Ok(Ok(_)) => "answered",
+            Ok(Err(error)) if !error.is_outage() => "answered",
             Ok(Err(_)) => "failed",
             Err(_) => "timeout",
         };

@@ -6,6 +6,7 @@ use axum::routing::post;
 use axum::{Extension, Router};
 use serde_json::json;
 
+use super::memory::Memory;
 use super::*;
 
 const BEARER: (&str, &str) = ("Authorization", "Bearer abc");
@@ -69,6 +70,30 @@ async fn every_refusal_has_its_status_and_its_body_and_dials_nothing() {
     }
     assert_eq!(server.script.seen().connects, 0);
     assert_eq!(server.gateway.sessions().live(), 0);
+}
+
+#[tokio::test]
+async fn an_entry_that_is_wrong_is_no_outage_and_is_told_to_the_log_alone() {
+    let memory = Arc::new(Memory::default());
+    let id = memory.workspace(None);
+    memory.token("abc", &[id]);
+    memory.spoil(id);
+    let server = Server::with(script(Mode::Open), memory, |_| {}, |_| Router::new()).await;
+    let body = json!({
+        "error": "the platform's entry of this workspace is wrong: an operator has to mend it",
+        "code": "workspace_unusable",
+    });
+    for route in routes_to(&id.to_string()) {
+        let answer = server.http(&route, &[BEARER, ("Content-Length", "0")]).await;
+        assert_eq!((answer.status, answer.json()), (500, body.clone()), "{route}");
+        assert_eq!(answer.header("retry-after"), "", "{route}: trying again does not help");
+    }
+    assert_eq!(server.script.seen().connects, 0);
+    let metrics = server.http("GET /metrics", &[]).await.body;
+    assert!(metrics.contains("denials_total{reason=\"unusable-entry\"} 8\n"), "{metrics}");
+    // An alert on outages stays silent.
+    let outages = metrics.lines().filter(|line| line.contains("directory_query") && line.contains("failed"));
+    assert!(outages.clone().all(|line| line.ends_with(" 0")), "{:?}", outages.collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A directory in memory that changes, and breaks, while a gateway looks at it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use super::*;
@@ -17,6 +17,8 @@ struct Inner {
     tokens: BTreeMap<String, Principal>,
     workspaces: BTreeMap<WorkspaceId, Workspace>,
     is_down: bool,
+    /// Workspaces whose entries make no sense.
+    wrong: BTreeSet<WorkspaceId>,
     /// What it was asked, in order.
     asked: Vec<&'static str>,
 }
@@ -59,6 +61,11 @@ impl Memory {
         self.inner().is_down = is_down;
     }
 
+    /// Has the entry of `id` make no sense.
+    pub(super) fn spoil(&self, id: WorkspaceId) {
+        self.inner().wrong.insert(id);
+    }
+
     /// What it was asked since it was asked this the last time.
     pub(super) fn asked(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.inner().asked)
@@ -90,6 +97,10 @@ impl Directory for Memory {
     }
 
     fn find(&self, id: WorkspaceId) -> BoxFuture<'_, Result<Option<Workspace>, DirectoryError>> {
+        if self.inner().wrong.contains(&id) {
+            self.inner().asked.push("find");
+            return Box::pin(ready(Err(DirectoryError::unusable("the row says \"canary\""))));
+        }
         self.answer("find", |inner| inner.workspaces.get(&id).cloned())
     }
 

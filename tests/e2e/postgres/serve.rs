@@ -135,12 +135,11 @@ async fn a_workspace_without_an_instance_is_a_container_beside_the_gateway() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_goes_and_comes_is_503_and_then_a_terminal_again() {
     let mut postgres = Postgres::start();
-    let (url, id, bad, org) = {
+    let (url, id, org) = {
         let database = postgres.platform();
         let org = token("org");
         add_org_token(&database, &org);
-        let bad = add_workspace(&database, "bad", &[("instance_id", "'pending'")]);
-        (database.url_by_password("canary-5c0ffee5"), add_remote(&database, "mine"), bad, org)
+        (database.url_by_password("canary-5c0ffee5"), add_remote(&database, "mine"), org)
     };
     let world = World::builtin().await;
     postgres.stop();
@@ -164,7 +163,6 @@ async fn a_database_that_goes_and_comes_is_503_and_then_a_terminal_again() {
     let mut viewer = terminal(addr, id, &org).await.unwrap_or_else(|status| panic!("{status}"));
     viewer.line("echo be''fore").await;
     viewer.until("before").await;
-    assert_eq!(get(addr, &format!("/workspaces/{bad}/terminal"), &org).await.0, 503, "no container either");
 
     postgres.crash();
     is_outage().await;
@@ -178,7 +176,6 @@ async fn a_database_that_goes_and_comes_is_503_and_then_a_terminal_again() {
 
     let log = gateway.stderr();
     assert!(log.contains("directory outage") && log.contains("Connection refused"), "the cause is told");
-    assert!(log.contains("pending"), "and so is what is wrong with a row");
     assert!(log.contains("sqlx"), "the log is of every library");
     assert!(!log.contains("canary") && !log.contains(&org), "no secret is");
 }
@@ -200,6 +197,47 @@ async fn a_table_that_somebody_holds_is_503_in_time() {
     assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
     drop(lock);
     assert_eq!(get(gateway.addr(), &path, &org).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_whose_instance_is_none_is_500_and_neither_an_outage_nor_a_container() {
+    let database = Postgres::shared().platform();
+    let org = token("org");
+    add_org_token(&database, &org);
+    let bad = add_workspace(&database, "bad", &[("instance_id", "'canary\u{1b}[2J'")]);
+    let good = add_remote(&database, "good");
+    let world = World::builtin().await;
+    let gateway = serve(&world, &database.url(), &[("DOCKER_HOST", &Docker::shared().host())]);
+    let addr = gateway.addr();
+    assert_eq!(terminal(addr, bad, &org).await.err(), Some(500));
+    for path in ["", "/terminal", "/terminal/diagnose", "/terminal/sessions"] {
+        let (status, body) = get(addr, &format!("/workspaces/{bad}{path}"), &org).await;
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let expected = serde_json::json!({
+            "code": "workspace_unusable",
+            "error": "the platform's entry of this workspace is wrong: an operator has to mend it",
+        });
+        assert_eq!((status, body), (500, expected), "{path}");
+    }
+    assert_eq!(get(addr, "/ready", "").await.0, 200, "the directory is well");
+    // Nobody else is harmed.
+    let (status, list) = get(addr, "/workspaces", &org).await;
+    assert!(status == 200 && list.contains("good") && !list.contains("bad"), "{list}");
+    let mut viewer = terminal(addr, good, &org).await.unwrap_or_else(|status| panic!("{status}"));
+    viewer.line("echo go''od").await;
+    viewer.until("good").await;
+
+    let log = gateway.stderr();
+    let told =
+        |line: &&str| line.contains("ERROR") && line.contains(&bad.to_string()) && line.contains("canary");
+    assert!(log.lines().any(|line| told(&line)), "the log names the row: {log}");
+    assert!(!log.contains("directory outage") && !log.contains("\u{1b}[2J"), "{log}");
+    // Mended, it opens without a restart.
+    database
+        .run(&format!("UPDATE workspaces SET instance_id = '{}' WHERE id = '{bad}'", crate::lab::INSTANCE));
+    let mut viewer = terminal(addr, bad, &org).await.unwrap_or_else(|status| panic!("{status}"));
+    viewer.line("echo men''ded").await;
+    viewer.until("mended").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

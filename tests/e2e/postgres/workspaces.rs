@@ -113,6 +113,7 @@ async fn an_instance_id_that_is_none_is_an_error_and_no_container() {
         let id = add_workspace(&database, "bad", &[("instance_id", &format!("'{bad}'"))]);
         let error = directory.find(id).await.expect_err(bad);
         assert_eq!(error.to_string(), "the directory of workspaces has an entry that cannot be used");
+        assert!(!error.is_outage());
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.contains(&id.to_string()) && cause.contains(bad), "{cause}");
     }
