@@ -28,6 +28,7 @@ pub(super) struct Run<'a> {
     pub(super) config: &'a Config,
     pub(super) events: &'a mpsc::Sender<Event>,
     pub(super) drain: &'a CancellationToken,
+    pub(super) cut_short: &'a CancellationToken,
     pub(super) wishes: &'a Wishes,
     pub(super) counts: &'a Counts,
     pub(super) told: Told<'a>,
@@ -61,6 +62,9 @@ impl Run<'_> {
             end = limits::reached(self.config, &activity, self.events) => Some(end),
             end = self.live(connect, request, queue, &mut opened, &activity) => Some(end),
         };
+        if end.as_ref().is_some_and(End::is_from_outside) {
+            self.cut_short.cancel();
+        }
         self.told.ended(end.as_ref().map_or(Outcome::Left, Outcome::End));
         self.log_end(end.as_ref());
         // The viewer learns the end while the far side is being closed, not after it.

@@ -204,7 +204,9 @@ impl Place {
         let (sender, events) = mpsc::channel(config.output_queue.max(1));
         let wishes = Arc::new(Wishes::new());
         let span = tracing::info_span!("session", id = %session, workspace = %self.label);
-        let viewer = Viewer { session, input, events, wishes: Arc::clone(&wishes) };
+        let cut_short = CancellationToken::new();
+        let viewer =
+            Viewer { session, input, events, wishes: Arc::clone(&wishes), cut_short: cut_short.clone() };
         let task = async move {
             let place = self;
             let shared = &place.shared;
@@ -213,6 +215,7 @@ impl Place {
                 config: &config,
                 events: &sender,
                 drain: &shared.drain,
+                cut_short: &cut_short,
                 wishes: &wishes,
                 counts: &counts,
                 told: Told::new(request.observer.as_deref(), &counts),

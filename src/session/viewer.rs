@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::wishes::Wishes;
@@ -21,6 +22,7 @@ pub struct Viewer {
     pub(super) input: ViewerInput,
     pub(super) events: mpsc::Receiver<Event>,
     pub(super) wishes: Arc<Wishes>,
+    pub(super) cut_short: CancellationToken,
 }
 
 /// What a viewer asks for besides its input; usable beside [`Viewer::next`], cheap to clone.
@@ -68,6 +70,12 @@ impl Viewer {
     #[must_use]
     pub fn control(&self) -> ViewerControl {
         ViewerControl(Arc::clone(&self.wishes))
+    }
+
+    /// Waits until something ends the session that is neither its terminal nor connecting: a limit, somebody, or the end
+    /// of this program. Its events are still there to be read.
+    pub async fn cut_short(&self) {
+        self.cut_short.cancelled().await;
     }
 
     /// The next news; `None` after [`Event::Closed`]. Cancel safe.
@@ -136,6 +144,11 @@ pub enum End {
 }
 
 impl End {
+    /// Whether it is neither the terminal's nor that of connecting.
+    pub(super) fn is_from_outside(&self) -> bool {
+        matches!(self, Self::Limit(_) | Self::Killed(_) | Self::Drained)
+    }
+
     /// The end's stable name, as it stands in JSON, metrics and logs.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -97,10 +97,13 @@ async fn bridge(
     config: &Config,
     observed: &Observation,
 ) -> Ending {
-    let attach = match timeout(config.attach_timeout, first(stream)).await {
-        Ok(Ok(attach)) => attach,
-        Ok(Err(ending)) => return ending,
-        Err(_) => return Ending::Violation(Violation::Attach),
+    let attach = tokio::select! {
+        attach = timeout(config.attach_timeout, first(stream)) => match attach {
+            Ok(Ok(attach)) => attach,
+            Ok(Err(ending)) => return ending,
+            Err(_) => return Ending::Violation(Violation::Attach),
+        },
+        end = cut_short(viewer) => return Ending::Session(end),
     };
     if attach.resume.is_some() || attach.session.is_some() {
         return Ending::Refused("gone", "the session is over; attach without it for a new one", GONE);

@@ -9,6 +9,7 @@ use crate::workspace::Status;
 
 const PAGE: (&str, &str) = ("Origin", ORIGIN);
 const SESSION: (&str, &str) = ("Cookie", "wos-session=1");
+const REVOKED: &str = "You may not open this workspace any more.\r\n";
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// A gateway that asks again at once, over a workspace and its sibling.
@@ -22,6 +23,11 @@ struct Lab {
 }
 
 async fn lab() -> Lab {
+    lab_where(Mode::Open).await
+}
+
+/// The same, where connecting does that.
+async fn lab_where(mode: Mode) -> Lab {
     let plane = Plane::start(Reply::member("u_1")).await;
     let memory = Arc::new(Memory::default());
     let root = memory.workspace(None);
@@ -31,9 +37,11 @@ async fn lab() -> Lab {
     memory.token("org", &[]);
     let configure = |config: &mut Config| {
         config.recheck_interval = INTERVAL;
+        // Nothing here is ended by it.
+        config.attach_timeout = SOON * 100;
         config.platform.control_plane = Some(plane.config("acme"));
     };
-    let server = Server::with(script(Mode::Open), memory.clone(), configure, |_| Router::new()).await;
+    let server = Server::with(script(mode), memory.clone(), configure, |_| Router::new()).await;
     Lab { server, memory, plane, id, sibling, elsewhere }
 }
 
@@ -71,7 +79,7 @@ impl Lab {
 async fn revoked(mut socket: Socket) {
     let (_, text, close) = read_to_close(&mut socket).await;
     assert_eq!(close, Some((4403, "access revoked".into())));
-    assert_eq!(text, "You may not open this workspace any more.\r\n");
+    assert_eq!(text, REVOKED);
 }
 
 /// The terminal goes on.
@@ -91,6 +99,61 @@ async fn a_token_that_is_taken_back_closes_its_terminals_and_no_others() {
     lab.memory.revoke("of-it");
     revoked(mine).await;
     alive(&lab, &mut others).await;
+}
+
+/// What an `eicterm.v1` viewer reads when its terminal is cut short: the close, and the `error` before it.
+async fn cut_short(mut socket: Socket) -> (Option<(u16, String)>, serde_json::Value) {
+    let (_, text, close) = read_to_close(&mut socket).await;
+    let error = text.rfind("{\"t\":\"error\"").map(|at| serde_json::from_str(&text[at..]).unwrap());
+    (close, error.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_viewer_that_has_not_attached_yet_is_told_at_once() {
+    let eicterm = ("Sec-WebSocket-Protocol", "eicterm.v1");
+    let lab = lab().await;
+    let mut others = lab.open(&[("Authorization", "Bearer org"), eicterm]).await;
+    let socket = lab.open(&[("Authorization", "Bearer of-it"), eicterm]).await;
+    lab.server.script.until("connecting", |seen| seen.connects == 2).await;
+    lab.memory.revoke("of-it");
+    let (close, error) = cut_short(socket).await;
+    assert_eq!(close, Some((4403, "access revoked".into())));
+    assert_eq!((&error["code"], &error["message"]), (&"ended".into(), &REVOKED.trim_end().into()));
+    // The other one may attach as late as it could before.
+    let attach = Message::binary(&b"\x10{\"cols\":80,\"rows\":24}"[..]);
+    futures_util::SinkExt::send(&mut others, attach).await.unwrap();
+    lab.server.script.until("the terminal", |seen| seen.requests.len() == 1).await;
+}
+
+#[tokio::test]
+async fn whatever_cuts_a_terminal_short_is_told_to_a_viewer_that_has_not_attached_yet() {
+    use crate::session::Kill;
+    let eicterm = ("Sec-WebSocket-Protocol", "eicterm.v1");
+    let mut lab = lab().await;
+    let socket = lab.open(&[("Authorization", "Bearer org"), eicterm]).await;
+    let session = lab.server.gateway.sessions().list()[0].id;
+    assert!(lab.server.gateway.sessions().kill(session, Kill::Request));
+    assert_eq!(cut_short(socket).await.0, Some((4404, "ended".into())));
+    let socket = lab.open(&[("Authorization", "Bearer org"), eicterm]).await;
+    lab.server.drain();
+    assert_eq!(cut_short(socket).await.0, Some((1001, "gateway restarting".into())));
+}
+
+#[tokio::test]
+async fn a_terminal_that_is_still_connecting_is_closed_and_its_connecting_given_up() {
+    let lab = lab_where(Mode::Hang).await;
+    let bearer = ("Authorization", "Bearer of-it");
+    let legacy = lab.open(&[bearer]).await;
+    let mut eicterm = lab.open(&[bearer, ("Sec-WebSocket-Protocol", "eicterm.v1")]).await;
+    let attach = Message::binary(&b"\x10{\"cols\":80,\"rows\":24}"[..]);
+    futures_util::SinkExt::send(&mut eicterm, attach).await.unwrap();
+    assert!(matches!(next(&mut eicterm).await, Some(Ok(Message::Text(hello))) if hello.contains("hello")));
+    lab.server.script.until("connecting", |seen| seen.connects == 2).await;
+    lab.memory.revoke("of-it");
+    revoked(legacy).await;
+    assert_eq!(cut_short(eicterm).await.0, Some((4403, "access revoked".into())));
+    lab.server.script.until("giving up", |seen| seen.abandoned == 2).await;
+    lab.server.idle().await;
 }
 
 #[tokio::test]
