@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::ControlPlane;
-use super::auth::Freshness;
+use super::auth::Purpose;
 use super::bounded::Bounded;
 use super::cookies::{is_of_a_page, pairs};
 use super::secret::Fingerprint;
@@ -150,18 +150,18 @@ impl Members {
         &self,
         plane: &ControlPlane,
         cookies: &SessionCookies,
-        freshness: Freshness,
+        purpose: Purpose,
     ) -> Result<Option<Principal>, ControlPlaneError> {
-        let id = self.answer(plane, cookies, freshness).await?;
+        let id = self.answer(plane, cookies, purpose).await?;
         Ok(id.map(|id| {
             Principal::of_kind(format!("member:{}", escape_control(&id)), Kind::Member, Access::All)
         }))
     }
 
-    async fn answer(&self, plane: &ControlPlane, cookies: &SessionCookies, freshness: Freshness) -> Answer {
+    async fn answer(&self, plane: &ControlPlane, cookies: &SessionCookies, purpose: Purpose) -> Answer {
         let asked = Instant::now();
         let key = Fingerprint::of(&[plane.slug().as_bytes(), cookies.0.as_bytes()]);
-        if freshness == Freshness::Cached
+        if purpose == Purpose::Use
             && let Some(known) = self.answers().get(&key, asked)
         {
             return Ok(known.clone());

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::State;
 use super::answer::Refusal;
-use super::auth::{Credential, Freshness, Grant, may_speak_for};
+use super::auth::{Credential, Grant, Purpose, may_speak_for};
 use super::cookies::PageCookie;
 use super::secret::Fingerprint;
 use crate::session::Kill;
@@ -157,7 +157,7 @@ impl Answers {
             principals.entry(credential.fingerprint()).or_insert_with(|| {
                 let source =
                     if matches!(credential, Credential::Session(_)) { control_plane } else { directory };
-                source.ask(state.whose(credential, Freshness::Now)).boxed()
+                source.ask(state.whose(credential, Purpose::Recheck)).boxed()
             });
             workspaces.entry(*workspace).or_insert_with(|| {
                 let found = state.ask(state.directory.find(*workspace));

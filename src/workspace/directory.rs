@@ -24,6 +24,18 @@ pub trait Directory: Send + Sync {
         token: &'a BearerToken,
     ) -> BoxFuture<'a, Result<Option<Principal>, DirectoryError>>;
 
+    /// As [`Self::authenticate`], of a token that was let in before: whether it still is. It is no use of the token, and
+    /// so is noted nowhere. The default is [`Self::authenticate`], for a directory that keeps no account of uses.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when that cannot be told now.
+    fn recheck<'a>(
+        &'a self,
+        token: &'a BearerToken,
+    ) -> BoxFuture<'a, Result<Option<Principal>, DirectoryError>> {
+        self.authenticate(token)
+    }
+
     /// The workspace `id`; `None` when there is none.
     ///
     /// # Errors

@@ -32,13 +32,13 @@ pub(in crate::gateway) struct Grant {
     pub(in crate::gateway) caller: Option<WorkspaceId>,
 }
 
-/// How old an answer of the control plane may be.
+/// What it is asked for, whose a credential is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum Freshness {
-    /// As old as answers are kept.
-    Cached,
-    /// It is asked now.
-    Now,
+pub(in crate::gateway) enum Purpose {
+    /// Somebody shows it. An answer of the control plane may be as old as answers are kept.
+    Use,
+    /// Something is open by it. The control plane is asked now, and the directory does not take it for a use.
+    Recheck,
 }
 
 impl Credential {
@@ -66,18 +66,18 @@ impl State {
     pub(in crate::gateway) async fn whose(
         &self,
         credential: &Credential,
-        freshness: Freshness,
+        purpose: Purpose,
     ) -> Result<Option<Principal>, Refusal> {
         match credential {
-            Credential::Bearer(token) => self.owner_of(token).await,
+            Credential::Bearer(token) => self.owner_of(token, purpose).await,
             Credential::Page(cookie) if self.cookies.is_valid(cookie, Instant::now()) => {
-                self.owner_of(&cookie.token).await
+                self.owner_of(&cookie.token, purpose).await
             }
             Credential::Page(_) => Ok(None),
             Credential::Session(cookies) => {
                 let config = self.config();
                 let Some(plane) = &config.platform.control_plane else { return Ok(None) };
-                Ok(self.members.member(plane, cookies, freshness).await?)
+                Ok(self.members.member(plane, cookies, purpose).await?)
             }
             Credential::Development => {
                 let principal = Principal::of_kind("development", Kind::Development, Access::All);
@@ -87,11 +87,18 @@ impl State {
     }
 
     /// Whose `token` is: the administrator's, or whose the directory says.
-    pub(super) async fn owner_of(&self, token: &BearerToken) -> Result<Option<Principal>, Refusal> {
+    pub(super) async fn owner_of(
+        &self,
+        token: &BearerToken,
+        purpose: Purpose,
+    ) -> Result<Option<Principal>, Refusal> {
         // Digests are compared, in a time that tells nothing.
         if self.config().platform.admin_token.is_some_and(|admin| admin == token.digest()) {
             return Ok(Some(Principal::of_kind("admin-token", Kind::Admin, Access::All)));
         }
-        self.ask(self.directory.authenticate(token)).await
+        match purpose {
+            Purpose::Use => self.ask(self.directory.authenticate(token)).await,
+            Purpose::Recheck => self.ask(self.directory.recheck(token)).await,
+        }
     }
 }

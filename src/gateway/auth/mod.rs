@@ -30,7 +30,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 pub(super) use claim::{X_WORKSPACE_ID, may_speak_for};
-pub(super) use credential::{Credential, Freshness, Grant};
+pub(super) use credential::{Credential, Grant, Purpose};
 pub(super) use guard::{guard, guard_page};
 pub(super) use headers::{bearer, origin};
 pub(super) use peer::{Peer, peer, peer_of};
@@ -124,7 +124,7 @@ impl State {
         peer: IpAddr,
     ) -> Result<Principal, Refusal> {
         self.check_throttle(peer)?;
-        match self.owner_of(token).await? {
+        match self.owner_of(token, Purpose::Use).await? {
             Some(principal) => Ok(principal),
             None => Err(self.wrong(peer)),
         }
@@ -139,7 +139,7 @@ impl State {
         }
         let mut outage = None;
         for credential in self.cookies_of(parts) {
-            match self.whose(&credential, Freshness::Cached).await {
+            match self.whose(&credential, Purpose::Use).await {
                 Ok(Some(principal)) => return self.known(principal, credential, None),
                 Ok(None) => {}
                 // What follows may be good for all that.
@@ -149,12 +149,12 @@ impl State {
         if let Some(ticket) = ticket {
             self.check_throttle(peer)?;
             let grant = ticket.ok_or_else(|| self.wrong(peer))?;
-            let principal = self.whose(&grant.credential, Freshness::Cached).await?;
+            let principal = self.whose(&grant.credential, Purpose::Use).await?;
             let principal = principal.ok_or(Refusal::InvalidToken)?;
             return self.known(principal, grant.credential, grant.caller);
         }
         if self.config().platform.is_development() && self.is_at_hand(parts) {
-            let principal = self.whose(&Credential::Development, Freshness::Cached).await?;
+            let principal = self.whose(&Credential::Development, Purpose::Use).await?;
             return self.known(principal.ok_or(Refusal::MissingToken)?, Credential::Development, None);
         }
         Err(outage.unwrap_or(Refusal::MissingToken))

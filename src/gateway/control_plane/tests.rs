@@ -14,7 +14,7 @@ fn cookies(line: &str) -> SessionCookies {
 
 /// The name of the member whose session `line` is.
 async fn ask(members: &Members, plane: &Plane, line: &str) -> Result<Option<String>, ControlPlaneError> {
-    let member = members.member(&plane.config("acme"), &cookies(line), Freshness::Cached).await?;
+    let member = members.member(&plane.config("acme"), &cookies(line), Purpose::Use).await?;
     Ok(member.map(|member| member.name))
 }
 
@@ -44,8 +44,7 @@ async fn a_member_is_asked_for_as_the_platform_asks_and_once() {
     let plane = Plane::start(Reply::member("u_1")).await;
     let members = Members::new();
     for _ in 0..3 {
-        let member =
-            members.member(&plane.config("acme"), &cookies("a=1; b=2"), Freshness::Cached).await.unwrap();
+        let member = members.member(&plane.config("acme"), &cookies("a=1; b=2"), Purpose::Use).await.unwrap();
         let expected = Principal::of_kind("member:u_1", Kind::Member, Access::All);
         assert_eq!(member, Some(expected));
     }
@@ -131,7 +130,7 @@ async fn what_is_no_answer_is_an_outage_that_is_not_kept() {
     assert_eq!(ask(&members, &plane, "s=1").await.unwrap().as_deref(), Some("member:u_1"));
 
     let gone = plane.stop().await;
-    let refused = members.member(&gone, &cookies("s=2"), Freshness::Cached).await;
+    let refused = members.member(&gone, &cookies("s=2"), Purpose::Use).await;
     assert!(refused.is_err());
 }
 
@@ -179,7 +178,7 @@ async fn organisations_are_told_apart() {
     let plane = Plane::start(Reply::member("u_1")).await;
     let members = Members::new();
     let ask = async |slug| {
-        let member = members.member(&plane.config(slug), &cookies("s=1"), Freshness::Cached).await;
+        let member = members.member(&plane.config(slug), &cookies("s=1"), Purpose::Use).await;
         member.unwrap().is_some()
     };
     assert!(ask("acme").await);
@@ -193,12 +192,12 @@ async fn who_must_know_now_goes_past_what_is_kept_and_renews_it() {
     let plane = Plane::start(Reply::member("u_1")).await;
     let members = Members::new();
     let config = plane.config("acme");
-    let ask = async |freshness| members.member(&config, &cookies("s=1"), freshness).await.unwrap().is_some();
-    assert!(ask(Freshness::Cached).await);
+    let ask = async |purpose| members.member(&config, &cookies("s=1"), purpose).await.unwrap().is_some();
+    assert!(ask(Purpose::Use).await);
     plane.reply(Reply::stranger());
-    assert!(ask(Freshness::Cached).await);
-    assert!(!ask(Freshness::Now).await);
-    assert!(!ask(Freshness::Cached).await, "the newest answer is the one that is kept");
+    assert!(ask(Purpose::Use).await);
+    assert!(!ask(Purpose::Recheck).await);
+    assert!(!ask(Purpose::Use).await, "the newest answer is the one that is kept");
 }
 
 #[tokio::test]
@@ -240,7 +239,7 @@ async fn over_tls_only_those_are_asked_whom_an_authority_signed_for() {
         }
     });
     let plane = ControlPlane::new(&format!("https://localhost:{port}"), "acme").unwrap();
-    let ask = async |members: Members| members.member(&plane, &cookies("s=1"), Freshness::Cached).await;
+    let ask = async |members: Members| members.member(&plane, &cookies("s=1"), Purpose::Use).await;
     assert!(ask(Members::new()).await.is_err(), "nobody that the system trusts signed it");
     let trusting = Members { trusted: Some(vec![certificate]), ..Members::new() };
     assert!(ask(trusting).await.unwrap().is_some());

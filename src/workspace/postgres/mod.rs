@@ -88,6 +88,16 @@ impl Directory for PostgresDirectory {
         })
     }
 
+    fn recheck<'a>(
+        &'a self,
+        token: &'a BearerToken,
+    ) -> BoxFuture<'a, Result<Option<Principal>, DirectoryError>> {
+        Box::pin(async move {
+            let found = token::find(&self.database, token.digest()).await?;
+            Ok(found.map(|(principal, _)| principal))
+        })
+    }
+
     fn find(&self, id: WorkspaceId) -> BoxFuture<'_, Result<Option<Workspace>, DirectoryError>> {
         Box::pin(workspaces::find(&self.database, &self.instance, id))
     }

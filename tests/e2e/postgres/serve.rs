@@ -1,17 +1,21 @@
 //! `eice serve` on the platform's database, from outside.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use eice::workspace::WorkspaceId;
 
 use super::{add_org_token, add_remote, add_workspace, add_workspace_token, token};
-use crate::lab::{Container, Docker, Postgres, Program, Viewer, World, request};
+use crate::lab::{Container, Docker, Postgres, Program, Viewer, World, eventually, request};
 
 const OUTAGE: &str =
     r#"{"code":"platform_unavailable","error":"platform datastore unavailable — retry shortly"}"#;
 
 /// What the gateway goes by.
 pub(super) const HOST: &str = "gateway.test";
+
+/// How long it is waited for what must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// In place of a variable's value: it is not set.
 const WITHOUT: &str = "\0";
@@ -105,6 +109,55 @@ async fn a_workspace_with_an_instance_opens_there_for_whom_the_database_knows() 
     assert_eq!(rows, "terminal.close|3|0|3|3|3\nterminal.open|3|3|0|3|3");
     let used = "SELECT count(*) FROM workspace_auth_tokens WHERE last_used_at IS NOT NULL";
     assert_eq!(database.run(used), "1");
+}
+
+/// How often the directory has answered the gateway so far.
+async fn answers(gateway: SocketAddr) -> u64 {
+    const SERIES: &str = "molecule_terminal_directory_query_duration_seconds_count{outcome=\"answered\"} ";
+    let (status, body) = get(gateway, "/metrics", "").await;
+    assert_eq!(status, 200, "{body}");
+    body.lines().find_map(|line| line.strip_prefix(SERIES)).expect("it is counted").parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_was_used_when_it_was_shown_and_not_while_its_terminal_is_open() {
+    let database = Postgres::shared().platform();
+    let world = World::builtin().await;
+    let id = add_remote(&database, "mine");
+    let (org, own) = (token("org"), token("own"));
+    add_org_token(&database, &org);
+    add_workspace_token(&database, id, &own);
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("serve.toml");
+    std::fs::write(&config, "[gateway]\nrecheck_secs = 1\n").unwrap();
+    let more = [("EICE_CONFIG", config.to_str().unwrap())];
+    let mut gateway = serve(&world, &database.url(), &more);
+    let addr = gateway.addr();
+    let mut viewers = Vec::new();
+    for token in [&org, &own] {
+        viewers.push(terminal(addr, id, token).await.unwrap_or_else(|status| panic!("{status}")));
+    }
+    let used = "SELECT count(*) FROM (SELECT last_used_at FROM org_api_tokens \
+                UNION ALL SELECT last_used_at FROM workspace_auth_tokens) AS tokens \
+                WHERE last_used_at > now() - interval '1 hour'";
+    eventually("both uses are written", || (database.run(used) == "2").then_some(()));
+
+    for table in ["workspace_auth_tokens", "org_api_tokens"] {
+        database.run(&format!("UPDATE {table} SET last_used_at = '2020-01-01'"));
+    }
+    // Two tokens and a workspace are asked for in a round.
+    let (before, began) = (answers(addr).await, Instant::now());
+    while answers(addr).await < before + 3 * 3 {
+        assert!(began.elapsed() < PATIENCE, "nobody asks again");
+        tokio::task::yield_now().await;
+    }
+    for viewer in &mut viewers {
+        viewer.line("echo st''ill here").await;
+        viewer.until("still here").await;
+    }
+    // What was to be written is written when it has ended.
+    assert!(gateway.part.terminate().success());
+    assert_eq!(database.run(used), "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]

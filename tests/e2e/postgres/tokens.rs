@@ -110,6 +110,38 @@ async fn uses_are_not_written_where_the_configuration_says_so() {
 }
 
 #[tokio::test]
+async fn whether_a_token_still_holds_is_no_use_of_it() {
+    let database = Postgres::shared().platform();
+    let directory = directory(&database.url());
+    let mine = add_workspace(&database, "mine", &[]);
+    let (of_workspace, of_org) = (token("mine"), token("org"));
+    add_workspace_token(&database, mine, &of_workspace);
+    add_org_token(&database, &of_org);
+    for token in [&of_workspace, &of_org] {
+        let shown = directory.authenticate(&bearer(token)).await.unwrap();
+        assert!(shown.is_some());
+        assert_eq!(directory.recheck(&bearer(token)).await.unwrap(), shown, "the same principal");
+    }
+    directory.settle().await;
+    assert_eq!((database.run(ORG_USED), database.run(WORKSPACE_USED)), ("1".into(), "1".into()));
+    for table in ["workspace_auth_tokens", "org_api_tokens"] {
+        database.run(&format!("UPDATE {table} SET last_used_at = NULL"));
+    }
+    for token in [&of_workspace, &of_org] {
+        assert!(directory.recheck(&bearer(token)).await.unwrap().is_some());
+    }
+    directory.settle().await;
+    assert_eq!((database.run(ORG_USED), database.run(WORKSPACE_USED)), ("0".into(), "0".into()));
+
+    for table in ["workspace_auth_tokens", "org_api_tokens"] {
+        database.run(&format!("UPDATE {table} SET revoked_at = now()"));
+    }
+    for token in [&of_workspace, &of_org] {
+        assert!(directory.recheck(&bearer(token)).await.unwrap().is_none(), "and it is noticed");
+    }
+}
+
+#[tokio::test]
 async fn a_use_that_cannot_be_written_keeps_nobody_out() {
     let database = Postgres::shared().platform();
     let directory = directory(&database.url());
