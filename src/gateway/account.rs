@@ -1,26 +1,40 @@
 //! What is counted of every request, and recorded of those that were denied.
 
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::MatchedPath;
 use axum::http::header::ORIGIN;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{Extensions, HeaderMap, Method};
 use axum::response::Response;
 
 use super::State;
 use super::answer::Denied;
-use super::audit::Record;
+use super::audit::{Record, credential};
 use super::auth::peer;
 use crate::telemetry::metrics::OTHER;
-use crate::workspace::WorkspaceId;
+use crate::workspace::{Principal, WorkspaceId};
 
 /// How much of an origin is recorded, in characters: one that was refused may be anything.
 const MAX_ORIGIN: usize = 200;
 
 /// The routes whose denials are recorded: those of a workspace, and where a token is traded for a cookie.
 const RECORDED: [&str; 2] = ["/workspaces/{id}", "/auth/session"];
+
+/// Who asks: unset until that is known. A request's extension, for what is recorded of it whatever comes of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asker(Arc<OnceLock<Principal>>);
+
+impl Asker {
+    /// Notes that the request with these extensions is `principal`'s.
+    pub(super) fn is(extensions: &Extensions, principal: &Principal) {
+        if let Some(Self(asker)) = extensions.get() {
+            let _ = asker.set(principal.clone());
+        }
+    }
+}
 
 /// What is asked for.
 pub(super) struct Asked {
@@ -30,11 +44,16 @@ pub(super) struct Asked {
     workspace: Option<WorkspaceId>,
     origin: Option<String>,
     peer: IpAddr,
+    asker: Asker,
 }
 
 impl Asked {
-    pub(super) fn of(parts: &Parts) -> Self {
+    /// What `parts` ask for; from now on they can be told who asks.
+    pub(super) fn of(parts: &mut Parts) -> Self {
+        let asker = Asker::default();
+        parts.extensions.insert(asker.clone());
         Self {
+            asker,
             method: method(&parts.method),
             route: parts.extensions.get::<MatchedPath>().cloned(),
             workspace: workspace(parts.uri.path()),
@@ -53,7 +72,10 @@ impl Asked {
         let Some(Denied(reason)) = response.extensions().get() else { return };
         metrics.denials.with_label_values(&[*reason]).inc();
         if RECORDED.iter().any(|recorded| route.starts_with(recorded)) {
+            let asker = self.asker.0.get();
             state.audit.record_denial(&Record {
+                principal: asker.map(|principal| principal.name.clone()),
+                credential: asker.map(|principal| credential(principal.kind)),
                 reason: Some(reason),
                 method: Some(self.method.to_owned()),
                 route: Some(route.to_owned()),

@@ -61,7 +61,7 @@ pub(super) async fn finish(Shared(state): Shared<Arc<State>>, request: Request, 
     let seen = Peer::of(&parts, state.config().trusted_proxies);
     parts.extensions.insert(seen);
     let (peer, method) = (peer(&parts), parts.method.clone());
-    let asked = Asked::of(&parts);
+    let asked = Asked::of(&mut parts);
     let path: String = parts.uri.path().chars().take(MAX_LOGGED_PATH).flat_map(char::escape_debug).collect();
     let request = Request::from_parts(parts, body);
 

@@ -35,6 +35,7 @@ pub(super) use guard::{guard, guard_page};
 pub(super) use headers::{bearer, origin};
 pub(super) use peer::{Peer, peer, peer_of};
 
+use super::account::Asker;
 use super::answer::Refusal;
 use super::control_plane::SessionCookies;
 use super::throttle::network;
@@ -135,12 +136,12 @@ impl State {
         let peer = peer(parts);
         if let Some(token) = bearer(&parts.headers)? {
             let principal = self.authenticate_bearer(&token, peer).await?;
-            return self.known(principal, Credential::Bearer(Arc::new(token)), None);
+            return self.known(parts, principal, Credential::Bearer(Arc::new(token)), None);
         }
         let mut outage = None;
         for credential in self.cookies_of(parts) {
             match self.whose(&credential, Purpose::Use).await {
-                Ok(Some(principal)) => return self.known(principal, credential, None),
+                Ok(Some(principal)) => return self.known(parts, principal, credential, None),
                 Ok(None) => {}
                 // What follows may be good for all that.
                 Err(refusal) => outage = Some(refusal),
@@ -151,11 +152,12 @@ impl State {
             let grant = ticket.ok_or_else(|| self.wrong(peer))?;
             let principal = self.whose(&grant.credential, Purpose::Use).await?;
             let principal = principal.ok_or(Refusal::InvalidToken)?;
-            return self.known(principal, grant.credential, grant.caller);
+            return self.known(parts, principal, grant.credential, grant.caller);
         }
         if self.config().platform.is_development() && self.is_at_hand(parts) {
             let principal = self.whose(&Credential::Development, Purpose::Use).await?;
-            return self.known(principal.ok_or(Refusal::MissingToken)?, Credential::Development, None);
+            let principal = principal.ok_or(Refusal::MissingToken)?;
+            return self.known(parts, principal, Credential::Development, None);
         }
         Err(outage.unwrap_or(Refusal::MissingToken))
     }
@@ -173,10 +175,12 @@ impl State {
     /// Somebody who was let in, unless they ask too often.
     fn known(
         &self,
+        parts: &Parts,
         principal: Principal,
         credential: Credential,
         caller: Option<WorkspaceId>,
     ) -> Result<Known, Refusal> {
+        Asker::is(&parts.extensions, &principal);
         let config = self.config();
         if let Some(fingerprint) = credential.counts_as().filter(|_| !config.platform.is_development()) {
             let taken = self.rates.take_of_credential(fingerprint, config.token_rate_limit, Instant::now());
