@@ -54,6 +54,10 @@ pub struct Config {
     pub directory_timeout: Duration,
     /// How long a peer may take to send a request's head. The default is 10 s.
     pub header_read_timeout: Duration,
+    /// How long whoever is connected may take nothing of what there is for them, before the connection is ended:
+    /// output of a terminal, or an answer. What flow control holds back is not there yet. The default is 120 s. Only
+    /// Linux can tell.
+    pub write_stall_timeout: Duration,
     /// How many connections are served at once, terminals not counted. One more takes the place of the one that has
     /// been quiet for longest, and waits while none is quiet. The default is 4,096.
     pub max_connections: usize,
@@ -109,6 +113,7 @@ impl Config {
             request_timeout: Duration::from_secs(15),
             directory_timeout: Duration::from_secs(5),
             header_read_timeout: Duration::from_secs(10),
+            write_stall_timeout: Duration::from_secs(120),
             max_connections: 4096,
             cookie_ttl: Duration::from_secs(12 * 3600),
             max_cookies: 10_000,

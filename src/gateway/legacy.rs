@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use super::Config;
 use super::observe::Observation;
 use super::rate::Rate;
-use super::socket::{self, Goodbye, Life, Sink, Stream};
+use super::socket::{self, Goodbye, Life, Loss, Sink, Stream};
 use super::text::{Farewell, warning};
 use crate::session::{End, Event, Viewer, ViewerInput};
 
@@ -22,8 +22,8 @@ enum Ending {
     Left,
     /// The viewer broke a rule: the close code.
     Fault(u16),
-    /// The socket broke or the viewer is taken for gone: nothing more can be said.
-    Lost,
+    /// Nothing more can be said.
+    Lost(Loss),
 }
 
 /// Bridges `socket` and `viewer` until either ends, and says goodbye.
@@ -35,16 +35,16 @@ pub(super) async fn serve(socket: WebSocket, mut viewer: Viewer, config: &Config
         ending = read(&mut stream, &input, &life, Rate::new(config.max_control_rate)) => ending,
         ending = write(&mut sink, &mut viewer, &life, config) => ending,
         // Between two pings a viewer that is alive may well be silent.
-        () = life.ended(config.dead_peer_timeout.max(config.ping_interval * 2)) => Ending::Lost,
+        () = life.ended(config.dead_peer_timeout.max(config.ping_interval * 2)) => Ending::Lost(Loss::Gone),
     };
     let goodbye = match ending {
         Ending::Session(end) => {
             let Farewell { line, code, reason } = Farewell::new(end.as_ref());
-            Some(Goodbye { lines: line.into_iter().collect(), close: Some((code, reason)) })
+            Ok(Goodbye { lines: line.into_iter().collect(), close: Some((code, reason)) })
         }
-        Ending::Fault(code) => Some(Goodbye::silent(code)),
-        Ending::Left => Some(Goodbye::default()),
-        Ending::Lost => None,
+        Ending::Fault(code) => Ok(Goodbye::silent(code)),
+        Ending::Left => Ok(Goodbye::default()),
+        Ending::Lost(loss) => Err(loss),
     };
     socket::close(sink, stream, viewer, goodbye, observed).await;
 }
@@ -58,7 +58,7 @@ async fn read(stream: &mut Stream, input: &ViewerInput, life: &Life, mut control
             Some(Ok(Message::Ping(_) | Message::Pong(_))) if control.take() => Bytes::new(),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ending::Fault(POLICY),
             Some(Ok(Message::Close(_))) | None => return Ending::Left,
-            Some(Err(error)) => return socket::fault(error).map_or(Ending::Lost, Ending::Fault),
+            Some(Err(error)) => return socket::fault(error).map_or_else(Ending::Lost, Ending::Fault),
         };
         life.note();
         if !data.is_empty() {
@@ -84,8 +84,8 @@ async fn write(sink: &mut Sink, viewer: &mut Viewer, life: &Life, config: &Confi
             },
             _ = pings.tick() => socket::ping(),
         };
-        if !socket::send(sink, message, life).await {
-            return Ending::Lost;
+        if let Err(loss) = socket::send(sink, message, life).await {
+            return Ending::Lost(loss);
         }
     }
 }

@@ -48,6 +48,7 @@ mod routes;
 mod secret;
 mod serve;
 mod socket;
+mod stall;
 mod terminal;
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,7 @@ use tower_service::Service as _;
 
 use super::linger::Lingering;
 use super::room::{Place, Room};
-use super::{Gateway, Tls};
+use super::{Gateway, Tls, stall};
 use crate::listen::accept;
 use crate::telemetry::metrics::Open;
 
@@ -184,6 +184,7 @@ impl Server<'_> {
 
     fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, place: Place) {
         let state = &self.gateway.state;
+        stall::end_within(&stream, state.config().write_stall_timeout);
         let open = Open::count(state.metrics.connections.clone());
         let connection = Connection {
             routes: self.routes.clone(),

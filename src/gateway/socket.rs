@@ -12,6 +12,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 use tokio_tungstenite::tungstenite;
 
 use super::observe::Observation;
+use super::stall;
 use crate::session::Viewer;
 
 /// How long the last words and the closing handshake may take.
@@ -31,15 +32,35 @@ const TOO_BIG: u16 = 1009;
 pub(super) type Sink = SplitSink<WebSocket, Message>;
 pub(super) type Stream = SplitStream<WebSocket>;
 
+/// How a socket was lost: nothing more can be said on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// It broke, or its viewer gives no sign of life.
+    Gone,
+    /// Its viewer took nothing of what there was for it.
+    Stalled,
+}
+
+impl Loss {
+    /// Its stable name, as it stands in metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gone => "lost",
+            Self::Stalled => "stalled",
+        }
+    }
+}
+
 /// A socket that cannot go on: the close code, where one can still be sent.
-pub(super) fn fault(error: axum::Error) -> Option<u16> {
+pub(super) fn fault(error: axum::Error) -> Result<u16, Loss> {
     use tungstenite::Error as E;
     match error.into_inner().downcast_ref::<E>() {
-        Some(E::Capacity(_)) => Some(TOO_BIG),
-        Some(E::Utf8(_)) => Some(NOT_UTF8),
-        Some(E::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => None,
-        Some(E::Protocol(_)) => Some(PROTOCOL_ERROR),
-        _ => None,
+        Some(E::Capacity(_)) => Ok(TOO_BIG),
+        Some(E::Utf8(_)) => Ok(NOT_UTF8),
+        Some(E::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => Err(Loss::Gone),
+        Some(E::Protocol(_)) => Ok(PROTOCOL_ERROR),
+        Some(E::Io(error)) if stall::is_stall(error) => Err(Loss::Stalled),
+        _ => Err(Loss::Gone),
     }
 }
 
@@ -56,16 +77,14 @@ pub(super) fn ping() -> Message {
     Message::Ping(Bytes::new())
 }
 
-/// Sends one message; whether the socket is still there.
-pub(super) async fn send(sink: &mut Sink, message: Message, life: &Life) -> bool {
+/// Sends one message.
+pub(super) async fn send(sink: &mut Sink, message: Message, life: &Life) -> Result<(), Loss> {
     let began = Instant::now();
-    if sink.send(message).await.is_err() {
-        return false;
-    }
+    sink.send(message).await.map_err(|error| fault(error).err().unwrap_or(Loss::Gone))?;
     if began.elapsed() >= SLOW_WRITE {
         life.note();
     }
-    true
+    Ok(())
 }
 
 /// How a socket is left.
@@ -84,28 +103,28 @@ impl Goodbye {
     }
 }
 
-/// Closes the socket of `viewer` with `goodbye`; one that is gone has none.
+/// Closes the socket of `viewer` with `goodbye`; one that is lost has none.
 pub(super) async fn close(
     mut sink: Sink,
     mut stream: Stream,
     viewer: Viewer,
-    goodbye: Option<Goodbye>,
+    goodbye: Result<Goodbye, Loss>,
     observed: &Observation,
 ) {
-    observed.closing(code(goodbye.as_ref()));
+    observed.closing(code(&goodbye));
     // The session begins to close now, whatever the farewell takes.
     drop(viewer);
-    if let Some(goodbye) = goodbye {
+    if let Ok(goodbye) = goodbye {
         leave(&mut sink, &mut stream, goodbye).await;
     }
 }
 
 /// The close code of a goodbye, where it has one of ours; otherwise how the socket ended, in a word.
-fn code(goodbye: Option<&Goodbye>) -> Result<u16, &'static str> {
+fn code(goodbye: &Result<Goodbye, Loss>) -> Result<u16, &'static str> {
     match goodbye {
-        None => Err("lost"),
-        Some(Goodbye { close: None, .. }) => Err("left"),
-        Some(Goodbye { close: Some((code, _)), .. }) => Ok(*code),
+        Err(loss) => Err(loss.name()),
+        Ok(Goodbye { close: None, .. }) => Err("left"),
+        Ok(Goodbye { close: Some((code, _)), .. }) => Ok(*code),
     }
 }
 

@@ -37,6 +37,7 @@ pub(in crate::config) fn limits(reader: &mut Reader<'_>, config: &mut Config) {
 
     count(reader, section, "max_connections", MAX_COUNT, &mut config.max_connections);
     seconds(reader, section, "header_read_timeout_secs", &mut config.header_read_timeout);
+    seconds(reader, section, "write_stall_timeout_secs", &mut config.write_stall_timeout);
     seconds(reader, section, "request_timeout_secs", &mut config.request_timeout);
     count(reader, section, "max_body_bytes", MAX_BYTES, &mut config.max_body);
     seconds(reader, section, "directory_timeout_secs", &mut config.directory_timeout);

@@ -15,7 +15,7 @@ use super::message::Message;
 use crate::gateway::Config;
 use crate::gateway::observe::Observation;
 use crate::gateway::rate::Rate;
-use crate::gateway::socket::{self, Goodbye, Life, Sink, Stream};
+use crate::gateway::socket::{self, Goodbye, Life, Loss, Sink, Stream};
 use crate::gateway::text::Farewell;
 use crate::session::{End, Event, Place, Request, Viewer, ViewerControl, ViewerInput};
 
@@ -45,8 +45,8 @@ enum Ending {
     Violation(Violation),
     /// What it asks for is not there.
     Refused(&'static str, &'static str, u16),
-    /// The socket broke or the viewer is taken for gone: nothing more can be said.
-    Lost,
+    /// Nothing more can be said.
+    Lost(Loss),
 }
 
 /// What reader and writer know together.
@@ -75,17 +75,17 @@ pub(in crate::gateway) async fn serve(
     let mut viewer = place.open(request.waiting_for_size());
     let ending = bridge(&mut sink, &mut stream, &mut viewer, config, observed).await;
     let goodbye = match ending {
-        Ending::Session(end) => Some(farewell(end.as_ref())),
-        Ending::Fault(code) => Some(Goodbye::silent(code)),
+        Ending::Session(end) => Ok(farewell(end.as_ref())),
+        Ending::Fault(code) => Ok(Goodbye::silent(code)),
         Ending::Violation(violation) => {
             let error = Message::error("protocol", violation.to_string());
-            Some(goodbye(&error, BAD_FRAME, violation.to_string()))
+            Ok(goodbye(&error, BAD_FRAME, violation.to_string()))
         }
         Ending::Refused(code, message, close) => {
-            Some(goodbye(&Message::error(code, message), close, code.to_owned()))
+            Ok(goodbye(&Message::error(code, message), close, code.to_owned()))
         }
-        Ending::Left => Some(Goodbye::default()),
-        Ending::Lost => None,
+        Ending::Left => Ok(Goodbye::default()),
+        Ending::Lost(loss) => Err(loss),
     };
     socket::close(sink, stream, viewer, goodbye, observed).await;
 }
@@ -118,8 +118,8 @@ async fn bridge(
     }
     let shared = Shared { life: Life::new(), output: Mutex::default(), acked: Notify::new() };
     let hello = Message::hello(viewer.session());
-    if !say(sink, &hello, &shared.life).await {
-        return Ending::Lost;
+    if let Err(loss) = say(sink, &hello, &shared.life).await {
+        return Ending::Lost(loss);
     }
     let (pings, pongs) = mpsc::channel(PING_QUEUE);
     let input = viewer.input();
@@ -136,7 +136,20 @@ async fn bridge(
         ending = reader.run(stream) => ending,
         ending = write(sink, viewer, &shared, pongs, config, observed) => ending,
         // Between two pings a viewer that is alive may well be silent.
-        () = shared.life.ended(config.dead_peer_timeout.max(config.ping_interval * 2)) => Ending::Lost,
+        () = shared.life.ended(config.dead_peer_timeout.max(config.ping_interval * 2)) => Ending::Lost(Loss::Gone),
+    }
+}
+
+/// How the session ended, should it be cut short before anybody attached. That connecting failed is told to whoever
+/// attaches, behind its stages.
+async fn cut_short(viewer: &mut Viewer) -> Option<End> {
+    viewer.cut_short().await;
+    loop {
+        match viewer.next().await {
+            Some(Event::Closed(end)) => return Some(end),
+            Some(_) => {}
+            None => return None,
+        }
     }
 }
 
@@ -159,7 +172,7 @@ async fn next(stream: &mut Stream) -> Result<Option<Frame>, Ending> {
         Some(Ok(ws::Message::Binary(data))) => frame::binary(data).map(Some).map_err(violation),
         Some(Ok(ws::Message::Ping(_) | ws::Message::Pong(_))) => Ok(None),
         Some(Ok(ws::Message::Close(_))) | None => Err(Ending::Left),
-        Some(Err(error)) => Err(socket::fault(error).map_or(Ending::Lost, Ending::Fault)),
+        Some(Err(error)) => Err(socket::fault(error).map_or_else(Ending::Lost, Ending::Fault)),
     }
 }
 
@@ -261,8 +274,8 @@ async fn write(
             event = viewer.next(), if has_room => match event {
                 Some(Event::Output(data)) => {
                     shared.output().sent(data.len());
-                    if !socket::send(sink, ws::Message::Binary(data), &shared.life).await {
-                        return Ending::Lost;
+                    if let Err(loss) = socket::send(sink, ws::Message::Binary(data), &shared.life).await {
+                        return Ending::Lost(loss);
                     }
                     continue;
                 }
@@ -278,19 +291,19 @@ async fn write(
             () = shared.acked.notified(), if !has_room => continue,
             () = over.clone(), if !has_room => continue,
             _ = pings.tick() => {
-                if !socket::send(sink, socket::ping(), &shared.life).await {
-                    return Ending::Lost;
+                if let Err(loss) = socket::send(sink, socket::ping(), &shared.life).await {
+                    return Ending::Lost(loss);
                 }
                 continue;
             }
         };
-        if !say(sink, &message, &shared.life).await {
-            return Ending::Lost;
+        if let Err(loss) = say(sink, &message, &shared.life).await {
+            return Ending::Lost(loss);
         }
     }
 }
 
-async fn say(sink: &mut Sink, message: &Message, life: &Life) -> bool {
+async fn say(sink: &mut Sink, message: &Message, life: &Life) -> Result<(), Loss> {
     socket::send(sink, ws::Message::Text(message.to_json().into()), life).await
 }
 

@@ -20,6 +20,7 @@ mod revocation;
 mod secrets;
 mod serving;
 mod sessions;
+mod stalls;
 mod tenant;
 #[cfg(feature = "emulator")]
 mod tls;

@@ -310,6 +310,24 @@ async fn an_outage_ends_nothing_and_what_was_taken_back_meanwhile_is_found_after
 }
 
 #[tokio::test]
+async fn an_entry_that_went_wrong_ends_nothing_and_hides_nothing() {
+    let lab = lab().await;
+    let org = ("Authorization", "Bearer org");
+    let mut spoilt = lab.open(&[org]).await;
+    let path = format!("/workspaces/{}/terminal", lab.sibling);
+    let other = lab.server.socket(&path, &[org]).await.unwrap();
+    lab.memory.spoil(lab.id);
+    lab.asked_again().await;
+    alive(&lab, &mut spoilt).await;
+    // It is no outage: the rest of a round is asked for behind it.
+    lab.memory.set_status(lab.sibling, Status::Removed);
+    revoked(other).await;
+    alive(&lab, &mut spoilt).await;
+    lab.memory.revoke("org");
+    revoked(spoilt).await;
+}
+
+#[tokio::test]
 async fn many_terminals_of_one_credential_ask_once_a_round_and_none_asks_nothing() {
     let lab = lab().await;
     let mut sockets = Vec::new();
@@ -335,24 +353,6 @@ async fn many_terminals_of_one_credential_ask_once_a_round_and_none_asks_nothing
     let socket = lab.open(&[("Authorization", "Bearer of-it")]).await;
     lab.memory.revoke("of-it");
     revoked(socket).await;
-}
-
-#[tokio::test]
-async fn an_entry_that_went_wrong_ends_nothing_and_hides_nothing() {
-    let lab = lab().await;
-    let org = ("Authorization", "Bearer org");
-    let mut spoilt = lab.open(&[org]).await;
-    let path = format!("/workspaces/{}/terminal", lab.sibling);
-    let other = lab.server.socket(&path, &[org]).await.unwrap();
-    lab.memory.spoil(lab.id);
-    lab.asked_again().await;
-    alive(&lab, &mut spoilt).await;
-    // It is no outage: the rest of a round is asked for behind it.
-    lab.memory.set_status(lab.sibling, Status::Removed);
-    revoked(other).await;
-    alive(&lab, &mut spoilt).await;
-    lab.memory.revoke("org");
-    revoked(spoilt).await;
 }
 
 #[tokio::test]

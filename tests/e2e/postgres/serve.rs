@@ -234,25 +234,6 @@ async fn a_database_that_goes_and_comes_is_503_and_then_a_terminal_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_somebody_holds_is_503_in_time() {
-    let database = Postgres::shared().platform();
-    let org = token("org");
-    add_org_token(&database, &org);
-    let id = add_remote(&database, "mine");
-    let world = World::builtin().await;
-    let gateway = serve(&world, &database.url(), &[]);
-    let path = format!("/workspaces/{id}");
-    assert_eq!(get(gateway.addr(), &path, &org).await.0, 200);
-    let lock = database.lock_workspaces();
-    let begun = std::time::Instant::now();
-    let (status, body) = get(gateway.addr(), &path, &org).await;
-    assert!(status == 503 && body.contains("platform_unavailable"), "{status} {body}");
-    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
-    drop(lock);
-    assert_eq!(get(gateway.addr(), &path, &org).await.0, 200);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_row_whose_instance_is_none_is_500_and_neither_an_outage_nor_a_container() {
     let database = Postgres::shared().platform();
     let org = token("org");
@@ -291,6 +272,25 @@ async fn a_row_whose_instance_is_none_is_500_and_neither_an_outage_nor_a_contain
     let mut viewer = terminal(addr, bad, &org).await.unwrap_or_else(|status| panic!("{status}"));
     viewer.line("echo men''ded").await;
     viewer.until("mended").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_somebody_holds_is_503_in_time() {
+    let database = Postgres::shared().platform();
+    let org = token("org");
+    add_org_token(&database, &org);
+    let id = add_remote(&database, "mine");
+    let world = World::builtin().await;
+    let gateway = serve(&world, &database.url(), &[]);
+    let path = format!("/workspaces/{id}");
+    assert_eq!(get(gateway.addr(), &path, &org).await.0, 200);
+    let lock = database.lock_workspaces();
+    let begun = std::time::Instant::now();
+    let (status, body) = get(gateway.addr(), &path, &org).await;
+    assert!(status == 503 && body.contains("platform_unavailable"), "{status} {body}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(lock);
+    assert_eq!(get(gateway.addr(), &path, &org).await.0, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
