@@ -1,44 +1,11 @@
 //! A headless Chromium on the gateway's page: where a terminal opens, and where none does.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::SystemTime;
-
 use eice::emulator::Config;
 
 use crate::lab::{
     Docker, GatewayProgram, OTHER_TOKEN, OTHER_WORKSPACE, Program, Served, Sshd, TOKEN, WORKSPACE, World,
-    program,
+    plays,
 };
-
-/// Where the screenshots are kept.
-fn kept() -> PathBuf {
-    let folder = std::env::var_os("EICE_TEST_OUT")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/e2e"), PathBuf::from);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-/// Plays the scenes of `web/e2e/SCRIPT` with the page at `link`, which get what `more` says besides; they must succeed and
-/// leave these screenshots.
-async fn plays(script: &str, link: &str, more: &[&str], pictures: &[&str]) {
-    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
-    let modules = web.join("node_modules/playwright-core");
-    assert!(modules.is_dir(), "the page's tools are not installed: run `make web` (nodejs and npm)");
-    program("chromium");
-    let began = SystemTime::now();
-    let mut node = Command::new(program("node"));
-    node.arg(web.join("e2e").join(script)).arg(link).arg(kept()).args(more).stdin(Stdio::null());
-    let output = tokio::task::spawn_blocking(move || node.output().unwrap()).await.unwrap();
-    let said =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}");
-    for picture in pictures {
-        let picture =
-            std::fs::metadata(kept().join(picture)).unwrap_or_else(|error| panic!("{picture}: {error}"));
-        assert!(picture.len() > 1000 && picture.modified().unwrap() >= began, "{picture:?}");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_typed_in_the_page_shows_its_output() {

@@ -1,27 +1,15 @@
-//! The platform's own client, unchanged, in a real browser, against the serving process and a real sshd.
+//! Canvas in a real browser, against the serving process and a real sshd: today's client, unchanged, and an application on
+//! another origin with the `eicterm` client in it.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use serde_json::json;
 
-use serde_json::{Value, json};
-
-use crate::lab::{GatewayProgram, Sshd, TOKEN, WORKSPACE, World, program};
+use crate::lab::{GatewayProgram, Sshd, TOKEN, WORKSPACE, World, plays, request};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_canvas_client_has_its_terminal() {
-    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
-    let modules = web.join("node_modules/playwright-core");
-    assert!(modules.is_dir(), "the page's tools are not installed: run `make web` (nodejs and npm)");
-    program("chromium");
     let sshd = Sshd::start();
     let gateway = GatewayProgram::start(World::of(&sshd).await, "");
-    let mut node = Command::new(program("node"));
-    node.arg(web.join("e2e/canvas.mjs")).args([&gateway.addr().to_string(), WORKSPACE, TOKEN]);
-    node.stdin(Stdio::null());
-    let output = tokio::task::spawn_blocking(move || node.output().unwrap()).await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    let told: Value = serde_json::from_str(&said).unwrap();
+    let told = plays("canvas.mjs", &gateway.addr().to_string(), &[WORKSPACE, TOKEN], &[]).await;
     let expected = json!({
         "signedIn": 200,
         "protocol": "",
@@ -36,5 +24,53 @@ async fn an_unchanged_canvas_client_has_its_terminal() {
     assert_eq!(told, expected);
     sshd.is_idle();
     gateway.is_idle();
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_on_another_origin_has_its_terminal_when_it_is_allowed_and_no_other_has() {
+    let sshd = Sshd::start();
+    let origins = [
+        "http://acme.localhost",
+        // Beside the gateway, and on a site of its own.
+        "http://canvas.acme.localhost",
+        "http://canvas.localhost",
+        // The gateway's own page, by plain HTTP under a name.
+        "http://acme.example",
+    ];
+    let gateway = GatewayProgram::start_for(World::of(&sshd).await, &origins, "");
+    let place = gateway.addr().to_string();
+    let told = plays("cross_origin.mjs", &place, &[WORKSPACE, TOKEN], &["sign-in-plain.png"]).await;
+    let worked = json!({
+        "phases": ["connecting", "open", "ended"],
+        "seen": "size-43 132-end",
+        "exit": 3,
+        "text": "The shell ended.",
+    });
+    for who in ["sibling", "foreign", "cookie", "cookieAlone"] {
+        assert_eq!(told[who], worked, "{who}");
+    }
+    let refused = |why: &str| json!({"status": 401, "why": why});
+    assert_eq!(told["nobody"], refused("not-signed-in"));
+    assert_eq!(told["wrong"], refused("wrong-token"));
+    // Another site's page does not keep the strict cookie; a sibling's does.
+    assert_eq!(told["signedIn"], json!([200, refused("not-signed-in"), 200, null]));
+    // The browser hides every answer from a page that is not allowed, and opens no socket for it.
+    let hidden = json!({"status": 0, "why": "origin"});
+    for evil in ["evil.acme.localhost", "evil.localhost"] {
+        assert_eq!(told[evil], json!([hidden, hidden, 1006, 1006]), "{evil}");
+    }
+    assert_eq!(told["stolen"], "open", "the ticket was good on the page that it was for");
+    let plain = told["plain"].as_str().unwrap();
+    assert!(plain.starts_with("The token is good, but under http://acme.example "), "{plain}");
+    assert!(plain.contains("Open the page by https"), "{plain}");
+    // It was the gateway that refused: twice an ordinary request and twice a socket, for each of the two.
+    let (_, metrics) = request(gateway.addr(), "GET", "/metrics", &[], "").await;
+    let denied = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("molecule_terminal_denials_total{reason=\"origin\"} "));
+    assert_eq!(denied, Some("8"), "{metrics}");
+    gateway.is_idle();
+    sshd.is_idle();
     gateway.stop().await;
 }

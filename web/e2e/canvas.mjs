@@ -1,11 +1,11 @@
 // What Canvas's Terminal tab does today, and nothing more: a WebSocket without a subprotocol, each string that xterm.js
 // gives is sent as it is, BINARY is written, TEXT is written, no size is told, the close is only noticed.
 //
-// canvas.mjs ADDRESS WORKSPACE TOKEN: prints what came of it as one line of JSON.
+// canvas.mjs ADDRESS SCREENSHOT_DIR WORKSPACE TOKEN, of which it takes no screenshot: prints what came of it as one line of JSON.
 
 import { chromium } from "playwright-core";
 
-const [address, workspace, token] = process.argv.slice(2);
+const [address, , workspace, token] = process.argv.slice(2);
 const rules = `--host-resolver-rules=MAP acme.example ${address}`;
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", headless: true, args: [rules] });
 try {

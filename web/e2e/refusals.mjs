@@ -6,13 +6,12 @@
 
 import { createServer, request } from "node:http";
 import { mkdirSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { chromium } from "playwright-core";
-import typescript from "typescript";
 
 import { TIMEOUT, must, status } from "./page.mjs";
+import * as site from "./site.mjs";
 
 const [link, shots, executablePath = "/usr/bin/chromium"] = process.argv.slice(2);
 if (link === undefined || shots === undefined) {
@@ -25,7 +24,7 @@ const token = new URLSearchParams(gateway.hash.slice(1)).get("token");
 
 const browser = await chromium.launch({ executablePath, headless: true, args: ["--no-first-run"] });
 const front = await proxy();
-const stranger = await elsewhere();
+const stranger = await site.start();
 try {
   const seen = { diagnosed: await diagnosed(), narrow: await narrow(), denied: await denied(), hidden: await hidden() };
   console.log(JSON.stringify(seen));
@@ -35,7 +34,7 @@ try {
 } finally {
   await browser.close();
   front.close();
-  stranger.close();
+  await stranger.stop();
 }
 
 /** A terminal that does not open is diagnosed, and what would mend it can be copied, by the keyboard alone. */
@@ -131,7 +130,7 @@ async function denied() {
 /** A page of somebody else's, with the client in it: the browser hides the gateway's answers, and still it can tell. */
 async function hidden() {
   const page = await open({ width: 600, height: 300 });
-  const there = `http://127.0.0.1:${stranger.address().port}`;
+  const there = `http://127.0.0.1:${stranger.port}`;
   await page.goto(there);
   const url = `ws://${gateway.host}/workspaces/0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9/terminal`;
   const why = await page.evaluate(async (url) => {
@@ -184,22 +183,6 @@ function proxy() {
     passed.on("response", ({ statusCode }) => socket.end(`HTTP/1.1 ${statusCode} No\r\ncontent-length: 0\r\n\r\n`));
     passed.on("error", () => socket.destroy());
     passed.end();
-  });
-  return listening(server);
-}
-
-/** A site of somebody else's that has the client's files. */
-function elsewhere() {
-  const sources = new URL("../src/eicterm/", import.meta.url);
-  const server = createServer(async (request, answer) => {
-    const name = request.url.match(/^\/lib\/([a-z]+)\.js$/)?.[1];
-    if (name === undefined) {
-      answer.writeHead(200, { "content-type": "text/html" }).end("<!doctype html><title>elsewhere</title>");
-      return;
-    }
-    const source = await readFile(new URL(`${name}.ts`, sources), "utf8");
-    const { outputText } = typescript.transpileModule(source, { compilerOptions: { target: "ES2022", module: "ES2022" } });
-    answer.writeHead(200, { "content-type": "text/javascript" }).end(outputText);
   });
   return listening(server);
 }

@@ -46,7 +46,7 @@ function notKept(): string {
   const { isSecureContext, location } = window;
   return isSecureContext
     ? `The token is good, but the browser does not keep the gateway's cookie. Allow cookies for ${location.host}, and sign in again.`
-    : `The token is good, but under ${location.origin} the browser does not tell the gateway whose page asks. Open the page by https://, or on this machine by http://localhost.`;
+    : `The token is good, but under ${location.origin} the browser does not tell the gateway whose page asks. Open the page by https, or on this machine by http://localhost.`;
 }
 
 /** Shows what may be opened, and opens what was open before, or the only one that there is. */

@@ -4,6 +4,7 @@
 
 mod agent;
 mod census;
+mod chromium;
 pub(crate) mod cloudtrail;
 mod configs;
 mod console;
@@ -35,6 +36,7 @@ mod world;
 
 pub(crate) use agent::Agent;
 pub(crate) use census::{Census, open_files};
+pub(crate) use chromium::plays;
 pub(crate) use configs::Configs;
 pub(crate) use console::Console;
 pub(crate) use containers::Container;
