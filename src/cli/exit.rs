@@ -26,7 +26,7 @@ pub const CONFIG: u8 = 78;
 pub fn code(fault: Fault) -> u8 {
     match fault {
         Fault::Usage => USAGE,
-        Fault::Credentials => CONFIG,
+        Fault::Credentials | Fault::Configuration => CONFIG,
         Fault::Denied | Fault::Authentication => DENIED,
         Fault::NotFound => NOT_FOUND,
         Fault::State | Fault::Quota | Fault::Network | Fault::Proxy | Fault::Remote => UNAVAILABLE,
@@ -58,6 +58,7 @@ mod tests {
             (Fault::Authentication, 77),
             (Fault::Timeout, 75),
             (Fault::Remote, 69),
+            (Fault::Configuration, 78),
             (Fault::Internal, 70),
         ];
         for (fault, expected) in table {

@@ -179,6 +179,8 @@ pub enum Fault {
     Timeout,
     /// The process that should run cannot be started at the far side.
     Remote,
+    /// What this program is set up with cannot be used: a file that cannot be read or written, or is damaged.
+    Configuration,
     /// A fault of this program.
     Internal,
 }
@@ -202,6 +204,7 @@ impl Fault {
             Self::Authentication => "authentication",
             Self::Timeout => "timeout",
             Self::Remote => "remote",
+            Self::Configuration => "configuration",
             Self::Internal => "internal",
         }
     }

@@ -4,6 +4,7 @@ mod console;
 mod openssh;
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -256,6 +257,38 @@ async fn names_are_forgotten_all_or_none_and_everything_only_by_a_word_more() {
         assert!(said.stdout.is_empty());
     }
     assert_eq!(fs::read_to_string(store.path()).unwrap(), "{");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_used_is_a_matter_of_the_configuration() {
+    let sshd = Sshd::start();
+    let mut lab = Lab::new(&sshd).await;
+    let destination = format!("{}@{INSTANCE}", sshd.user.name);
+    let damaged = lab.shell.file("damaged.json");
+    fs::write(&damaged, "{").unwrap();
+    // A file that is no folder cannot be looked into, and nobody can make one in /proc.
+    let below_a_file = damaged.join("host_keys.json");
+    for (store, words) in [
+        (damaged.as_path(), "is damaged"),
+        (below_a_file.as_path(), "opening failed"),
+        (Path::new("/proc/eice/host_keys.json"), "failed"),
+    ] {
+        lab.shell.export("EICE_HOST_KEYS", store.to_str().unwrap());
+        let said = lab.ssh(&sshd, "tofu").await;
+        refused(
+            &said,
+            78,
+            &["key-exchange", "the store of host keys", words, "hint: make the store readable"],
+        );
+        let said = lab.shell.run(&["doctor", "--json", &destination], b"").await;
+        let report: Value = serde_json::from_slice(&said.stdout).unwrap();
+        // What only could not be kept is no failure of a doctor who keeps nothing.
+        let is_read = store.starts_with("/proc");
+        assert_eq!(said.code, Some(if is_read { 0 } else { 78 }), "{report:#}");
+        let failed = report["steps"].as_array().unwrap().iter().find(|step| step["outcome"] == "failed");
+        assert_eq!(failed.map(|step| &step["fault"]), (!is_read).then_some(&"configuration".into()));
+    }
+    sshd.is_idle();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,12 +72,7 @@ pub(crate) fn run(args: HostKeysArgs) -> Result<u8, Failure> {
 
 /// A failure of the store.
 fn unusable(error: StoreError) -> Failure {
-    let code = match &error {
-        StoreError::Contradiction { .. } => exit::PROTOCOL,
-        StoreError::Io { .. } | StoreError::Corrupt { .. } => exit::CONFIG,
-        _ => exit::UNAVAILABLE,
-    };
-    Failure::because(code, "the store of host keys cannot be used", &error)
+    Failure::because(exit::code(error.fault()), "the store of host keys cannot be used", &error)
 }
 
 /// Writes `text` to stdout. A reader that has seen enough is no failure.

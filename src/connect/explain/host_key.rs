@@ -40,16 +40,22 @@ pub(super) fn way_out(error: &ssh::Error, store: Option<&Path>) -> Option<(Fault
             ),
         ),
         ssh::Error::HostKeyUnverified { scope, source, .. } => unverified(scope, source, store),
-        ssh::Error::HostKeyStore(StoreError::Contradiction { pins }) => {
-            let commands = pins.iter().map(|(scope, _)| forget(&scope.to_string(), store));
-            let commands = commands.collect::<Vec<_>>().join(" or ");
-            (Fault::HostKey, format!("find out which is right and forget the other: {commands}"))
-        }
-        ssh::Error::HostKeyStore(_) => {
-            (Fault::HostKey, "make the store readable and writable, or name another".to_owned())
-        }
+        ssh::Error::HostKeyStore(error) => (error.fault(), usable_again(error, store)),
         _ => return None,
     })
+}
+
+/// What makes a store of use again.
+fn usable_again(error: &StoreError, store: Option<&Path>) -> String {
+    match error {
+        StoreError::Contradiction { pins } => {
+            let commands = pins.iter().map(|(scope, _)| forget(&scope.to_string(), store));
+            let commands = commands.collect::<Vec<_>>().join(" or ");
+            format!("find out which is right and forget the other: {commands}")
+        }
+        StoreError::Full(_) => format!("unpin what is gone: {}", forget("INSTANCE", store)),
+        _ => "make the store readable and writable, or name another".to_owned(),
+    }
 }
 
 /// A key that the console was to vouch for and did not.

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 use futures_util::future::BoxFuture;
 
+use crate::terminal::Fault;
+
 pub use check::{HostKeyCheck, HostKeyPolicy};
 pub use file::FileHostKeys;
 pub use key::{Fingerprint, HostKey, InvalidHostKey};
@@ -105,6 +107,19 @@ pub enum StoreError {
     /// Another store's own trouble.
     #[error("the store failed")]
     Other(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StoreError {
+    /// At whose door it lies. What contradicts itself may be another machine's key; the rest is how this program is set
+    /// up, or a store that takes no more.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Contradiction { .. } => Fault::HostKey,
+            Self::Io { .. } | Self::Corrupt { .. } => Fault::Configuration,
+            Self::Full(_) | Self::Other(_) => Fault::State,
+        }
+    }
 }
 
 fn contradiction(pins: &[(HostKeyScope, Vec<Fingerprint>)]) -> String {
