@@ -48,6 +48,8 @@ mod progress;
 #[cfg(feature = "client")]
 mod push_key;
 #[cfg(feature = "client")]
+mod pushable_key;
+#[cfg(feature = "client")]
 mod raw;
 pub mod ready;
 #[cfg(feature = "client")]
@@ -65,8 +67,6 @@ mod stop;
 mod target;
 #[cfg(feature = "client")]
 mod tunnel;
-#[cfg(feature = "client")]
-mod user_key;
 
 use std::ffi::OsString;
 #[cfg(feature = "connect")]

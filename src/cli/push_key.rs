@@ -13,9 +13,9 @@ use super::exit;
 use super::failure::Failure;
 use super::help::{aws_help, exit_help};
 use super::progress::{Mode, Progress};
+use super::pushable_key;
 use super::stop::Signals;
 use super::target::{AwsArgs, Destination, TargetArgs, WorkspaceArgs};
-use super::user_key;
 use crate::connect::PUSHED_KEY_LIFETIME;
 use crate::ssh;
 use crate::terminal::OsUser;
@@ -85,9 +85,9 @@ pub(crate) async fn run(args: PushKeyArgs) -> Result<u8, Failure> {
 async fn push(args: PushKeyArgs) -> Result<(), Failure> {
     // The key first: nothing is asked of AWS for one that it would not take.
     let key = match &args.key {
-        _ if args.agent => user_key::of_agent().await?,
-        Some(file) => user_key::from_file(file)?,
-        None => user_key::usual()?,
+        _ if args.agent => pushable_key::of_agent().await?,
+        Some(file) => pushable_key::from_file(file)?,
+        None => pushable_key::usual()?,
     };
     let to = TargetArgs { aws: args.aws, workspaces: args.workspaces, ..TargetArgs::default() };
     let connector = build::client_connector(&to.aws, &HostKeyOptions::in_memory(), ssh::Config::default())?;

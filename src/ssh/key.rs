@@ -63,7 +63,8 @@ impl fmt::Debug for EphemeralKey {
     }
 }
 
-/// A private key that the far side knows already. Neither `Debug` nor any error shows it.
+/// A private key that logs in: one of the user's own, or an [`EphemeralKey`] whose public half is pushed. Neither `Debug`
+/// nor any error shows it.
 #[derive(Clone)]
 pub struct LoginKey(Arc<PrivateKey>);
 

@@ -22,10 +22,10 @@ pub mod host_keys;
 mod key;
 mod link;
 mod nudge;
+mod pushable_key;
 mod terminal;
 #[cfg(test)]
 mod tests;
-mod user_key;
 
 pub use config::{Config, Timeouts};
 pub use connection::{ChannelRequest, Connection, Pty};
@@ -35,4 +35,4 @@ pub use handshake::{Handshake, handshake};
 pub use host_keys::{HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource};
 pub use key::{EphemeralKey, InvalidLoginKey, LoginKey};
 pub use link::WhyClosed;
-pub use user_key::{InvalidUserKey, UserKey};
+pub use pushable_key::{InvalidPushableKey, PushableKey};

@@ -14,8 +14,8 @@ use super::build;
 use super::exit;
 use super::failure::Failure;
 use super::help::exit_help;
+use super::pushable_key;
 use super::target::TargetArgs;
-use super::user_key;
 use crate::terminal::{InstanceName, OsUser};
 use block::{Block, Login};
 
@@ -168,7 +168,7 @@ impl SshConfigArgs {
     fn login(&self) -> Result<Login, Failure> {
         if let Some(file) = &self.push_key {
             // Now, and not at the first connection.
-            user_key::from_file(file)?;
+            pushable_key::from_file(file)?;
             // Where the private half lies beside it, ssh needs no agent to find it.
             let private = file.with_extension("");
             let has_private = file.extension().is_some_and(|it| it == "pub") && private.is_file();

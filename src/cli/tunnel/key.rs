@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 
 use crate::cli::exit;
 use crate::cli::failure::Failure;
-use crate::cli::user_key;
+use crate::cli::pushable_key;
 use crate::connect::KeptKey;
 use crate::ssh::agent::{Agent, AgentSocket, KeyKnown, SocketError};
-use crate::ssh::{self, EphemeralKey, UserKey};
+use crate::ssh::{self, EphemeralKey, PushableKey};
 use crate::terminal::{OsUser, StageError, StageEvent};
 
 /// Which key is pushed, and for whom.
@@ -37,7 +37,7 @@ pub(super) enum Key {
     /// Made here, and lent through a socket.
     Lent(AgentSocket, EphemeralKey),
     /// The user's own.
-    Own(UserKey),
+    Own(PushableKey),
 }
 
 impl KeyArgs {
@@ -48,7 +48,7 @@ impl KeyArgs {
             let socket = AgentSocket::bind(path).map_err(|error| refused(&error))?;
             return Ok(Some(Key::Lent(socket, key)));
         }
-        self.push_key.as_deref().map(|file| user_key::from_file(file).map(Key::Own)).transpose()
+        self.push_key.as_deref().map(|file| pushable_key::from_file(file).map(Key::Own)).transpose()
     }
 }
 

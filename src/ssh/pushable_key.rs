@@ -7,9 +7,10 @@ use russh::keys::{Algorithm, HashAlg, PublicKey};
 /// The shortest and the longest key that `SendSSHPublicKey` takes, in characters (its API reference).
 const LENGTH: std::ops::RangeInclusive<usize> = 80..=4096;
 
-/// A public key that can be pushed to an instance: Ed25519 or RSA, in OpenSSH's form.
+/// A public key of the user's that can be pushed to an instance: Ed25519 or RSA, in OpenSSH's form. Its private half,
+/// which is never seen here, logs in from elsewhere; a key that logs in from here is a [`LoginKey`](super::LoginKey).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserKey {
+pub struct PushableKey {
     text: String,
     fingerprint: String,
 }
@@ -17,7 +18,7 @@ pub struct UserKey {
 /// Why a text is no key that can be pushed. No part of the text is told: it may be a private key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidUserKey {
+pub enum InvalidPushableKey {
     /// It is the half that is nobody's business.
     #[error("it is a private key: only the public half is ever pushed")]
     Private,
@@ -38,7 +39,7 @@ pub enum InvalidUserKey {
     Length(usize),
 }
 
-impl InvalidUserKey {
+impl InvalidPushableKey {
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {
@@ -53,7 +54,7 @@ impl InvalidUserKey {
     }
 }
 
-impl UserKey {
+impl PushableKey {
     /// The key as `SendSSHPublicKey` takes it: kind and key, no comment.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -67,41 +68,41 @@ impl UserKey {
     }
 }
 
-impl TryFrom<PublicKey> for UserKey {
-    type Error = InvalidUserKey;
+impl TryFrom<PublicKey> for PushableKey {
+    type Error = InvalidPushableKey;
 
     /// Security keys are refused by the service (aws/aws-cli#6811), and so is what it does not name: the EC2 user guide
     /// has Ed25519 and RSA ("Connect using your own key").
-    fn try_from(mut key: PublicKey) -> Result<Self, InvalidUserKey> {
+    fn try_from(mut key: PublicKey) -> Result<Self, InvalidPushableKey> {
         if !matches!(key.algorithm(), Algorithm::Ed25519 | Algorithm::Rsa { .. }) {
-            return Err(InvalidUserKey::Kind(key.algorithm().to_string()));
+            return Err(InvalidPushableKey::Kind(key.algorithm().to_string()));
         }
         key.set_comment("");
-        let text = key.to_openssh().map_err(|_| InvalidUserKey::NotAKey)?.trim().to_owned();
+        let text = key.to_openssh().map_err(|_| InvalidPushableKey::NotAKey)?.trim().to_owned();
         if !LENGTH.contains(&text.len()) {
-            return Err(InvalidUserKey::Length(text.len()));
+            return Err(InvalidPushableKey::Length(text.len()));
         }
         Ok(Self { text, fingerprint: key.fingerprint(HashAlg::Sha256).to_string() })
     }
 }
 
-impl FromStr for UserKey {
-    type Err = InvalidUserKey;
+impl FromStr for PushableKey {
+    type Err = InvalidPushableKey;
 
-    fn from_str(text: &str) -> Result<Self, InvalidUserKey> {
+    fn from_str(text: &str) -> Result<Self, InvalidPushableKey> {
         // OpenSSL's, OpenSSH's and RFC 4716's forms; PuTTY's.
         if text.contains("PRIVATE KEY") || text.contains("PuTTY-User-Key-File") {
-            return Err(InvalidUserKey::Private);
+            return Err(InvalidPushableKey::Private);
         }
         if text.contains("BEGIN SSH2 PUBLIC KEY") {
-            return Err(InvalidUserKey::Ssh2);
+            return Err(InvalidPushableKey::Ssh2);
         }
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let lines: Vec<&str> = lines.collect();
         match lines.as_slice() {
-            [] => Err(InvalidUserKey::NotAKey),
-            [line] => PublicKey::from_openssh(line).map_err(|_| InvalidUserKey::NotAKey)?.try_into(),
-            several => Err(InvalidUserKey::Several(several.len())),
+            [] => Err(InvalidPushableKey::NotAKey),
+            [line] => PublicKey::from_openssh(line).map_err(|_| InvalidPushableKey::NotAKey)?.try_into(),
+            several => Err(InvalidPushableKey::Several(several.len())),
         }
     }
 }
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_line_of_a_pub_file_is_taken_without_its_comment() {
-        let key: UserKey = format!("# mine\n\n{ED25519} me@here and there\n").parse().unwrap();
+        let key: PushableKey = format!("# mine\n\n{ED25519} me@here and there\n").parse().unwrap();
         assert_eq!(key.as_str(), ED25519);
         assert_eq!(key.as_str().len(), 80);
         assert!(key.fingerprint().starts_with("SHA256:"), "{key:?}");
@@ -132,16 +133,22 @@ mod tests {
             format!("---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n{secret}\n"),
             format!("{ED25519}\n-----BEGIN EC PRIVATE KEY-----\n{secret}\n"),
         ] {
-            assert_eq!(private.parse::<UserKey>(), Err(InvalidUserKey::Private));
+            assert_eq!(private.parse::<PushableKey>(), Err(InvalidPushableKey::Private));
         }
         for other in ["", "# nothing\n", "hello", secret, &ED25519[..60]] {
-            let error = other.parse::<UserKey>().unwrap_err();
-            assert_eq!(error, InvalidUserKey::NotAKey, "{other}");
+            let error = other.parse::<PushableKey>().unwrap_err();
+            assert_eq!(error, InvalidPushableKey::NotAKey, "{other}");
             assert!(!error.to_string().contains(secret));
         }
-        assert_eq!(format!("{ED25519}\n{ED25519}\n").parse::<UserKey>(), Err(InvalidUserKey::Several(2)));
-        let kind = InvalidUserKey::Kind("sk-ssh-ed25519@openssh.com".into());
-        assert_eq!(SECURITY_KEY.parse::<UserKey>(), Err(kind));
-        assert_eq!("---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n".parse::<UserKey>(), Err(InvalidUserKey::Ssh2));
+        assert_eq!(
+            format!("{ED25519}\n{ED25519}\n").parse::<PushableKey>(),
+            Err(InvalidPushableKey::Several(2))
+        );
+        let kind = InvalidPushableKey::Kind("sk-ssh-ed25519@openssh.com".into());
+        assert_eq!(SECURITY_KEY.parse::<PushableKey>(), Err(kind));
+        assert_eq!(
+            "---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n".parse::<PushableKey>(),
+            Err(InvalidPushableKey::Ssh2)
+        );
     }
 }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::exit;
 use super::failure::Failure;
-use crate::ssh::{InvalidUserKey, UserKey};
+use crate::ssh::{InvalidPushableKey, PushableKey};
 
 /// The largest file that is read for a key, in bytes. A public key has 4096 characters at most, without its comment.
 const MAX_FILE: u64 = 64 * 1024;
@@ -24,7 +24,7 @@ const AGENT_TIMEOUT: Duration = Duration::from_secs(30);
 const USUAL: [&str; 2] = ["id_ed25519.pub", "id_rsa.pub"];
 
 /// The key in `file`; stdin where it is `-`.
-pub(super) fn from_file(file: &Path) -> Result<UserKey, Failure> {
+pub(super) fn from_file(file: &Path) -> Result<PushableKey, Failure> {
     let (name, text) = if file == Path::new("-") {
         ("stdin".to_owned(), read(io::stdin().lock()))
     } else {
@@ -38,7 +38,7 @@ pub(super) fn from_file(file: &Path) -> Result<UserKey, Failure> {
 }
 
 /// The first of the usual ones in `~/.ssh`.
-pub(super) fn usual() -> Result<UserKey, Failure> {
+pub(super) fn usual() -> Result<PushableKey, Failure> {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let folder = home.unwrap_or_default().join(".ssh");
     match USUAL.map(|name| folder.join(name)).into_iter().find(|file| file.is_file()) {
@@ -52,7 +52,7 @@ pub(super) fn usual() -> Result<UserKey, Failure> {
 }
 
 /// The first key of the ssh-agent at `SSH_AUTH_SOCK` that can be pushed.
-pub(super) async fn of_agent() -> Result<UserKey, Failure> {
+pub(super) async fn of_agent() -> Result<PushableKey, Failure> {
     let asking = async {
         let mut agent = AgentClient::connect_env().await?;
         agent.request_identities().await
@@ -67,7 +67,7 @@ pub(super) async fn of_agent() -> Result<UserKey, Failure> {
     };
     let count = identities.len();
     let keys = identities.into_iter().filter_map(|identity| match identity {
-        AgentIdentity::PublicKey { key, .. } => Some(UserKey::try_from(key)),
+        AgentIdentity::PublicKey { key, .. } => Some(PushableKey::try_from(key)),
         AgentIdentity::Certificate { .. } => None,
     });
     let mut refusal = None;
@@ -99,7 +99,7 @@ fn read(from: impl Read) -> io::Result<Zeroizing<String>> {
     }
 }
 
-fn refused(name: &str, error: &InvalidUserKey) -> Failure {
+fn refused(name: &str, error: &InvalidPushableKey) -> Failure {
     Failure::because(exit::USAGE, format!("{name} cannot be pushed"), error).with_hint(error.hint())
 }
 
