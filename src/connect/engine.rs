@@ -149,7 +149,7 @@ impl Output for Nothing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::{ContainerShell, Control, Input, OsUser, Signal, Size};
+    use crate::terminal::{ContainerShell, Input, OsUser, Unmoved};
 
     struct Script(VecDeque<TerminalEvent>);
 
@@ -171,18 +171,6 @@ mod tests {
         }
     }
 
-    impl Control for Deaf {
-        fn resize(&self, _: Size) -> BoxFuture<'_, io::Result<()>> {
-            Box::pin(std::future::ready(Ok(())))
-        }
-        fn signal(&self, _: Signal) -> BoxFuture<'_, io::Result<()>> {
-            Box::pin(std::future::ready(Ok(())))
-        }
-        fn close(&self) -> BoxFuture<'_, ()> {
-            Box::pin(std::future::ready(()))
-        }
-    }
-
     fn out(text: &'static str) -> TerminalEvent {
         TerminalEvent::Output(Bytes::from_static(text.as_bytes()))
     }
@@ -197,7 +185,7 @@ mod tests {
 
     fn terminal(script: impl IntoIterator<Item = TerminalEvent>) -> Terminal {
         let script = Script(script.into_iter().collect());
-        Terminal { input: Box::new(Deaf), output: Box::new(script), control: Box::new(Deaf) }
+        Terminal { input: Box::new(Deaf), output: Box::new(script), control: Box::new(Unmoved) }
     }
 
     async fn rest(mut terminal: Terminal) -> Vec<TerminalEvent> {
@@ -244,7 +232,8 @@ mod tests {
                 Box::pin(std::future::pending())
             }
         }
-        let terminal = Terminal { input: Box::new(Deaf), output: Box::new(Silence), control: Box::new(Deaf) };
+        let terminal =
+            Terminal { input: Box::new(Deaf), output: Box::new(Silence), control: Box::new(Unmoved) };
         let (container, user) = (ContainerShell::new("web".parse().unwrap()), OsUser::default());
         let place = Place { container: &container, user: &user };
         let error = running(terminal, "4711", false, Duration::from_millis(20), place).await.unwrap_err();

@@ -18,6 +18,8 @@ mod size;
 mod stage;
 mod statement;
 mod target;
+#[cfg(test)]
+mod unmoved;
 
 pub use host::{Connect, Host, HostIds, NotReady, TerminalRequest};
 pub use io::{Control, Exit, Input, Output, Signal, Terminal, TerminalEvent};
@@ -30,3 +32,5 @@ pub use target::{
     Account, AddressFamily, ContainerName, ContainerShell, EndpointChoice, EnvName, InstanceTarget,
     InvalidTarget, LocalTarget, OsUser, Shell, Target,
 };
+#[cfg(test)]
+pub(crate) use unmoved::Unmoved;

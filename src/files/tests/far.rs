@@ -16,8 +16,8 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 
 use crate::terminal::{
-    Control, Exit, Fault, Host, HostIds, Input, Output, Shell, Signal, Size, Stage, StageError,
-    StageObserver, Terminal, TerminalEvent, TerminalRequest,
+    Exit, Fault, Host, HostIds, Input, Output, Shell, Stage, StageError, StageObserver, Terminal,
+    TerminalEvent, TerminalRequest, Unmoved,
 };
 
 /// dash and bash with coreutils, and busybox with nothing but itself.
@@ -180,7 +180,7 @@ impl Host for Far {
             shared.processes.fetch_add(1, Ordering::AcqRel);
             let (send, events) = mpsc::channel(16);
             tokio::spawn(run(child, send, Arc::clone(&shared)));
-            Ok(Terminal { input, output: Box::new(Events { events, shared }), control: Box::new(Nothing) })
+            Ok(Terminal { input, output: Box::new(Events { events, shared }), control: Box::new(Unmoved) })
         })
     }
 
@@ -291,21 +291,5 @@ impl Output for Events {
 impl Drop for Events {
     fn drop(&mut self) {
         self.shared.open.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-struct Nothing;
-
-impl Control for Nothing {
-    fn resize(&self, _: Size) -> BoxFuture<'_, io::Result<()>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn signal(&self, _: Signal) -> BoxFuture<'_, io::Result<()>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
     }
 }

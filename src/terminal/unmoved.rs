@@ -1,0 +1,24 @@
+//! The control of a terminal that has none, for tests.
+
+use std::io;
+
+use futures_util::future::{BoxFuture, ready};
+
+use super::{Control, Signal, Size};
+
+/// Takes every size, signal and close, and does nothing about it.
+pub(crate) struct Unmoved;
+
+impl Control for Unmoved {
+    fn resize(&self, _: Size) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn signal(&self, _: Signal) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(ready(()))
+    }
+}
