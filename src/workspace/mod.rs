@@ -6,6 +6,8 @@
 //! reach each other.
 
 mod access;
+#[cfg(test)]
+mod always;
 mod directory;
 mod entries;
 mod fields;
@@ -17,6 +19,8 @@ pub mod postgres;
 mod token;
 
 pub use access::{MAX_ANCESTOR_STEPS, can_communicate};
+#[cfg(test)]
+pub(crate) use always::always;
 pub use directory::{
     Access, Activity, Directory, DirectoryError, Kind, Lineage, Principal, Status, Workspace,
 };

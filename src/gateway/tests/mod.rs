@@ -42,7 +42,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use super::{Config, Gateway};
 use crate::session::script::{Mode, SOON, Script};
 use crate::workspace::{
-    BearerToken, Directory, DirectoryError, FileDirectory, Principal, Workspace, WorkspaceId,
+    BearerToken, Directory, DirectoryError, FileDirectory, Principal, Workspace, WorkspaceId, always,
 };
 
 /// A workspace that the token `abc` opens.
@@ -125,36 +125,14 @@ const NOT_ADMITTED: [Refused; 8] = [
 struct Down;
 
 impl Directory for Down {
-    fn authenticate<'a>(
-        &'a self,
-        _: &'a BearerToken,
-    ) -> BoxFuture<'a, Result<Option<Principal>, DirectoryError>> {
-        Box::pin(ready(Err(DirectoryError::new("connection refused"))))
-    }
-    fn find(&self, _: WorkspaceId) -> BoxFuture<'_, Result<Option<Workspace>, DirectoryError>> {
-        Box::pin(ready(Err(DirectoryError::new("connection refused"))))
-    }
-    fn list<'a>(&'a self, _: &'a Principal) -> BoxFuture<'a, Result<Vec<Workspace>, DirectoryError>> {
-        Box::pin(ready(Err(DirectoryError::new("connection refused"))))
-    }
+    always!(ready(Err(DirectoryError::new("connection refused"))));
 }
 
 /// A directory whose database does not answer.
 struct Silent;
 
 impl Directory for Silent {
-    fn authenticate<'a>(
-        &'a self,
-        _: &'a BearerToken,
-    ) -> BoxFuture<'a, Result<Option<Principal>, DirectoryError>> {
-        Box::pin(std::future::pending())
-    }
-    fn find(&self, _: WorkspaceId) -> BoxFuture<'_, Result<Option<Workspace>, DirectoryError>> {
-        Box::pin(std::future::pending())
-    }
-    fn list<'a>(&'a self, _: &'a Principal) -> BoxFuture<'a, Result<Vec<Workspace>, DirectoryError>> {
-        Box::pin(std::future::pending())
-    }
+    always!(std::future::pending());
 }
 
 /// A gateway on a loopback port.

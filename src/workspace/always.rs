@@ -1,0 +1,37 @@
+//! Directories that answer every question alike, for tests.
+
+/// The questions that a [`Directory`](crate::workspace::Directory) must answer, each by the future `$answer`: what is
+/// found is nothing (`Default`), an error, or never told.
+macro_rules! always {
+    ($answer:expr) => {
+        fn authenticate<'a>(
+            &'a self,
+            _: &'a $crate::workspace::BearerToken,
+        ) -> ::futures_util::future::BoxFuture<
+            'a,
+            Result<Option<$crate::workspace::Principal>, $crate::workspace::DirectoryError>,
+        > {
+            Box::pin($answer)
+        }
+        fn find(
+            &self,
+            _: $crate::workspace::WorkspaceId,
+        ) -> ::futures_util::future::BoxFuture<
+            '_,
+            Result<Option<$crate::workspace::Workspace>, $crate::workspace::DirectoryError>,
+        > {
+            Box::pin($answer)
+        }
+        fn list<'a>(
+            &'a self,
+            _: &'a $crate::workspace::Principal,
+        ) -> ::futures_util::future::BoxFuture<
+            'a,
+            Result<Vec<$crate::workspace::Workspace>, $crate::workspace::DirectoryError>,
+        > {
+            Box::pin($answer)
+        }
+    };
+}
+
+pub(crate) use always;
