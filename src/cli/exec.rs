@@ -165,11 +165,8 @@ impl Told {
 async fn execute(args: &ExecArgs, signals: &mut Signals, told: &mut Told) -> Result<End, Failure> {
     let shell = args.command()?;
     let pty = args.wants_pty();
-    if args.tty == 1 && !pty && !args.client.quiet {
-        super::say("eice: no terminal is asked for, because stdin is none; -tt insists\n");
-    }
-    let tuning = if pty { crate::ssh::Config::default() } else { crate::ssh::Config::bulk() };
-    let connector = args.client.connector(tuning)?;
+    interactive::tell_of_no_terminal(args.tty, pty, args.client.quiet);
+    let connector = args.client.connector(interactive::tuning(pty))?;
     let progress = args.client.progress();
     let mut request = interactive::request(pty);
     request.shell = Some(shell);
@@ -200,10 +197,7 @@ async fn execute(args: &ExecArgs, signals: &mut Signals, told: &mut Told) -> Res
         interactive::with_tty(terminal, signals, Listing::default()).await
     } else {
         let stdin = if args.no_stdin { Stdin::nothing() } else { Stdin::start() };
-        match stdin {
-            Ok(stdin) => interactive::with_pipes(terminal, stdin, signals).await,
-            Err(error) => Err(error),
-        }
+        interactive::with_pipes(terminal, stdin, signals).await
     };
     told.command = Some(began.elapsed());
     host.close().await;

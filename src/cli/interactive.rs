@@ -13,6 +13,7 @@ use super::forward::Listing;
 use super::raw::{self, RawTerminal};
 use super::stdin::Stdin;
 use super::stop::{Signals, StopReason};
+use crate::ssh;
 use crate::terminal::{Exit, Input, Terminal, TerminalEvent, TerminalRequest};
 
 /// How a terminal came to its end.
@@ -55,12 +56,28 @@ pub(crate) async fn with_tty(terminal: Terminal, signals: &mut Signals, listing:
     run(terminal, Stdin::start()?, signals, Some((raw, listing))).await
 }
 
-/// Runs `terminal` on plain pipes or files, until it ends; `stdin` is its input.
+/// Runs `terminal` on plain pipes or files, until it ends; `stdin` is its input, if it could be started.
 ///
 /// # Errors
 /// When the connection broke, or stdin or stdout fails.
-pub(crate) async fn with_pipes(terminal: Terminal, stdin: Stdin, signals: &mut Signals) -> io::Result<End> {
-    run(terminal, stdin, signals, None).await
+pub(crate) async fn with_pipes(
+    terminal: Terminal,
+    stdin: io::Result<Stdin>,
+    signals: &mut Signals,
+) -> io::Result<End> {
+    run(terminal, stdin?, signals, None).await
+}
+
+/// How SSH is tuned: a terminal wants a short way from Ctrl-C to silence, a copy a long one.
+pub(crate) fn tuning(pty: bool) -> ssh::Config {
+    if pty { ssh::Config::default() } else { ssh::Config::bulk() }
+}
+
+/// Tells a person who asked for a terminal by one `-t` out of `asked` that there is none, as ssh does.
+pub(crate) fn tell_of_no_terminal(asked: u8, pty: bool, is_quiet: bool) {
+    if asked == 1 && !pty && !is_quiet {
+        super::say("eice: no terminal is asked for, because stdin is none; -tt insists\n");
+    }
 }
 
 /// What to ask the far side for: the local terminal's size and name where there is one.

@@ -110,12 +110,8 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
     }
     let agent = if args.agent { Some(Agent::of_environment().await?) } else { None };
     let pty = args.wants_pty();
-    if args.tty == 1 && !pty && !args.client.quiet {
-        super::say("eice: no terminal is asked for, because stdin is none; -tt insists\n");
-    }
-    // A terminal wants a short way from Ctrl-C to silence, a copy a long one.
-    let tuning = if pty { crate::ssh::Config::default() } else { crate::ssh::Config::bulk() };
-    let connector = args.client.connector(tuning)?;
+    interactive::tell_of_no_terminal(args.tty, pty, args.client.quiet);
+    let connector = args.client.connector(interactive::tuning(pty))?;
     let progress = args.client.progress();
 
     let connecting = async {
@@ -156,10 +152,7 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
         let listing = forwards.as_ref().map(Forwards::listing).unwrap_or_default();
         interactive::with_tty(terminal, &mut signals, listing).await
     } else {
-        match Stdin::start() {
-            Ok(stdin) => interactive::with_pipes(terminal, stdin, &mut signals).await,
-            Err(error) => Err(error),
-        }
+        interactive::with_pipes(terminal, Stdin::start(), &mut signals).await
     };
     host.close().await;
     if let Some(mut forwards) = forwards {

@@ -57,8 +57,7 @@ pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signal
         .unwrap_or_default();
     let listeners = forwarding.listen().await.map_err(|failure| failed(&failure))?;
     let pty = io::stdin().is_terminal();
-    let tuning = if pty { ssh::Config::default() } else { ssh::Config::bulk() };
-    let session = Session::new(globals, Service::Ec2, &host_keys()?, tuning)?;
+    let session = Session::new(globals, Service::Ec2, &host_keys()?, interactive::tuning(pty))?;
     let progress = Progress::new(Mode::choose(false, false));
     let connecting = async {
         let (target, mut approach) = target(&session, &wanted, values).await?;
@@ -94,10 +93,7 @@ pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signal
         let listing = forwards.as_ref().map(Forwards::listing).unwrap_or_default();
         interactive::with_tty(terminal, signals, listing).await
     } else {
-        match Stdin::start() {
-            Ok(stdin) => interactive::with_pipes(terminal, stdin, signals).await,
-            Err(error) => Err(error),
-        }
+        interactive::with_pipes(terminal, Stdin::start(), signals).await
     };
     host.close().await;
     if let Some(mut forwards) = forwards {
