@@ -1,52 +1,15 @@
 //! The program behind a proxy, named by the variables that curl reads.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
+use tokio::net::TcpStream;
 
-use crate::lab::{INSTANCE, Shell, World};
+use crate::lab::{Asked, INSTANCE, Proxy, Shell, World};
 
-/// A proxy that speaks HTTP CONNECT and SOCKS5, wants `user:p@ss`, and keeps where it was asked to go.
-struct Proxy {
-    addr: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
-    task: AbortHandle,
-}
-
-impl Proxy {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let keep = asked.clone();
-        let task = tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, keep.clone()));
-            }
-        });
-        Self { addr, asked, task: task.abort_handle() }
-    }
-
-    /// Where it was asked to go since the last time.
-    fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut *self.asked.lock().unwrap())
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn serve(mut stream: TcpStream, asked: Arc<Mutex<Vec<String>>>) -> std::io::Result<()> {
+/// Speaks HTTP CONNECT and SOCKS5, and wants `user:p@ss`.
+async fn serve(mut stream: TcpStream, asked: Asked) -> std::io::Result<()> {
     let first = stream.read_u8().await?;
     let target = if first == 5 { socks(&mut stream).await? } else { connect(&mut stream).await? };
-    asked.lock().unwrap().push(target.clone());
+    asked.note(&target);
     let mut onward = TcpStream::connect(&target).await?;
     copy_bidirectional(&mut stream, &mut onward).await?;
     Ok(())
@@ -89,7 +52,7 @@ async fn socks(stream: &mut TcpStream) -> std::io::Result<String> {
 async fn the_tunnel_goes_through_the_proxy_that_the_environment_names() {
     let world = World::builtin().await;
     let endpoint = world.emulator.access().tunnel_authority();
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::start(serve).await;
     let (http, socks) =
         (format!("http://user:p%40ss@{}", proxy.addr), format!("socks5h://user:p%40ss@{}", proxy.addr));
     let dead = "http://127.0.0.1:9";

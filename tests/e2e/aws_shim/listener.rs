@@ -103,7 +103,7 @@ async fn each_connection_has_its_number_and_its_two_lines() {
         drop(stream);
         assert_eq!(listening.says(), format!("[{n}] Closing tcp connection."));
     }
-    assert!(scene.proxy.asked().iter().all(|to| to == &format!("{}:443", super::scene::ENDPOINT)));
+    assert_eq!(scene.proxy.asked(), vec![format!("{}:443", super::scene::ENDPOINT); 2]);
     assert_eq!(listening.end(Signal::INT), Some(130));
     eventually("no tunnel is left", || (scene.world.emulator.open_tunnels() == 0).then_some(()));
 }

@@ -3,15 +3,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use eice::emulator::{Backend, Config, EndpointSpec, EndpointState, InstanceSpec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
+use tokio::net::TcpStream;
 
-use crate::lab::{EICE, INSTANCE, Sshd, World, run_ok};
+use crate::lab::{Asked, EICE, INSTANCE, Proxy, Sshd, World, run_ok};
 
 /// The endpoint's name. aws-cli's tunnels go to port 443 of it and nowhere else.
 pub(super) const ENDPOINT: &str =
@@ -68,7 +67,8 @@ impl Scene {
         std::os::unix::fs::symlink(EICE, home.path().join("aws")).unwrap();
         let key = home.path().join("key");
         run_ok("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key.to_str().unwrap()]);
-        let proxy = Proxy::start(world.emulator.access().tunnel_addr()).await;
+        let endpoint = world.emulator.access().tunnel_addr();
+        let proxy = Proxy::start(move |stream, asked| carry(stream, asked, endpoint)).await;
         Self { world: Arc::new(world), home: Arc::new(home), proxy: Arc::new(proxy), aws }
     }
 
@@ -213,47 +213,13 @@ pub(super) const fn instance() -> &'static str {
 }
 
 /// An HTTP proxy that takes every name to one address.
-pub(super) struct Proxy {
-    pub(super) addr: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
-    task: AbortHandle,
-}
-
-impl Proxy {
-    async fn start(to: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let keep = asked.clone();
-        let task = tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let keep = keep.clone();
-                tokio::spawn(async move { carry(stream, to, &keep).await });
-            }
-        });
-        Self { addr, asked, task: task.abort_handle() }
-    }
-
-    /// Where it was asked to go so far.
-    pub(super) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn carry(mut stream: TcpStream, to: SocketAddr, asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
+async fn carry(mut stream: TcpStream, asked: Asked, to: SocketAddr) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    asked.lock().unwrap().push(head.split(' ').nth(1).unwrap_or_default().to_owned());
+    asked.note(head.split(' ').nth(1).unwrap_or_default());
     let mut onward = TcpStream::connect(to).await?;
     for stream in [&stream, &onward] {
         stream.set_nodelay(true)?;
