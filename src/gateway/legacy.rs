@@ -31,11 +31,13 @@ pub(super) async fn serve(socket: WebSocket, mut viewer: Viewer, config: &Config
     let (mut sink, mut stream) = socket.split();
     let life = Life::new();
     let input = viewer.input();
+    let overdue = socket::overdue(&viewer);
     let ending = tokio::select! {
         ending = read(&mut stream, &input, &life, Rate::new(config.max_control_rate)) => ending,
         ending = write(&mut sink, &mut viewer, &life, config) => ending,
         // Between two pings a viewer that is alive may well be silent.
         () = life.ended(config.dead_peer_timeout.max(config.ping_interval * 2)) => Ending::Lost(Loss::Gone),
+        () = overdue => Ending::Session(viewer.end().await),
     };
     let goodbye = match ending {
         Ending::Session(end) => {

@@ -8,7 +8,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
 
 use super::observe::Observation;
@@ -85,6 +85,16 @@ pub(super) async fn send(sink: &mut Sink, message: Message, life: &Life) -> Resu
         life.note();
     }
     Ok(())
+}
+
+/// Waits until the session of `viewer` was cut short and that should have been told: a viewer that takes nothing keeps
+/// its socket no longer for it.
+pub(super) fn overdue(viewer: &Viewer) -> impl Future<Output = ()> + Send + use<> {
+    let cut_short = viewer.cut_short();
+    async {
+        cut_short.await;
+        sleep(CLOSE_TIMEOUT).await;
+    }
 }
 
 /// How a socket is left.

@@ -73,9 +73,20 @@ impl Viewer {
     }
 
     /// Waits until something ends the session that is neither its terminal nor connecting: a limit, somebody, or the end
-    /// of this program. Its events are still there to be read.
-    pub async fn cut_short(&self) {
-        self.cut_short.cancelled().await;
+    /// of this program. Its events are still there to be read. Usable beside [`Self::next`].
+    pub fn cut_short(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.cut_short.clone().cancelled_owned()
+    }
+
+    /// Passes over all other news to how the session ended; `None` when its task broke off.
+    pub async fn end(&mut self) -> Option<End> {
+        loop {
+            match self.next().await {
+                Some(Event::Closed(end)) => return Some(end),
+                Some(_) => {}
+                None => return None,
+            }
+        }
     }
 
     /// The next news; `None` after [`Event::Closed`]. Cancel safe.

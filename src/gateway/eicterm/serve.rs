@@ -103,7 +103,8 @@ async fn bridge(
             Ok(Err(ending)) => return ending,
             Err(_) => return Ending::Violation(Violation::Attach),
         },
-        end = cut_short(viewer) => return Ending::Session(end),
+        // That connecting failed is told to whoever attaches, behind its stages.
+        () = viewer.cut_short() => return Ending::Session(viewer.end().await),
     };
     if attach.resume.is_some() || attach.session.is_some() {
         return Ending::Refused("gone", "the session is over; attach without it for a new one", GONE);
@@ -132,24 +133,13 @@ async fn bridge(
         pings,
         rate: Rate::new(config.max_control_rate),
     };
+    let overdue = socket::overdue(viewer);
     tokio::select! {
         ending = reader.run(stream) => ending,
         ending = write(sink, viewer, &shared, pongs, config, observed) => ending,
         // Between two pings a viewer that is alive may well be silent.
         () = shared.life.ended(config.dead_peer_timeout.max(config.ping_interval * 2)) => Ending::Lost(Loss::Gone),
-    }
-}
-
-/// How the session ended, should it be cut short before anybody attached. That connecting failed is told to whoever
-/// attaches, behind its stages.
-async fn cut_short(viewer: &mut Viewer) -> Option<End> {
-    viewer.cut_short().await;
-    loop {
-        match viewer.next().await {
-            Some(Event::Closed(end)) => return Some(end),
-            Some(_) => {}
-            None => return None,
-        }
+        () = overdue => Ending::Session(viewer.end().await),
     }
 }
 

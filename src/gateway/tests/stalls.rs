@@ -13,6 +13,9 @@ const STALL: Duration = Duration::from_secs(1);
 /// How long it is waited for the end of one.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A socket that took nothing for so long is taken for full.
+const FULL: Duration = Duration::from_millis(300);
+
 /// A piece of output that a peer's system always has room for, in bytes: nobody has to read for it to be taken.
 const PIECE: usize = 32 << 10;
 
@@ -83,6 +86,38 @@ async fn a_viewer_that_takes_nothing_is_ended_and_one_that_flow_control_holds_ba
     assert_eq!((server.closes("stalled"), server.gateway.sessions().live()), (0, 1));
     paused.send(Message::binary([&[2][..], &(window as u64).to_be_bytes()].concat())).await.unwrap();
     read(&mut paused, b"behind the window".len()).await;
+}
+
+#[tokio::test]
+async fn a_viewer_that_takes_nothing_keeps_no_socket_of_a_terminal_that_was_cut_short() {
+    use crate::session::Kill;
+    for is_eicterm in [false, true] {
+        let server = Server::start(script(Mode::Open)).await;
+        let deaf = if is_eicterm { server.eicterm().await } else { server.terminal().await };
+        let window = usize::try_from(WINDOW).unwrap();
+        for _ in 0..if is_eicterm { window } else { MUCH } / PIECE {
+            server.script.say(&[b'x'; PIECE]);
+        }
+        // Until a legacy viewer's socket has no more room; what eicterm.v1 may send, it has.
+        let (mut last, mut since) = (0, Instant::now());
+        until("a full socket", || {
+            let taken = server.script.seen().taken;
+            if taken != last {
+                (last, since) = (taken, Instant::now());
+            }
+            taken > 0 && since.elapsed() > FULL
+        })
+        .await;
+        let session = server.gateway.sessions().list()[0].id;
+        assert!(server.gateway.sessions().kill(session, Kill::Revoked));
+        // Long before what it takes nothing of is too long.
+        until("the end", || server.closes("4403") == 1).await;
+        timeout(PATIENCE, server.gateway.sessions().idle()).await.expect("its session ended");
+        let viewers = &server.gateway.metrics().viewers;
+        let left = |protocol| viewers.with_label_values(&[protocol]).get();
+        until("the end of its socket", || left("legacy") + left("eicterm.v1") == 0).await;
+        drop(deaf);
+    }
 }
 
 #[tokio::test]
