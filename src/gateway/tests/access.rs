@@ -97,6 +97,19 @@ async fn an_entry_that_is_wrong_is_no_outage_and_is_told_to_the_log_alone() {
 }
 
 #[tokio::test]
+async fn who_shows_nothing_is_told_so_without_a_question_to_the_directory() {
+    let memory = Arc::new(Memory::default());
+    let id = memory.workspace(None).to_string();
+    let server = Server::with(script(Mode::Open), memory.clone(), |_| {}, |_| Router::new()).await;
+    for headers in [&[][..], &[("Origin", ORIGIN)], &[("X-Workspace-ID", OTHERS)], &[("Cookie", "a=b")]] {
+        for route in routes_to(&id) {
+            assert_eq!(server.http(&route, headers).await.status, 401, "{route} {headers:?}");
+        }
+    }
+    assert_eq!(memory.asked(), [""; 0]);
+}
+
+#[tokio::test]
 async fn host_may_name_its_schemes_own_port_and_is_exact_otherwise() {
     let origins: &[&str] = &["http://plain.test", "https://tls.test", "https://elsewhere.test"];
     let configure = |config: &mut Config| {

@@ -76,14 +76,15 @@ impl Memory {
     }
 
     fn answer<'a, T: Send + 'a>(
-        &self,
+        &'a self,
         question: &'static str,
-        answer: impl FnOnce(&Inner) -> T,
+        answer: impl FnOnce(&Inner) -> Result<T, DirectoryError> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, DirectoryError>> {
-        let mut inner = self.inner();
-        inner.asked.push(question);
-        let answer = if inner.is_down { Err(DirectoryError::new("down")) } else { Ok(answer(&inner)) };
-        Box::pin(ready(answer))
+        Box::pin(async move {
+            let mut inner = self.inner();
+            inner.asked.push(question);
+            if inner.is_down { Err(DirectoryError::new("down")) } else { answer(&inner) }
+        })
     }
 }
 
@@ -93,24 +94,23 @@ impl Directory for Memory {
         token: &'a BearerToken,
     ) -> BoxFuture<'a, Result<Option<Principal>, DirectoryError>> {
         let digest = token.digest().to_string();
-        self.answer("authenticate", |inner| inner.tokens.get(&digest).cloned())
+        self.answer("authenticate", move |inner| Ok(inner.tokens.get(&digest).cloned()))
     }
 
     fn find(&self, id: WorkspaceId) -> BoxFuture<'_, Result<Option<Workspace>, DirectoryError>> {
-        if self.inner().wrong.contains(&id) {
-            self.inner().asked.push("find");
-            return Box::pin(ready(Err(DirectoryError::unusable("the row says \"canary\""))));
-        }
-        self.answer("find", |inner| inner.workspaces.get(&id).cloned())
+        self.answer("find", move |inner| match inner.wrong.contains(&id) {
+            true => Err(DirectoryError::unusable("the row says \"canary\"")),
+            false => Ok(inner.workspaces.get(&id).cloned()),
+        })
     }
 
     fn list<'a>(&'a self, _: &'a Principal) -> BoxFuture<'a, Result<Vec<Workspace>, DirectoryError>> {
-        self.answer("list", |inner| inner.workspaces.values().cloned().collect())
+        self.answer("list", |inner| Ok(inner.workspaces.values().cloned().collect()))
     }
 
     fn lineage(&self, id: WorkspaceId) -> BoxFuture<'_, Result<Option<Lineage>, DirectoryError>> {
-        self.answer("lineage", |inner| {
-            inner.workspaces.get(&id).map(|workspace| Lineage { parent: workspace.parent })
+        self.answer("lineage", move |inner| {
+            Ok(inner.workspaces.get(&id).map(|workspace| Lineage { parent: workspace.parent }))
         })
     }
 }

@@ -165,5 +165,5 @@ async fn a_token_that_is_revoked_closes_the_terminal_that_it_opened() {
     // `finish` gives up when nothing came for 30 s.
     let farewell = viewer.finish().await;
     assert!(begun.elapsed() < std::time::Duration::from_secs(31), "{:?}", begun.elapsed());
-    assert!(farewell.close.is_some(), "{farewell:?}");
+    assert_eq!(farewell.close, Some((4403, "access revoked".into())), "{farewell:?}");
 }
