@@ -149,7 +149,8 @@ async fn a_client_that_goes_away_leaves_the_old_file_and_nothing_else() {
     let scene = Scene::start().await;
     assert_eq!(scene.put("small", "old").await.0, 200);
     let before = scene.served.census(&scene.world, scene.sshd.addr).await;
-    scene.world.emulator.faults().update(|faults| faults.rate = Some(20_000));
+    // It is under way for half a minute.
+    scene.world.emulator.faults().update(|faults| faults.rate = Some(4_000));
     let opened = scene.tunnels();
     let body = json!({"content": "x".repeat(120_000)}).to_string();
     let path = scene.configs.rel("small");

@@ -105,7 +105,10 @@ impl Wire {
     pub(super) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         // A reset is an end as well.
-        let _ = timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("the connection is ended");
+        while let Ok(1..) =
+            timeout(PATIENCE, self.stream.read_buf(&mut rest)).await.expect("the connection is ended")
+        {
+        }
         rest
     }
 
