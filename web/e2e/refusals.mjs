@@ -10,6 +10,7 @@ import { join } from "node:path";
 
 import { chromium } from "playwright-core";
 
+import { accessible } from "./accessible.mjs";
 import { TIMEOUT, must, status } from "./page.mjs";
 import * as site from "./site.mjs";
 
@@ -54,6 +55,7 @@ async function diagnosed() {
   must((await page.locator("#diagnosis li").count()) === 19, "not every step is there");
   await status(page, "No terminal could be opened: key-push failed.");
   must(await page.locator("#steps").getByText("security group sg-").first().isVisible(), "the rule is not shown");
+  await accessible(page, "the diagnosis");
   await page.screenshot({ path: join(shots, "diagnose.png") });
 
   // By the keyboard: to the statement's button, and out of a step that is folded.
@@ -71,6 +73,7 @@ async function diagnosed() {
     await page.keyboard.press("Enter");
     must(await fold.evaluate((fold) => fold.open), "it does not unfold by the keyboard");
   }
+  await copy.waitFor({ timeout: TIMEOUT });
   // To a screen reader the sections, the verdict and the steps have names.
   const spoken = await page.locator("#details").ariaSnapshot();
   for (const word of ['region "Diagnosis"', "status", "failed", "Copy the statement", "Diagnose again"]) {
@@ -79,6 +82,7 @@ async function diagnosed() {
 
   await page.locator("#theme").click();
   await page.locator("html[data-colours=light]").waitFor({ timeout: TIMEOUT });
+  await accessible(page, "the diagnosis in light colours");
   await page.screenshot({ path: join(shots, "diagnose-light.png") });
 
   // Again, and then another attempt: its own failure takes the place of the old report.
@@ -97,6 +101,7 @@ async function narrow() {
   await report(page);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth);
   must(wide <= 400, `the page is ${wide} pixels wide`);
+  await accessible(page, "the diagnosis on a phone");
   await page.screenshot({ path: join(shots, "diagnose-phone.png") });
   await page.context().close();
   return wide;

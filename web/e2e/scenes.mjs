@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 
+import { accessible } from "./accessible.mjs";
 import { TIMEOUT, must, row, run, size, status, type } from "./page.mjs";
 
 /** The first prompt, and what the tutorial types. */
@@ -17,9 +18,15 @@ export async function tutorial({ page, workspace, shots }) {
   return { user: await run(page, "whoami") };
 }
 
-/** The terminal has the page's size from the start, and follows it. */
+/** The terminal has the page's size from the start, and follows it; every row and column of it is to be seen. */
 export async function resize({ page }) {
   const told = await size(page);
+  const fits = await page.evaluate(() => {
+    const place = document.getElementById("terminal").getBoundingClientRect();
+    const cells = document.querySelector(".xterm-screen").getBoundingClientRect();
+    return cells.bottom <= place.bottom && cells.right <= place.right;
+  });
+  must(fits, "the last row or column is cut off");
   const [cols, rows] = told.split("x");
   must((await run(page, "stty size")) === `${rows} ${cols}`, `stty does not say ${told}`);
   await page.setViewportSize({ width: 800, height: 560 });
@@ -85,6 +92,7 @@ export async function tools({ page, shots }) {
   await page.locator("#search-text").fill("needle-");
   await page.keyboard.press("Enter");
   await page.locator("#search-count", { hasText: /^\d+ of \d+$/ }).waitFor({ timeout: TIMEOUT });
+  await accessible(page, "the search");
   await page.screenshot({ path: join(shots, "search.png") });
   await page.keyboard.press("Escape");
   // The bar is gone, and the terminal has its room again.
@@ -152,8 +160,19 @@ export async function phone({ open, shots }) {
   must(wide <= 400, `the page is ${wide} pixels wide`);
   await page.locator("#keys button", { hasText: "^C" }).waitFor({ timeout: TIMEOUT });
   const up = page.locator("#keys button[aria-label=Up]");
-  await up.dispatchEvent("pointerdown");
-  await row(page, /echo on-a-phone.*$/);
+  await up.tap();
+  // The command itself, and again from the shell's history.
+  const typed = page.locator(".xterm-rows > div", { hasText: /echo on-a-phone; *echo/ });
+  await typed.nth(1).waitFor({ timeout: TIMEOUT });
+  must(
+    await page.locator(".xterm-helper-textarea").evaluate((area) => area === document.activeElement),
+    "a key of the bar takes the focus from the terminal",
+  );
+  // By a keyboard, as by a screen reader.
+  await page.locator("#keys button", { hasText: "^C" }).focus();
+  await page.keyboard.press("Enter");
+  await row(page, /\^C$/);
+  await accessible(page, "the terminal on a phone");
   await page.screenshot({ path: join(shots, "phone.png") });
   await page.context().close();
 }
@@ -225,6 +244,12 @@ export async function signIns({ device, link, address, shots }) {
   await told(/^$/);
   await signIn("mistyped");
   await told(/^The access token opens nothing here: .*ask whoever gave it out for another one\.$/);
+  await accessible(page, "the sign-in form");
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.locator("html[data-colours=light]").waitFor({ timeout: TIMEOUT });
+  await accessible(page, "the sign-in form in light colours");
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.locator("html[data-colours=dark]").waitFor({ timeout: TIMEOUT });
   await page.screenshot({ path: join(shots, "sign-in-wrong.png") });
   // The page itself is the same to a browser, whatever the fragment: it is left first.
   await page.goto("about:blank");
@@ -272,6 +297,7 @@ export async function colours({ open, shots }) {
     for (const of of ["body", "#terminal", ".xterm-viewport"]) {
       must(fits(light(await ground(of))), `in ${scheme} colours ${of} is ${await ground(of)}`);
     }
+    await accessible(page, `the terminal in ${scheme} colours`);
   }
   await page.screenshot({ path: join(shots, "dark.png") });
   await page.context().close();

@@ -8,6 +8,7 @@ import { join } from "node:path";
 
 import { chromium } from "playwright-core";
 
+import { accessible } from "./accessible.mjs";
 import { TIMEOUT, must, run, status } from "./page.mjs";
 
 const [address, shots, workspace, token, shared, otherToken] = process.argv.slice(2);
@@ -65,9 +66,11 @@ async function listed(page, workspace) {
   must(/^e2e · [0-9a-f]{8}/.test(texts[0]) && texts[0].includes("this one"), `the first row reads ${texts[0]}`);
   must(/^other · [0-9a-f]{8}/.test(texts[1]) && !/this one|yours/.test(texts[1]), `the second row reads ${texts[1]}`);
   must(/since .*\(\d+ (s|min)\) · .* typed, .*B printed/.test(texts[0]), `the first row reads ${texts[0]}`);
+  await accessible(page, "the list");
   await page.screenshot({ path: join(shots, "terminals.png") });
   await page.locator("#theme").click();
   await page.locator("html[data-colours=light]").waitFor({ timeout: TIMEOUT });
+  await accessible(page, "the list in light colours");
   await page.screenshot({ path: join(shots, "terminals-light.png") });
   await page.locator("#theme").click();
 
@@ -105,6 +108,7 @@ async function closed(page, theirs) {
   await dialog.waitFor({ timeout: TIMEOUT });
   must((await dialog.innerText()).includes("It is other's. What runs in it is ended"), `it asks ${await dialog.innerText()}`);
   must((await page.evaluate(() => document.activeElement?.textContent)) === "Keep it open", "the focus is on what cannot be undone");
+  await accessible(page, "the question");
   await page.screenshot({ path: join(shots, "terminals-close.png") });
   await page.keyboard.press("Escape");
   await dialog.waitFor({ state: "hidden", timeout: TIMEOUT });
@@ -159,6 +163,7 @@ async function phone(page) {
   await told(page, "2 terminals are open.");
   const wide = await page.evaluate(() => document.documentElement.scrollWidth);
   must(wide <= 400, `the page is ${wide} pixels wide`);
+  await accessible(page, "the list on a phone");
   await page.screenshot({ path: join(shots, "terminals-phone.png") });
   await page.locator("#terminals-list li", { hasText: "this one" }).getByRole("button").tap();
   const dialog = page.getByRole("alertdialog");

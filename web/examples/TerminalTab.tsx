@@ -24,16 +24,26 @@ interface Props {
    * `https:` twin must be on the page's `connect-src`, and the page's origin on the gateway's `allowed_origins`.
    */
   gateway: string;
-  /** A bearer token, where the application has one; without it, the browser's cookies say who asks. */
+  /**
+   * A bearer token, where the application has one; without it, the browser's cookies say who asks. A new one leaves the
+   * terminal open, and is what the next connection shows.
+   */
   token?: string;
+  /** Called when nobody is signed in, any more: the way out is the application's. */
+  onSignedOut?: () => void;
 }
 
-export function TerminalTab({ workspaceId, gateway, token }: Props) {
+export function TerminalTab({ workspaceId, gateway, token, onSignedOut }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const [state, setState] = useState<State>({ phase: "connecting", attempt: 1 });
   const [failure, setFailure] = useState<Failure | null>(null);
   const [latency, setLatency] = useState<Latency | null>(null);
   const terminal = useRef<Terminal | null>(null);
+  // What is asked with may change while a terminal is open, and must not open another one.
+  const latest = useRef({ token, onSignedOut });
+  useEffect(() => {
+    latest.current = { token, onSignedOut };
+  });
   const url = `${gateway}/workspaces/${encodeURIComponent(workspaceId)}/terminal`;
 
   useEffect(() => {
@@ -48,9 +58,13 @@ export function TerminalTab({ workspaceId, gateway, token }: Props) {
         url,
         size: () => ({ cols: xterm.cols, rows: xterm.rows }),
         // A WebSocket takes neither a header nor, to another site, a strict cookie: it shows a ticket.
-        ticket: () => ticket(url, asking(token)),
+        ticket: () => ticket(url, asking(latest.current.token)),
         // A browser does not tell why a socket was not let in, a page of a foreign origin for one.
-        refused: async () => (await refusal(url, asking(token)))?.text ?? null,
+        refused: async () => {
+          const refused = await refusal(url, asking(latest.current.token));
+          if (refused?.why === "not-signed-in" || refused?.why === "sign-in-over") latest.current.onSignedOut?.();
+          return refused?.text ?? null;
+        },
       },
       {
         // `parsed` is the flow control: the shell waits for a terminal that is behind.
@@ -65,18 +79,18 @@ export function TerminalTab({ workspaceId, gateway, token }: Props) {
     );
     terminal.current = client;
     const typed = xterm.onData((text) => client.type(text));
-    const watch = new ResizeObserver(() => {
-      fit.fit();
-      client.resize({ cols: xterm.cols, rows: xterm.rows });
-    });
+    const resized = xterm.onResize((size) => client.resize(size));
+    const watch = new ResizeObserver(() => fit.fit());
     watch.observe(place.current);
     return () => {
       watch.disconnect();
       typed.dispose();
+      resized.dispose();
       client.dispose();
+      terminal.current = null;
       xterm.dispose();
     };
-  }, [url, token]);
+  }, [url]);
 
   return (
     <section>

@@ -124,12 +124,16 @@ function copyable(caption: string, content: string, label: string): HTMLElement 
   shown.tabIndex = 0;
   const button = document.createElement("button");
   button.type = "button";
-  button.textContent = "Copy";
-  button.setAttribute("aria-label", label);
+  const say = (text: string, name: string) => {
+    button.textContent = text;
+    button.setAttribute("aria-label", name);
+  };
+  say("Copy", label);
   button.addEventListener("click", () => {
     void copy(content, shown).then((copied) => {
-      button.textContent = copied ? "Copied" : "Select and copy";
-      window.setTimeout(() => (button.textContent = "Copy"), 2000);
+      const outcome = copied ? "Copied" : "Select and copy";
+      say(outcome, outcome);
+      window.setTimeout(() => say("Copy", label), 2000);
     });
   });
   block.append(text("p", "", caption), shown, button);

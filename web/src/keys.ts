@@ -23,11 +23,10 @@ export function fill(place: HTMLElement, send: (sequence: string) => void): void
       button.type = "button";
       button.textContent = label;
       button.setAttribute("aria-label", name);
-      // Not a click, which would take the focus, and the keyboard with it.
-      button.addEventListener("pointerdown", (event) => {
-        event.preventDefault();
-        send(sequence);
-      });
+      // Or it would take the focus, and the phone's keyboard with it. A click all the same: whoever swipes to the keys further
+      // on presses none, and a screen reader or a keyboard makes clicks only.
+      button.addEventListener("mousedown", (event) => event.preventDefault());
+      button.addEventListener("click", () => send(sequence));
       return button;
     }),
   );

@@ -59,7 +59,7 @@ async function enter(): Promise<void> {
   const [only] = known;
   if (isThere) tab?.reconnect();
   else if (known.length === 1 && only !== undefined) choose(only);
-  if (document.activeElement === document.body) view.workspaces.querySelector("button")?.focus();
+  else view.workspaces.querySelector("button")?.focus();
 }
 
 /** Asks for the list again, now and then again until nothing in it is still being made. */
@@ -190,6 +190,7 @@ function recolour(): void {
   const name = { auto: "Auto", light: "Light", dark: "Dark" }[choice];
   view.theme.textContent = name;
   view.theme.title = `Colours: ${choice === "auto" ? "as the system" : choice}`;
+  view.theme.setAttribute("aria-label", `Colours: ${name}`);
 }
 
 /** Shows the sign-in form, with what went wrong; that nobody has signed in yet is no news. */
@@ -268,6 +269,8 @@ view.signOut.addEventListener("click", () => {
   settings.rememberSignedIn(false);
   void signOut().then(() => showSignIn(), refused);
 });
+
+window.addEventListener("online", () => tab?.hurry());
 
 keys.fill(view.keys, (sequence) => tab?.type(sequence));
 onSystemChange(recolour);

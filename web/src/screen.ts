@@ -103,7 +103,7 @@ export class Screen {
     // After what is still to be parsed. Leaving the alternate screen without being on it would move the cursor.
     this.xterm.write("", () => {
       if (this.xterm.buffer.active.type === "alternate") this.xterm.write("\x1b[?1049l");
-      this.xterm.write("\x1b[!p\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?25h\x1b[0m");
+      this.xterm.write("\x1b[!p\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1006l\x1b[?1016l\x1b[?2004l\x1b[?25h\x1b[0m");
     });
   }
 

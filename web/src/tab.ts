@@ -18,11 +18,14 @@ export class Tab {
   private clock: number | undefined;
   private exit: Exit | null = null;
   private opened = false;
+  private waiting = false;
   /** What the gateway said went wrong with the way to the workspace. */
   private failed: Failure | null = null;
   /** Where the terminal is. */
   readonly url: URL;
   private current: string | null = null;
+  /** Whether the terminal was said to be idle. */
+  private idle = false;
 
   /** Opens the terminal of the workspace `id`, called `name`; `signedOut` hears, in a sentence, that the sign-in is over. */
   constructor(
@@ -35,7 +38,10 @@ export class Tab {
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     this.url = url;
     this.screen = new Screen(view.terminal, apply(settings.colours()), settings.fontSize(), {
-      typed: (text) => this.terminal.type(text),
+      typed: (text) => {
+        this.terminal.type(text);
+        this.takeBack();
+      },
       typedBytes: (bytes) => this.terminal.send(bytes),
       resized: (size) => {
         showSize(size.cols, size.rows);
@@ -127,6 +133,7 @@ export class Tab {
   }
 
   private follow(state: State): void {
+    this.waiting = state.phase === "waiting";
     switch (state.phase) {
       case "connecting":
         details.clear();
@@ -140,8 +147,10 @@ export class Tab {
         break;
       case "waiting":
         this.close();
-        this.screen.renew();
-        this.screen.remark(`[${state.text} What ran in it is gone; a new shell follows.]`);
+        if (this.opened) {
+          this.screen.renew();
+          this.screen.remark(`[${state.text} What ran in it is gone; a new shell follows.]`);
+        }
         showStatus("failed", `${state.text} Trying again in ${Math.ceil(state.ms / 1000)} s.`, true);
         break;
       case "ended": {
@@ -169,12 +178,26 @@ export class Tab {
   }
 
   private warn(what: string, secs: number): void {
-    const why = what === "idle" ? "it is idle" : "it has been open for long";
+    this.idle = what === "idle";
+    const why = this.idle ? "it is idle. Any key keeps it" : "it has been open for long";
     showStatus("warned", `The terminal will be closed in ${secs} s: ${why}.`);
+  }
+
+  /** A key takes back the warning that nothing was typed, and the gateway does not say so. */
+  private takeBack(): void {
+    if (!this.idle) return;
+    this.idle = false;
+    showStatus("open", `Connected to ${this.name}`);
+  }
+
+  /** Connects again now, if it is waiting to: the network is back. */
+  hurry(): void {
+    if (this.waiting) this.terminal.reconnect();
   }
 
   private close(): void {
     this.current = null;
+    this.idle = false;
     this.stopClock();
     this.screen.enabled = false;
     view.latency.hidden = true;

@@ -21,6 +21,8 @@ export function fill(
   chosen: string | null,
   choose: (workspace: Workspace) => void,
 ): void {
+  // The list is drawn again while somebody is on their way through it.
+  const focused = list.querySelector<HTMLElement>(".entry:focus")?.dataset.workspace;
   list.replaceChildren(
     ...workspaces.map((workspace) => {
       const button = document.createElement("button");
@@ -40,6 +42,7 @@ export function fill(
       return item;
     }),
   );
+  if (focused !== undefined) list.querySelector<HTMLElement>(`[data-workspace="${CSS.escape(focused)}"]`)?.focus();
 }
 
 function line(style: string, text: string): HTMLSpanElement {

@@ -289,6 +289,115 @@ describe("a terminal", () => {
     expect(states.at(-1)).toMatchObject({ phase: "ended", text: "not signed in" });
   });
 
+  it("waits longer and longer for a gateway that greets and then breaks, and not after what worked for long", async () => {
+    const { wires, wire, states } = start({ pingEvery: 1000, maxAttempts: 5 });
+    const pauses: number[] = [];
+    for (let attempt = 1; attempt <= 4; attempt += 1) {
+      await settled();
+      wire().opens();
+      wire().says(hello());
+      // An answer to a ping is no proof that it works.
+      wire().says({ t: "pong", t0: attempt, gateway_us: 0, ssh_us: null });
+      wire().ends(4429);
+      await settled();
+      const now = states.at(-1)!;
+      if (now.phase !== "waiting") throw new Error(now.phase);
+      pauses.push(now.ms);
+      await vi.advanceTimersByTimeAsync(now.ms);
+    }
+    expect(wires).toHaveLength(5);
+    expect(pauses.every((ms, at) => ms >= 250 * 2 ** at && ms <= 500 * 2 ** at)).toBe(true);
+    // The fifth holds, and is not the last for all that.
+    wire().opens();
+    wire().says(hello());
+    for (let second = 0; second < 60; second += 1) {
+      await vi.advanceTimersByTimeAsync(1000);
+      wire().prints(new Uint8Array(1));
+    }
+    wire().ends(1006);
+    await settled();
+    expect(states.at(-1)).toMatchObject({ phase: "waiting", attempt: 1 });
+    // And then it gives up.
+    for (let attempt = 2; attempt <= 5; attempt += 1) {
+      await vi.advanceTimersByTimeAsync(30_000);
+      wire().ends(1006);
+      await settled();
+    }
+    expect(states.at(-1)).toMatchObject({ phase: "ended", clean: false });
+  });
+
+  it("gives up a connection that falls silent, and no other", async () => {
+    const { wires, wire, states } = start({ pingEvery: 1000 });
+    await settled();
+    wire().opens();
+    wire().says(hello());
+    // Anything that comes is a sign of life; a flood may hold pongs up.
+    for (let second = 0; second < 60; second += 5) {
+      await vi.advanceTimersByTimeAsync(5000);
+      wire().prints(new Uint8Array(1));
+    }
+    expect(wires).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(6000);
+    expect(states.at(-1)).toMatchObject({ phase: "open" });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(wire().readyState).toBe(3);
+    expect(states.at(-1)).toMatchObject({ phase: "waiting", text: "The connection to the gateway broke." });
+    // One that does not open, or does not greet, is given up as well.
+    await vi.advanceTimersByTimeAsync(500);
+    expect(wires).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(states.at(-1)).toMatchObject({ phase: "waiting" });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(wires).toHaveLength(3);
+    wire().opens();
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(states.at(-1)).toMatchObject({ phase: "waiting" });
+  });
+
+  it("does not acknowledge on one connection what came on another", async () => {
+    const late: (() => void)[] = [];
+    const { wire } = start({}, { output: (_, parsed) => late.push(parsed) });
+    await settled();
+    wire().opens();
+    wire().says(hello());
+    wire().prints(new Uint8Array(90));
+    wire().ends(1006);
+    late[0]!();
+    await vi.advanceTimersByTimeAsync(1000);
+    wire().opens();
+    wire().says(hello());
+    late[0]!();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(wire().sent).toHaveLength(1);
+  });
+
+  it("tells a size that changed before it was greeted", async () => {
+    let cols = 80;
+    const { terminal, wire } = start({ size: () => ({ cols, rows: 24 }) });
+    await settled();
+    wire().opens();
+    cols = 90;
+    terminal.resize({ cols, rows: 24 });
+    expect(wire().sent).toHaveLength(1);
+    wire().says(hello());
+    expect(wire().sent.slice(1).map((data) => [...data])).toEqual([[1, 0, 90, 0, 24]]);
+  });
+
+  it("ends the input behind what was typed", async () => {
+    const { terminal, wire } = start();
+    await settled();
+    terminal.type("x".repeat(24));
+    terminal.end();
+    wire().opens();
+    wire().says(hello());
+    const opcodes = () => wire().sent.slice(1).map(([opcode]) => opcode);
+    expect(opcodes()).toEqual([0, 0, 0]);
+    wire().says({ t: "ack", in: 20 });
+    expect(opcodes()).toEqual([0, 0, 0, 0, 5]);
+    wire().says({ t: "ack", in: 24 });
+    expect(opcodes()).toHaveLength(5);
+  });
+
   it("measures both legs", async () => {
     const legs: object[] = [];
     const { wire } = start({ pingEvery: 1000 }, { latency: (latency) => legs.push(latency) });

@@ -30,9 +30,12 @@ export interface Options {
    * open: the reason to give up, or null when there is none.
    */
   refused?: () => Promise<string | null>;
-  /** How often the latency is measured, in milliseconds; 0 is never. The default is 5000. */
+  /**
+   * How often the latency is measured, in milliseconds. A connection on which several measurements in turn go unanswered, and
+   * nothing else comes either, counts as broken. The default is 5000; 0 is never, and then only the browser notices.
+   */
   pingEvery?: number;
-  /** How often an attempt follows a broken one before giving up. The default is 20. */
+  /** How many attempts in a row may fail or break soon before giving up. The default is 20. */
   maxAttempts?: number;
   /** Makes a socket; the default is a WebSocket. */
   socket?: (url: string | URL, protocols: string[]) => Socket;
@@ -79,6 +82,15 @@ const OPEN = 1;
 /** An acknowledgement waits this long for more to acknowledge, in milliseconds. */
 const ACK_DELAY = 100;
 
+/** How long a socket may take to open and the gateway to greet, in milliseconds. */
+const GREETING_DEADLINE = 30_000;
+
+/** So many pings without a sign of life, and the connection is broken: half a minute, as they are sent by default. */
+const MAX_UNANSWERED = 6;
+
+/** A connection that held for this long, in milliseconds, worked: what breaks it begins to count anew. */
+const SETTLED = 30_000;
+
 export class Terminal {
   private socket: Socket | null = null;
   private readonly input = new InputQueue();
@@ -88,9 +100,18 @@ export class Terminal {
   private window = 0;
   private parsed = 0;
   private acked = 0;
-  private pings = new Map<number, number>();
-  private pingNumber = 0;
-  private timers: { ping?: Timer; ack?: Timer; retry?: Timer } = {};
+  /** Whether the socket of this attempt opened. */
+  private opened = false;
+  /** The size that the gateway was told last. */
+  private told: codec.Size | null = null;
+  /** When the gateway greeted, by `performance.now()`. */
+  private greeted: number | null = null;
+  private ending = false;
+  /** The last ping: its number, and when it was sent. */
+  private ping = { number: 0, sent: 0 };
+  /** How many pings were sent since anything was heard. */
+  private unanswered = 0;
+  private timers: { greeting?: Timer; ping?: Timer; ack?: Timer; retry?: Timer } = {};
   private disposed = false;
 
   constructor(
@@ -112,14 +133,18 @@ export class Terminal {
     else this.listener.inputRefused?.(bytes.length);
   }
 
-  /** Says that no more input follows. */
+  /** Says that no more input follows, once what was typed is sent. */
   end(): void {
-    this.write(codec.endOfInput());
+    if (this.state.phase === "ended" || this.state.phase === "waiting") return;
+    this.ending = true;
+    this.flush();
   }
 
-  /** Tells the terminal its new size. */
+  /** Tells the terminal its new size. Before the gateway greets, the size that it has then is told. */
   resize(size: codec.Size): void {
-    if (this.state.phase === "open") this.write(codec.resize(size));
+    if (this.state.phase !== "open") return;
+    this.told = size;
+    this.write(codec.resize(size));
   }
 
   /** Connects again, now: after the end, or without waiting for the next attempt. */
@@ -139,6 +164,8 @@ export class Terminal {
     this.drop();
     this.attempt += 1;
     this.failure = null;
+    this.opened = false;
+    this.ending = false;
     this.input.clear();
     this.become({ phase: "connecting", attempt: this.attempt });
     const protocols = [codec.SUBPROTOCOL];
@@ -147,7 +174,7 @@ export class Terminal {
     } catch (error) {
       if (this.disposed) return;
       // A gateway that is away gives no tickets either, and may be back.
-      if (error instanceof GatewayError && error.isPassing) void this.closed(1006, "", false);
+      if (error instanceof GatewayError && error.isPassing) void this.closed(1006, "");
       else this.over(1006, error instanceof Error ? error.message : String(error), false);
       return;
     }
@@ -155,25 +182,36 @@ export class Terminal {
     const make = this.options.socket ?? ((url, offers) => new WebSocket(url, offers) as Socket);
     const socket = make(this.options.url, protocols);
     this.socket = socket;
-    let opened = false;
+    this.timers.greeting = setTimeout(() => this.lose(), GREETING_DEADLINE);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
-      opened = true;
+      this.opened = true;
       const { cols, rows } = this.options.size();
       const name = this.options.name;
-      this.write(codec.attach(name === undefined ? { cols, rows } : { cols, rows, name }));
+      this.told = { cols, rows };
+      this.write(codec.attach(name === undefined ? this.told : { ...this.told, name }));
     };
     socket.onmessage = ({ data }: MessageEvent) => this.message(data);
     socket.onclose = ({ code, reason }: CloseEvent) => {
       this.socket = null;
-      void this.closed(code, reason, opened);
+      void this.closed(code, reason);
     };
   }
 
+  /** The socket says nothing any more, its own end included. */
+  private lose(): void {
+    this.drop();
+    void this.closed(1006, "");
+  }
+
   private message(data: unknown): void {
+    this.unanswered = 0;
     if (data instanceof ArrayBuffer) {
       const bytes = new Uint8Array(data);
+      const socket = this.socket;
       const parsed = () => {
+        // What is parsed late is no news to the next connection, whose count begins anew.
+        if (this.socket !== socket) return;
         this.parsed += bytes.length;
         this.acknowledge();
       };
@@ -215,7 +253,11 @@ export class Terminal {
     this.acked = hello.out_off;
     this.window = hello.limits.window;
     this.input.begin(hello.limits, hello.in_off);
+    clearTimeout(this.timers.greeting);
+    this.greeted = performance.now();
     this.become({ phase: "open", session: hello.session });
+    const size = this.options.size();
+    if (size.cols !== this.told?.cols || size.rows !== this.told.rows) this.resize(size);
     this.flush();
     const every = this.options.pingEvery ?? 5000;
     if (every > 0) {
@@ -226,6 +268,9 @@ export class Terminal {
 
   private flush(): void {
     for (let piece = this.input.next(); piece !== null; piece = this.input.next()) this.write(codec.input(piece));
+    if (!this.ending || !this.input.isSent) return;
+    this.ending = false;
+    this.write(codec.endOfInput());
   }
 
   /** At half the window at once, else a little later with what comes until then. */
@@ -242,28 +287,31 @@ export class Terminal {
   }
 
   private measure(): void {
-    // One that was never answered is forgotten with the next.
-    this.pings.clear();
-    this.pingNumber += 1;
-    this.pings.set(this.pingNumber, performance.now());
-    this.write(codec.ping(this.pingNumber));
+    if (this.unanswered >= MAX_UNANSWERED) {
+      this.lose();
+      return;
+    }
+    this.unanswered += 1;
+    this.ping = { number: this.ping.number + 1, sent: performance.now() };
+    this.write(codec.ping(this.ping.number));
   }
 
   private pong({ t0, gateway_us, ssh_us }: Extract<codec.Message, { t: "pong" }>): void {
-    const sent = this.pings.get(t0);
-    if (sent === undefined) return;
-    this.attempt = 0;
+    // An older one that comes late says nothing of now.
+    if (t0 !== this.ping.number) return;
     this.listener.latency?.({
-      gateway: Math.max(0, performance.now() - sent - gateway_us / 1000),
+      gateway: Math.max(0, performance.now() - this.ping.sent - gateway_us / 1000),
       instance: ssh_us === null ? null : ssh_us / 1000,
     });
   }
 
-  private async closed(code: number, reason: string, opened: boolean): Promise<void> {
+  private async closed(code: number, reason: string): Promise<void> {
     this.stopTimers();
+    if (this.greeted !== null && performance.now() - this.greeted >= SETTLED) this.attempt = 1;
+    this.greeted = null;
     const text = this.failure?.message ?? sentence(code, reason);
     let then = next(code);
-    if ((!opened || isDenial(code)) && this.options.refused !== undefined) {
+    if ((!this.opened || isDenial(code)) && this.options.refused !== undefined) {
       // Whatever went wrong with asking: it may be tried again.
       const why = await this.options.refused().catch(() => null);
       if (this.disposed) return;
@@ -308,6 +356,7 @@ export class Terminal {
   }
 
   private stopTimers(): void {
+    clearTimeout(this.timers.greeting);
     clearInterval(this.timers.ping);
     clearTimeout(this.timers.ack);
     clearTimeout(this.timers.retry);

@@ -48,6 +48,11 @@ export class InputQueue {
     return piece;
   }
 
+  /** Whether the gateway was sent all of it. */
+  get isSent(): boolean {
+    return this.limits !== null && this.waiting.length === 0;
+  }
+
   /** Forgets what waits: what was typed for one shell is not for another. */
   clear(): void {
     this.waiting = [];
