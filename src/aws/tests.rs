@@ -13,7 +13,7 @@ use server::{Server, answer, ok, refusal, running};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::terminal::{Account, Fault, OsUser};
+use crate::terminal::{Account, Fault, OsUser, error_chain};
 
 fn config(url: &str) -> Config {
     Config {
@@ -27,17 +27,6 @@ fn config(url: &str) -> Config {
 
 async fn client(url: &str) -> Arc<Client> {
     Aws::new(config(url)).client(&Account::default(), None).await.unwrap()
-}
-
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[tokio::test]
@@ -80,7 +69,7 @@ async fn a_refusal_has_its_type_its_request_id_and_a_way_out() {
         let error = client(&server.url).await.instance(&"i-1".parse().unwrap()).await.unwrap_err();
         assert_eq!(error.fault(), fault, "{code}: {error:?}");
         assert_eq!(error.request_id(), Some("req-1"), "{code}");
-        let text = chain(&error);
+        let text = error_chain(&error);
         assert!(text.contains(code) && text.contains("told so"), "{text}");
         assert!(!text.contains("hunter2") && !format!("{error:?}").contains("hunter2"), "{text}");
         assert!(fault == Fault::Usage || error.hint().is_some(), "{code}");
@@ -180,7 +169,7 @@ async fn a_key_is_pushed_and_each_refusal_is_typed() {
         let error = client(&server.url).await.send_ssh_public_key(&id, &user, &key).await.unwrap_err();
         assert_eq!(error.fault(), fault, "{code}: {error:?}");
         assert_eq!(error.request_id(), Some("req-8"), "{code}");
-        assert!(chain(&error).contains("told so"), "{}", chain(&error));
+        assert!(error_chain(&error).contains("told so"), "{}", error_chain(&error));
     }
     let expired = r#"{"__type":"InvalidSignatureException","Message":"Signature expired: 20200101T000000Z is now earlier than 20200101T000500Z (20200101T001000Z - 5 min.)"}"#;
     let server = Server::start(vec![answer("403 Forbidden", "", expired)]).await;
@@ -216,7 +205,7 @@ async fn the_caller_is_told_who_it_is_and_each_refusal_is_typed() {
         let error = client(&server.url).await.caller_identity().await.unwrap_err();
         assert_eq!(error.fault(), fault, "{code}: {error:?}");
         assert_eq!(error.request_id(), Some("req-9"), "{code}");
-        assert!(chain(&error).contains("told so"), "{}", chain(&error));
+        assert!(error_chain(&error).contains("told so"), "{}", error_chain(&error));
         assert_eq!(server.bodies().len(), tries, "{code}");
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use super::exit;
-use crate::terminal::{StageError, escape_control};
+use crate::terminal::{StageError, error_chain, escape_control};
 
 /// Why a verb ended without success.
 #[derive(Debug)]
@@ -25,22 +25,14 @@ impl Failure {
 
     /// Ends with `code`, saying `message` and the chain of `cause`.
     pub fn because(code: u8, message: impl Into<String>, cause: &(dyn Error + 'static)) -> Self {
-        let mut text: String = message.into();
-        let mut next = Some(cause);
-        while let Some(error) = next {
-            let _ = write!(text, ": {error}");
-            next = error.source();
-        }
-        Self::new(code, text)
+        let message: String = message.into();
+        Self::new(code, format!("{message}: {}", error_chain(cause)))
     }
 
     /// Ends with `code`, saying the chain of `error`.
     #[cfg(feature = "client")]
     pub fn chain(code: u8, error: &(dyn Error + 'static)) -> Self {
-        match error.source() {
-            Some(cause) => Self::because(code, error.to_string(), cause),
-            None => Self::new(code, error.to_string()),
-        }
+        Self::new(code, error_chain(error))
     }
 
     /// The same with `code` in place of its own.

@@ -26,6 +26,7 @@ pub use io::{Control, Exit, Input, Output, Signal, Terminal, TerminalEvent};
 pub use name::InstanceName;
 pub use report::{Check, Fix, Outcome, Report, Step, Subject};
 pub use size::{InvalidSize, Size};
+pub(crate) use stage::error_chain;
 pub use stage::{Fault, Stage, StageError, StageEvent, StageObserver, StageState, escape_control, staged};
 pub use statement::{Conditions, Statement, Texts};
 pub use target::{

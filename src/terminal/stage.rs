@@ -293,14 +293,11 @@ impl StageError {
     /// Texts from the far side reach a person through here, so an escape sequence in one must not.
     #[must_use]
     pub fn chain(&self) -> String {
-        let mut line = escape_control(&self.message);
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            line.push_str(": ");
-            line.push_str(&escape_control(&error.to_string()));
-            cause = error.source();
+        let message = escape_control(&self.message);
+        match self.source() {
+            Some(source) => format!("{message}: {}", escape_control(&error_chain(source))),
+            None => message,
         }
-        line
     }
 }
 
@@ -314,6 +311,18 @@ impl Error for StageError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
     }
+}
+
+/// `error` and its causes on one line, as they are.
+pub(crate) fn error_chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
 }
 
 /// `text` with C0, DEL and C1 control characters escaped, so that it cannot drive a terminal or forge a line.

@@ -42,7 +42,7 @@ async fn a_console_that_is_none_is_an_error_that_tells_nothing_of_it() {
     ] {
         let error = ask(answer.clone()).await;
         assert!(matches!(error, Error::Malformed { .. }), "{answer}: {error:?}");
-        assert!(!format!("{error:?} {}", chain(&error)).contains("hunter2"), "{error:?}");
+        assert!(!format!("{error:?} {}", error_chain(&error)).contains("hunter2"), "{error:?}");
     }
     let huge = console("i-1", &format!("<output>{}</output>", "QUFB".repeat(90_000)));
     assert!(matches!(ask(huge).await, Error::TooLarge { .. }));

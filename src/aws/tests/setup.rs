@@ -31,8 +31,16 @@ async fn a_role_is_assumed_with_its_external_id_and_its_credentials_sign() {
     let client = Aws::new(config).client(&account, None).await.unwrap();
     let error = client.instance(&"i-1".parse().unwrap()).await.unwrap_err();
     assert!(matches!(error, Error::AssumeRole { .. }), "{error:?}");
-    assert!(chain(&error).contains("not authorized to perform: sts:AssumeRole"), "{}", chain(&error));
-    assert!(!chain(&error).contains("unhandled"), "AWS's words and not the SDK's: {}", chain(&error));
+    assert!(
+        error_chain(&error).contains("not authorized to perform: sts:AssumeRole"),
+        "{}",
+        error_chain(&error)
+    );
+    assert!(
+        !error_chain(&error).contains("unhandled"),
+        "AWS's words and not the SDK's: {}",
+        error_chain(&error)
+    );
     assert_eq!((error.fault(), error.request_id()), (Fault::Denied, Some("r")));
     assert!(error.hint().unwrap().contains("arn:aws:iam::1:role/r"), "{:?}", error.hint());
 
@@ -42,7 +50,7 @@ async fn a_role_is_assumed_with_its_external_id_and_its_credentials_sign() {
     let client = Aws::new(config).client(&account, None).await.unwrap();
     let error = client.instance(&"i-1".parse().unwrap()).await.unwrap_err();
     assert_eq!(error.fault(), Fault::Network, "{error:?}");
-    assert!(chain(&error).contains("refused"), "{}", chain(&error));
+    assert!(error_chain(&error).contains("refused"), "{}", error_chain(&error));
     assert!(error.hint().unwrap().contains("the network"), "{:?}", error.hint());
 }
 
@@ -116,6 +124,6 @@ async fn https_is_trusted_by_the_ca_bundle_and_not_without_it() {
     let client = self::client(&url).await;
     let error = client.instance(&id).await.unwrap_err();
     assert!(matches!(error, Error::Network { .. }), "{error:?}");
-    assert!(chain(&error).to_lowercase().contains("certificate"), "{}", chain(&error));
+    assert!(error_chain(&error).to_lowercase().contains("certificate"), "{}", error_chain(&error));
     server.abort();
 }

@@ -6,7 +6,7 @@ use super::output::{self, Output};
 use super::value::Value;
 use crate::aws::{self, Action};
 use crate::connect;
-use crate::terminal::{StageError, escape_control};
+use crate::terminal::{StageError, error_chain, escape_control};
 
 /// The command line or a parameter is wrong.
 pub(super) const PARAM_VALIDATION: u8 = 252;
@@ -238,24 +238,15 @@ pub(super) fn of_aws(error: &aws::Error, attempts: u32) -> AwsError {
             }
             other => AwsError::general(other.to_string()).with_hint(error.hint().as_deref()),
         },
-        aws::Error::Network { host, .. } => {
-            AwsError::general(format!("Could not connect to the endpoint URL: \"{host}\": {}", chain(error)))
-                .with_hint(error.hint().as_deref())
-        }
-        _ => AwsError::general(chain(error))
+        aws::Error::Network { host, .. } => AwsError::general(format!(
+            "Could not connect to the endpoint URL: \"{host}\": {}",
+            error_chain(error)
+        ))
+        .with_hint(error.hint().as_deref()),
+        _ => AwsError::general(error_chain(error))
             .with_hint(error.hint().as_deref())
             .with_request_id(error.request_id()),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 impl From<StageError> for AwsError {

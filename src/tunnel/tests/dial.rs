@@ -5,7 +5,7 @@ use std::future::pending;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::terminal::{Fault, Stage};
+use crate::terminal::{Fault, Stage, error_chain};
 use crate::tunnel::{ClockSkew, Dialer, Error, TlsFault};
 
 use super::peer::*;
@@ -86,7 +86,7 @@ async fn a_chunked_refusal_and_one_without_a_length_are_read() {
         })
         .await;
         let error = dial(&peer).await.unwrap_err();
-        assert!(chain(&error).contains("AccessDeniedException: told so"), "{}", chain(&error));
+        assert!(error_chain(&error).contains("AccessDeniedException: told so"), "{}", error_chain(&error));
     }
 }
 

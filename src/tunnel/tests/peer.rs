@@ -1,6 +1,5 @@
 //! A scripted endpoint: TLS, the upgrade, and then whatever the test says.
 
-use std::error::Error as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::terminal::{StageEvent, StageState};
+use crate::terminal::{StageEvent, StageState, error_chain};
 use crate::tunnel::{Config, Dialer, Error, ProxyConfig, Timeouts, Tunnel};
 
 /// A secret that must be in no error text.
@@ -191,7 +190,7 @@ pub(super) async fn dial_stages(config: Config, port: u16) -> (Result<Tunnel, Er
     let dialer = Dialer::new(config).unwrap();
     let result = dialer.dial(&url(&format!("localhost:{port}")), None, &observer).await;
     if let Err(error) = &result {
-        let text = format!("{} {error:?}", chain(error));
+        let text = format!("{} {error:?}", error_chain(error));
         for secret in [SECRET_TOKEN, "canary", "X-Amz-Signature", "hunter2"] {
             assert!(!text.contains(secret), "{text}");
         }
@@ -202,16 +201,4 @@ pub(super) async fn dial_stages(config: Config, port: u16) -> (Result<Tunnel, Er
 /// Dials `peer`.
 pub(super) async fn dial(peer: &Peer) -> Result<Tunnel, Error> {
     dial_stages(trusting(&peer.certificate), peer.port).await.0
-}
-
-/// The error's text with its causes.
-pub(super) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

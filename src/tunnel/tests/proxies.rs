@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::terminal::{Fault, Stage};
+use crate::terminal::{Fault, Stage, error_chain};
 use crate::tunnel::{Error, Proxy, ProxyConfig, ProxyFault, TlsFault};
 
 use super::peer::*;
@@ -70,7 +70,7 @@ async fn a_proxy_that_refuses_is_told_with_its_status() {
         };
         assert_eq!(status, expected);
         assert_eq!((error.stage(), error.fault()), (Stage::Proxy, Fault::Proxy));
-        assert!(chain(&error).contains(&expected.to_string()) && !chain(&error).contains('\x1b'));
+        assert!(error_chain(&error).contains(&expected.to_string()) && !error_chain(&error).contains('\x1b'));
         assert!(error.hint().unwrap().contains(text), "{:?}", error.hint());
         assert_eq!(stages.last().unwrap(), "proxy failed");
     }
