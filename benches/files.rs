@@ -75,14 +75,9 @@ fn rate(time: Duration) -> f64 {
     BYTES as f64 / f64::from(1 << 20) / time.as_secs_f64()
 }
 
+/// `len` bytes, the same ones for the same `len`.
 fn noise(len: usize) -> Vec<u8> {
-    let mut seed = len as u64;
-    std::iter::repeat_with(|| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 56) as u8
-    })
-    .take(len)
-    .collect()
+    lab::noise(len as u64, len)
 }
 
 fn same(a: &Path, b: &Path) -> bool {
