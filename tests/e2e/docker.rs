@@ -206,10 +206,7 @@ async fn the_end_of_the_shell_closes_the_tab_with_1000() {
 async fn nothing_is_left_when_the_gateway_is_killed() {
     let instance = Instance::with(Docker::SH).await;
     let (mut gateway, _folder) = serve(&instance);
-    let mut viewer = tab(&gateway).await;
-    viewer.line(JOBS).await;
-    viewer.until("started").await;
-    instance.has_jobs();
+    let viewer = busy_tab(&gateway, &instance).await;
     gateway.part.kill();
     instance.is_clean();
     let farewell = viewer.finish().await;
@@ -220,10 +217,7 @@ async fn nothing_is_left_when_the_gateway_is_killed() {
 async fn a_gateway_that_is_asked_to_end_tells_its_tabs_and_leaves_nothing() {
     let instance = Instance::with(Docker::SH).await;
     let (mut gateway, _folder) = serve(&instance);
-    let mut viewer = tab(&gateway).await;
-    viewer.line(JOBS).await;
-    viewer.until("started").await;
-    instance.has_jobs();
+    let viewer = busy_tab(&gateway, &instance).await;
     let told = tokio::spawn(viewer.finish());
     assert!(tokio::task::block_in_place(|| gateway.part.terminate()).success());
     let farewell = told.await.unwrap();
@@ -272,6 +266,15 @@ async fn tab(gateway: &Program) -> Viewer {
     let token = format!("Bearer {TOKEN}");
     let headers = [("authorization", token.as_str()), ("host", PUBLIC_NAME)];
     Viewer::try_open(gateway.addr(), WORKSPACE, &headers).await.unwrap()
+}
+
+/// A tab with the jobs of [`JOBS`].
+async fn busy_tab(gateway: &Program, instance: &Instance) -> Viewer {
+    let mut viewer = tab(gateway).await;
+    viewer.line(JOBS).await;
+    viewer.until("started").await;
+    instance.has_jobs();
+    viewer
 }
 
 #[test]
