@@ -5,6 +5,7 @@ mod files;
 mod finding;
 mod leftovers;
 mod served;
+mod tab;
 mod terminals;
 
 use eice::docker::engine::{Config, Engine};

@@ -2,14 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
+use super::tab::Tab;
 use super::{JOBS, LABEL, has_jobs, labelled};
 use crate::lab::{
     Container, Docker, Process, Program, TOKEN, Viewer, eventually, eventually_within, open_files, request,
@@ -21,9 +16,6 @@ pub(super) const PUBLIC_NAME: &str = "acme.example";
 
 /// What the platform's edge adds, where the gateway serves an organisation.
 const ORGANISATION: (&str, &str) = ("x-molecule-org-id", "acme");
-
-/// How long it may take until the gateway says what is waited for.
-const SOON: Duration = Duration::from_secs(30);
 
 /// `eice serve` with one workspace that has no instance.
 pub(super) struct Gateway {
@@ -101,7 +93,7 @@ impl Gateway {
 }
 
 /// With the token of these tests.
-fn bearer() -> String {
+pub(super) fn bearer() -> String {
     format!("Bearer {TOKEN}")
 }
 
@@ -349,78 +341,4 @@ async fn nothing_is_left_when_the_gateway_is_killed() {
     }
     gateway.program.part.kill();
     eventually_within(BOUND, "nothing is left", || container.processes().is_empty().then_some(()));
-}
-
-/// A tab that speaks `eicterm.v1`.
-struct Tab {
-    socket: WebSocketStream<TcpStream>,
-    unread: Vec<u8>,
-    said: Vec<Value>,
-}
-
-impl Tab {
-    async fn open(gateway: &Gateway, cols: u16, rows: u16) -> Self {
-        let addr = gateway.program.addr();
-        let mut request =
-            format!("ws://{addr}/workspaces/{}/terminal", gateway.workspace).into_client_request().unwrap();
-        for (name, value) in [
-            ("authorization", bearer()),
-            ("host", PUBLIC_NAME.into()),
-            ("sec-websocket-protocol", "eicterm.v1".into()),
-        ] {
-            request.headers_mut().insert(name, value.parse().unwrap());
-        }
-        let stream = TcpStream::connect(addr).await.unwrap();
-        let (socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-        let mut tab = Self { socket, unread: Vec::new(), said: Vec::new() };
-        let attach = format!("\u{10}{{\"cols\":{cols},\"rows\":{rows}}}");
-        tab.send(attach.as_bytes()).await;
-        tab
-    }
-
-    async fn send(&mut self, frame: &[u8]) {
-        self.socket.send(Message::Binary(frame.to_vec().into())).await.unwrap();
-    }
-
-    async fn types(&mut self, text: &str) {
-        self.send(&[b"\0", text.as_bytes()].concat()).await;
-    }
-
-    /// Reads until the terminal said `text`, and returns the messages that came meanwhile, save the first.
-    async fn until_output(&mut self, text: &str) -> Vec<Value> {
-        loop {
-            let found = self.unread.windows(text.len()).position(|window| window == text.as_bytes());
-            if let Some(at) = found {
-                self.unread.drain(..at + text.len());
-                let said = std::mem::take(&mut self.said);
-                return said.into_iter().filter(|message| message["t"] == "stage").collect();
-            }
-            match timeout(SOON, self.socket.next()).await {
-                Ok(Some(Ok(Message::Binary(data)))) => self.unread.extend_from_slice(&data),
-                Ok(Some(Ok(Message::Text(text)))) => self.said.push(serde_json::from_str(&text).unwrap()),
-                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
-                other => {
-                    panic!("{other:?} before {text:?}, after {:?}", String::from_utf8_lossy(&self.unread))
-                }
-            }
-        }
-    }
-
-    /// Reads to the end: the `exit` message and the close code.
-    async fn finish(mut self) -> (Value, Option<u16>) {
-        let (mut exit, mut close) = (Value::Null, None);
-        while let Some(Ok(message)) = timeout(SOON, self.socket.next()).await.expect("it ends in time") {
-            match message {
-                Message::Text(text) => {
-                    let message: Value = serde_json::from_str(&text).unwrap();
-                    if message["t"] == "exit" {
-                        exit = message;
-                    }
-                }
-                Message::Close(frame) => close = frame.map(|frame| frame.code.into()),
-                _ => {}
-            }
-        }
-        (exit, close)
-    }
 }
