@@ -14,7 +14,7 @@ use eice::ssh::host_keys::{FileHostKeys, Learned};
 use eice::terminal::{Fault, StageEvent};
 use serde_json::Value;
 
-use crate::lab::{EICE, INSTANCE, Said, Shell, Sshd, World, run};
+use crate::lab::{EICE, INSTANCE, Said, Shell, Sshd, World, fingerprint, run};
 
 /// One instance id, behind which one server or another stands.
 struct Lab {
@@ -63,15 +63,6 @@ fn printed(key: &str) -> String {
         "[    0.000000] Linux version 6.1.0\r\nip-10-0-1-23 login: -----BEGIN SSH HOST KEY KEYS-----\r\n\
          {key} root@ip-10-0-1-23\r\n[   31.0] random: crng init done\r\n-----END SSH HOST KEY KEYS-----\r\n"
     )
-}
-
-/// The SHA-256 fingerprint of a public key, by OpenSSH.
-fn fingerprint(key: &str) -> String {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), key).unwrap();
-    let told = run("ssh-keygen", ["-l", "-f", file.path().to_str().unwrap()]).stdout;
-    let told = String::from_utf8(told).unwrap();
-    told.split(' ').nth(1).unwrap().to_owned()
 }
 
 #[track_caller]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use eice::terminal::Account;
 
-use crate::lab::{EICE, INSTANCE, Sshd, World, program, run_ok};
+use crate::lab::{EICE, INSTANCE, Sshd, World, keygen, program};
 
 /// A user at their own machine, with an ordinary key.
 struct Client<'a> {
@@ -20,7 +20,7 @@ impl<'a> Client<'a> {
     fn new(world: &'a World, sshd: &'a Sshd) -> Self {
         let home = tempfile::tempdir().unwrap();
         let key = home.path().join("key");
-        run_ok("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key.to_str().unwrap()]);
+        keygen("ed25519", "", "", &key);
         // Pinned, as the instance's identity and not its address is.
         let known = format!("{INSTANCE} {}\n", sshd.host_key());
         fs::write(home.path().join("known_hosts"), known).unwrap();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use crate::lab::{INSTANCE, Person, Said, Sshd, World, run_ok};
+use crate::lab::{INSTANCE, Person, Said, Sshd, World, fingerprint};
 
 struct Lab {
     person: Person,
@@ -53,25 +53,23 @@ async fn a_pushed_key_logs_in_and_the_line_says_which_and_until_when() {
     lab.keygen("rsa", ".ssh/id_rsa").await;
     lab.keygen("ed25519", "other").await;
     // The usual one, the better of two, a named one, and one from stdin.
-    let fingerprint = |file: &str| {
-        let file = lab.person.file("home").join(file);
-        run_ok("ssh-keygen", ["-lf", file.to_str().unwrap()]).split(' ').nth(1).unwrap().to_owned()
-    };
+    let fingerprint_of =
+        |file: &str| fingerprint(&std::fs::read_to_string(lab.person.file("home").join(file)).unwrap());
     let said = lab.push(&[], b"").await.good();
     let expected = format!(
         "{} may log in to {INSTANCE} as {} until 20",
-        fingerprint(".ssh/id_rsa.pub"),
+        fingerprint_of(".ssh/id_rsa.pub"),
         lab.sshd.user.name
     );
     assert!(said.starts_with(&expected), "{said}");
     assert!(lab.logs_in(".ssh/id_rsa").await);
     lab.keygen("ed25519", ".ssh/id_ed25519").await;
-    assert!(lab.push(&[], b"").await.good().starts_with(&fingerprint(".ssh/id_ed25519.pub")));
+    assert!(lab.push(&[], b"").await.good().starts_with(&fingerprint_of(".ssh/id_ed25519.pub")));
     assert!(!lab.logs_in("other").await, "it was not pushed");
     let public = fs::read(lab.person.file("home/other.pub")).unwrap();
     let line = lab.push(&["--key", "-", "--json"], &public).await.good();
     let json: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(json["fingerprint"], fingerprint("other.pub"));
+    assert_eq!(json["fingerprint"], fingerprint_of("other.pub"));
     assert_eq!(
         (&json["instance"], &json["os_user"]),
         (&INSTANCE.into(), &lab.sshd.user.name.as_str().into())

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use eice::terminal::Account;
 
 use crate::dockerfile::last_stage;
-use crate::lab::{Dns, Docker, INSTANCE, Sshd, Tty, World, program, run_ok};
+use crate::lab::{Dns, Docker, INSTANCE, Sshd, Tty, World, keygen, program, run_ok};
 
 /// What the client may weigh, in bytes.
 const MAX_SIZE: u64 = 20_000_000;
@@ -252,7 +252,7 @@ impl Lab {
     /// Makes an ordinary key of a user of ssh, who knows the instance's own.
     fn makes_key(&self) -> PathBuf {
         let key = self.home.path().join("key");
-        run_ok("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key.to_str().unwrap()]);
+        keygen("ed25519", "", "", &key);
         let known = format!("{INSTANCE} {}\n", self.sshd.host_key());
         fs::write(self.home.path().join("known_hosts"), known).unwrap();
         key

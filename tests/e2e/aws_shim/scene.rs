@@ -10,7 +10,7 @@ use eice::emulator::{Backend, Config, EndpointSpec, EndpointState, InstanceSpec}
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 
-use crate::lab::{Asked, EICE, INSTANCE, Proxy, Sshd, World, run_ok};
+use crate::lab::{Asked, EICE, INSTANCE, Proxy, Sshd, World, keygen};
 
 /// The endpoint's name. aws-cli's tunnels go to port 443 of it and nowhere else.
 pub(super) const ENDPOINT: &str =
@@ -66,7 +66,7 @@ impl Scene {
         let home = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(EICE, home.path().join("aws")).unwrap();
         let key = home.path().join("key");
-        run_ok("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key.to_str().unwrap()]);
+        keygen("ed25519", "", "", &key);
         let endpoint = world.emulator.access().tunnel_addr();
         let proxy = Proxy::start(move |stream, asked| carry(stream, asked, endpoint)).await;
         Self { world: Arc::new(world), home: Arc::new(home), proxy: Arc::new(proxy), aws }

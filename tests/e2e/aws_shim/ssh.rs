@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::scene::{Scene, finish, instance};
-use crate::lab::{Sshd, eventually, run_ok};
+use crate::lab::{Sshd, eventually, keygen};
 
 const SSH: [&str; 4] = ["ec2-instance-connect", "ssh", "--instance-id", instance()];
 
@@ -63,7 +63,7 @@ async fn a_key_of_the_users_own_logs_in_and_none_is_pushed() {
     assert_eq!(pushes.filter(|record| record["eventName"] == "SendSSHPublicKey").count(), 1, "only our own");
 
     let rsa = scene.home.path().join("rsa");
-    run_ok("ssh-keygen", ["-q", "-t", "rsa", "-N", "", "-f", rsa.to_str().unwrap()]);
+    keygen("rsa", "", "", &rsa);
     for (file, said_of_it) in [(rsa.to_str().unwrap(), "keys are not supported"), ("nope", "No such file")] {
         let said = scene.run(&args(&["--os-user", &user, "--private-key-file", file]), b"").await;
         assert_eq!(said.code, 255);

@@ -1,7 +1,7 @@
 //! `aws` at a terminal: a shell in it, a passphrase that is not shown, and what needs no terminal.
 
 use super::scene::{Scene, instance};
-use crate::lab::{Sshd, Tty, run_ok};
+use crate::lab::{Sshd, Tty, keygen};
 
 /// `aws ec2-instance-connect COMMAND --instance-id … MORE` at a terminal.
 fn at_terminal(scene: &Scene, command: &str, more: &[&str]) -> Tty {
@@ -31,7 +31,7 @@ async fn the_passphrase_of_a_key_is_asked_for_and_not_shown() {
     let scene = Scene::of_sshd(&sshd).await;
     let user = sshd.user.name.clone();
     let key = scene.home.path().join("locked").to_str().unwrap().to_owned();
-    run_ok("ssh-keygen", ["-q", "-t", "ed25519", "-N", "open sesame", "-C", "", "-f", &key]);
+    keygen("ed25519", "open sesame", "", &key);
     let public = format!("file://{key}.pub");
     let push = ["ec2-instance-connect", "send-ssh-public-key", "--instance-id", instance()];
     let push = [&push[..], &["--instance-os-user", &user, "--ssh-public-key", &public]].concat();

@@ -1,6 +1,6 @@
 //! `-A`: the user's ssh-agent, seen from the instance.
 
-use crate::lab::{Agent, Shell, Station, run_ok};
+use crate::lab::{Agent, Shell, Station, keygen};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_agent_is_there_only_when_it_is_asked_for() {
@@ -10,7 +10,7 @@ async fn the_agent_is_there_only_when_it_is_asked_for() {
     let socket = station.here().join("agent").display().to_string();
     let agent = Agent::start(&socket);
     let key = station.here().join("key").display().to_string();
-    run_ok("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "the-key", "-f", &key]);
+    keygen("ed25519", "", "the-key", &key);
     agent.add(&key);
     let go = async |to: &Station, socket: Option<&str>, options: &[&str], command: &str| {
         let mut shell = Shell::new(&to.world);

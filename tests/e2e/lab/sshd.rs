@@ -5,9 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use super::keys::keygen;
 use super::part::Part;
 use super::process::Process;
-use super::require::{program, root, run_ok};
+use super::require::{program, root};
 use super::run_dir::RunDir;
 use super::user::User;
 use super::wait::eventually;
@@ -53,7 +54,7 @@ impl Sshd {
         // Where sshd goes before it has authenticated anybody.
         fs::create_dir_all("/run/sshd").unwrap();
         let host_key = dir.join("host_key");
-        run_ok("ssh-keygen", ["-q", "-t", kind, "-N", "", "-C", "", "-f", host_key.to_str().unwrap()]);
+        keygen(kind, "", "", &host_key);
         let command = KEYS_COMMAND.replace("exec curl", &format!("exec {}", curl.display()));
         let keys = dir.write("keys", &command, 0o755);
         let log = dir.join("log");
