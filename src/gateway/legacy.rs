@@ -11,9 +11,6 @@ use super::socket::{self, Goodbye, Life, Loss, Sink, Stream};
 use super::text::{Farewell, warning};
 use crate::session::{End, Event, Viewer, ViewerInput};
 
-/// Too many pings of the viewer's (RFC 6455, section 7.4.1: a policy).
-const POLICY: u16 = 1008;
-
 /// How the bridging ended.
 enum Ending {
     /// The session did, in this way.
@@ -44,7 +41,7 @@ pub(super) async fn serve(socket: WebSocket, mut viewer: Viewer, config: &Config
             let Farewell { line, code, reason } = Farewell::new(end.as_ref());
             Ok(Goodbye { lines: line.into_iter().collect(), close: Some((code, reason)) })
         }
-        Ending::Fault(code) => Ok(Goodbye::silent(code)),
+        Ending::Fault(code) => Ok(Goodbye::fault(code, |reason| format!("Error: {reason}\r\n"))),
         Ending::Left => Ok(Goodbye::default()),
         Ending::Lost(loss) => Err(loss),
     };
@@ -58,7 +55,7 @@ async fn read(stream: &mut Stream, input: &ViewerInput, life: &Life, mut control
             Some(Ok(Message::Text(text))) => Bytes::from(text),
             Some(Ok(Message::Binary(data))) => data,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) if control.take() => Bytes::new(),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ending::Fault(POLICY),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ending::Fault(socket::POLICY),
             Some(Ok(Message::Close(_))) | None => return Ending::Left,
             Some(Err(error)) => return socket::fault(error).map_or_else(Ending::Lost, Ending::Fault),
         };

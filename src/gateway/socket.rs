@@ -28,6 +28,8 @@ const MIN_PING_INTERVAL: Duration = Duration::from_millis(10);
 const PROTOCOL_ERROR: u16 = 1002;
 const NOT_UTF8: u16 = 1007;
 const TOO_BIG: u16 = 1009;
+/// Too many of WebSocket's own messages: a policy, by the same section.
+pub(super) const POLICY: u16 = 1008;
 
 pub(super) type Sink = SplitSink<WebSocket, Message>;
 pub(super) type Stream = SplitStream<WebSocket>;
@@ -107,9 +109,15 @@ pub(super) struct Goodbye {
 }
 
 impl Goodbye {
-    /// Nothing but the close frame.
-    pub(super) fn silent(code: u16) -> Self {
-        Self { lines: Vec::new(), close: Some((code, String::new())) }
+    /// After a fault of the viewer's. Of a limit, which a person may run into, `line` makes the last line; what only a
+    /// broken program does has none.
+    pub(super) fn fault(code: u16, line: impl FnOnce(&str) -> String) -> Self {
+        let reason = match code {
+            TOO_BIG => "a message is too large",
+            POLICY => "too many control messages",
+            _ => return Self { lines: Vec::new(), close: Some((code, String::new())) },
+        };
+        Self { lines: vec![line(reason)], close: Some((code, reason.to_owned())) }
     }
 }
 

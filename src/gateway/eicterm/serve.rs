@@ -76,7 +76,9 @@ pub(in crate::gateway) async fn serve(
     let ending = bridge(&mut sink, &mut stream, &mut viewer, config, observed).await;
     let goodbye = match ending {
         Ending::Session(end) => Ok(farewell(end.as_ref())),
-        Ending::Fault(code) => Ok(Goodbye::silent(code)),
+        Ending::Fault(code) => {
+            Ok(Goodbye::fault(code, |reason| Message::error("protocol", reason).to_json()))
+        }
         Ending::Violation(violation) => {
             let error = Message::error("protocol", violation.to_string());
             Ok(goodbye(&error, BAD_FRAME, violation.to_string()))

@@ -169,7 +169,7 @@ async fn what_breaks_the_rules_is_closed_with_4400_and_an_error() {
     }
     let mut socket = attached(&server).await;
     send(&mut socket, &too_long).await;
-    assert_eq!(refused(&mut socket).await.1, Some(1009));
+    assert_eq!(refused(&mut socket).await, (Some("protocol".into()), Some(1009)));
     let mut socket = attached(&server).await;
     send(&mut socket, &[5]).await;
     send(&mut socket, b"\x00x").await;
@@ -276,7 +276,9 @@ async fn a_flood_of_control_messages_is_closed() {
     for _ in 0..20 {
         let _ = legacy.send(Message::Ping(Bytes::new())).await;
     }
-    assert_eq!(read_to_close(&mut legacy).await.2.unwrap().0, 1008);
+    let (_, text, close) = read_to_close(&mut legacy).await;
+    assert_eq!(text, "Error: too many control messages\r\n");
+    assert_eq!(close, Some((1008, "too many control messages".into())));
     server.idle().await;
 }
 
