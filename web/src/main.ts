@@ -103,7 +103,7 @@ function choose(workspace: Workspace): void {
 function open(workspace: Workspace): void {
   leave();
   showStatus("connecting", "Connecting…");
-  tab = new Tab(workspace.id, workspace.name, showSignIn, shortcut);
+  tab = new Tab(workspace.id, workspace.name, signedOut, shortcut);
   tab.screen.readAloud = view.reader.getAttribute("aria-pressed") === "true";
 }
 
@@ -196,8 +196,15 @@ function recolour(): void {
 /** Shows the sign-in form, with what went wrong; that nobody has signed in yet is no news. */
 function refused(error: unknown): void {
   if (!(error instanceof GatewayError)) throw error;
-  if (error.isPassing) showSignIn(`${error.message} Load the page again in a moment.`);
-  else showSignIn(error.why === "not-signed-in" ? "" : error.message);
+  if (error.isPassing) signedOut(`${error.message} Load the page again in a moment.`);
+  else signedOut(error.why === "not-signed-in" ? "" : error.message);
+}
+
+/** Shows the sign-in form; what is listed is for those only who are signed in. */
+function signedOut(text = ""): void {
+  window.clearTimeout(poll);
+  terminals.hide();
+  showSignIn(text);
 }
 
 function toggleTerminals(): void {
@@ -205,7 +212,7 @@ function toggleTerminals(): void {
     terminals.hide();
     view.list.focus();
   } else if (tab !== null) {
-    terminals.show(tab.url, () => tab?.session ?? null, showSignIn);
+    terminals.show(tab.url, () => tab?.session ?? null, signedOut);
   }
 }
 
@@ -267,7 +274,7 @@ view.signOut.addEventListener("click", () => {
   abandon();
   // Whatever the gateway answers, the page forgets.
   settings.rememberSignedIn(false);
-  void signOut().then(() => showSignIn(), refused);
+  void signOut().then(() => signedOut(), refused);
 });
 
 window.addEventListener("online", () => tab?.hurry());
