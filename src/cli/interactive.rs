@@ -73,7 +73,7 @@ pub(crate) fn tuning(pty: bool) -> ssh::Config {
     if pty { ssh::Config::default() } else { ssh::Config::bulk() }
 }
 
-/// Tells a person who asked for a terminal by one `-t` out of `asked` that there is none, as ssh does.
+/// Tells a person who `asked` for a terminal once, by `-t`, that none is asked for, as ssh does.
 pub(crate) fn tell_of_no_terminal(asked: u8, pty: bool, is_quiet: bool) {
     if asked == 1 && !pty && !is_quiet {
         super::say("eice: no terminal is asked for, because stdin is none; -tt insists\n");
