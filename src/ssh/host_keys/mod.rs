@@ -129,3 +129,29 @@ fn contradiction(pins: &[(HostKeyScope, Vec<Fingerprint>)]) -> String {
     });
     told.collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pins_that_contradict_each_other_are_the_host_keys_fault() {
+        let path = PathBuf::from("hosts.json");
+        for (error, fault) in [
+            (StoreError::Contradiction { pins: Vec::new() }, Fault::HostKey),
+            (
+                StoreError::Io {
+                    path: path.clone(),
+                    action: "opening",
+                    source: std::io::ErrorKind::PermissionDenied.into(),
+                },
+                Fault::Configuration,
+            ),
+            (StoreError::Corrupt { path, problem: "x".into() }, Fault::Configuration),
+            (StoreError::Full("x".into()), Fault::State),
+            (StoreError::Other("x".into()), Fault::State),
+        ] {
+            assert_eq!(error.fault(), fault, "{error}");
+        }
+    }
+}
