@@ -63,13 +63,13 @@ async fn is_let_in_by_right(which: u8, headers: &HeaderMap) {
         let mut values = headers.get_all(name).iter();
         values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
     };
-    // Its port is not ours, even where it is the scheme's: browsers leave that out.
-    let is_ours = one(HOST).is_some_and(|host| host.eq_ignore_ascii_case(OUR_HOST.as_bytes()));
-    let is_page = !headers.contains_key(ORIGIN)
-        || one(ORIGIN).is_some_and(|origin| {
-            let origin = origin.to_ascii_lowercase();
-            origin == OUR_ORIGIN.as_bytes() || origin == [OUR_ORIGIN.as_bytes(), b":80"].concat()
-        });
+    // The scheme's own port may be written, and no other.
+    let is = |value: &[u8], ours: &str| {
+        let value = value.to_ascii_lowercase();
+        value.strip_suffix(b":80").unwrap_or(&value) == ours.as_bytes()
+    };
+    let is_ours = one(HOST).is_some_and(|host| is(host, OUR_HOST));
+    let is_page = !headers.contains_key(ORIGIN) || one(ORIGIN).is_some_and(|origin| is(origin, OUR_ORIGIN));
     let has_token = one(AUTHORIZATION)
         .and_then(|value| value.strip_prefix(b"Bearer "))
         .is_some_and(|token| token.trim_ascii() == TOKEN.as_bytes());
