@@ -59,9 +59,15 @@ impl Honest {
                     let began = Instant::now();
                     asked = Some(began);
                     let request = async {
-                        let mut wire = Wire::open(addr, 1).await;
-                        wire.send(get("/workspaces", &[("Authorization", &bearer)])).await.unwrap();
-                        wire.answer().await.expect("an answer").status
+                        loop {
+                            let mut wire = Wire::open(addr, 1).await;
+                            // One that had to make room before it was heard asks again, as browsers do.
+                            if wire.send(get("/workspaces", &[("Authorization", &bearer)])).await.is_ok()
+                                && let Some(answer) = wire.answer().await
+                            {
+                                return answer.status;
+                            }
+                        }
                     };
                     let status = timeout(PATIENCE, request).await;
                     assert_eq!(status.expect("an answer in time"), 200, "after {} echoes", work.echoes.len());
