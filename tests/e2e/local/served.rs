@@ -254,7 +254,7 @@ async fn a_flood_waits_for_a_slow_viewer_and_ctrl_c_gets_through() {
     viewer.key("\u{3}").await;
     viewer.line("echo ca''lm").await;
     viewer.until("calm").await;
-    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(60), "{:?}", asked.elapsed());
     viewer.leave().await;
     container.is_idle();
 }
