@@ -131,10 +131,13 @@ struct Replay {
 
 impl Output for Replay {
     fn next(&mut self) -> BoxFuture<'_, Option<Event>> {
-        match self.seen.pop_front() {
-            Some(event) => Box::pin(std::future::ready(Some(event))),
-            None => self.output.next(),
-        }
+        // Taken when it is polled: whoever drops the future unpolled, as `select!` may, must find it again.
+        Box::pin(async {
+            match self.seen.pop_front() {
+                Some(event) => Some(event),
+                None => self.output.next().await,
+            }
+        })
     }
 }
 
@@ -222,6 +225,17 @@ mod tests {
             assert_eq!(error.fault(), Fault::Remote, "{code}");
         }
         assert_eq!(command(false, []).await.unwrap_err().fault(), Fault::Remote);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_ahead_is_not_lost_with_a_future_that_nobody_polled() {
+        let (container, user) = (ContainerShell::new("web".parse().unwrap()), OsUser::default());
+        let place = Place { container: &container, user: &user };
+        let script = [out("1"), err("4711\n"), out("2"), exit(0)];
+        let mut terminal =
+            running(terminal(script), "4711", false, COMMAND_START_TIMEOUT, place).await.unwrap();
+        drop(terminal.output.next());
+        assert_eq!(rest(terminal).await, [out("1"), out("2"), exit(0)]);
     }
 
     #[tokio::test]

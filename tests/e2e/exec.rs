@@ -205,7 +205,7 @@ async fn in_a_container_words_streams_and_status_are_the_same() {
     };
     let output =
         run(&["sh", "-c", "printf '%s|' \"$@\"", "sh", "a b", "", "$HOME", "it's"], Vec::new()).await;
-    assert_eq!(text(&output.stdout), "a b||$HOME|it's|", "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "a b||$HOME|it's|", "{}: {}", output.status, text(&output.stderr));
     let output = run(&["sh", "-c", "echo $WORKSPACE; echo err >&2; cat; exit 7"], b"in".to_vec()).await;
     assert_eq!((text(&output.stdout), text(&output.stderr)), ("7\nin".into(), "err\n".into()));
     assert_eq!(output.status.code(), Some(7));
