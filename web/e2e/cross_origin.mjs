@@ -11,6 +11,7 @@ import { chromium } from "playwright-core";
 
 import { TIMEOUT } from "./page.mjs";
 import * as site from "./site.mjs";
+import { tell } from "./tell.mjs";
 
 const [address, shots, workspace, token] = process.argv.slice(2);
 mkdirSync(shots, { recursive: true });
@@ -30,15 +31,10 @@ const browser = await chromium.launch({
   headless: true,
   args: ["--no-first-run", `--host-resolver-rules=${rules.join(", ")}`],
 });
-try {
-  console.log(JSON.stringify(await play()));
-} catch (error) {
-  console.error(error instanceof Error ? error.stack : error);
-  process.exitCode = 1;
-} finally {
+await tell(play, async () => {
   await browser.close();
   await elsewhere.stop();
-}
+});
 
 async function play() {
   const asked = { url: `ws://${gateway}/workspaces/${workspace}/terminal`, token };

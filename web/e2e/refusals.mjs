@@ -13,6 +13,7 @@ import { chromium } from "playwright-core";
 import { accessible } from "./accessible.mjs";
 import { TIMEOUT, must, status } from "./page.mjs";
 import * as site from "./site.mjs";
+import { tell } from "./tell.mjs";
 
 const [link, shots, executablePath = "/usr/bin/chromium"] = process.argv.slice(2);
 if (link === undefined || shots === undefined) {
@@ -26,17 +27,14 @@ const token = new URLSearchParams(gateway.hash.slice(1)).get("token");
 const browser = await chromium.launch({ executablePath, headless: true, args: ["--no-first-run"] });
 const front = await proxy();
 const stranger = await site.start();
-try {
-  const seen = { diagnosed: await diagnosed(), narrow: await narrow(), denied: await denied(), hidden: await hidden() };
-  console.log(JSON.stringify(seen));
-} catch (error) {
-  console.error(error instanceof Error ? error.stack : error);
-  process.exitCode = 1;
-} finally {
-  await browser.close();
-  front.close();
-  await stranger.stop();
-}
+await tell(
+  async () => ({ diagnosed: await diagnosed(), narrow: await narrow(), denied: await denied(), hidden: await hidden() }),
+  async () => {
+    await browser.close();
+    front.close();
+    await stranger.stop();
+  },
+);
 
 /** A terminal that does not open is diagnosed, and what would mend it can be copied, by the keyboard alone. */
 async function diagnosed() {

@@ -12,6 +12,7 @@ import { chromium } from "playwright-core";
 import { TIMEOUT, must, status } from "./page.mjs";
 import * as proxies from "./proxy.mjs";
 import { all } from "./scenes.mjs";
+import { tell } from "./tell.mjs";
 
 const [link, shots, executablePath = "/usr/bin/chromium", ...chosen] = process.argv.slice(2);
 if (link === undefined || shots === undefined) {
@@ -34,15 +35,10 @@ const browser = await chromium.launch({
 });
 const complaints = [];
 
-try {
-  console.log(JSON.stringify(await drive()));
-} catch (error) {
-  console.error(error instanceof Error ? error.stack : error);
-  process.exitCode = 1;
-} finally {
+await tell(drive, async () => {
   await browser.close();
   proxy.stop();
-}
+});
 
 async function context(viewport, more = {}) {
   return browser.newContext({

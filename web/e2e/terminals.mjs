@@ -10,6 +10,7 @@ import { chromium } from "playwright-core";
 
 import { accessible } from "./accessible.mjs";
 import { TIMEOUT, must, run, status } from "./page.mjs";
+import { tell } from "./tell.mjs";
 
 const [address, shots, workspace, token, shared, otherToken] = process.argv.slice(2);
 // To a browser a name below localhost is as good as HTTPS.
@@ -17,14 +18,7 @@ const home = "http://acme.localhost/";
 mkdirSync(shots, { recursive: true });
 const rules = `--host-resolver-rules=MAP acme.localhost ${address}`;
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", headless: true, args: ["--no-first-run", rules] });
-try {
-  console.log(JSON.stringify(await play()));
-} catch (error) {
-  console.error(error instanceof Error ? error.stack : error);
-  process.exitCode = 1;
-} finally {
-  await browser.close();
-}
+await tell(play, () => browser.close());
 
 async function play() {
   const mine = await arrive({ width: 1120, height: 700 }, token);
