@@ -4,8 +4,9 @@
 //! [`Terminal`]s. Every step on the way is a named [`Stage`]; a failure is a [`StageError`] that says which
 //! stage failed, at whose door the fault lies, and what to do about it.
 //!
-//! Nothing here knows AWS, SSH, Docker or a browser. Two terminals that need no network live here as well:
-//! [`local`], a process on a PTY of this machine, and [`echo`], which answers with what it is sent.
+//! Targets describe instances, endpoints and containers as plain data: nothing here calls AWS, SSH, Docker or a
+//! browser. Two terminals that need no network are here as well: [`local`], a process on a PTY of this machine, and
+//! [`echo`], which returns its input.
 
 pub mod echo;
 mod host;
