@@ -1,15 +1,17 @@
 #!/bin/sh
 # usage: packaging/deb.sh BINARY DIR
 #
-# Makes DIR/eice_VERSION_ARCH.deb of the static BINARY, which must have every feature: the package brings the service,
-# and its manual pages and completions are what the binary says of itself. SOURCE_DATE_EPOCH sets all dates, else the
-# last commit does: the same sources and binary give the same package, byte for byte.
+# Builds DIR/eice_VERSION_ARCH.deb from the static BINARY, which must have every feature: the package contains the
+# service, and the binary generates its own manual pages and completions. All dates are SOURCE_DATE_EPOCH, or that of
+# the last commit: the same sources and binary give the same package, byte for byte.
 set -eu
 binary=$1 out=$2
 cd "$(dirname "$0")/.."
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n1)
 architecture=$(dpkg --print-architecture)
+# A package needs a contact. There is no address yet, and .invalid is reserved (RFC 2606).
+maintainer='The eice authors <maintainers@eice.invalid>'
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)}"
 export SOURCE_DATE_EPOCH
 
@@ -39,7 +41,7 @@ mkdir -p "$root/usr/share/bash-completion/completions" "$root/usr/share/zsh/vend
 "$binary" completions zsh >"$root/usr/share/zsh/vendor-completions/_eice"
 "$binary" completions fish >"$root/usr/share/fish/vendor_completions.d/eice.fish"
 
-# The example, with the service's own place for host keys.
+# The example, with the service's own file for host keys.
 mkdir -p "$root/etc/eice"
 sed 's|^#:host_keys = |host_keys = |' docs/serve.example.toml >"$root/etc/eice/serve.toml"
 grep -q '^host_keys = "/var/lib/eice/host_keys.json"' "$root/etc/eice/serve.toml"
@@ -48,15 +50,16 @@ install -m 600 packaging/deb/environment "$root/etc/eice/environment"
 
 install -D -m 644 packaging/deb/copyright "$doc/copyright"
 install -m 644 docs/serve.example.toml docs/directory.example.toml "$doc"
+gzip -9nc CHANGELOG.md >"$doc/CHANGELOG.md.gz"
 packaging/third-party.sh | gzip -9n >"$doc/third-party.gz"
 {
     printf 'eice (%s) unstable; urgency=medium\n\n' "$version"
-    printf '  * See https://github.com/eice/eice/blob/v%s/CHANGELOG.md\n\n' "$version"
-    printf ' -- The eice authors <eice@users.noreply.github.com>  %s\n' "$(date -u -R -d "@$SOURCE_DATE_EPOCH")"
+    printf '  * See CHANGELOG.md.gz in this directory.\n\n'
+    printf ' -- %s  %s\n' "$maintainer" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")"
 } | gzip -9n >"$doc/changelog.gz"
 mkdir -p "$root/usr/share/lintian/overrides"
 cat >"$root/usr/share/lintian/overrides/eice" <<'OVERRIDES'
-# One file that runs everywhere is what it is for; being position independent, it looks like a library.
+# A static position-independent executable looks like a library.
 eice: shared-library-lacks-prerequisites [usr/bin/eice]
 # Credentials.
 eice: non-standard-file-perm 0600 != 0644 [etc/eice/environment]
@@ -72,21 +75,20 @@ cat >"$root/DEBIAN/control" <<CONTROL
 Package: eice
 Version: $version
 Architecture: $architecture
-Maintainer: The eice authors <eice@users.noreply.github.com>
+Maintainer: $maintainer
 Installed-Size: $size
 Recommends: ca-certificates
 Suggests: openssh-client
 Section: net
 Priority: optional
-Homepage: https://github.com/eice/eice
 Description: AWS EC2 Instance Connect Endpoint tunnels and terminals
- Opens a shell in a machine that has no public address and no SSH key, through
- an AWS EC2 Instance Connect Endpoint, natively: no aws-cli, no Python, no ssh
- binary, no key on disk.
+ Opens shells on EC2 instances that have no public address and no SSH key,
+ through an AWS EC2 Instance Connect Endpoint, natively: no aws-cli, no Python,
+ no ssh binary, no key on disk.
  .
- It brings the client's verbs (ssh, tunnel and more), a gateway that serves
- terminals to browsers, with its systemd unit, and a local stand-in for AWS to
- try both with.
+ It contains the client commands (ssh, tunnel and more), a gateway that serves
+ terminals to browsers, with its systemd unit, and a local AWS emulator to try
+ both with.
 CONTROL
 (cd "$root" && find . -path ./DEBIAN -prune -o -type f -printf '%P\n' | LC_ALL=C sort | xargs md5sum) \
     >"$root/DEBIAN/md5sums"
