@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use eice::connect::Connector;
-use eice::terminal::{
+use eice::model::{
     Connect, Exit, Shell, Stage, StageEvent, StageState, Target, TerminalEvent, TerminalRequest,
 };
 use lab::World;

@@ -14,8 +14,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use eice::files::{CopyOptions, Files, RemotePath};
+use eice::model::{Connect, Exit, Shell, Target, TerminalEvent, TerminalRequest};
 use eice::ssh;
-use eice::terminal::{Connect, Exit, Shell, Target, TerminalEvent, TerminalRequest};
 use lab::World;
 use support::openssh::OpenSsh;
 use support::paired::Pairs;

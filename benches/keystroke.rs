@@ -12,7 +12,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use eice::terminal::{Shell, Terminal, TerminalEvent, TerminalRequest};
+use eice::model::{Shell, Terminal, TerminalEvent, TerminalRequest};
 use lab::World;
 use support::openssh::OpenSsh;
 use support::paired::{Pairs, millis, quantile};

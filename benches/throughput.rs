@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use eice::connect::Connector;
+use eice::model::{Connect, Host, Shell, Target, Terminal, TerminalEvent, TerminalRequest};
 use eice::ssh;
-use eice::terminal::{Connect, Host, Shell, Target, Terminal, TerminalEvent, TerminalRequest};
 use lab::World;
 use support::openssh::OpenSsh;
 use support::paired::Pairs;

@@ -12,7 +12,7 @@
 //! | L1 | `listen` | taking TCP connections |
 //! | L1 | `roots` | the authorities that TLS trusts |
 //! | L1 | [`telemetry`] | tracing set-up, and what a gateway counts |
-//! | L1 | [`terminal`] | the traits and plain types that the upper layers share |
+//! | L1 | [`model`] | the traits and plain types that the upper layers share |
 //! | L2 | `aws` | credentials, signed EC2 queries, endpoint choice, key push |
 //! | L2 | `tunnel` | proxy, TLS and WebSocket: a tunnel as a byte stream |
 //! | L2 | [`ssh`] | key pair, host keys, SSH over any byte stream |
@@ -43,12 +43,12 @@ pub mod emulator;
 pub mod files;
 #[cfg(any(feature = "client", feature = "gateway", feature = "emulator"))]
 mod listen;
+pub mod model;
 #[cfg(feature = "connect")]
 pub mod roots;
 #[cfg(feature = "connect")]
 pub mod ssh;
 pub mod telemetry;
-pub mod terminal;
 #[cfg(feature = "connect")]
 pub mod tunnel;
 #[cfg(any(feature = "client", feature = "gateway"))]

@@ -32,20 +32,20 @@ const LAYERS: &[Module] = &[
     module("listen", 1, &[]),
     module("roots", 1, &[]),
     module("telemetry", 1, &[]),
-    module("terminal", 1, &["proto"]),
-    module("aws", 2, &["proto", "roots", "telemetry", "terminal"]),
-    module("tunnel", 2, &["proto", "roots", "telemetry", "terminal"]),
-    module("ssh", 2, &["proto", "listen", "telemetry", "terminal"]),
-    module("docker", 2, &["proto", "telemetry", "terminal"]),
-    module("workspace", 2, &["proto", "telemetry", "terminal"]),
-    module("emulator", 2, &["proto", "listen", "terminal"]),
-    module("connect", 3, &["proto", "telemetry", "terminal", "aws", "tunnel", "ssh", "docker"]),
-    module("files", 3, &["proto", "telemetry", "terminal", "docker"]),
-    module("session", 3, &["proto", "telemetry", "terminal"]),
+    module("model", 1, &["proto"]),
+    module("aws", 2, &["proto", "roots", "telemetry", "model"]),
+    module("tunnel", 2, &["proto", "roots", "telemetry", "model"]),
+    module("ssh", 2, &["proto", "listen", "telemetry", "model"]),
+    module("docker", 2, &["proto", "telemetry", "model"]),
+    module("workspace", 2, &["proto", "telemetry", "model"]),
+    module("emulator", 2, &["proto", "listen", "model"]),
+    module("connect", 3, &["proto", "telemetry", "model", "aws", "tunnel", "ssh", "docker"]),
+    module("files", 3, &["proto", "telemetry", "model", "docker"]),
+    module("session", 3, &["proto", "telemetry", "model"]),
     module(
         "gateway",
         4,
-        &["proto", "listen", "roots", "telemetry", "terminal", "workspace", "files", "session"],
+        &["proto", "listen", "roots", "telemetry", "model", "workspace", "files", "session"],
     ),
     module(
         "config",
@@ -54,7 +54,7 @@ const LAYERS: &[Module] = &[
             "proto",
             "listen",
             "telemetry",
-            "terminal",
+            "model",
             "aws",
             "tunnel",
             "ssh",
@@ -74,7 +74,7 @@ const LAYERS: &[Module] = &[
             "proto",
             "listen",
             "telemetry",
-            "terminal",
+            "model",
             "aws",
             "tunnel",
             "ssh",
@@ -225,12 +225,8 @@ fn a_plain_use_is_caught() {
 
 #[test]
 fn each_member_of_a_group_is_caught() {
-    refused(&["ssh"], "use crate::{terminal::Size, gateway};", "goes up to gateway");
-    refused(
-        &["ssh"],
-        "use crate::{terminal::{Size, Exit}, proto,\n    tunnel::{self, Tunnel}};",
-        "line 2: ssh",
-    );
+    refused(&["ssh"], "use crate::{model::Size, gateway};", "goes up to gateway");
+    refused(&["ssh"], "use crate::{model::{Size, Exit}, proto,\n    tunnel::{self, Tunnel}};", "line 2: ssh");
     refused(&["ssh"], "use {crate::cli::exit, std::fmt};", "goes up to cli");
     refused(&["ssh"], "use crate::{{{gateway}}};", "goes up to gateway");
 }
@@ -269,7 +265,7 @@ fn super_is_followed_to_where_it_leads() {
     refused(&["session"], "mod a { mod b {} } use super::cli;", "goes up to cli");
     accepted(&["session", "run"], "use super::gateway;");
     accepted(&["session", "run"], "mod tests { use super::super::gateway; }");
-    accepted(&["session", "run"], "use super::super::terminal::Size;");
+    accepted(&["session", "run"], "use super::super::model::Size;");
 }
 
 #[test]

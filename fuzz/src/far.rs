@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eice::gateway::{Config, Gateway};
-use eice::terminal::{
+use eice::model::{
     Connect, Control, Host, HostIds, Input, Output, Signal, Size, StageError, StageObserver, Target,
     Terminal, TerminalEvent, TerminalRequest,
 };

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use eice_proto::{EndpointId, InstanceId};
 
-use crate::terminal::AddressFamily;
+use crate::model::AddressFamily;
 
 use super::model::{DnsNames, Endpoint, EndpointState, Instance, InstanceState, IpAddressType};
 

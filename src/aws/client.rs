@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use eice_proto::{Credentials, InstanceId};
 
-use crate::terminal::{AddressFamily, EndpointChoice, OsUser};
+use crate::model::{AddressFamily, EndpointChoice, OsUser};
 
 use super::action::Action;
 use super::cache::Cache;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::terminal::Fault;
+use crate::model::Fault;
 
 use super::action::Action;
 use super::choice::ChoiceError;

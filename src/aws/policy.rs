@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::action::Action;
 use super::cidr::Cidr;
 use super::partition::partition;
-use crate::terminal::{OsUser, Statement, Texts};
+use crate::model::{OsUser, Statement, Texts};
 
 /// IAM's action for a tunnel, which is no call of the SDK's.
 const OPEN_TUNNEL: &str = "ec2-instance-connect:OpenTunnel";

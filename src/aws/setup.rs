@@ -18,7 +18,7 @@ use aws_types::service_config::ServiceConfigKey;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use crate::terminal::Account;
+use crate::model::Account;
 
 use super::client::{Client, Known};
 use super::config::{Config, Service, check_url};

@@ -13,7 +13,7 @@ use server::{Server, answer, ok, refusal, running};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::terminal::{Account, Fault, OsUser, error_chain};
+use crate::model::{Account, Fault, OsUser, error_chain};
 
 fn config(url: &str) -> Config {
     Config {

@@ -11,8 +11,8 @@ use super::failure::Failure;
 use super::progress::{Mode, Progress};
 use super::target::{Destination, TargetArgs};
 use crate::connect::Connector;
+use crate::model::{ContainerName, ContainerShell, InstanceTarget, OsUser};
 use crate::ssh;
-use crate::terminal::{ContainerName, ContainerShell, InstanceTarget, OsUser};
 
 /// How to connect and what to tell of it.
 #[derive(Args, Clone, Debug)]

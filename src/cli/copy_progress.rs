@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::files::CopyEvent;
-use crate::terminal::escape_control;
+use crate::model::escape_control;
 
 /// How often the bar is drawn at the most, a second: what is drawn may go over a slow line itself.
 const DRAWS_A_SECOND: u8 = 10;

@@ -17,7 +17,7 @@ use super::stdin::Stdin;
 use super::stop::{Signals, StopReason};
 use super::target::Destination;
 use crate::files::{Attributes, Copied, CopyOptions, Error, Files, Mode};
-use crate::terminal::{Host, HostIds};
+use crate::model::{Host, HostIds};
 
 const HELP: &str = aws_help!(
     "Examples:

@@ -16,8 +16,8 @@ use super::stop::Signals;
 use super::target::Destination;
 use crate::aws::policy::Tag;
 use crate::connect::Diagnosis;
+use crate::model::{Report, Shell};
 use crate::ssh;
-use crate::terminal::{Report, Shell};
 use table::{Style, render};
 
 const HELP: &str = aws_help!(

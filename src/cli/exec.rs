@@ -18,7 +18,7 @@ use super::stdin::Stdin;
 use super::stop::{Signals, StopReason};
 use super::target::Destination;
 use crate::docker::quote;
-use crate::terminal::{Exit, Host, HostIds, Shell};
+use crate::model::{Exit, Host, HostIds, Shell};
 
 const HELP: &str = aws_help!(
     "Examples:

@@ -1,6 +1,6 @@
 //! Exit codes: those of `sysexits.h`, one for each kind of way out that a script may take.
 
-use crate::terminal::Fault;
+use crate::model::Fault;
 
 /// All went well; for `ssh` the remote's own status is used instead.
 pub const OK: u8 = 0;

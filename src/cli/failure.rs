@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use super::exit;
-use crate::terminal::{StageError, error_chain, escape_control};
+use crate::model::{StageError, error_chain, escape_control};
 
 /// Why a verb ended without success.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ impl From<StageError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::{Fault, Stage};
+    use crate::model::{Fault, Stage};
 
     #[test]
     fn a_stage_error_reads_as_stage_message_cause_hint_and_request_id() {

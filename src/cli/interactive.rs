@@ -13,8 +13,8 @@ use super::forward::Listing;
 use super::raw::{self, RawTerminal};
 use super::stdin::Stdin;
 use super::stop::{Signals, StopReason};
+use crate::model::{Exit, Input, Terminal, TerminalEvent, TerminalRequest};
 use crate::ssh;
-use crate::terminal::{Exit, Input, Terminal, TerminalEvent, TerminalRequest};
 
 /// How a terminal came to its end.
 #[derive(Debug, PartialEq, Eq)]
@@ -230,7 +230,7 @@ async fn write(out: &mut (impl AsyncWriteExt + Unpin), bytes: &Bytes) -> io::Res
     out.flush().await
 }
 
-async fn resize(control: &dyn crate::terminal::Control) {
+async fn resize(control: &dyn crate::model::Control) {
     if let Some(size) = raw::size(io::stdin())
         && let Err(error) = control.resize(size).await
     {

@@ -18,8 +18,8 @@ use super::target::{
 };
 use crate::aws::Cidr;
 use crate::aws::policy::{Describe, Extras, Grant, Place, Policy, Tag};
+use crate::model::{EndpointChoice, InstanceTarget, OsUser};
 use crate::ssh;
-use crate::terminal::{EndpointChoice, InstanceTarget, OsUser};
 
 const HELP: &str = aws_help!(
     "Examples:

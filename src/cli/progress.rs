@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::terminal::{Stage, StageEvent, StageObserver, StageState};
+use crate::model::{Stage, StageEvent, StageObserver, StageState};
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

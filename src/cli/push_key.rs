@@ -17,8 +17,8 @@ use super::pushable_key;
 use super::stop::Signals;
 use super::target::{AwsArgs, Destination, TargetArgs, WorkspaceArgs};
 use crate::connect::PUSHED_KEY_LIFETIME;
+use crate::model::OsUser;
 use crate::ssh;
-use crate::terminal::OsUser;
 
 const HELP: &str = aws_help!(
     "Examples:

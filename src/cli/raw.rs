@@ -7,7 +7,7 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use rustix::termios::{self, OptionalActions, Termios};
 
-use crate::terminal::Size;
+use crate::model::Size;
 
 /// What a panic has to restore: the process has one controlling terminal.
 static SAVED: Mutex<Option<(OwnedFd, Termios)>> = Mutex::new(None);

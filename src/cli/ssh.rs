@@ -16,7 +16,7 @@ use super::ready::Ready;
 use super::stdin::Stdin;
 use super::stop::Signals;
 use super::target::Destination;
-use crate::terminal::{Host, Shell};
+use crate::model::{Host, Shell};
 
 const HELP: &str = aws_help!(
     "Examples:

@@ -9,7 +9,7 @@ use eice_proto::{EndpointId, MaxDuration, RemotePort};
 use super::exit;
 use super::failure::Failure;
 use crate::connect::Connector;
-use crate::terminal::{
+use crate::model::{
     Account, AddressFamily, EndpointChoice, InstanceName, InstanceTarget, OsUser, StageError, StageObserver,
     Target,
 };
@@ -366,7 +366,7 @@ mod tests {
         let args = TargetArgs { workspaces, ..TargetArgs::default() };
         let found = args.in_directory(&id.parse().unwrap()).await.unwrap().unwrap();
         assert_eq!((found.instance.as_str(), found.os_user.as_str()), ("i-1", "ubuntu"));
-        assert!(matches!(found.shell, crate::terminal::Shell::Container(_)));
+        assert!(matches!(found.shell, crate::model::Shell::Container(_)));
         let mut overridden = found.clone();
         let aws = AwsArgs { region: Some("us-east-1".into()), ..AwsArgs::default() };
         TargetArgs { aws, ..args.clone() }.apply(&mut overridden).unwrap();

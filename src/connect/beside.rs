@@ -4,7 +4,7 @@ use std::future::Future;
 
 use futures_util::future::{Either, select};
 
-use crate::terminal::StageError;
+use crate::model::StageError;
 
 /// A key push beside something else.
 pub(super) enum Push<F, T> {
@@ -41,7 +41,7 @@ mod tests {
     use std::future::{pending, ready};
 
     use super::*;
-    use crate::terminal::{Fault, Stage};
+    use crate::model::{Fault, Stage};
 
     fn failed(stage: Stage) -> Result<(), StageError> {
         Err(StageError::new(stage, Fault::Denied, "no"))

@@ -20,12 +20,12 @@ use super::route::Route;
 use crate::aws::{Aws, Client, partition};
 #[cfg(feature = "gateway")]
 use crate::docker::engine::Engine;
-use crate::ssh::{
-    self, EphemeralKey, Handshake, HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource, LoginKey,
-};
-use crate::terminal::{
+use crate::model::{
     Account, Connect, Host, HostIds, InstanceTarget, NotReady, Report, Stage, StageError, StageObserver,
     Target, staged,
+};
+use crate::ssh::{
+    self, EphemeralKey, Handshake, HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource, LoginKey,
 };
 use crate::tunnel::{Dialer, Tunnel};
 

@@ -10,8 +10,8 @@ use super::connector::Connector;
 use super::explain;
 use super::route::Route;
 use crate::aws::Client;
+use crate::model::{Fault, InstanceTarget, Stage, StageError, StageObserver, staged};
 use crate::ssh::LoginKey;
-use crate::terminal::{Fault, InstanceTarget, Stage, StageError, StageObserver, staged};
 
 /// How long TCP to the instance may take; the tunnel's own limit.
 const TCP_TIMEOUT: Duration = Duration::from_secs(10);

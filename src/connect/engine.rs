@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 pub(super) use complaint::{Place, complaint};
 use complaint::{is_complaint, not_started};
 
-use crate::terminal::{Exit, Fault, Output, Stage, StageError, Terminal, TerminalEvent};
+use crate::model::{Exit, Fault, Output, Stage, StageError, Terminal, TerminalEvent};
 
 /// How long the first words of a shell are waited for before it is taken for started.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
@@ -152,7 +152,7 @@ impl Output for Nothing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::{ContainerShell, Input, OsUser, Unmoved};
+    use crate::model::{ContainerShell, Input, OsUser, Unmoved};
 
     struct Script(VecDeque<TerminalEvent>);
 

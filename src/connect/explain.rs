@@ -13,8 +13,8 @@ use eice_proto::{EndpointId, InstanceId, RemotePort};
 
 use super::route::Route;
 use crate::aws::{self, ChoiceError, partition};
+use crate::model::{Fault, InstanceTarget, OsUser, Stage, StageError};
 use crate::ssh;
-use crate::terminal::{Fault, InstanceTarget, OsUser, Stage, StageError};
 use crate::tunnel::{self, Status, Tunnel};
 
 /// Where a connection went, for the texts of its failures.

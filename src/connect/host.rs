@@ -9,10 +9,10 @@ use futures_util::future::BoxFuture;
 use super::engine;
 use super::explain::{self, Place};
 use crate::docker::{InvalidCommand, Marker, exec_command, watcher_command};
-use crate::ssh::{ChannelRequest, Connection, ForwardAddress, ForwardError, ForwardStream, Offering, Pty};
-use crate::terminal::{
+use crate::model::{
     Fault, Host, HostIds, Shell, Stage, StageError, StageObserver, Terminal, TerminalRequest,
 };
+use crate::ssh::{ChannelRequest, Connection, ForwardAddress, ForwardError, ForwardStream, Offering, Pty};
 
 /// An SSH connection to an instance through a tunnel.
 pub struct SshHost {
@@ -176,7 +176,7 @@ impl Host for SshHost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::ContainerShell;
+    use crate::model::ContainerShell;
 
     #[test]
     fn only_a_container_has_a_watcher_and_it_looks_for_the_same_marker() {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::Mutex;
 
 use super::connector::Connector;
-use crate::terminal::{InstanceTarget, StageError, StageObserver};
+use crate::model::{InstanceTarget, StageError, StageObserver};
 
 /// A key that is pushed when it is first needed, and again when it is needed later than the instance may remember it: a
 /// person may take their time between the tunnel and the login, over a host key's fingerprint for one.

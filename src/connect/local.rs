@@ -4,8 +4,8 @@ use super::Connector;
 #[cfg(feature = "gateway")]
 use crate::docker::engine::{no_engine, report_without_engine};
 #[cfg(not(feature = "gateway"))]
-use crate::terminal::{Fault, Stage};
-use crate::terminal::{Host, LocalTarget, NotReady, Report, StageError, StageObserver};
+use crate::model::{Fault, Stage};
+use crate::model::{Host, LocalTarget, NotReady, Report, StageError, StageObserver};
 
 #[cfg(feature = "gateway")]
 impl Connector {

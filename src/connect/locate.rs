@@ -7,7 +7,7 @@ use eice_proto::InstanceId;
 use super::connector::Connector;
 use super::explain;
 use crate::aws::{Client, Instance, InstanceFilter, InstanceState};
-use crate::terminal::{Account, Fault, InstanceName, Stage, StageError, StageObserver, staged};
+use crate::model::{Account, Fault, InstanceName, Stage, StageError, StageObserver, staged};
 
 /// The most instances that an error lists.
 const MAX_LISTED: usize = 8;

@@ -2,7 +2,7 @@
 //!
 //! A [`Connector`] looks the instance and its endpoint up, dials the tunnel and takes SSH as far as it goes
 //! without a key, while a fresh key is pushed at the same time; the two meet at public-key authentication.
-//! Whatever fails is a [`StageError`](crate::terminal::StageError) that names the stage, at whose door the fault
+//! Whatever fails is a [`StageError`](crate::model::StageError) that names the stage, at whose door the fault
 //! lies, and what to change.
 //!
 //! A container beside this program is opened by its engine instead: see [`Connector::with_engine`].

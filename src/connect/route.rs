@@ -9,7 +9,7 @@ use eice_proto::{Authority, EndpointId, Timestamp, TunnelRequest};
 use super::connector::Connector;
 use super::explain;
 use crate::aws::{Chosen, Client, Instance, RouteRequest};
-use crate::terminal::{Fault, InstanceTarget, Stage, StageError, StageObserver, staged};
+use crate::model::{Fault, InstanceTarget, Stage, StageError, StageObserver, staged};
 use crate::tunnel::Tunnel;
 
 /// The way to an instance.

@@ -5,7 +5,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::{InvalidCommand, quote};
-use crate::terminal::ContainerShell;
+use crate::model::ContainerShell;
 
 /// What runs in the container. A shell that fails to `exec` does not come back in dash and busybox, and 127 is
 /// also a user's own exit status, so that bash is looked for before it is tried.

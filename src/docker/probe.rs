@@ -2,7 +2,7 @@
 
 use super::exec::{engine, quoted};
 use super::{InvalidCommand, Marker, exec_command};
-use crate::terminal::ContainerShell;
+use crate::model::ContainerShell;
 
 /// The command line that asks the engine of `shell` for anything at all: it exits with 0 when the engine answers this
 /// user.

@@ -2,7 +2,7 @@
 
 use super::exec::{engine, quoted};
 use super::{InvalidCommand, Marker};
-use crate::terminal::ContainerShell;
+use crate::model::ContainerShell;
 
 /// Waits for the end of stdin, then ends every process whose environment carries `$1`.
 ///

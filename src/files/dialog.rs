@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::lanes::Lane;
 use super::script::Script;
 use super::{Error, Files};
-use crate::terminal::{Exit, Shell, Terminal, TerminalEvent, TerminalRequest, escape_control};
+use crate::model::{Exit, Shell, Terminal, TerminalEvent, TerminalRequest, escape_control};
 
 /// How much of what programs complain of is kept, in bytes: the last of it.
 const MAX_WORDS: usize = 2048;

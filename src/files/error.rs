@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::path::InvalidPath;
-use crate::terminal::{Fault, StageError};
+use crate::model::{Fault, StageError};
 
 /// Why a file was not copied, written or read. What it names at the far side is in the far side's own words.
 #[derive(Debug, thiserror::Error)]

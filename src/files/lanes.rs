@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 
 use super::Error;
-use crate::terminal::{Fault, Host, Stage, StageError, Terminal, TerminalRequest};
+use crate::model::{Fault, Host, Stage, StageError, Terminal, TerminalRequest};
 
 /// How many commands run at a time on one connection. OpenSSH allows ten sessions on one (`MaxSessions`), and a
 /// command in a container takes two.

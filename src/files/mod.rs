@@ -34,7 +34,7 @@ pub use list::{Entry, Kind};
 pub use path::{InvalidPath, RemotePath};
 pub use source::Chunks;
 
-use crate::terminal::{ContainerShell, Host};
+use crate::model::{ContainerShell, Host};
 use lanes::Lanes;
 
 /// The files at the far side of a connection, on the instance or in a container of it.

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use sha2::{Digest, Sha256};
 
 use crate::docker::quote_bytes;
-use crate::terminal::escape_control;
+use crate::model::escape_control;
 
 /// The longest path, in bytes: Linux's `PATH_MAX` without its NUL.
 const MAX_PATH: usize = 4095;

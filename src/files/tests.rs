@@ -157,7 +157,7 @@ async fn what_cannot_be_written_says_why_and_stays_as_it_was() {
             matches!(&error, Error::Remote { words, .. } if words.contains("o such file")),
             "{shell:?}: {error}"
         );
-        assert_eq!(error.fault(), crate::terminal::Fault::NotFound);
+        assert_eq!(error.fault(), crate::model::Fault::NotFound);
         assert_eq!(files.stat(&remote("none")).await.unwrap(), None);
         assert_eq!(files.stat(&remote("file")).await.unwrap().unwrap().kind, Kind::File);
         assert_eq!(fs::read(far.home().join("file")).unwrap(), b"old");

@@ -14,7 +14,7 @@ use super::copy::{Job, jobs};
 use super::put::Small;
 use super::source::Source;
 use super::{Attributes, Error, Files, MAX_CHANNELS, Mode, RemotePath};
-use crate::terminal::Host;
+use crate::model::Host;
 
 /// The most files that the platform takes in one request.
 pub const MAX_FILES: usize = 200;

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::audit::Unwritten;
 use super::control_plane::ControlPlaneError;
 use super::rate_limit::Allowance;
+use crate::model::NotReady;
 use crate::session::OpenError;
-use crate::terminal::NotReady;
 use crate::workspace::DirectoryError;
 
 /// Why a request got no further, in a word: an extension of the answer.

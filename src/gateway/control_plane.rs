@@ -28,8 +28,8 @@ use super::auth::Purpose;
 use super::bounded::Bounded;
 use super::cookies::{is_of_a_page, pairs};
 use super::secret::Fingerprint;
+use crate::model::escape_control;
 use crate::roots::roots;
-use crate::terminal::escape_control;
 use crate::workspace::{Access, Kind, Principal};
 
 /// Who asks, as the control plane knows it.

@@ -68,9 +68,9 @@ use axum::routing::{delete, get, post, put};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::model::Connect;
 use crate::session::Sessions;
 use crate::telemetry::metrics::Metrics;
-use crate::terminal::Connect;
 use crate::workspace::Directory;
 
 pub use audit::{Audit, AuditFile};

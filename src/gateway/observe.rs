@@ -11,9 +11,9 @@ use tokio::time::timeout;
 use super::State;
 use super::audit::{Record, Unwritten, credential};
 use super::text::Farewell;
+use crate::model::{Exit, HostIds, Shell, StageState, Target};
 use crate::session::{self, End, Observer, Outcome, Step};
 use crate::telemetry::metrics::Open;
-use crate::terminal::{Exit, HostIds, Shell, StageState, Target};
 use crate::workspace::{Activity, Principal, Workspace, WorkspaceId};
 
 /// How many activities wait for the directory at once; more are dropped, and counted.

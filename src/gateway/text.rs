@@ -1,7 +1,7 @@
 //! What a legacy viewer reads when a terminal fails: one line of text.
 
+use crate::model::{Fault, Stage, StageError, escape_control};
 use crate::session::{End, Kill, Limit};
-use crate::terminal::{Fault, Stage, StageError, escape_control};
 
 /// How a viewer is told that its session ended: a last line, a close code, a short reason.
 #[derive(Debug, PartialEq, Eq)]
@@ -136,7 +136,7 @@ fn truncated(mut text: String, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::Exit;
+    use crate::model::Exit;
 
     fn line(error: StageError) -> String {
         Farewell::new(Some(&End::Failed(error))).line.unwrap()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::End;
-use crate::terminal::{HostIds, StageEvent};
+use crate::model::{HostIds, StageEvent};
 
 /// Is told of each step in the life of one session.
 ///

@@ -15,7 +15,7 @@ use super::registry::Counts;
 use super::told::Told;
 use super::wishes::Wishes;
 use super::{Config, End, Event, Kill, Outcome, Request, Step};
-use crate::terminal::{
+use crate::model::{
     Connect, Control, Fault, Host, Input, Output, Size, Stage, StageError, StageEvent, StageState, Terminal,
     TerminalEvent,
 };
@@ -143,7 +143,7 @@ impl Run<'_> {
                 Some(Ok(TerminalEvent::Output(data) | TerminalEvent::Stderr(data))) => data,
                 Some(Ok(TerminalEvent::Exit(exit))) => return End::Exit(exit),
                 Some(Err(error)) => return End::Broken(error),
-                None => return End::Exit(crate::terminal::Exit::Unknown),
+                None => return End::Exit(crate::model::Exit::Unknown),
             };
             self.told.output(data.len());
             if self.config.output_is_activity {
@@ -292,7 +292,7 @@ impl Stages<'_> {
     }
 }
 
-impl crate::terminal::StageObserver for Stages<'_> {
+impl crate::model::StageObserver for Stages<'_> {
     fn on_stage(&self, event: StageEvent) {
         match event.state {
             StageState::Started => {

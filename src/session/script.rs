@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
 
-use crate::terminal::{
+use crate::model::{
     Connect, Control, Exit, Host, HostIds, Input, InstanceTarget, Output, Report, Signal, Size, Stage,
     StageError, StageEvent, StageObserver, StageState, Target, Terminal, TerminalEvent, TerminalRequest,
 };

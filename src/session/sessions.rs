@@ -12,7 +12,7 @@ use super::registry::Registry;
 use super::told::Told;
 use super::wishes::Wishes;
 use super::{Config, Kill, Observer, Owner, Summary, Viewer, run};
-use crate::terminal::{Connect, Target, TerminalRequest};
+use crate::model::{Connect, Target, TerminalRequest};
 
 /// Opens sessions and keeps account of them. Cheap to clone; the clones share everything.
 #[derive(Clone)]

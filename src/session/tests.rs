@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::script::{Mode, SOON, Script, target};
 use super::{Config, End, Event, Kill, OpenError, Owner, Request, Sessions, Viewer};
-use crate::terminal::{Exit, Fault, Size, Stage, StageError, TerminalRequest, echo};
+use crate::model::{Exit, Fault, Size, Stage, StageError, TerminalRequest, echo};
 
 fn owner() -> Owner {
     Owner::new("workspace", "user")

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::registry::Counts;
 use super::{Observer, Outcome, Record, Step};
-use crate::terminal::HostIds;
+use crate::model::HostIds;
 
 /// One session's observer, and what the record of the session is made of. Dropping it tells the last steps that were
 /// not told: a task that is dropped or panics has an end as well.

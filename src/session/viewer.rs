@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::wishes::Wishes;
-use crate::terminal::{Exit, HostIds, Size, StageError, StageEvent};
+use crate::model::{Exit, HostIds, Size, StageError, StageEvent};
 
 pub use super::queue::{InputClosed, ViewerInput};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use crate::terminal::Size;
+use crate::model::Size;
 
 /// Shared by a viewer and its session.
 #[derive(Debug)]

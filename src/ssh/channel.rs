@@ -15,7 +15,7 @@ use super::config::Timeouts;
 use super::connection::ChannelRequest;
 use super::link::Link;
 use super::terminal::{ChannelControl, ChannelInput, ChannelOutput};
-use crate::terminal::{Exit, Stage, Terminal, TerminalEvent};
+use crate::model::{Exit, Stage, Terminal, TerminalEvent};
 
 /// Output that waits for its reader, in messages of at most one packet.
 const EVENT_QUEUE: usize = 16;

@@ -16,7 +16,7 @@ use super::handler::Handler;
 use super::handshake::{Timed, closed_or_protocol, within};
 use super::link::{CutOnDrop, Link};
 use super::nudge::nudging;
-use crate::terminal::{Size, Stage, StageObserver, Terminal};
+use crate::model::{Size, Stage, StageObserver, Terminal};
 
 /// An authenticated SSH connection.
 ///
@@ -43,7 +43,7 @@ pub struct ChannelRequest {
     /// The command line, for the user's login shell to read; the login shell itself when absent.
     pub command: Option<String>,
     /// A second command, without a PTY, whose stdin is held open for as long as the first runs. When that ends
-    /// or is closed, its stdin ends, and [`Control::close`](crate::terminal::Control::close) waits for it.
+    /// or is closed, its stdin ends, and [`Control::close`](crate::model::Control::close) waits for it.
     pub watcher: Option<String>,
 }
 

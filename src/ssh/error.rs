@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::host_keys::{Fingerprint, HostKeyScope, StoreError, WitnessError};
-use crate::terminal::Stage;
+use crate::model::Stage;
 
 /// An SSH connection or channel that failed. `Display` prints one level, the cause is in `source()`.
 ///

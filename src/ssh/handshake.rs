@@ -17,7 +17,7 @@ use super::handler::Handler;
 use super::host_keys::{HostKey, HostKeyCheck};
 use super::link::{CutOnDrop, Link, Watched};
 use super::{Error, LoginKey};
-use crate::terminal::{OsUser, Stage, StageEvent, StageObserver, StageState};
+use crate::model::{OsUser, Stage, StageEvent, StageObserver, StageState};
 
 /// An SSH connection whose keys are exchanged and whose user is yet to be authenticated.
 ///

@@ -11,7 +11,7 @@ use tokio_util::sync::DropGuard;
 
 use super::channel::{Life, Requests};
 use super::link::Link;
-use crate::terminal::{Control, Input, Output, Signal, Size, TerminalEvent};
+use crate::model::{Control, Input, Output, Signal, Size, TerminalEvent};
 
 /// Writes within the channel's window. Never by way of the connection's own queue, which stops the output of
 /// every channel while one of them has no window.

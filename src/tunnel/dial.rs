@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role as CodecRole;
 
-use crate::terminal::{Stage, StageEvent, StageObserver, StageState};
+use crate::model::{Stage, StageEvent, StageObserver, StageState};
 
 use super::config::Config;
 use super::error::Error;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use eice_proto::handshake::{Rejection, RejectionKind};
 
-use crate::terminal::{Fault, Stage};
+use crate::model::{Fault, Stage};
 
 use super::proxy::InvalidProxy;
 

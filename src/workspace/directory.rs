@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::{BearerToken, WorkspaceId};
-use crate::terminal::Target;
+use crate::model::Target;
 
 /// Knows the workspaces and the tokens.
 ///
@@ -198,7 +198,7 @@ impl Workspace {
 const ID_VARIABLE: &str = "MOLECULE_WS_ID";
 
 fn with_workspace_id(mut target: Target, id: WorkspaceId) -> Target {
-    use crate::terminal::Shell;
+    use crate::model::Shell;
 
     let env = match &mut target {
         Target::Instance(instance) => match &mut instance.shell {
@@ -333,7 +333,7 @@ impl Principal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::{ContainerShell, InstanceTarget, Shell};
+    use crate::model::{ContainerShell, InstanceTarget, Shell};
 
     fn env_of(workspace: &Workspace) -> Vec<(String, String)> {
         let instance = workspace.target.instance().unwrap();

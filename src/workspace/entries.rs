@@ -10,7 +10,7 @@ use toml::de::DeValue;
 
 use super::fields::{Fields, Problems};
 use super::{Access, Principal, Status, TokenDigest, Workspace, WorkspaceId, local};
-use crate::terminal::{
+use crate::model::{
     Account, AddressFamily, ContainerName, ContainerShell, EndpointChoice, EnvName, InstanceTarget,
     LocalTarget, Shell, Target,
 };

@@ -1,7 +1,7 @@
 //! What the container of a local workspace is called.
 
 use super::WorkspaceId;
-use crate::terminal::{ContainerName, LocalTarget};
+use crate::model::{ContainerName, LocalTarget};
 
 /// What begins the name of every container that is called after a workspace's id.
 const PREFIX: &str = "ws-";

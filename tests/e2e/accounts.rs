@@ -165,7 +165,7 @@ async fn the_dual_stack_name_is_dialled_when_dual_stack_is_asked_for() {
 async fn the_caller_learns_who_it_is() {
     let world = World::builtin().await;
     let access = world.emulator.access();
-    let account = eice::terminal::Account::default();
+    let account = eice::model::Account::default();
     let identity = world.aws().client(&account, None).await.unwrap().caller_identity().await.unwrap();
     assert_eq!(identity.account, access.account_id());
     assert!(identity.arn.starts_with("arn:aws:iam::123456789012:"), "{identity:?}");

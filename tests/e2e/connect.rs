@@ -6,10 +6,10 @@ use std::time::Duration;
 use eice::aws::{self, Aws};
 use eice::connect::{self, Connector};
 use eice::emulator::{Config, Emulator};
-use eice::ssh::host_keys::MemoryHostKeys;
-use eice::terminal::{
+use eice::model::{
     Exit, Host, InstanceTarget, Stage, StageEvent, StageState, TerminalEvent, TerminalRequest,
 };
+use eice::ssh::host_keys::MemoryHostKeys;
 use eice::tunnel::{self, Dialer};
 
 /// More than any of this takes.

@@ -1,7 +1,7 @@
 //! A shell in a container on an instance: `docker exec` over a real sshd, and what it leaves behind.
 
 use eice::emulator::Faults;
-use eice::terminal::{ContainerShell, Exit, Host, InstanceTarget, Shell, TerminalRequest};
+use eice::model::{ContainerShell, Exit, Host, InstanceTarget, Shell, TerminalRequest};
 
 use crate::lab::{
     Console, Container, Docker, Program, Served, Sshd, TOKEN, Viewer, WORKSPACE, World, console, directory,

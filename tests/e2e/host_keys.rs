@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use eice::connect::HostKeyMode;
 use eice::emulator::{Backend, InstanceSpec};
+use eice::model::{Fault, StageEvent};
 use eice::ssh::host_keys::{FileHostKeys, Learned};
-use eice::terminal::{Fault, StageEvent};
 use serde_json::Value;
 
 use crate::lab::{EICE, INSTANCE, Said, Shell, Sshd, World, fingerprint, run};
@@ -143,7 +143,7 @@ async fn twenty_at_once_pin_one_key() {
         let dialled: Vec<_> = dialled.collect();
         for connecting in dialled {
             let host = connecting.await.unwrap().unwrap_or_else(|error| panic!("{error}: {}", error.chain()));
-            eice::terminal::Host::close(&host).await;
+            eice::model::Host::close(&host).await;
         }
         assert_eq!(FileHostKeys::new(&path).read().unwrap().iter().count(), 1);
         let left: Vec<_> =
@@ -297,7 +297,7 @@ async fn a_console_that_does_not_answer_costs_a_first_use_little_and_ends_the_co
         client.connect_ssh(&world.target(), &|_: StageEvent| {}).await
     };
     let host = connect(HostKeyMode::TrustOnFirstUse).await.unwrap();
-    eice::terminal::Host::close(&host).await;
+    eice::model::Host::close(&host).await;
     let error = connect(HostKeyMode::Console).await.unwrap_err();
     assert_eq!(error.fault(), Fault::Timeout, "{}", error.chain());
     assert!(error.chain().contains("no answer within 0.5 s"), "{}", error.chain());

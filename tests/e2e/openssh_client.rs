@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use eice::terminal::Account;
+use eice::model::Account;
 
 use crate::lab::{EICE, INSTANCE, Sshd, World, keygen, program};
 

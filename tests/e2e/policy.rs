@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use eice::emulator::{Config, EndpointSpec, Policy};
-use eice::terminal::{EndpointChoice, Fault, InstanceTarget, Stage};
+use eice::model::{EndpointChoice, Fault, InstanceTarget, Stage};
 use serde_json::{Value, json};
 
 use crate::lab::{INSTANCE, Shell, World};
@@ -57,7 +57,7 @@ async fn opens(world: &World, policy: &Value, target: &InstanceTarget) -> Result
     let client = world.client(|_, _, _| {});
     match client.connect_ssh(target, &|_: _| {}).await {
         Ok(host) => {
-            eice::terminal::Host::close(&host).await;
+            eice::model::Host::close(&host).await;
             Ok(())
         }
         Err(error) => Err((error.stage(), error.fault())),

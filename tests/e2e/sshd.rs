@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 
 use eice::emulator::{Backend, InstanceSpec};
-use eice::terminal::{Exit, Fault, Size, Stage, TerminalRequest};
+use eice::model::{Exit, Fault, Size, Stage, TerminalRequest};
 use sha2::{Digest, Sha256};
 
 use crate::lab::{Sshd, World, console, fingerprint, run_ok};

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use eice::terminal::Account;
+use eice::model::Account;
 
 use crate::dockerfile::last_stage;
 use crate::lab::{Dns, Docker, INSTANCE, Sshd, Tty, World, keygen, program, run_ok};

@@ -2,7 +2,7 @@
 
 use super::server::endpoint_page;
 use super::*;
-use crate::terminal::{AddressFamily, EndpointChoice};
+use crate::model::{AddressFamily, EndpointChoice};
 
 #[tokio::test]
 async fn pages_are_read_until_the_subnets_endpoint_is_seen() {

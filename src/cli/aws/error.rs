@@ -6,7 +6,7 @@ use super::output::{self, Output};
 use super::value::Value;
 use crate::aws::{self, Action};
 use crate::connect;
-use crate::terminal::{StageError, error_chain, escape_control};
+use crate::model::{StageError, error_chain, escape_control};
 
 /// The command line or a parameter is wrong.
 pub(super) const PARAM_VALIDATION: u8 = 252;

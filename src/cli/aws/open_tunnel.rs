@@ -27,8 +27,8 @@ use crate::cli::stdin::Stdin;
 use crate::cli::stop::Signals;
 use crate::cli::tunnel::{stdout_gone, way_out};
 use crate::listen;
+use crate::model::{EndpointChoice, InstanceTarget, StageEvent};
 use crate::ssh;
-use crate::terminal::{EndpointChoice, InstanceTarget, StageEvent};
 
 /// How long a local connection that has stopped sending waits for another byte of its answer.
 const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(60);

@@ -10,8 +10,8 @@ use super::value::Value;
 use crate::aws::{self, Client, EndpointUrls, Retries};
 use crate::cli::build::{self, HostKeyOptions};
 use crate::connect::Connector;
+use crate::model::Account;
 use crate::ssh;
-use crate::terminal::Account;
 
 /// How often a call is tried: aws-cli's `standard` retry mode.
 const ATTEMPTS: u32 = 3;

@@ -24,8 +24,8 @@ use crate::cli::ssh::drain;
 use crate::cli::stdin::Stdin;
 use crate::cli::stop::Signals;
 use crate::connect::{Approach, HostKeyMode};
+use crate::model::{EndpointChoice, Exit, Host, InstanceTarget, OsUser, escape_control};
 use crate::ssh::{self, InvalidLoginKey, LoginKey};
-use crate::terminal::{EndpointChoice, Exit, Host, InstanceTarget, OsUser, escape_control};
 
 /// The largest private key file that is read, in bytes.
 const MAX_KEY_FILE: u64 = 64 << 10;

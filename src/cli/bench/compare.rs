@@ -14,7 +14,7 @@ use super::progress::Bar;
 use super::stats::{Summary, millis};
 use super::throughput::{self, Load, Throughput};
 use crate::cli::failure::Failure;
-use crate::terminal::{Terminal, TerminalEvent};
+use crate::model::{Terminal, TerminalEvent};
 
 /// How long a peer may take to its shell's first byte.
 const PROMPT_TIMEOUT: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::stats::{Summary, millis};
-use crate::terminal::{Terminal, TerminalEvent};
+use crate::model::{Terminal, TerminalEvent};
 
 /// Answers each key with itself by a process behind a PTY, the line discipline out of the way: what a shell's line
 /// editor or a full-screen program does. It says [`READY`] first, which its own text does not hold.
@@ -187,7 +187,7 @@ pub(super) fn median_ms(times: &[Duration]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::{Size, local};
+    use crate::model::{Size, local};
 
     #[test]
     fn percentiles_are_ordered_and_every_key_is_in_a_bucket() {

@@ -8,8 +8,8 @@ use super::place::Place;
 use super::temp::TempFolder;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
+use crate::model::StageEvent;
 use crate::ssh::EphemeralKey;
-use crate::terminal::StageEvent;
 
 /// A key that was pushed longer ago than this is pushed again: the instance forgets it after 60 s.
 const MAX_AGE: Duration = Duration::from_secs(30);

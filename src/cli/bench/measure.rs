@@ -18,8 +18,8 @@ use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
 use crate::connect::SshHost;
+use crate::model::{Host, Shell, StageEvent, Terminal, TerminalRequest};
 use crate::ssh;
-use crate::terminal::{Host, Shell, StageEvent, Terminal, TerminalRequest};
 
 /// What is measured, filled bit by bit so that it is there when the measuring is broken off.
 #[derive(Debug, Default)]
@@ -176,7 +176,7 @@ async fn open(
     request: &TerminalRequest,
     progress: &Progress,
 ) -> Result<(SshHost, Terminal), Failure> {
-    let observer = |event: StageEvent| crate::terminal::StageObserver::on_stage(progress, event);
+    let observer = |event: StageEvent| crate::model::StageObserver::on_stage(progress, event);
     let host = place.fresh(tuning)?.connect_ssh(&place.target, &observer).await?;
     let terminal = host.open(request, &observer).await?;
     Ok((host, terminal))

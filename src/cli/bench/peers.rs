@@ -16,7 +16,7 @@ use super::{BenchArgs, pipes};
 use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::docker::quote;
-use crate::terminal::{AddressFamily, EndpointChoice, InstanceTarget, Size, Terminal, local};
+use crate::model::{AddressFamily, EndpointChoice, InstanceTarget, Size, Terminal, local};
 
 /// Who is compared with us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -63,7 +63,7 @@ impl LeftOut {
     /// `name` is not compared because of `reason`, which may hold what a program said.
     pub(super) fn new(name: &str, reason: &str) -> Self {
         let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-        Self { name: name.to_owned(), reason: crate::terminal::escape_control(&reason) }
+        Self { name: name.to_owned(), reason: crate::model::escape_control(&reason) }
     }
 }
 

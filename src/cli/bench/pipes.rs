@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
-use crate::terminal::processes::exit_of;
-use crate::terminal::{Control, Input, Output, Signal, Size, Terminal, TerminalEvent};
+use crate::model::processes::exit_of;
+use crate::model::{Control, Input, Output, Signal, Size, Terminal, TerminalEvent};
 
 /// The room made for one read.
 const READ: usize = 64 * 1024;
@@ -144,7 +144,7 @@ impl Control for PipeControl {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::Exit;
+    use crate::model::Exit;
 
     #[tokio::test]
     async fn both_outputs_come_and_then_the_exit() {

@@ -13,8 +13,8 @@ use crate::cli::progress::Progress;
 use crate::connect::Connector;
 #[cfg(feature = "emulator")]
 use crate::emulator;
+use crate::model::{InstanceTarget, StageEvent};
 use crate::ssh;
-use crate::terminal::{InstanceTarget, StageEvent};
 
 /// Where it is measured.
 pub(super) struct Place {

@@ -29,7 +29,7 @@ pub(super) async fn version(program: &Path, flag: &str, env: &[(OsString, OsStri
     let output = tokio::time::timeout(VERSION_TIMEOUT, command.output()).await.ok()?.ok()?;
     let said = if output.stdout.is_empty() { output.stderr } else { output.stdout };
     let line = String::from_utf8_lossy(&said).lines().next()?.chars().take(MAX_VERSION).collect::<String>();
-    Some(crate::terminal::escape_control(line.trim()))
+    Some(crate::model::escape_control(line.trim()))
 }
 
 #[cfg(test)]

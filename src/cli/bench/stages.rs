@@ -9,7 +9,7 @@ use super::stats::{Summary, millis};
 use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
 use crate::connect::Connector;
-use crate::terminal::{
+use crate::model::{
     Host, InstanceTarget, Stage, StageEvent, StageObserver, StageState, Terminal, TerminalEvent,
     TerminalRequest,
 };

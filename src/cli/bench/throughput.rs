@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::cksum::Cksum;
 use super::stats::Summary;
-use crate::terminal::{Terminal, TerminalEvent};
+use crate::model::{Terminal, TerminalEvent};
 
 /// One piece of what is sent up.
 const PIECE: usize = 64 * 1024;

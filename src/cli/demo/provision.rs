@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::engine::{Engine, EngineError};
 use super::image;
 use super::workspaces::{Full, Workspaces};
-use crate::terminal::{ContainerName, ContainerShell, InstanceTarget, OsUser, Shell, escape_control};
+use crate::model::{ContainerName, ContainerShell, InstanceTarget, OsUser, Shell, escape_control};
 use crate::workspace::{Status, Workspace, WorkspaceId};
 
 /// Makes workspaces. Clones share everything.

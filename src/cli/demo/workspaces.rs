@@ -84,7 +84,7 @@ impl fmt::Debug for Workspaces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::InstanceTarget;
+    use crate::model::InstanceTarget;
 
     fn workspace(name: &str) -> Workspace {
         let target = InstanceTarget::new("i-0123456789abcdef0".parse().unwrap());

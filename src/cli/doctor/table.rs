@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::cli::exit;
-use crate::terminal::{Fix, Outcome, Report, Step, Subject, escape_control};
+use crate::model::{Fix, Outcome, Report, Step, Subject, escape_control};
 
 /// How a report is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +200,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::{Check, Fault, Stage, StageError, Statement};
+    use crate::model::{Check, Fault, Stage, StageError, Statement};
 
     fn report() -> Report {
         let denied = StageError::new(Stage::Upgrade, Fault::Denied, "the service refuses the tunnel")

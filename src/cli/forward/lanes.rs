@@ -13,8 +13,8 @@ use tokio::sync::Mutex;
 use super::tell;
 use crate::cli::failure::Failure;
 use crate::connect::{Connector, SshHost};
+use crate::model::{Host, InstanceTarget, StageObserver};
 use crate::ssh::{ForwardAddress, ForwardError, ForwardStream};
-use crate::terminal::{Host, InstanceTarget, StageObserver};
 
 /// The most SSH connections for forwards at once, each a tunnel: an endpoint carries 20 in all.
 pub(super) const MAX_LANES: usize = 4;

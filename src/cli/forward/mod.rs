@@ -32,8 +32,8 @@ use super::failure::Failure;
 use super::raw;
 use super::ready::{Forward, ForwardKind};
 use crate::connect::Connector;
+use crate::model::{InstanceTarget, StageObserver, escape_control};
 use crate::ssh::{ForwardAddress, ForwardError};
-use crate::terminal::{InstanceTarget, StageObserver, escape_control};
 
 /// The most forwarded connections at once. Each may hold about 3 MiB that its reader has not taken.
 const MAX_CONNECTIONS: usize = 256;

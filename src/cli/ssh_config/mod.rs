@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::help::exit_help;
 use super::pushable_key;
 use super::target::TargetArgs;
-use crate::terminal::{InstanceName, OsUser};
+use crate::model::{InstanceName, OsUser};
 use block::{Block, Login};
 
 const HELP: &str = concat!(

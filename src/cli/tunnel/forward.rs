@@ -20,7 +20,7 @@ use crate::cli::ready::Ready;
 use crate::cli::relay;
 use crate::cli::stop::Signals;
 use crate::connect::Connector;
-use crate::terminal::InstanceTarget;
+use crate::model::InstanceTarget;
 
 pub(super) async fn run(
     connector: Arc<Connector>,

@@ -11,9 +11,9 @@ use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::cli::pushable_key;
 use crate::connect::KeptKey;
+use crate::model::{OsUser, StageError, StageEvent};
 use crate::ssh::agent::{Agent, AgentSocket, KeyKnown, SocketError};
 use crate::ssh::{self, EphemeralKey, PushableKey};
-use crate::terminal::{OsUser, StageError, StageEvent};
 
 /// Which key is pushed, and for whom.
 #[derive(Args, Clone, Debug)]

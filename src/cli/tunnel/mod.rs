@@ -15,8 +15,8 @@ use super::help::{aws_help, exit_help};
 use super::relay::Broken;
 use super::stop::Signals;
 use super::target::TargetArgs;
+use crate::model::InstanceName;
 use crate::ssh;
-use crate::terminal::InstanceName;
 use key::KeyArgs;
 pub(crate) use stdio::stdout_gone;
 

@@ -17,7 +17,7 @@ use crate::cli::relay;
 use crate::cli::stdin::Stdin;
 use crate::cli::stop::Signals;
 use crate::connect::{Connector, KeptKey};
-use crate::terminal::InstanceTarget;
+use crate::model::InstanceTarget;
 use crate::tunnel::Tunnel;
 
 pub(super) async fn run(

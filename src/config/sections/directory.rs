@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Overrides, Reader, Section, set};
 use crate::config::Directory;
-use crate::terminal::EndpointChoice;
+use crate::model::EndpointChoice;
 use crate::workspace::postgres::{Config, DatabaseUrl, InstanceDefaults};
 use crate::workspace::{FileDirectory, FileError};
 

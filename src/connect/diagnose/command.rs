@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::connect::SshHost;
+use crate::model::{Exit, Fault, Stage, StageError, StageObserver, TerminalEvent};
 use crate::ssh::ChannelRequest;
-use crate::terminal::{Exit, Fault, Stage, StageError, StageObserver, TerminalEvent};
 
 /// How long it may run.
 const RUN_TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@ use super::lookups::Found;
 use super::walk::Walk;
 use crate::aws::{Client, Endpoint, Instance, Passage, passages};
 use crate::connect::explain;
-use crate::terminal::{Check, Fault, Fix, InstanceTarget, Outcome, Stage, Step};
+use crate::model::{Check, Fault, Fix, InstanceTarget, Outcome, Stage, Step};
 
 impl Walk<'_> {
     /// Reads the groups of endpoint and instance. That they cannot be read is no failure; that no rule lets the tunnel

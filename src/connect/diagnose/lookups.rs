@@ -13,7 +13,7 @@ use crate::aws::{
 };
 use crate::connect::explain;
 use crate::connect::route::route_request;
-use crate::terminal::{
+use crate::model::{
     Account, Check, EndpointChoice, Fault, Fix, InstanceTarget, Outcome, Stage, Step, staged,
 };
 

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::connector::Connector;
 use crate::aws::policy::Tag;
-use crate::terminal::{Account, InstanceTarget, Report, Shell, StageError, StageObserver, Subject};
+use crate::model::{Account, InstanceTarget, Report, Shell, StageError, StageObserver, Subject};
 use walk::Walk;
 
 /// How a [`Connector`] is to look for what is wrong.

@@ -13,12 +13,12 @@ use crate::connect::explain::{self, Place};
 use crate::connect::route::Route;
 use crate::connect::{HostKeyMode, SshHost};
 use crate::docker::{InvalidCommand, Marker, container_probe, engine_probe, shell_probe, watcher_command};
-use crate::ssh::host_keys::KeyOrigin;
-use crate::ssh::{ChannelRequest, EphemeralKey, Handshake, Pty};
-use crate::terminal::{
+use crate::model::{
     Check, ContainerShell, Exit, Fault, Fix, InstanceTarget, Outcome, Shell, Stage, StageError, Step,
     TerminalRequest,
 };
+use crate::ssh::host_keys::KeyOrigin;
+use crate::ssh::{ChannelRequest, EphemeralKey, Handshake, Pty};
 use crate::tunnel::Tunnel;
 
 /// What a login shell is asked for: nothing.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Diagnosis;
 use crate::aws::Instance;
 use crate::connect::Connector;
-use crate::terminal::{
+use crate::model::{
     Account, Check, Fault, InstanceTarget, Outcome, Report, Stage, StageError, StageEvent, StageObserver,
     StageState, Step, Subject,
 };
@@ -71,7 +71,7 @@ impl<'a> Walk<'a> {
         let Some((key, pushed)) = key else { return };
         let Some(host) = self.authentication(target, shaken, key, pushed).await else { return };
         self.session(target, &host).await;
-        crate::terminal::Host::close(&host).await;
+        crate::model::Host::close(&host).await;
     }
 
     /// Says whose the credentials are, and that the instance is not to be found.
@@ -117,7 +117,7 @@ impl<'a> Walk<'a> {
     /// What to say of a check that passed.
     pub(super) fn say(&mut self, check: Check, message: impl AsRef<str>) {
         if let Some(step) = self.steps.get_mut(&check) {
-            step.message = crate::terminal::escape_control(message.as_ref());
+            step.message = crate::model::escape_control(message.as_ref());
         }
     }
 

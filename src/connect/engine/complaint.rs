@@ -1,6 +1,6 @@
 //! What a container engine says instead of opening a container, and the way out of it.
 
-use crate::terminal::{ContainerShell, Exit, Fault, OsUser, Stage, StageError};
+use crate::model::{ContainerShell, Exit, Fault, OsUser, Stage, StageError};
 
 /// What engines, sudo and shells say when nothing could be started.
 const COMPLAINTS: &[&str] = &[

@@ -5,9 +5,9 @@ use std::path::Path;
 use crate::aws::{self, Action};
 use crate::connect::console::ConsoleError;
 use crate::docker::quote;
+use crate::model::Fault;
 use crate::ssh;
 use crate::ssh::host_keys::{HostKeyScope, StoreError, WitnessError};
-use crate::terminal::Fault;
 
 /// At whose door a failure over a host key lies and what to do about it; `None` for another failure. `store` is the
 /// file of the pinned keys, where they are in one.

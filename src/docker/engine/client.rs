@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::attach::{self, Attached};
 use super::error::EngineError;
 use super::{Address, Config};
-use crate::terminal::{Exit, Size};
+use crate::model::{Exit, Size};
 
 /// How long the end of a process may take to be known after that of its output. The engine itself waits 2 s for the
 /// rest of the output.

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::Engine;
 use super::find::{Container, Failure};
 use super::host::LocalHost;
-use crate::terminal::{
+use crate::model::{
     Check, Exit, Fault, Host as _, LocalTarget, Outcome, Report, Shell, Stage, StageError, StageObserver,
     Step, Subject, TerminalEvent, TerminalRequest,
 };

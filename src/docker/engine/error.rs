@@ -7,7 +7,7 @@ use std::time::Duration;
 use bollard::errors::Error as BollardError;
 
 use super::Address;
-use crate::terminal::{Fault, Stage, StageError};
+use crate::model::{Fault, Stage, StageError};
 
 /// The engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use bollard::models::ContainerInspectResponse;
 
 use super::client::Client;
 use super::error::EngineError;
-use crate::terminal::{ContainerName, Fault, LocalTarget, Stage, StageError};
+use crate::model::{ContainerName, Fault, LocalTarget, Stage, StageError};
 
 /// A running container of the platform's.
 #[derive(Clone)]

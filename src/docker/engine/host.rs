@@ -9,7 +9,7 @@ use super::client::Client;
 use super::find::Container;
 use super::open::open;
 use super::watch::Watch;
-use crate::terminal::{
+use crate::model::{
     EnvName, Host, HostIds, Stage, StageError, StageObserver, Terminal, TerminalRequest, staged,
 };
 

@@ -24,7 +24,7 @@ mod watch;
 
 use std::fmt;
 
-use crate::terminal::{Host, LocalTarget, NotReady, Report, Stage, StageError, StageObserver, staged};
+use crate::model::{Host, LocalTarget, NotReady, Report, Stage, StageError, StageObserver, staged};
 
 pub use address::{Address, InvalidAddress};
 pub use config::{Config, InvalidLabel, Label};
@@ -83,7 +83,7 @@ impl Engine {
         Ok(Box::new(LocalHost::new(self.client.clone(), container, target.env.clone())))
     }
 
-    /// Looks at the engine, the container and a shell in it, as [`Connect::diagnose`](crate::terminal::Connect::diagnose)
+    /// Looks at the engine, the container and a shell in it, as [`Connect::diagnose`](crate::model::Connect::diagnose)
     /// does for an instance: a report of the same shape, within 30 s. Nothing stays of it.
     pub async fn diagnose(&self, target: &LocalTarget, observer: &dyn StageObserver) -> Report {
         diagnose::diagnose(self, target, observer, diagnose::TIMEOUT).await

@@ -17,7 +17,7 @@ use super::script;
 use super::terminal::{Life, terminal};
 use super::watch::Watch;
 use crate::docker::Marker;
-use crate::terminal::{
+use crate::model::{
     EnvName, Exit, Fault, Shell, Size, Stage, StageError, Terminal, TerminalEvent, TerminalRequest,
 };
 
@@ -266,7 +266,7 @@ impl NotStarted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::ContainerShell;
+    use crate::model::ContainerShell;
 
     #[test]
     fn a_command_is_one_word_for_a_shell_that_does_not_read_it_twice() {

@@ -6,7 +6,7 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, ReadHalf};
 
 use super::attach::Attached;
-use crate::terminal::TerminalEvent;
+use crate::model::TerminalEvent;
 
 /// How much is read at once, in bytes.
 const READ_SIZE: usize = 16 << 10;

@@ -14,7 +14,7 @@ use super::error::EngineError;
 use super::output::Reader;
 use super::script;
 use super::watch::Watch;
-use crate::terminal::{Control, Exit, Input, Output, Signal, Size, Terminal, TerminalEvent};
+use crate::model::{Control, Exit, Input, Output, Signal, Size, Terminal, TerminalEvent};
 
 /// What the parts have in common. With the last of them the watcher's stdin ends.
 pub(super) struct Life {

@@ -15,7 +15,7 @@ use super::open::{NotStarted, wait_for};
 use super::output::Reader;
 use super::script;
 use crate::docker::Marker;
-use crate::terminal::Exit;
+use crate::model::Exit;
 
 /// How long it may take to end everything: it gives up itself after 12 s.
 const PATIENCE: Duration = Duration::from_secs(15);

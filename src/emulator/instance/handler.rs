@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::Shared;
 use super::forward::Forwards;
 use super::run::{self, Start};
-use crate::terminal::{Control, Signal, Size};
+use crate::model::{Control, Signal, Size};
 
 /// The most environment variables that a client may send for one channel.
 const MAX_ENV: usize = 64;

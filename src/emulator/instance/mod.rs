@@ -24,7 +24,7 @@ use super::error::Error;
 use super::state_dir::StateDir;
 use super::world::World;
 use crate::listen::accept;
-use crate::terminal::processes;
+use crate::model::processes;
 use handler::Handler;
 
 /// The most SSH connections of one instance at once.

@@ -13,8 +13,8 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::terminal::local::Command;
-use crate::terminal::{Control, Exit, Input, Output, Signal, Size, Terminal, TerminalEvent, processes};
+use crate::model::local::Command;
+use crate::model::{Control, Exit, Input, Output, Signal, Size, Terminal, TerminalEvent, processes};
 
 /// The room made for one read.
 const MAX_READ: usize = 32 * 1024;

@@ -12,8 +12,8 @@ use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
 use super::{MARKER, Shared, pipes};
-use crate::terminal::local::{self, Command};
-use crate::terminal::{Control, Exit, Input, Output, Size, Terminal, TerminalEvent};
+use crate::model::local::{self, Command};
+use crate::model::{Control, Exit, Input, Output, Size, Terminal, TerminalEvent};
 
 /// SSH's number of the stderr stream (RFC 4254, section 5.2).
 const STDERR: u32 = 1;

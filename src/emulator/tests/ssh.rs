@@ -9,7 +9,7 @@ use russh::{Channel, ChannelMsg};
 
 use super::client::{Ask, Call, bytes, open};
 use super::*;
-use crate::terminal::processes;
+use crate::model::processes;
 
 const INSTANCE: &str = "i-0123456789abcdef0";
 

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 
-use crate::terminal::{
+use crate::model::{
     Exit, Fault, Host, HostIds, Input, Output, Shell, Stage, StageError, StageObserver, Terminal,
     TerminalEvent, TerminalRequest, Unmoved,
 };

@@ -6,7 +6,7 @@ use bytes::{Buf as _, Bytes};
 use serde::Deserialize;
 
 use super::MAX_FRAME;
-use crate::terminal::Size;
+use crate::model::Size;
 
 /// The largest `attach`, in bytes.
 const MAX_ATTACH: usize = 4096;

@@ -4,8 +4,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{INPUT_WINDOW, MAX_FRAME, VERSION, WINDOW};
+use crate::model::{Exit, StageError, StageEvent, StageState, escape_control};
 use crate::session::Limit;
-use crate::terminal::{Exit, StageError, StageEvent, StageState, escape_control};
 
 /// The longest text of an error, in bytes: texts of the far side are in it.
 const MAX_TEXT: usize = 4096;
@@ -200,7 +200,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::terminal::{Fault, Stage};
+    use crate::model::{Fault, Stage};
 
     #[test]
     fn each_message_reads_as_the_specification_has_it() {

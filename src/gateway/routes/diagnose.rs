@@ -15,7 +15,7 @@ use crate::gateway::State;
 use crate::gateway::answer::Refusal;
 use crate::gateway::auth::Admitted;
 use crate::gateway::diagnoses::{Diagnosed, Walk};
-use crate::terminal::StageEvent;
+use crate::model::StageEvent;
 use crate::workspace::Workspace;
 
 /// `GET /workspaces/{id}/terminal/diagnose`: walks through every stage of connecting, opens no terminal, and answers

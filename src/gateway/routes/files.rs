@@ -24,7 +24,7 @@ use crate::gateway::State;
 use crate::gateway::answer::Refusal;
 use crate::gateway::auth::Admitted;
 use crate::gateway::quota::Part;
-use crate::terminal::{StageError, StageEvent, Target, escape_control};
+use crate::model::{StageError, StageEvent, Target, escape_control};
 use crate::workspace::Workspace;
 
 /// How much is told of what went wrong with one file, in bytes: a part of it are the far side's words.

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::gateway::State;
 use crate::gateway::answer::Refusal;
 use crate::gateway::auth::Admitted;
-use crate::terminal::{Shell, Target};
+use crate::model::{Shell, Target};
 use crate::workspace::{Principal, Status, Workspace, WorkspaceId};
 
 /// A workspace as JSON: what a person needs to choose it, and nothing of how it is reached but where it runs.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::SinkExt as _;
 
 use super::*;
-use crate::terminal::echo::Echo;
+use crate::model::echo::Echo;
 
 #[tokio::test]
 async fn an_echo_answers_through_a_real_socket() {

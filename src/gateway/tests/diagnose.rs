@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::terminal::{Check, Fault, Report, Stage, StageError, Step, Subject};
+use crate::model::{Check, Fault, Report, Stage, StageError, Step, Subject};
 
 const BEARER: (&str, &str) = ("Authorization", "Bearer abc");
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::gateway::eicterm::{INPUT_WINDOW, MAX_FRAME, WINDOW};
-use crate::terminal::{Fault, Size, Stage, StageError};
+use crate::model::{Fault, Size, Stage, StageError};
 
 const PROTOCOL: (&str, &str) = ("Sec-WebSocket-Protocol", "eicterm.v1");
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::files::workspace::MAX_FILES;
-use crate::terminal::{Fault, Stage, StageError};
+use crate::model::{Fault, Stage, StageError};
 
 const BEARER: (&str, &str) = ("Authorization", "Bearer abc");
 

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::*;
+use crate::model::{Fault, Stage, StageError};
 use crate::session::script::Seen;
-use crate::terminal::{Fault, Stage, StageError};
 
 /// A handshake by hand: the socket, and the answer's head.
 async fn raw(server: &Server, more: &str) -> (TcpStream, String) {

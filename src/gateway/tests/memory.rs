@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use super::*;
-use crate::terminal::InstanceTarget;
+use crate::model::InstanceTarget;
 use crate::workspace::{Access, Lineage, Status};
 
 #[derive(Default)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::gateway::AuditFile;
-use crate::terminal::{Fault, HostIds, Stage, StageError};
+use crate::model::{Fault, HostIds, Stage, StageError};
 use crate::workspace::Activity;
 
 fn ids() -> HostIds {

@@ -10,10 +10,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::witness::{Testimony, Verdict, Witness, WitnessError};
 use super::{Fingerprint, HostKey, HostKeyScope, HostKeySource, KeyOrigin, Known, Learned};
+use crate::model::Stage;
 use crate::ssh::Error;
 use crate::ssh::config::{HOST_KEY_ALGORITHMS, Timeouts};
 use crate::ssh::handshake::within;
-use crate::terminal::Stage;
 
 /// What to do about a host key that is not pinned. One that contradicts a pinned key always fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use futures_util::future::BoxFuture;
 
-use crate::terminal::Fault;
+use crate::model::Fault;
 
 pub use check::{HostKeyCheck, HostKeyPolicy};
 pub use file::FileHostKeys;

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::scripted::{self, Script, any_key, serve};
 use super::*;
-use crate::terminal::Terminal;
+use crate::model::Terminal;
 
 /// Short enough to wait for, long enough for a peer in memory on a busy machine.
 const SHORT: Duration = Duration::from_millis(500);

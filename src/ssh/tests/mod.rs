@@ -18,7 +18,7 @@ use super::{
     ChannelRequest, Config, Connection, EphemeralKey, Error, HostKeyCheck, HostKeyPolicy, HostKeyScope, Pty,
     handshake,
 };
-use crate::terminal::{Exit, Output, Size, Stage, StageEvent, StageState, TerminalEvent};
+use crate::model::{Exit, Output, Size, Stage, StageEvent, StageState, TerminalEvent};
 
 fn scope() -> HostKeyScope {
     HostKeyScope::new("aws", "123456789012", "eu-west-1", &"i-1".parse().unwrap())

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::sshd::Sshd;
 use super::*;
-use crate::terminal::{Signal, Terminal};
+use crate::model::{Signal, Terminal};
 
 const LONG: Duration = Duration::from_secs(30);
 

@@ -8,8 +8,8 @@ use russh::server::{self, Auth, ChannelOpenHandle, Msg, Session};
 use russh::{Channel, ChannelId, Sig};
 use tokio::io::DuplexStream;
 
+use crate::model::Stage;
 use crate::ssh::EphemeralKey;
-use crate::terminal::Stage;
 
 /// What the server does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

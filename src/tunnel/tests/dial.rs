@@ -5,7 +5,7 @@ use std::future::pending;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::terminal::{Fault, Stage, error_chain};
+use crate::model::{Fault, Stage, error_chain};
 use crate::tunnel::{ClockSkew, Dialer, Error, TlsFault};
 
 use super::peer::*;

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::terminal::{StageEvent, StageState, error_chain};
+use crate::model::{StageEvent, StageState, error_chain};
 use crate::tunnel::{Config, Dialer, Error, ProxyConfig, Timeouts, Tunnel};
 
 /// A secret that must be in no error text.

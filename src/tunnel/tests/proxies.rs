@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::terminal::{Fault, Stage, error_chain};
+use crate::model::{Fault, Stage, error_chain};
 use crate::tunnel::{Error, Proxy, ProxyConfig, ProxyFault, TlsFault};
 
 use super::peer::*;

@@ -1,7 +1,7 @@
 //! What a directory file may say, and what is told of what it may not.
 
 use super::*;
-use crate::terminal::{EndpointChoice, Shell, Target};
+use crate::model::{EndpointChoice, Shell, Target};
 
 const A: &str = "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
 const B: &str = "1a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";

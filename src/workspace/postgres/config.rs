@@ -5,7 +5,7 @@ use std::time::Duration;
 use eice_proto::{InstanceId, MaxDuration};
 
 use super::DatabaseUrl;
-use crate::terminal::{EndpointChoice, InstanceTarget, OsUser};
+use crate::model::{EndpointChoice, InstanceTarget, OsUser};
 
 /// The settings of a directory in the platform's database. [`Config::new`] has every one but the URL at its default.
 ///

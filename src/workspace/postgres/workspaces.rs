@@ -10,7 +10,7 @@ use super::super::{Access, DirectoryError, Lineage, Status, Workspace, Workspace
 use super::InstanceDefaults;
 use super::database::Database;
 use super::error::InvalidInstance;
-use crate::terminal::Target;
+use crate::model::Target;
 
 /// How many workspaces are listed; what comes after these by name is not.
 const MAX_LISTED: i64 = 1000;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use eice::emulator::{EndpointState, InstanceState, Policy};
-use eice::terminal::{Fault, InstanceTarget, Stage};
+use eice::model::{Fault, InstanceTarget, Stage};
 
 use super::{Expected, fails, refused};
 use crate::lab::World;

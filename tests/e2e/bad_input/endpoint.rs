@@ -1,7 +1,7 @@
 //! The tunnel through the endpoint: its TLS, its upgrade, its frames, its end.
 
 use eice::emulator::{AcceptFault, Certificate, CloseAfter, CloseForm, Faults, FrameFault, UpgradeFault};
-use eice::terminal::{Fault, Stage, TerminalRequest};
+use eice::model::{Fault, Stage, TerminalRequest};
 
 use super::fails_with;
 use crate::lab::{World, console};

@@ -1,7 +1,7 @@
 //! The instance: its sshd, the key, the container.
 
 use eice::emulator::{Backend, Config, InstanceSpec};
-use eice::terminal::{ContainerShell, Fault, Shell, Stage, StageEvent, TerminalRequest};
+use eice::model::{ContainerShell, Fault, Shell, Stage, StageEvent, TerminalRequest};
 
 use super::{Expected, fails, impatient, refused};
 use crate::lab::{Container, Docker, Sshd, World, console};

@@ -9,7 +9,7 @@ mod proxy;
 use std::time::{Duration, Instant};
 
 use eice::emulator::Faults;
-use eice::terminal::{Connect, Fault, InstanceTarget, Stage, StageError, StageEvent, Target};
+use eice::model::{Connect, Fault, InstanceTarget, Stage, StageError, StageEvent, Target};
 use eice::{aws, connect, tunnel};
 
 use crate::lab::World;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use eice::terminal::{Fault, Stage};
+use eice::model::{Fault, Stage};
 use eice::tunnel;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eice::files::workspace::{self, File};
 use eice::files::{Attributes, Error, Files, Mode, RemotePath};
-use eice::terminal::Host;
+use eice::model::Host;
 
 use super::{LARGE, noise, tree};
 use crate::lab::{Census, INSTANCE, Station, eventually};

@@ -172,7 +172,7 @@ async fn the_console_answers_beside_the_dial_and_the_default_does_not_wait_for_i
         connect.ssh.timeouts.witness_grace = Duration::ZERO;
     });
     let host = client.connect_ssh(&world.target(), &|_: StageEvent| {}).await.unwrap();
-    eice::terminal::Host::close(&host).await;
+    eice::model::Host::close(&host).await;
     let origins: Vec<_> = keys.pins().iter().map(|(_, pin)| pin.origin).collect();
     assert_eq!(origins, [KeyOrigin::Console]);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use eice::terminal::{Control, Exit, Terminal, TerminalEvent};
+use eice::model::{Control, Exit, Terminal, TerminalEvent};
 use tokio::time::timeout;
 
 /// How long a terminal may take to say what is waited for.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use eice::connect::{self, Connector};
 use eice::emulator::{Backend, Config, Emulator, InstanceSpec};
+use eice::model::{Connect, Host, InstanceTarget, Shell, StageError, StageEvent, Target, TerminalRequest};
 use eice::ssh::HostKeySource;
 use eice::ssh::host_keys::MemoryHostKeys;
-use eice::terminal::{Connect, Host, InstanceTarget, Shell, StageError, StageEvent, Target, TerminalRequest};
 use eice::{aws, tunnel};
 use eice_proto::InstanceId;
 

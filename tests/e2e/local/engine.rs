@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use eice::terminal::{
+use eice::model::{
     Check, Connect, Exit, Fault, NotReady, Outcome, Report, Stage, StageEvent, Target, TerminalRequest,
 };
 

@@ -1,6 +1,6 @@
 //! Which container a local workspace is.
 
-use eice::terminal::{Fault, NotReady, Stage, StageEvent, TerminalRequest};
+use eice::model::{Fault, NotReady, Stage, StageEvent, TerminalRequest};
 
 use super::{LABEL, engine, labelled, target, try_host, workspace};
 use crate::lab::{Container, Docker, console, unique};

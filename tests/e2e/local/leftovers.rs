@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eice::terminal::{Host, StageEvent, TerminalRequest};
+use eice::model::{Host, StageEvent, TerminalRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;

@@ -9,7 +9,7 @@ mod tab;
 mod terminals;
 
 use eice::docker::engine::{Config, Engine};
-use eice::terminal::{Host, LocalTarget, StageError, StageEvent, TerminalRequest};
+use eice::model::{Host, LocalTarget, StageError, StageEvent, TerminalRequest};
 
 use crate::lab::{Console, Container, Docker, console, eventually, unique};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use eice::docker::quote;
 use eice::files::workspace::{File, WRITE_TIMEOUT, write_all};
-use eice::terminal::{Exit, Fault, Shell, Signal, Size, Stage, StageEvent, TerminalEvent, TerminalRequest};
+use eice::model::{Exit, Fault, Shell, Signal, Size, Stage, StageEvent, TerminalEvent, TerminalRequest};
 use tokio::time::timeout;
 
 use super::{ENV, host, open, target, workspace};
@@ -254,7 +254,7 @@ async fn files_are_written_through_it() {
 async fn what_makes_no_sense_in_a_container_is_refused() {
     let container = workspace(Docker::SH);
     let host = host(&container).await;
-    let inner = eice::terminal::ContainerShell::new(container.name.parse().unwrap());
+    let inner = eice::model::ContainerShell::new(container.name.parse().unwrap());
     let mut request = TerminalRequest::default();
     request.shell = Some(Shell::Container(inner));
     let error = host.open_terminal(&request, &|_: StageEvent| {}).await.unwrap_err();
@@ -273,7 +273,7 @@ async fn a_container_that_stops_ends_its_terminals_and_says_so() {
     let host = host(&container).await;
     let request = TerminalRequest::default();
     let mut terminal = host.open_terminal(&request, &|_: StageEvent| {}).await.unwrap();
-    assert_eq!(host.ids(), eice::terminal::HostIds::default());
+    assert_eq!(host.ids(), eice::model::HostIds::default());
     assert!(host.round_trip().await.unwrap() < SOON);
     Docker::shared().run(["kill", &container.name]);
     let end = timeout(SOON, async {

@@ -1,6 +1,6 @@
 //! What is read of `workspaces`.
 
-use eice::terminal::{EndpointChoice, Target};
+use eice::model::{EndpointChoice, Target};
 use eice::workspace::{Access, Directory, Principal, Status, Workspace, WorkspaceId, can_communicate};
 
 use super::{add_workspace, directory, tuned};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Peer, Setting, quoted, words};
 use crate::cli::bench::programs::{find, is_program, version};
-use crate::terminal::EndpointChoice;
+use crate::model::EndpointChoice;
 
 impl Setting<'_> {
     /// Both ways of aws-cli, or why there are none.
