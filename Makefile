@@ -1,9 +1,9 @@
-# Each verb does its own set-up: as root it installs the Debian packages that it needs, otherwise it names them.
-# `make help` lists the verbs.
+# Each target does its own setup: as root it installs the Debian packages that it needs, otherwise it names them.
+# `make help` lists the targets.
 
 SHELL := /bin/sh
 CARGO ?= cargo
-# Where the tests keep what a person may want to look at: screenshots, logs of what failed.
+# Where the tests store screenshots and the logs of failures.
 export EICE_TEST_OUT ?= $(CURDIR)/target/e2e
 
 BUILD_NEEDS := cargo cc ca-certificates
@@ -12,7 +12,7 @@ TEST_NEEDS  := sshd ssh scp ssh-agent ssh-keygen docker busybox chromium rsync c
 DEB_NEEDS   := dpkg-deb jq
 PACK_NEEDS  := dnsmasq lintian systemd-analyze
 
-# The page is built again only when something of it changed.
+# The page is rebuilt only after a change.
 PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -48,20 +48,19 @@ lint: setup-build ## formatting, clippy, rustdoc, and that `ring` is not in the 
 unit: setup-build ## the Rust tests, against real sshd, Docker, ssh and Chromium
 	$(CARGO) test --locked --workspace --no-fail-fast
 
-test-awscli: ## aws-cli v2 (AWS=/path/to/aws) against its transcripts and beside ours, with the ratios; as root
+test-awscli: ## aws-cli v2 (AWS=/path/to/aws) against its transcripts and compared with eice, as root
 	@test -x "$(AWS)" || { echo 'usage: make test-awscli AWS=/path/to/aws' >&2; exit 64; }
 	scripts/setup.sh $(BUILD_NEEDS) sshd ssh ssh-keygen unshare
 	EICE_AWSCLI="$(AWS)" $(CARGO) test --locked --test e2e aws_shim::beside -- --ignored --nocapture --test-threads=1
 
-# Each feature by itself; what a default build compiles is checked by the rest.
+# Each feature alone; the other targets check the default features.
 features: setup-build
 	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features client
 	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features gateway
 	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features emulator
 
-# The file that is shipped: no library, no loader, and the authorities of TLS for where the system has none. `--target`
-# keeps the flag from build scripts and macros, which cannot be static. Without jitter entropy a process is ready 30 ms
-# sooner: docs/architecture.md, decisions.
+# The released binary: no shared library, no loader, and bundled TLS roots. `--target` keeps the flag from build scripts and
+# macros, which cannot be static. Without jitter entropy a process starts 30 ms sooner: docs/architecture.md, "Decisions".
 FEATURES      ?= client
 STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
 STATIC_BUILD   = RUSTFLAGS='-C target-feature=+crt-static' AWS_LC_SYS_NO_JITTER_ENTROPY=1 $(CARGO) build --locked \
@@ -69,7 +68,7 @@ STATIC_BUILD   = RUSTFLAGS='-C target-feature=+crt-static' AWS_LC_SYS_NO_JITTER_
 STATIC_BUILT  := target/$(STATIC_TARGET)/static/eice
 comma := ,
 
-static: setup-build $(if $(filter all gateway,$(subst $(comma), ,$(FEATURES))),web/dist/index.html) ## one file that needs nothing else, target/packages/eice (FEATURES: client, or all)
+static: setup-build $(if $(filter all gateway,$(subst $(comma), ,$(FEATURES))),web/dist/index.html) ## one static binary, target/packages/eice (FEATURES: client, or all)
 	$(STATIC_BUILD) $(if $(filter all,$(FEATURES)),--all-features,--no-default-features --features $(FEATURES),bundled-roots)
 	install -D -m 755 $(STATIC_BUILT) target/packages/eice
 
@@ -78,24 +77,24 @@ deb: setup-build web/dist/index.html ## the Debian package, target/packages/eice
 	$(STATIC_BUILD) --all-features
 	packaging/deb.sh $(STATIC_BUILT) target/packages
 
-# Their tests are ignored elsewhere, because what they look at takes minutes to build.
-test-static: ## the static binary, in a container with nothing else
+# Their tests are ignored otherwise, because the builds take minutes.
+test-static: ## the static binary, in an empty container
 	scripts/setup.sh $(TEST_NEEDS) $(PACK_NEEDS)
 	$(MAKE) --no-print-directory static FEATURES=client
 	$(CARGO) test --locked -p eice --test e2e -- --ignored static_binary::
 
-test-deb: deb ## the Debian package, by Debian's own tools
+test-deb: deb ## the Debian package, with Debian's own tools
 	scripts/setup.sh $(TEST_NEEDS) $(PACK_NEEDS)
 	$(CARGO) test --locked -p eice --test e2e -- --ignored deb::
 
-soak: ## the end-to-end tests again and again (SOAK_ROUNDS, 20); the log goes to docs/soak.log
+soak: ## the end-to-end tests in a loop (SOAK_ROUNDS, 20); writes docs/soak.log
 	scripts/setup.sh $(BUILD_NEEDS) $(TEST_NEEDS)
 	scripts/soak.sh docs/soak.log
 
 fuzz: setup-build ## each parser for a set time from its seeds (FUZZ_SECONDS, 30)
 	fuzz/run.sh
 
-bench: ## connect, files, keystroke, throughput, sigv4, beside OpenSSH to the same sshd
+bench: ## connect, files, keystroke, throughput, sigv4, compared with OpenSSH to the same sshd
 	scripts/setup.sh $(BUILD_NEEDS) sshd ssh scp ssh-keygen curl useradd
 	$(CARGO) bench --locked -p eice
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs each fuzz target from its seeds: fuzz/run.sh [TARGET …]
-#   FUZZ_SECONDS  for how long each runs (default 30)
-# libFuzzer needs flags that only a nightly compiler takes; RUSTC_BOOTSTRAP makes the stable one take them. The address
-# sanitizer is left out: the code is forbidden to be unsafe, and without it a run tries several times as many inputs.
+#   FUZZ_SECONDS  the duration of each (default 30)
+# libFuzzer needs flags that only a nightly compiler accepts; RUSTC_BOOTSTRAP makes the stable one accept them. The address
+# sanitizer is disabled: unsafe code is forbidden, and without it a run tries several times as many inputs.
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${FUZZ_SECONDS:-30}

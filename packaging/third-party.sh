@@ -1,7 +1,7 @@
 #!/bin/sh
 # usage: packaging/third-party.sh
 #
-# Prints name, version and licence of every crate that is linked into the program, and the text of each licence once.
+# Prints the name, version and license of every linked crate, and the text of each license once.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # usage: scripts/record-awscli.sh /path/to/aws
 #
-# Writes the transcripts in fixtures/awscli anew, from a run of this aws-cli v2 against the emulator. A new case is an
-# entry with its argv alone. As root: aws-cli sees the emulator's authority in a mount namespace.
+# Rewrites the transcripts in fixtures/awscli from a run of this aws-cli v2 against the emulator. To add a case, add an entry
+# with its argv. Needs root: aws-cli gets the emulator's CA in a private mount namespace.
 set -eu
 
 [ "$#" = 1 ] && [ -x "$1" ] || { sed -n '2p' "$0" | cut -c3- >&2; exit 64; }

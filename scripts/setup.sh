@@ -1,13 +1,13 @@
 #!/bin/sh
 # usage: scripts/setup.sh NEED...
 #
-# Sees to it that what a Makefile verb needs is there. As root it installs the missing Debian packages; otherwise it
-# names them in one line and fails. Nothing is touched when nothing is missing.
+# Ensures the requirements of a Makefile target. As root it installs the missing Debian packages; otherwise it lists them in
+# one line and fails. It changes nothing if nothing is missing.
 set -eu
 
 MIN_NODE=18 # what Debian 12 has; the page's tools run on it
 
-# Whether NEED is there.
+# Checks whether NEED is installed.
 has() {
     case $1 in
         node) node -e "process.exit(parseInt(process.versions.node) >= $MIN_NODE ? 0 : 1)" 2>/dev/null ;;
@@ -19,7 +19,7 @@ has() {
     esac
 }
 
-# The Debian packages that bring NEED.
+# Prints the Debian packages that provide NEED.
 packages() {
     case $1 in
         cc) echo gcc libc6-dev ;;
@@ -83,14 +83,14 @@ echo "setup: installing ${list% }" >&2
 apt-get update -qq
 case " $list" in
     *" postgresql "*)
-        # Debian makes a database cluster and starts it with the package, unless this says no; nobody here needs it.
+        # Debian creates and starts a database cluster with the package, unless this disables it.
         apt-get install -y -qq --no-install-recommends postgresql-common >/dev/null
         sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
         ;;
 esac
 case " $list" in
     *" nginx-light "*)
-        # Debian starts it with the package, on port 80, unless a policy says no; nobody here needs that.
+        # Debian starts it with the package, on port 80, unless a policy disables it.
         policy=/usr/sbin/policy-rc.d
         if [ -e $policy ]; then policy=; else install -m 755 /dev/stdin $policy <<'EOF'; fi
 #!/bin/sh

@@ -1,13 +1,13 @@
 #!/bin/sh
 # usage: scripts/soak.sh LOG
 #
-# Runs the end-to-end tests again and again (SOAK_ROUNDS, 20), and those that are marked `ignored` because they take
-# long: what fails once in many times, or leaves a little behind each time, shows here. Keeps what was said.
+# Runs the end-to-end tests in a loop (SOAK_ROUNDS, 20), including the slow ones marked `ignored`. It detects rare failures
+# and slow leaks, and keeps the output.
 set -eu
 log=${1:?usage: scripts/soak.sh LOG}
 rounds=${SOAK_ROUNDS:-20}
 
-# What the tests may leave behind on this machine, were they careless.
+# What faulty tests could leave on this machine.
 left() {
     ls -d /run/eice-* 2>/dev/null || true
     grep -o '^eice[^:]*' /etc/passwd /etc/group || true
@@ -22,7 +22,7 @@ soak() {
         echo "# round $round of $rounds"
         cargo test --locked --quiet --test e2e -- --include-ignored --skip aws_shim::beside || return 1
     done
-    # The engine that the last round shared is ended behind it.
+    # The engine of the last round ends after it.
     n=0
     while [ "$(left)" != "$before" ]; do
         n=$((n + 1))
