@@ -1,6 +1,6 @@
-//! From nothing to the first command's exit, beside OpenSSH straight to the same sshd.
+//! Connects and runs one command, compared with OpenSSH connected directly to the same sshd.
 //!
-//! Ours goes through lookup, key push, TLS, the upgrade and a second TCP connection; OpenSSH's goes straight.
+//! eice includes lookups, key push, TLS, the upgrade and a second TCP connection.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![allow(missing_docs, unreachable_pub, reason = "a benchmark has no users")]

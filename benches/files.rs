@@ -1,5 +1,5 @@
-//! Copies beside OpenSSH's scp straight to the same sshd, and many files over one connection beside a connection for
-//! each, which is how the platform writes them.
+//! Copies files, compared with scp directly to the same sshd; and many files over one connection, compared with one
+//! connection per file, as the platform writes them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![allow(missing_docs, unreachable_pub, reason = "a benchmark has no users")]

@@ -1,4 +1,4 @@
-//! How long a key takes to come back from the far side's PTY, beside OpenSSH straight to the same sshd.
+//! Measures the echo of a key from the instance's PTY, compared with OpenSSH connected directly to the same sshd.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![allow(missing_docs, unreachable_pub, reason = "a benchmark has no users")]

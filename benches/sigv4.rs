@@ -1,4 +1,4 @@
-//! Signing and verifying one openTunnel URL, beside aws-sigv4, and as a share of an OpenSSH connection.
+//! Signs and verifies one openTunnel URL, compared with aws-sigv4 and with the time of an OpenSSH connection.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![allow(missing_docs, unreachable_pub, reason = "a benchmark has no users")]

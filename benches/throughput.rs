@@ -1,4 +1,4 @@
-//! Lossless bulk both ways, beside OpenSSH straight to the same sshd.
+//! Transfers verified data both ways, compared with OpenSSH connected directly to the same sshd.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![allow(missing_docs, unreachable_pub, reason = "a benchmark has no users")]
