@@ -121,6 +121,12 @@ impl Client {
         self.use_fips
     }
 
+    /// How often a call is tried at most.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.query.retries.attempts
+    }
+
     /// Credentials to sign a tunnel with; renewed shortly before they expire.
     ///
     /// # Errors

@@ -2,25 +2,30 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use eice_proto::Credentials;
 
+use super::environment::Environment;
 use super::error::Error;
-use super::query::Retries;
+use super::person::Person;
+use super::retry::Retries;
 
 /// How AWS is reached. Every absent value is taken from where the AWS tools take it: the standard environment
 /// variables, then the shared configuration files, then the instance metadata.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Config {
-    /// The profile. The default is `AWS_PROFILE`, then `default`. A target's own profile comes first.
+    /// The profile. The default is `AWS_PROFILE`, then `AWS_DEFAULT_PROFILE`, then `default`. A target's own profile
+    /// comes first. The credentials of a profile that is named here or by a target come before the environment's.
     pub profile: Option<String>,
     /// The region. The default is `AWS_REGION` and so on. A target's own region comes first.
     pub region: Option<String>,
     /// The region where nothing else says one: neither target nor [`Self::region`], environment, files or instance
     /// metadata. The default, `None`, makes that an error.
     pub fallback_region: Option<String>,
-    /// Credentials that stand in place of the whole chain: for the emulator and for tests.
+    /// Credentials in place of the whole chain: for the emulator and for tests. Environment and files are then not
+    /// read at all.
     pub credentials: Option<Credentials>,
     /// Where all services answer. The default is `AWS_ENDPOINT_URL`, then AWS's own names.
     pub endpoint_url: Option<String>,
@@ -38,6 +43,11 @@ pub struct Config {
     pub config_file: Option<PathBuf>,
     /// How patiently failed calls are tried again.
     pub retries: Retries,
+    /// Where environment variables come from. The default is the process's environment.
+    pub environment: Environment,
+    /// The person at the terminal, who can answer questions and be waited for. The default, `None`, is a program
+    /// that runs on its own.
+    pub person: Option<Arc<dyn Person>>,
 }
 
 /// Where single services answer.
@@ -67,6 +77,15 @@ impl Service {
             Self::Ec2 => "EC2",
             Self::Ec2InstanceConnect => "EC2 Instance Connect",
             Self::Sts => "STS",
+        }
+    }
+
+    /// The service in the names of settings.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Ec2 => "ec2",
+            Self::Ec2InstanceConnect => "ec2_instance_connect",
+            Self::Sts => "sts",
         }
     }
 }

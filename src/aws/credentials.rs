@@ -1,46 +1,66 @@
 //! Credentials, loaded when first needed and kept until shortly before they expire.
 
+mod chain;
+mod process;
+mod source;
+
+use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use aws_credential_types::provider::{ProvideCredentials, future};
+use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::error::Error;
-use super::role;
+pub(super) use chain::{Chain, metadata_client};
 
-/// How long the credential chain may take, the region's look-up included: SSO, credential processes and the
-/// metadata service may each hang.
+/// How long obtaining credentials may take where nobody is asked: SSO, credential processes and the metadata service
+/// may each hang. The region's look-up has the same limit.
 pub(super) const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long it may take with a person at the terminal, who may have to type a code, sign in or touch a key.
+const ATTENDED_TIMEOUT: Duration = Duration::from_secs(300);
 /// Credentials are renewed when they have less than this to live.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(120);
 /// Credentials that name no expiry are read again after this, so that an edited file is seen.
 const MAX_AGE: Duration = Duration::from_secs(900);
 
+/// Obtains credentials.
+pub(super) trait Provider: fmt::Debug + Send + Sync {
+    /// Obtains them anew.
+    fn load(&self) -> BoxFuture<'_, Result<Credentials, Error>>;
+
+    /// Whether a person may be asked meanwhile.
+    fn is_attended(&self) -> bool {
+        false
+    }
+}
+
 /// Credentials from a provider, one load at a time.
 #[derive(Debug)]
 pub(super) struct CachedCredentials {
-    provider: SharedCredentialsProvider,
-    role_arn: Option<String>,
-    deadline: Duration,
+    provider: Box<dyn Provider>,
+    load_timeout: Duration,
     slot: Mutex<Option<(Instant, Credentials)>>,
 }
 
 impl CachedCredentials {
-    pub(super) fn new(provider: SharedCredentialsProvider, role_arn: Option<String>) -> Self {
-        Self { provider, role_arn, deadline: CREDENTIALS_TIMEOUT, slot: Mutex::new(None) }
+    pub(super) fn new(provider: impl Provider + 'static) -> Self {
+        let load_timeout = if provider.is_attended() { ATTENDED_TIMEOUT } else { CREDENTIALS_TIMEOUT };
+        Self { provider: Box::new(provider), load_timeout, slot: Mutex::new(None) }
     }
 
     /// Credentials that live for a while yet.
     ///
     /// # Errors
-    /// None were found, they could not be had, or not within [`CREDENTIALS_TIMEOUT`].
+    /// None were found, they could not be obtained, or not in time.
     pub(super) async fn load(&self) -> Result<Credentials, Error> {
-        timeout(self.deadline, self.load_unbounded())
+        timeout(self.load_timeout, self.load_unbounded())
             .await
-            .unwrap_or(Err(Error::CredentialsTimeout(self.deadline)))
+            .unwrap_or(Err(Error::CredentialsTimeout(self.load_timeout)))
     }
 
     async fn load_unbounded(&self) -> Result<Credentials, Error> {
@@ -50,7 +70,7 @@ impl CachedCredentials {
         {
             return Ok(credentials.clone());
         }
-        let credentials = self.provider.provide_credentials().await.map_err(|error| self.error(error))?;
+        let credentials = self.provider.load().await?;
         *slot = Some((Instant::now(), credentials.clone()));
         Ok(credentials)
     }
@@ -58,17 +78,6 @@ impl CachedCredentials {
     /// Drops what is kept: AWS did not accept it.
     pub(super) async fn forget(&self) {
         *self.slot.lock().await = None;
-    }
-
-    fn error(&self, error: CredentialsError) -> Error {
-        match (&error, &self.role_arn) {
-            (CredentialsError::ProviderTimedOut(details), _) => {
-                Error::CredentialsTimeout(details.timeout_duration())
-            }
-            (_, Some(role_arn)) => role::failed(role_arn, error),
-            (CredentialsError::CredentialsNotLoaded(_), None) => Error::NoCredentials(error.into()),
-            _ => Error::Credentials(error.into()),
-        }
     }
 }
 
@@ -83,7 +92,7 @@ fn is_fresh(loaded: Instant, credentials: &Credentials) -> bool {
 
 /// The SDK's view of the same cache.
 #[derive(Clone, Debug)]
-pub(super) struct ForSdk(pub(super) std::sync::Arc<CachedCredentials>);
+pub(super) struct ForSdk(pub(super) Arc<CachedCredentials>);
 
 impl ProvideCredentials for ForSdk {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
@@ -106,16 +115,14 @@ mod tests {
     #[derive(Debug)]
     struct Counting {
         calls: Arc<AtomicUsize>,
-        answer: fn() -> Result<Credentials, CredentialsError>,
+        answer: fn() -> Result<Credentials, Error>,
         hang: bool,
+        is_attended: bool,
     }
 
-    impl ProvideCredentials for Counting {
-        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-        where
-            Self: 'a,
-        {
-            future::ProvideCredentials::new(async {
+    impl Provider for Counting {
+        fn load(&self) -> BoxFuture<'_, Result<Credentials, Error>> {
+            Box::pin(async {
                 self.calls.fetch_add(1, Ordering::Relaxed);
                 if self.hang {
                     std::future::pending::<()>().await;
@@ -123,15 +130,19 @@ mod tests {
                 (self.answer)()
             })
         }
+
+        fn is_attended(&self) -> bool {
+            self.is_attended
+        }
     }
 
     fn cached(
-        answer: fn() -> Result<Credentials, CredentialsError>,
+        answer: fn() -> Result<Credentials, Error>,
         hang: bool,
     ) -> (CachedCredentials, Arc<AtomicUsize>) {
         let calls = Arc::new(AtomicUsize::new(0));
-        let provider = Counting { calls: calls.clone(), answer, hang };
-        (CachedCredentials::new(SharedCredentialsProvider::new(provider), None), calls)
+        let provider = Counting { calls: calls.clone(), answer, hang, is_attended: false };
+        (CachedCredentials::new(provider), calls)
     }
 
     fn lasting(secs: u64) -> Credentials {
@@ -140,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn credentials_are_loaded_once_and_again_when_they_are_about_to_expire() {
+    async fn credentials_are_renewed_before_they_expire() {
         let (long, calls) = cached(|| Ok(lasting(3600)), false);
         let (first, second) = tokio::join!(long.load(), long.load());
         assert_eq!(first.unwrap().access_key_id(), second.unwrap().access_key_id());
@@ -156,19 +167,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_chain_that_hangs_ends_at_its_deadline() {
-        let (mut hanging, _) = cached(|| Ok(lasting(1)), true);
-        hanging.deadline = Duration::from_millis(20);
+    async fn hanging_provider_ends_at_its_limit() {
+        let (mut hanging, calls) = cached(|| Ok(lasting(1)), true);
+        assert_eq!(hanging.load_timeout, CREDENTIALS_TIMEOUT);
+        hanging.load_timeout = Duration::from_millis(20);
         let error = hanging.load().await.unwrap_err();
         assert!(matches!(error, Error::CredentialsTimeout(_)), "{error:?}");
         assert!(error.hint().is_some());
+        let attended = Counting { calls, answer: || Ok(lasting(1)), hang: true, is_attended: true };
+        assert_eq!(CachedCredentials::new(attended).load_timeout, ATTENDED_TIMEOUT);
     }
 
     #[tokio::test]
-    async fn absent_credentials_say_where_to_put_them() {
-        let (none, _) = cached(|| Err(CredentialsError::not_loaded("nothing there")), false);
+    async fn missing_credentials_say_where_to_put_them() {
+        let (none, _) = cached(|| Err(Error::NoCredentials), false);
         let error = none.load().await.unwrap_err();
-        assert!(matches!(error, Error::NoCredentials(_)), "{error:?}");
         assert!(error.hint().unwrap().contains("AWS_ACCESS_KEY_ID"));
     }
 }

@@ -100,15 +100,82 @@ pub enum Error {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The shared configuration files cannot be read.
-    #[error("cannot read the AWS configuration files")]
-    Profile(#[source] Box<dyn StdError + Send + Sync>),
-    /// The chosen profile is not there.
-    #[error("there is no profile {0:?} in the AWS configuration files")]
-    NoProfile(String),
+    /// A shared configuration file is malformed.
+    #[error("cannot read the AWS configuration file {path}: {why}", path = .path.display())]
+    Profile {
+        /// Its path.
+        path: PathBuf,
+        /// Why, with the line.
+        why: String,
+    },
+    /// The chosen profile does not exist.
+    #[error("there is no profile {name:?} in the AWS configuration files")]
+    NoProfile {
+        /// Its name.
+        name: String,
+        /// The files that could not be read, each with the reason.
+        unreadable: Vec<String>,
+    },
+    /// A variable or property has a value that cannot be used.
+    #[error("{name} cannot be used: {why}")]
+    Setting {
+        /// The variable or property.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// The profile cannot give credentials as it is written.
+    #[error("the profile {profile:?} cannot be used: {why}")]
+    ProfileSettings {
+        /// The profile.
+        profile: String,
+        /// Why.
+        why: String,
+    },
+    /// The profile is signed in by `aws login`, which is not supported.
+    #[error("the profile {0:?} is signed in by `aws login` (login_session), which cannot be used here")]
+    LoginSession(String),
+    /// A key id without a secret, or a role without a source.
+    #[error("the credentials in {place} are incomplete: {missing} is missing")]
+    PartialCredentials {
+        /// Where they are: `env`, `shared-credentials-file`, `config-file`, `assume-role`.
+        place: &'static str,
+        /// The missing variable or property.
+        missing: &'static str,
+    },
+    /// The profile's `credential_process` failed.
+    #[error("the credential_process of the profile {profile:?} failed: {why}")]
+    Process {
+        /// The profile.
+        profile: String,
+        /// Why.
+        why: String,
+    },
+    /// The profile's single sign-on gives no credentials.
+    #[error("the single sign-on of the profile {profile:?} gives no credentials")]
+    SignIn {
+        /// The profile.
+        profile: String,
+        /// Why.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The role asks for an MFA code, and there is no one to ask.
+    #[error(
+        "the role {role_arn} asks for a code of the MFA device {serial}, and there is no terminal to ask on"
+    )]
+    Mfa {
+        /// The role.
+        role_arn: String,
+        /// The device.
+        serial: String,
+        /// Why not.
+        #[source]
+        source: Option<std::io::Error>,
+    },
     /// No credentials were found.
     #[error("no AWS credentials were found")]
-    NoCredentials(#[source] Box<dyn StdError + Send + Sync>),
+    NoCredentials,
     /// Credentials could not be had: a role that may not be assumed, an expired login.
     #[error("AWS credentials could not be obtained")]
     Credentials(#[source] Box<dyn StdError + Send + Sync>),
@@ -208,6 +275,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(super) fn setting(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Setting { name: name.into(), why: why.into() }
+    }
+
     /// AWS's own words, when it was AWS that refused.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
@@ -249,9 +320,16 @@ impl Error {
             Self::NoRegion | Self::Region(_) | Self::EndpointUrl { .. } | Self::CaBundle { .. } => {
                 Fault::Usage
             }
-            Self::Profile(_)
-            | Self::NoProfile(_)
-            | Self::NoCredentials(_)
+            Self::Profile { .. }
+            | Self::NoProfile { .. }
+            | Self::Setting { .. }
+            | Self::ProfileSettings { .. }
+            | Self::LoginSession(_)
+            | Self::PartialCredentials { .. }
+            | Self::Process { .. }
+            | Self::SignIn { .. }
+            | Self::Mfa { .. }
+            | Self::NoCredentials
             | Self::Credentials(_)
             | Self::CredentialsTimeout(_)
             | Self::Rejected(_)
@@ -288,9 +366,26 @@ impl Error {
             Self::Region(_) => "regions read like eu-west-1".into(),
             Self::EndpointUrl { .. } => "correct the endpoint URL (AWS_ENDPOINT_URL and its variants)".into(),
             Self::CaBundle { .. } => "correct AWS_CA_BUNDLE or `ca_bundle`: it names a PEM file".into(),
-            Self::Profile(_) => "correct ~/.aws/config or ~/.aws/credentials".into(),
-            Self::NoProfile(_) => "name another profile, or add this one to ~/.aws/config".into(),
-            Self::NoCredentials(_) => {
+            Self::Profile { .. } => "correct that line, or name another file (AWS_CONFIG_FILE)".into(),
+            Self::NoProfile { unreadable, .. } if !unreadable.is_empty() => {
+                format!("not all files could be read: {}", unreadable.join("; "))
+            }
+            Self::NoProfile { .. } => {
+                "name another profile (--profile, AWS_PROFILE), or add this one to ~/.aws/config".into()
+            }
+            Self::Setting { .. } => "correct or unset it".into(),
+            Self::ProfileSettings { .. } => "correct the profile in ~/.aws/config".into(),
+            Self::LoginSession(profile) => format!(
+                "let aws-cli hand out its credentials, in a profile of its own: credential_process = aws configure \
+                 export-credentials --profile {profile}; reauthenticate with `aws login --profile {profile}`"
+            ),
+            Self::PartialCredentials { missing, .. } => format!("set {missing}, or unset what goes with it"),
+            Self::Process { .. } => "run it by hand: it must print the JSON of credentials".into(),
+            Self::SignIn { profile, .. } => format!("sign in: aws sso login --profile {profile}"),
+            Self::Mfa { .. } => {
+                "run it on a terminal; for a program, give session credentials in the environment".into()
+            }
+            Self::NoCredentials => {
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile, log in (aws sso login), or \
                  give the machine an instance role"
                     .into()

@@ -20,7 +20,7 @@ pub(super) fn timeouts() -> TimeoutConfig {
 }
 
 /// The patience of a call through the SDK.
-pub(super) fn retries(retries: super::query::Retries) -> RetryConfig {
+pub(super) fn retries(retries: super::retry::Retries) -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(retries.attempts.max(1))
         .with_initial_backoff(retries.first_pause)

@@ -5,7 +5,9 @@
 //! endpoint carries the tunnel is decided by [`choose`], a pure function.
 //!
 //! Credentials, regions, profiles, endpoint URLs and CA bundles come from where the AWS tools take them; every
-//! one of them can be given by [`Config`] instead.
+//! one of them can be given by [`Config`] instead. Environment and files are read here (`settings`, `profiles`), and
+//! whose credentials count is decided here (`credentials/source`): the SDK's own chain takes the environment's keys
+//! before a profile that is named, and panics at some settings.
 
 mod action;
 mod cache;
@@ -18,6 +20,7 @@ mod config;
 mod console;
 mod credentials;
 mod describe;
+mod environment;
 mod error;
 mod filter;
 mod http;
@@ -25,12 +28,16 @@ mod identity;
 mod key_push;
 mod model;
 mod partition;
+mod person;
 pub mod policy;
+mod profiles;
 mod query;
-mod role;
+mod retry;
 mod sdk_error;
 mod security_group;
+mod settings;
 mod setup;
+mod sts;
 #[cfg(test)]
 mod tests;
 mod xml;
@@ -42,12 +49,15 @@ pub use client::{Client, RouteRequest};
 pub use config::{Config, EndpointUrls};
 pub use console::{ConsoleForm, ConsoleOutput};
 pub use describe::Answer;
+pub use environment::Environment;
 pub use error::{Error, Refusal, Skew};
 pub use filter::{EndpointQuery, InstanceFilter};
 pub use identity::CallerIdentity;
 pub use key_push::KeyPush;
 pub use model::{DnsNames, Endpoint, EndpointState, Instance, InstanceState, IpAddressType};
 pub use partition::partition;
-pub use query::Retries;
+pub use person::Person;
+pub use retry::Retries;
 pub use security_group::{Passage, Passages, Rule, SecurityGroup, passages};
+pub use settings::profile_property;
 pub use setup::Aws;

@@ -20,6 +20,7 @@ use super::clock::skew;
 use super::credentials::CachedCredentials;
 use super::error::{Error, Refusal};
 use super::http::Http;
+use super::retry::Retries;
 use super::xml;
 
 /// The API version of every call.
@@ -32,23 +33,6 @@ const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest pause between two tries.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
-
-/// How often and how patiently a call is tried again after throttling, a server's fault or a broken connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Retries {
-    /// How many tries in all. The default is 4.
-    pub attempts: u32,
-    /// The first pause; each further one is twice as long, and a random part of it is taken. The default is
-    /// 200 ms.
-    pub first_pause: Duration,
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self { attempts: 4, first_pause: Duration::from_millis(200) }
-    }
-}
 
 /// The EC2 API of one region.
 #[derive(Debug)]

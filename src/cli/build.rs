@@ -15,6 +15,8 @@ use tokio::net::TcpListener;
 use super::exit;
 use super::failure::Failure;
 #[cfg(feature = "client")]
+use super::person::Terminal;
+#[cfg(feature = "client")]
 use super::target::AwsArgs;
 use crate::aws::{self, Aws};
 #[cfg(feature = "gateway")]
@@ -134,6 +136,7 @@ pub(crate) fn connector(
     keys: &HostKeyOptions,
     ssh: ssh::Config,
 ) -> Result<Arc<Connector>, Failure> {
+    let aws = aws::Config { person: Some(Arc::new(Terminal)), ..aws };
     let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let proxy = ProxyConfig::from_lookup(var)
         .map_err(|error| Failure::because(exit::CONFIG, "the proxy cannot be used", &error))?;

@@ -42,6 +42,8 @@ mod man;
 #[cfg(feature = "gateway")]
 mod notify;
 #[cfg(feature = "client")]
+mod person;
+#[cfg(feature = "client")]
 mod policy;
 #[cfg(feature = "client")]
 mod progress;
@@ -94,6 +96,12 @@ pub struct Cli {
     #[command(subcommand)]
     verb: Verb,
 }
+
+/// What clients log. The AWS libraries warn of settings of other tools, of a metadata service that is not there, and of
+/// errors that are reported anyway.
+#[cfg(feature = "client")]
+const CLIENT_FILTER: &str =
+    "warn,aws_config=error,aws_runtime=error,aws_sdk_sts=error,aws_smithy_runtime=error";
 
 const ROOT_HELP: &str = "\
 Examples:
@@ -166,7 +174,6 @@ impl Verb {
                 }
             }
             #[cfg(feature = "client")]
-            // The SDK warns of a refused role before the error itself says it better.
             Self::HostKeys(_)
             | Self::Ssh(_)
             | Self::Exec(_)
@@ -175,7 +182,7 @@ impl Verb {
             | Self::Bench(_)
             | Self::PushKey(_)
             | Self::Doctor(_)
-            | Self::Policy(_) => "warn,aws_config=error",
+            | Self::Policy(_) => CLIENT_FILTER,
             #[cfg(feature = "client")]
             Self::Completions(_) | Self::Man(_) | Self::SshConfig(_) => "warn",
             #[cfg(all(feature = "gateway", feature = "emulator"))]

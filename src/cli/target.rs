@@ -23,7 +23,7 @@ pub(crate) struct AwsArgs {
     #[arg(long, value_name = "REGION")]
     pub(crate) region: Option<String>,
 
-    /// Profile of ~/.aws/config; else AWS_PROFILE
+    /// Profile of ~/.aws/config, with its own credentials; else AWS_PROFILE
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
 

@@ -85,7 +85,7 @@ async fn a_profile_gives_region_credentials_and_endpoint_urls() {
     assert_eq!(client.region(), "eu-south-1", "the fallback is the last to be asked");
 
     let error = aws.client(&Account::new(Some("two".into()), None, None), None).await.unwrap_err();
-    assert!(matches!(error, Error::NoProfile(_)), "{error:?}");
+    assert!(matches!(error, Error::NoProfile { .. }), "{error:?}");
     let error = aws.client(&account, Some("evil.example/")).await.unwrap_err();
     assert!(matches!(error, Error::Region(_)), "{error:?}");
 }

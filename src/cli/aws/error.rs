@@ -63,7 +63,7 @@ pub(super) enum ErrorFormat {
 impl ErrorFormat {
     /// The format that `name` means; one that does not exist is the default, as in aws-cli.
     pub(super) fn named(name: &str) -> Self {
-        match name {
+        match name.to_lowercase().as_str() {
             "legacy" => Self::Legacy,
             "json" => Self::Data(Output::Json),
             "yaml" => Self::Data(Output::Yaml),
@@ -214,14 +214,21 @@ pub(super) fn of_aws(error: &aws::Error, attempts: u32) -> AwsError {
             "NoRegion",
             "You must specify a region. You can also configure your region by running \"aws configure\".",
         ),
-        aws::Error::NoCredentials(_) => AwsError::coded(
+        aws::Error::NoCredentials => AwsError::coded(
             CONFIGURATION,
             "NoCredentials",
             "Unable to locate credentials. You can configure credentials by running \"aws login\".",
         ),
-        aws::Error::NoProfile(name) => {
+        aws::Error::NoProfile { name, .. } => {
             AwsError::general(format!("The config profile ({name}) could not be found"))
         }
+        aws::Error::PartialCredentials { place, missing } => {
+            AwsError::general(format!("Partial credentials found in {place}, missing: {missing}"))
+        }
+        aws::Error::LoginSession(_) => AwsError::general(format!(
+            "Error loading login session token: {error}. Please reauthenticate using 'aws login'."
+        ))
+        .with_hint(error.hint().as_deref()),
         aws::Error::Region(name) => AwsError::general(format!(
             "Provided region_name {} doesn't match a supported format.",
             super::python::repr(name)

@@ -9,6 +9,7 @@ use super::options::{ERROR_FORMATS, FIRST, Fate, GLOBAL, opts};
 use super::output::Output;
 use super::python::int;
 use super::query::Query;
+use crate::aws;
 
 /// The usage text of the parser that reads `--profile` and `--debug` before all others.
 const FIRST_USAGE: &str = "usage: aws [--profile PROFILE] [--debug]";
@@ -49,24 +50,31 @@ impl Globals {
         }
     }
 
-    /// The form of an answer: asked for, then the environment's. A profile's `output` is not read.
+    /// The form of an answer: the option, then the environment, then the profile.
     ///
     /// # Errors
-    /// The environment names a form that there is not.
+    /// The environment or the profile names an unknown form.
     pub(super) fn output(&self) -> Result<Output, AwsError> {
-        match (self.output, std::env::var("AWS_DEFAULT_OUTPUT")) {
-            (Some(output), _) => Ok(output),
-            (None, Ok(name)) => {
+        if let Some(output) = self.output {
+            return Ok(output);
+        }
+        match self.setting("AWS_DEFAULT_OUTPUT", "output") {
+            Some(name) => {
                 Output::named(&name).ok_or_else(|| AwsError::general(format!("Unknown output type: {name}")))
             }
-            (None, Err(_)) => Ok(Output::default()),
+            None => Ok(Output::default()),
         }
     }
 
-    /// The form of an error: asked for, then the environment's.
+    /// The form of an error: the option, then the environment, then the profile.
     pub(super) fn error_format(&self) -> ErrorFormat {
-        let of_env = || std::env::var("AWS_CLI_ERROR_FORMAT").map(|name| ErrorFormat::named(&name));
-        self.error_format.or_else(|| of_env().ok()).unwrap_or_default()
+        let configured = || self.setting("AWS_CLI_ERROR_FORMAT", "cli_error_format");
+        self.error_format.or_else(|| configured().map(|name| ErrorFormat::named(&name))).unwrap_or_default()
+    }
+
+    /// The value of `variable`, else of the profile's `key`.
+    fn setting(&self, variable: &str, key: &str) -> Option<String> {
+        std::env::var(variable).ok().or_else(|| aws::profile_property(self.profile.as_deref(), key))
     }
 
     /// Whether tables have colours.

@@ -9,7 +9,8 @@ use crate::ssh;
 
 pub(super) async fn run(globals: &Globals) -> Result<u8, AwsError> {
     let session = Session::new(globals, Service::Sts, &HostKeyOptions::in_memory(), ssh::Config::default())?;
-    let identity = session.client().await?.caller_identity().await.map_err(|error| told(&error))?;
+    let client = session.client().await?;
+    let identity = client.caller_identity().await.map_err(|error| told(&client, &error))?;
     let entry = |key: &str, value: String| (key.to_owned(), Value::Text(value));
     let value = Value::Map(vec![
         entry("UserId", identity.user_id),

@@ -14,7 +14,7 @@ mod open_tunnel;
 mod options;
 mod output;
 mod paramfile;
-mod passphrase;
+pub(super) mod passphrase;
 mod python;
 mod query;
 mod send_key;

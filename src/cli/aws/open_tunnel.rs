@@ -104,7 +104,7 @@ async fn target(session: &Session, values: &Values) -> Result<InstanceTarget, Aw
         .and_then(|seconds| MaxDuration::from_secs(seconds).ok());
     let instance = match address {
         Some(_) => None,
-        None => Some(client.instance(&target.instance).await.map_err(|error| told(&error))?),
+        None => Some(client.instance(&target.instance).await.map_err(|error| told(&client, &error))?),
     };
     let endpoint = endpoint(values)?;
     let address = address.map(|text| {
@@ -115,7 +115,7 @@ async fn target(session: &Session, values: &Values) -> Result<InstanceTarget, Aw
     target.port = port(values.number("--remote-port"))?;
     let mut request = RouteRequest::new(&endpoint, instance.as_ref());
     request.address = address;
-    let chosen = client.route(&request).await.map_err(|error| told(&error))?;
+    let chosen = client.route(&request).await.map_err(|error| told(&client, &error))?;
     target.endpoint = EndpointChoice::Known { id: chosen.id, dns_name: chosen.dns_name };
     target.private_address = Some(chosen.address);
     Ok(target)

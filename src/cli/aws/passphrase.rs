@@ -14,7 +14,7 @@ const MAX_LEN: u64 = 1024;
 ///
 /// # Errors
 /// There is no terminal, or it ended.
-pub(super) async fn ask(prompt: &str) -> io::Result<Zeroizing<String>> {
+pub(in crate::cli) async fn ask(prompt: &str) -> io::Result<Zeroizing<String>> {
     let tty = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
     let reader = tty.try_clone()?;
     let mut silent = Silent::start(tty)?;

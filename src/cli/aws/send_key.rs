@@ -25,7 +25,8 @@ pub(super) async fn run(globals: &Globals, values: &Values) -> Result<u8, AwsErr
     let mut push =
         KeyPush::new(value("--instance-id"), value("--instance-os-user"), value("--ssh-public-key"));
     push.availability_zone = values.raw("--availability-zone");
-    let request_id = session.client().await?.push_key(&push).await.map_err(|error| told(&error))?;
+    let client = session.client().await?;
+    let request_id = client.push_key(&push).await.map_err(|error| told(&client, &error))?;
     let value = Value::Map(vec![
         ("RequestId".to_owned(), Value::Text(request_id)),
         ("Success".to_owned(), Value::Bool(true)),

@@ -13,7 +13,7 @@ use crate::connect::Connector;
 use crate::model::Account;
 use crate::ssh;
 
-/// How often a call is tried: aws-cli's `standard` retry mode.
+/// How often a call is tried where no setting says otherwise: aws-cli's `standard` retry mode.
 const ATTEMPTS: u32 = 3;
 
 /// The service that `--endpoint-url` is for.
@@ -59,16 +59,18 @@ impl Session {
         Ok(Self { connector, account, region: globals.region.clone() })
     }
 
-    /// The AWS calls.
+    /// The AWS calls. Credentials are loaded first, so that their absence is reported in aws-cli's words.
     pub(super) async fn client(&self) -> Result<Arc<Client>, AwsError> {
         let client = self.connector.aws().client(&self.account, self.region.as_deref()).await;
-        client.map_err(|error| told(&error))
+        let client = client.map_err(|error| of_aws(&error, ATTEMPTS))?;
+        client.credentials().await.map_err(|error| told(&client, &error))?;
+        Ok(client)
     }
 }
 
-/// A call that failed.
-pub(super) fn told(error: &aws::Error) -> AwsError {
-    of_aws(error, ATTEMPTS)
+/// A call of `client` that failed.
+pub(super) fn told(client: &Client, error: &aws::Error) -> AwsError {
+    of_aws(error, client.attempts())
 }
 
 /// Writes the answer of `operation` to stdout, as the options ask for.

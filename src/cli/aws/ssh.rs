@@ -193,7 +193,7 @@ async fn target(
     values: &Values,
 ) -> Result<(InstanceTarget, Approach), AwsError> {
     let client = session.client().await?;
-    let instance = client.instance(&wanted.instance).await.map_err(|error| told(&error))?;
+    let instance = client.instance(&wanted.instance).await.map_err(|error| told(&client, &error))?;
     let mut target = InstanceTarget::new(wanted.instance.clone());
     target.account = session.account.clone();
     target.region.clone_from(&session.region);
@@ -207,7 +207,7 @@ async fn target(
         target.max_duration = seconds.and_then(|seconds| MaxDuration::from_secs(seconds).ok());
         let mut request = RouteRequest::new(&target.endpoint, Some(&instance));
         request.address = wanted.address;
-        client.route(&request).await.map_err(|error| told(&error))?;
+        client.route(&request).await.map_err(|error| told(&client, &error))?;
     }
     Ok((target, approach))
 }

@@ -53,6 +53,10 @@ fn is_session_name(name: &str) -> bool {
     (2..=64).contains(&name.len()) && name.bytes().all(allowed)
 }
 
+fn is_mfa_code(code: &str) -> bool {
+    code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn assume_role(context: &Context<'_>, form: &Form) -> Result<Answer, Failure> {
     let world = context.world;
     let required = |name: &str| {
@@ -81,7 +85,10 @@ fn assume_role(context: &Context<'_>, form: &Form) -> Result<Answer, Failure> {
     let name = arn.strip_prefix(&prefix).unwrap_or_default();
     let role = world.state().roles.iter().find(|role| role.name == name).cloned();
     let caller = &context.caller.identity.arn;
-    let parameters = json!({ "roleArn": arn, "roleSessionName": session });
+    let mut parameters = json!({ "roleArn": arn, "roleSessionName": session });
+    if let Some(serial) = form.get("SerialNumber") {
+        parameters["serialNumber"] = serial.into();
+    }
     let resources = vec![Resource {
         account_id: world.account_id.clone(),
         kind: "AWS::IAM::Role".into(),
@@ -89,7 +96,10 @@ fn assume_role(context: &Context<'_>, form: &Form) -> Result<Answer, Failure> {
     }];
     let is_trusted = role.as_ref().is_some_and(|role| {
         let is_named = role.trusted.is_empty() || role.trusted.iter().any(|pattern| like(pattern, caller));
-        is_named && (role.external_id.is_none() || role.external_id.as_deref() == form.get("ExternalId"))
+        is_named
+            && (role.external_id.is_none() || role.external_id.as_deref() == form.get("ExternalId"))
+            // A device's code is six digits; which ones they are is not checked.
+            && (form.get("SerialNumber").is_none() || form.get("TokenCode").is_some_and(is_mfa_code))
     });
     let denial =
         world.denial(context.caller, "sts:AssumeRole", arn, policy::Context::default(), context.source);

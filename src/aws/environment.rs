@@ -1,0 +1,98 @@
+//! Environment variables, read as the AWS tools read them.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::error::Error;
+
+/// A source of environment variables.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Environment {
+    /// The environment of this process. The default.
+    #[default]
+    Process,
+    /// These variables and no others.
+    Fixed(Arc<HashMap<String, OsString>>),
+}
+
+impl Environment {
+    /// Returns an environment without any variable.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::Fixed(Arc::default())
+    }
+
+    /// The value of `name`, which may be empty.
+    fn raw(&self, name: &str) -> Option<OsString> {
+        match self {
+            Self::Process => std::env::var_os(name),
+            Self::Fixed(variables) => variables.get(name).cloned(),
+        }
+    }
+
+    /// The value of `name`, unless it is unset or empty.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when it is not UTF-8.
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Error> {
+        Ok(self.maybe_empty(name)?.filter(|value| !value.is_empty()))
+    }
+
+    /// The value of `name`, unless it is unset.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when it is not UTF-8.
+    pub(super) fn maybe_empty(&self, name: &str) -> Result<Option<String>, Error> {
+        let Some(value) = self.raw(name) else { return Ok(None) };
+        value.into_string().map(Some).map_err(|_| Error::setting(name, "it is not UTF-8"))
+    }
+
+    /// The path that `name` holds, unless it is unset or empty.
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.raw(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    /// The user's home folder.
+    pub(super) fn home(&self) -> Option<PathBuf> {
+        match self {
+            Self::Process => std::env::home_dir(),
+            Self::Fixed(_) => self.path("HOME"),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Environment {
+    /// Returns an environment of `variables`.
+    pub(super) fn of(variables: &[(&str, &str)]) -> Self {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
+        Self::Fixed(Arc::new(variables.collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn empty_variable_counts_as_unset() {
+        let env = Environment::of(&[("A", "x"), ("B", "")]);
+        assert_eq!(env.text("A").unwrap().as_deref(), Some("x"));
+        assert_eq!(env.text("B").unwrap(), None);
+        assert_eq!(env.maybe_empty("B").unwrap().as_deref(), Some(""));
+        assert_eq!(env.text("C").unwrap(), None);
+    }
+
+    #[test]
+    fn non_utf8_variable_is_named() {
+        let value = OsString::from_vec(vec![b'a', 0xff]);
+        let env = Environment::Fixed(Arc::new([("AWS_REGION".to_owned(), value)].into()));
+        let error = env.text("AWS_REGION").unwrap_err();
+        assert!(error.to_string().contains("AWS_REGION"), "{error}");
+    }
+}

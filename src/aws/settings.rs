@@ -1,0 +1,253 @@
+//! What environment and profile say, in the precedence of aws-cli.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::config::{Config, Service, check_url};
+use super::environment::Environment;
+use super::error::Error;
+use super::profiles::{DEFAULT, Profiles, Section};
+use super::retry::{Named, Retries};
+
+/// The variables that name the profile, the first of which wins (aws-cli 2, `botocore/configprovider.py`).
+const PROFILE_VARIABLES: [&str; 2] = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
+
+/// The settings of one profile.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) env: Environment,
+    pub(super) profiles: Profiles,
+    /// The profile's name.
+    pub(super) profile: String,
+    /// Whether the caller named it, by option or workspace: then its credentials come before the environment's.
+    pub(super) is_explicit: bool,
+    properties: Section,
+}
+
+impl Settings {
+    /// Reads the settings of the profile `explicit`, else of the one that the environment names, else of `default`.
+    ///
+    /// # Errors
+    /// [`Error::NoProfile`] when a named one does not exist; [`Error::Profile`] and [`Error::Setting`].
+    pub(super) fn read(config: &Config, explicit: Option<&str>) -> Result<Self, Error> {
+        if config.credentials.is_some() {
+            // Nothing of the user's own set-up plays a part.
+            return Ok(Self::without_profile(Environment::empty(), Profiles::default()));
+        }
+        let env = config.environment.clone();
+        let mut name = explicit.map(str::to_owned);
+        for variable in PROFILE_VARIABLES {
+            if name.is_none() {
+                // An empty one counts: a script whose variable is unset must not act as another account.
+                name = env.maybe_empty(variable)?;
+            }
+        }
+        let profiles = Profiles::read(&env, config.config_file.as_deref())?;
+        let Some(name) = name else { return Ok(Self::without_profile(env, profiles)) };
+        let properties = profiles.profile(&name).ok_or_else(|| profiles.missing(&name))?;
+        Ok(Self { env, profiles, profile: name, is_explicit: explicit.is_some(), properties })
+    }
+
+    /// The same without blocking the runtime.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) async fn load(config: &Arc<Config>, explicit: Option<&str>) -> Result<Self, Error> {
+        let (config, explicit) = (Arc::clone(config), explicit.map(str::to_owned));
+        let reading = tokio::task::spawn_blocking(move || Self::read(&config, explicit.as_deref()));
+        reading.await.unwrap_or_else(|error| Err(Error::setting("the configuration", error.to_string())))
+    }
+
+    fn without_profile(env: Environment, profiles: Profiles) -> Self {
+        let properties = profiles.profile(DEFAULT).unwrap_or_default();
+        Self { env, profiles, profile: DEFAULT.to_owned(), is_explicit: false, properties }
+    }
+
+    /// The same for another profile of the files, named by this one; `None` when it does not exist.
+    pub(super) fn other(&self, profile: &str) -> Option<Section> {
+        self.profiles.profile(profile)
+    }
+
+    /// The profile's own properties.
+    pub(super) fn properties(&self) -> &Section {
+        &self.properties
+    }
+
+    /// The profile's property `key`, unless it is empty.
+    pub(super) fn property(&self, key: &str) -> Option<&str> {
+        self.properties.get(key).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The value of `variable`, else of the profile's `key`, with where it comes from.
+    fn named(&self, variable: &str, key: &str) -> Result<Option<Named>, Error> {
+        if let Some(value) = self.env.text(variable)? {
+            return Ok(Some((variable.to_owned(), value)));
+        }
+        let origin = || format!("`{key}` of the profile {:?}", self.profile);
+        Ok(self.property(key).map(|value| (origin(), value.to_owned())))
+    }
+
+    fn value(&self, variable: &str, key: &str) -> Result<Option<String>, Error> {
+        Ok(self.named(variable, key)?.map(|(_, value)| value))
+    }
+
+    /// Whether the setting is "true", as aws-cli reads truths.
+    fn flag(&self, variable: &str, key: &str) -> Result<Option<bool>, Error> {
+        Ok(self.value(variable, key)?.map(|value| value.eq_ignore_ascii_case("true")))
+    }
+
+    /// The region.
+    pub(super) fn region(&self) -> Result<Option<String>, Error> {
+        if let Some(region) = self.env.text("AWS_REGION")? {
+            return Ok(Some(region));
+        }
+        self.value("AWS_DEFAULT_REGION", "region")
+    }
+
+    pub(super) fn use_fips(&self) -> Result<Option<bool>, Error> {
+        self.flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")
+    }
+
+    pub(super) fn use_dualstack(&self) -> Result<Option<bool>, Error> {
+        self.flag("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint")
+    }
+
+    pub(super) fn ca_bundle(&self) -> Option<PathBuf> {
+        self.env.path("AWS_CA_BUNDLE").or_else(|| self.property("ca_bundle").map(PathBuf::from))
+    }
+
+    /// The tries of a call that has `default` ones.
+    pub(super) fn retries(&self, default: Retries) -> Result<Retries, Error> {
+        let mode = self.named("AWS_RETRY_MODE", "retry_mode")?;
+        default.configured(mode, self.named("AWS_MAX_ATTEMPTS", "max_attempts")?)
+    }
+
+    /// The URL that is configured for `service`.
+    pub(super) fn url(&self, service: Service) -> Result<Option<String>, Error> {
+        let ignored = self.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls")?;
+        if ignored == Some(true) {
+            return Ok(None);
+        }
+        let key = service.key();
+        let variable = format!("AWS_ENDPOINT_URL_{}", key.to_ascii_uppercase());
+        let mut url = self.env.text(&variable)?;
+        if url.is_none() {
+            url = self.env.text("AWS_ENDPOINT_URL")?;
+        }
+        let section = || self.profiles.service(self.property("services")?, key, "endpoint_url");
+        let url = url.or_else(|| section().filter(|url| !url.is_empty()).map(str::to_owned));
+        let url = url.or_else(|| self.property("endpoint_url").map(str::to_owned));
+        url.map(|url| check_url(service, &url)).transpose()
+    }
+
+    /// Where the instance's metadata service answers.
+    pub(super) fn metadata_url(&self) -> Result<String, Error> {
+        let url = self.value("AWS_EC2_METADATA_SERVICE_ENDPOINT", "ec2_metadata_service_endpoint")?;
+        if let Some(url) = url {
+            return Ok(url);
+        }
+        let mode =
+            self.value("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ec2_metadata_service_endpoint_mode")?;
+        let is_ipv6 = mode.is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6"));
+        Ok(if is_ipv6 { "http://[fd00:ec2::254]" } else { "http://169.254.169.254" }.to_owned())
+    }
+}
+
+/// The property `key` of the profile `explicit`, else of the one that the environment names, else of `default`. What
+/// cannot be read counts as unset: a call reports it.
+#[must_use]
+pub fn profile_property(explicit: Option<&str>, key: &str) -> Option<String> {
+    let settings = Settings::read(&Config::default(), explicit).ok()?;
+    settings.property(key).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)], file: &str, explicit: Option<&str>) -> Result<Settings, Error> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        std::fs::write(&path, file).unwrap();
+        let environment = Environment::of(variables);
+        let config = Config { environment, config_file: Some(path), ..Config::default() };
+        Settings::read(&config, explicit)
+    }
+
+    #[test]
+    fn profile_name_follows_precedence() {
+        let file = "[profile a]\n[profile b]\n[profile c]\n";
+        let both = [("AWS_PROFILE", "a"), ("AWS_DEFAULT_PROFILE", "b")];
+        for (variables, explicit, expected) in [
+            (&both[..], Some("c"), "c"),
+            (&both[..], None, "a"),
+            (&both[1..], None, "b"),
+            (&[][..], None, "default"),
+        ] {
+            let found = settings(variables, file, explicit).unwrap();
+            assert_eq!((found.profile.as_str(), found.is_explicit), (expected, explicit.is_some()));
+        }
+    }
+
+    #[test]
+    fn named_profile_must_exist() {
+        for (variables, explicit) in [
+            (&[("AWS_PROFILE", "nope")][..], None),
+            (&[("AWS_DEFAULT_PROFILE", "nope")], None),
+            (&[("AWS_PROFILE", "")], None),
+            (&[("AWS_PROFILE", "default")], None),
+            (&[], Some("nope")),
+        ] {
+            let error = settings(variables, "[profile a]\n", explicit).unwrap_err();
+            assert!(matches!(error, Error::NoProfile { .. }), "{variables:?}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn environment_comes_before_the_profile() {
+        let file = "[default]\nregion = file-region-1\nmax_attempts = 5\nuse_fips_endpoint = true\nca_bundle = /f\n\
+                    endpoint_url = http://file\nservices = s\n[services s]\nsts =\n  endpoint_url = http://section\n";
+        let empty = [
+            ("AWS_REGION", ""),
+            ("AWS_MAX_ATTEMPTS", ""),
+            ("AWS_ENDPOINT_URL", ""),
+            ("AWS_ENDPOINT_URL_STS", ""),
+            ("AWS_CA_BUNDLE", ""),
+        ];
+        for variables in [&[][..], &empty] {
+            let found = settings(variables, file, None).unwrap();
+            assert_eq!(found.region().unwrap().as_deref(), Some("file-region-1"));
+            assert_eq!(found.retries(Retries::default()).unwrap().attempts, 5);
+            assert_eq!(found.use_fips().unwrap(), Some(true));
+            assert_eq!(found.ca_bundle(), Some("/f".into()));
+            assert_eq!(found.url(Service::Ec2).unwrap().as_deref(), Some("http://file"));
+            assert_eq!(found.url(Service::Sts).unwrap().as_deref(), Some("http://section"));
+        }
+        let full = [
+            ("AWS_DEFAULT_REGION", "env-region-1"),
+            ("AWS_MAX_ATTEMPTS", "7"),
+            ("AWS_USE_FIPS_ENDPOINT", "False"),
+            ("AWS_ENDPOINT_URL", "http://env"),
+            ("AWS_ENDPOINT_URL_EC2", "http://ec2"),
+        ];
+        let found = settings(&full, file, None).unwrap();
+        assert_eq!(found.region().unwrap().as_deref(), Some("env-region-1"));
+        assert_eq!(found.retries(Retries::default()).unwrap().attempts, 7);
+        assert_eq!(found.use_fips().unwrap(), Some(false));
+        assert_eq!(found.url(Service::Ec2).unwrap().as_deref(), Some("http://ec2"));
+        assert_eq!(found.url(Service::Sts).unwrap().as_deref(), Some("http://env"));
+        let ignoring = [&full[..], &[("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")]].concat();
+        assert_eq!(settings(&ignoring, file, None).unwrap().url(Service::Ec2).unwrap(), None);
+    }
+
+    #[test]
+    fn explicit_credentials_leave_the_users_set_up_alone() {
+        let config = Config {
+            credentials: Some(eice_proto::Credentials::new("AKID", "secret", None)),
+            environment: Environment::of(&[("AWS_PROFILE", "nope"), ("AWS_MAX_ATTEMPTS", "x")]),
+            ..Config::default()
+        };
+        let found = Settings::read(&config, None).unwrap();
+        assert_eq!(found.retries(Retries::default()).unwrap(), Retries::default());
+    }
+}
