@@ -74,6 +74,8 @@ pub(super) enum Refusal {
     Timeout,
     /// It cannot be recorded, and must be.
     Unrecorded,
+    /// It panicked: a fault of this program.
+    Panicked,
 }
 
 impl Refusal {
@@ -110,6 +112,7 @@ impl Refusal {
             Self::Handshake(..) => "handshake",
             Self::Timeout => "timeout",
             Self::Unrecorded => "unrecorded",
+            Self::Panicked => "panicked",
         }
     }
 }
@@ -215,6 +218,10 @@ impl IntoResponse for Refusal {
                 json!({"error": "a terminal is a WebSocket: connect with ws:// or wss://"}),
             ),
             Self::Handshake(status, message) => (*status, json!({"error": message})),
+            Self::Panicked => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                json!({"error": "the gateway failed at this request", "code": "internal"}),
+            ),
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, json!({"error": "the request took too long"})),
             Self::Unrecorded => (
                 StatusCode::SERVICE_UNAVAILABLE,

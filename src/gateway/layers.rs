@@ -1,5 +1,6 @@
 //! What every answer has: security headers, a line in the access log; and the deadlines of requests.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use axum::http::header::{
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
 
 use super::account::Asked;
 use super::answer::Refusal;
@@ -52,6 +54,15 @@ pub(super) async fn in_time(Shared(deadline): Shared<Deadline>, request: Request
     let limit = (deadline.of)(&deadline.state.config());
     let answer = tokio::time::timeout(limit, next.run(request)).await;
     answer.unwrap_or_else(|_| Refusal::Timeout.into_response())
+}
+
+/// Middleware: answers 500 when the request panics. Other requests and open terminals go on.
+pub(super) async fn survive(request: Request, next: Next) -> Response {
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    answer.unwrap_or_else(|_| {
+        tracing::error!("a request panicked");
+        Refusal::Panicked.into_response()
+    })
 }
 
 /// Middleware: runs the request, adds the headers and logs it, without its query and headers.

@@ -63,7 +63,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post, put};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -258,6 +258,7 @@ impl Gateway {
     fn finish(&self, routes: Router) -> Router {
         routes
             .layer(DefaultBodyLimit::max(self.state.config().max_body))
+            .layer(from_fn(layers::survive))
             .layer(from_fn_with_state(Arc::clone(&self.state), layers::finish))
     }
 }

@@ -172,3 +172,22 @@ async fn a_head_that_is_too_large_is_refused() {
     let answer = server.http("GET /health", &[("X-Large", &"x".repeat(100_000))]).await;
     assert_eq!(answer.status, 431);
 }
+
+#[tokio::test]
+async fn panicking_request_gets_500() {
+    let boom = || async {
+        if true {
+            panic!("on purpose");
+        }
+    };
+    let more = |gateway: &Gateway| gateway.protect(Router::new().route("/boom", axum::routing::get(boom)));
+    let server = Server::with(script(Mode::Open), directory(), |_| {}, more).await;
+    let bearer = [("Authorization", "Bearer abc")];
+    for _ in 0..2 {
+        let answer = server.http("GET /boom", &bearer).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (500, &"internal".into()), "{answer:?}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    }
+    let answer = server.http(&format!("GET /workspaces/{MINE}"), &bearer).await;
+    assert_eq!(answer.status, 200, "others are served: {answer:?}");
+}
