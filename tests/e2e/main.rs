@@ -33,6 +33,7 @@ mod exec;
 mod forwarding;
 mod host_keys;
 mod hostile;
+mod identity;
 mod lab;
 mod local;
 mod manual;

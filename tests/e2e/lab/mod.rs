@@ -57,7 +57,7 @@ pub(crate) use proxy::{Asked, Proxy};
 pub(crate) use require::{program, run, run_ok};
 pub(crate) use run_dir::RunDir;
 pub(crate) use served::{Served, TOKEN, WORKSPACE, directory};
-pub(crate) use shell::{Said, Shell};
+pub(crate) use shell::{Said, Shell, run_to_end};
 pub(crate) use sshd::Sshd;
 pub(crate) use station::{Station, text};
 pub(crate) use tmux::Tmux;

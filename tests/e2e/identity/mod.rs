@@ -1,0 +1,126 @@
+//! Whose credentials count, in every verb: each place that can name a principal names another one, and the emulator's
+//! records say who called.
+
+mod attended;
+mod matrix;
+mod odd;
+mod settings;
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+
+use eice::emulator::{Config, Policy, Principal, Role};
+
+use crate::lab::{Said, Shell, World};
+
+/// The places that can name a principal, the strongest first; each names the principal of the same name.
+pub(super) const PLACES: [&str; 5] = ["option", "workspace", "environment", "variable", "default"];
+
+/// The role of the emulated account, and the device that it asks for.
+pub(super) const ROLE: &str = "arn:aws:iam::123456789012:role/terminal";
+
+/// An account with a principal for each place, and a user with a profile for each.
+pub(super) struct Scene {
+    pub(super) world: World,
+    pub(super) shell: Shell,
+    /// How many records were looked at.
+    seen: Mutex<usize>,
+}
+
+fn key_id(place: &str) -> String {
+    format!("AKIAEICE{:0>12}", place.to_uppercase())
+}
+
+fn secret(place: &str) -> String {
+    format!("{place:x>40}")
+}
+
+impl Scene {
+    pub(super) async fn start() -> Self {
+        let principals = PLACES.map(|place| Principal {
+            name: place.to_owned(),
+            access_key_id: key_id(place),
+            secret_access_key: secret(place).into(),
+            policies: vec![everything()],
+            ..Principal::default()
+        });
+        let role = Role { name: "terminal".into(), policies: vec![everything()], ..Role::default() };
+        let config = Config { principals: principals.into(), roles: vec![role], ..Config::default() };
+        let world = World::with(config).await;
+        let mut shell = Shell::new(&world);
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
+            shell.unset(name);
+        }
+        let scene = Self { world, shell, seen: Mutex::new(0) };
+        scene.write("");
+        scene
+    }
+
+    /// Writes the configuration file: a profile for each place, and `more`.
+    pub(super) fn write(&self, more: &str) {
+        let folder = self.shell.file(".aws");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("config"), profiles() + more).unwrap();
+    }
+
+    /// The variables with which the places from `strongest` on name their principals.
+    pub(super) fn variables(strongest: &str) -> Vec<(&'static str, String)> {
+        let at = PLACES.iter().position(|place| *place == strongest).unwrap();
+        let mut variables = Vec::new();
+        for place in &PLACES[at..] {
+            match *place {
+                "environment" => {
+                    variables.push(("AWS_ACCESS_KEY_ID", key_id(place)));
+                    variables.push(("AWS_SECRET_ACCESS_KEY", secret(place)));
+                }
+                "variable" => variables.push(("AWS_PROFILE", (*place).to_owned())),
+                _ => {}
+            }
+        }
+        variables
+    }
+
+    /// Runs `eice ARGS` with `variables` as well.
+    pub(super) async fn run(&self, args: &[&str], variables: &[(&str, String)]) -> Said {
+        let mut command = self.shell.command(args);
+        command.envs(variables.iter().map(|(name, value)| (*name, value)));
+        crate::lab::run_to_end(command, b"").await
+    }
+
+    /// Who called since this was asked last: each name once, and roles by the role's.
+    pub(super) fn callers(&self) -> Vec<String> {
+        let records = self.world.emulator.records();
+        let mut seen = self.seen.lock().unwrap();
+        let mut callers: Vec<String> = records[*seen..]
+            .iter()
+            .filter(|record| record.event_name != "AssumeRole")
+            .map(|record| record.user_identity.arn.split('/').nth(1).unwrap_or_default().to_owned())
+            .collect();
+        *seen = records.len();
+        callers.sort();
+        callers.dedup();
+        callers
+    }
+}
+
+fn everything() -> Policy {
+    r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#
+        .parse()
+        .unwrap()
+}
+
+/// A profile for each place.
+pub(super) fn profiles() -> String {
+    let mut text = String::new();
+    for place in PLACES {
+        let section = if place == "default" { place.to_owned() } else { format!("profile {place}") };
+        writeln!(
+            text,
+            "[{section}]\naws_access_key_id = {}\naws_secret_access_key = {}",
+            key_id(place),
+            secret(place)
+        )
+        .unwrap();
+    }
+    text
+}
