@@ -1,7 +1,7 @@
-//! A terminal that answers with what it is sent: the second implementation that keeps the traits honest.
+//! A terminal that returns its input as output: the second implementation, which keeps the traits honest.
 //!
-//! It needs no process and no network. `0x04` (Ctrl-D) as the first byte of a write, or [`Input::end`], ends it
-//! with status 0; a signal ends it by that signal; a resize answers with `[COLSxROWS]`.
+//! It needs no process and no network. `0x04` (Ctrl-D) in the input, or [`Input::end`], ends it with status 0 after
+//! what comes before it; a signal ends it by that signal; a resize answers with `[COLSxROWS]`.
 
 use std::io;
 use std::sync::Arc;
@@ -99,20 +99,24 @@ struct EchoInput {
 }
 
 impl Input for EchoInput {
-    fn write(&mut self, data: Bytes) -> BoxFuture<'_, io::Result<()>> {
+    fn write(&mut self, mut data: Bytes) -> BoxFuture<'_, io::Result<()>> {
         async move {
             if self.exit.borrow().is_some() {
                 return Err(broken());
             }
-            if data.first() == Some(&END_OF_TRANSMISSION) {
+            let end = data.iter().position(|byte| *byte == END_OF_TRANSMISSION);
+            data.truncate(end.unwrap_or(data.len()));
+            if !data.is_empty() {
+                let mut exit = self.exit.subscribe();
+                tokio::select! {
+                    sent = self.send.send(data) => sent.map_err(|_| broken())?,
+                    _ = exit.wait_for(Option::is_some) => return Err(broken()),
+                }
+            }
+            if end.is_some() {
                 finish(&self.exit, Exit::Code(0));
-                return Ok(());
             }
-            let mut exit = self.exit.subscribe();
-            tokio::select! {
-                sent = self.send.send(data) => sent.map_err(|_| broken()),
-                _ = exit.wait_for(Option::is_some) => Err(broken()),
-            }
+            Ok(())
         }
         .boxed()
     }
@@ -179,13 +183,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_answers_with_what_it_is_sent_and_ends_when_told() {
+    async fn echo_replies_until_closed() {
         let mut terminal = open();
         terminal.input.write(Bytes::from_static(b"hello")).await.unwrap();
         terminal.control.resize(Size::new(100, 40).unwrap()).await.unwrap();
-        terminal.input.write(Bytes::from_static(b"\x04")).await.unwrap();
+        terminal.input.write(Bytes::from_static(b"end\x04")).await.unwrap();
         assert_eq!(next(&mut terminal).await, Some(TerminalEvent::Output(Bytes::from_static(b"hello"))));
         assert_eq!(next(&mut terminal).await, Some(TerminalEvent::Output(Bytes::from_static(b"[100x40]"))));
+        assert_eq!(next(&mut terminal).await, Some(TerminalEvent::Output(Bytes::from_static(b"end"))));
         assert_eq!(next(&mut terminal).await, Some(TerminalEvent::Exit(Exit::Code(0))));
         assert_eq!(next(&mut terminal).await, None);
         assert!(terminal.input.write(Bytes::from_static(b"late")).await.is_err());

@@ -4,7 +4,6 @@ use std::future::pending;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -19,9 +18,6 @@ use crate::model::{
     Connect, Control, Fault, Host, Input, Output, Size, Stage, StageError, StageEvent, StageState, Terminal,
     TerminalEvent,
 };
-
-/// The largest piece of input that is handed to a terminal at once, in bytes: a paste is not one write of 16 MiB.
-const MAX_INPUT_PIECE: usize = 32 << 10;
 
 /// What every part of the task looks at.
 pub(super) struct Run<'a> {
@@ -167,32 +163,29 @@ impl Run<'_> {
         activity: &Activity,
     ) -> std::convert::Infallible {
         let mut failed = false;
-        while let Some(message) = queue.next().await {
+        loop {
+            // The message keeps its room in the queue until it is written.
+            let message = queue.next().await;
             activity.note();
-            let mut data = match &message.piece {
-                Piece::Data(data) => data.clone(),
-                Piece::End => {
-                    if !failed && let Err(error) = input.end().await {
-                        tracing::debug!(%error, "input ended");
-                        failed = true;
+            if failed {
+                continue;
+            }
+            let written = match &message.piece {
+                Piece::Data(data) => {
+                    self.told.input(data.len());
+                    let written = input.write(data.clone()).await;
+                    if written.is_ok() {
+                        self.wishes.taken.send_modify(|taken| *taken += data.len() as u64);
                     }
-                    continue;
+                    written
                 }
+                Piece::End => input.end().await,
             };
-            while !failed && !data.is_empty() {
-                let piece: Bytes = data.split_to(data.len().min(MAX_INPUT_PIECE));
-                let length = piece.len();
-                self.told.input(length);
-                match input.write(piece).await {
-                    Ok(()) => self.wishes.taken.send_modify(|taken| *taken += length as u64),
-                    Err(error) => {
-                        tracing::debug!(%error, "input ended");
-                        failed = true;
-                    }
-                }
+            if let Err(error) = written {
+                tracing::debug!(%error, "input ended");
+                failed = true;
             }
         }
-        pending().await
     }
 
     /// Tells the terminal each size that differs from the one it has.

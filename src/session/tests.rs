@@ -304,7 +304,7 @@ async fn what_the_terminal_took_is_counted_and_the_end_of_input_follows_it() {
     let viewer = open(&sessions);
     let mut taken = viewer.control().taken();
     viewer.input().send(Bytes::from(vec![b'x'; 100_000])).await.unwrap();
-    viewer.input().end().await.unwrap();
+    viewer.input().end().unwrap();
     soon(taken.wait_for(|taken| *taken == 100_000)).await.unwrap();
     script.until("the end", |seen| seen.input_ended).await;
     assert_eq!(script.seen().written.len(), 100_000);

@@ -99,8 +99,9 @@ async fn bridge(
     config: &Config,
     observed: &Observation,
 ) -> Ending {
+    let mut rate = Rate::new(config.max_control_rate);
     let attach = tokio::select! {
-        attach = timeout(config.attach_timeout, first(stream)) => match attach {
+        attach = timeout(config.attach_timeout, first(stream, &mut rate)) => match attach {
             Ok(Ok(attach)) => attach,
             Ok(Err(ending)) => return ending,
             Err(_) => return Ending::Violation(Violation::Attach),
@@ -133,7 +134,7 @@ async fn bridge(
         control: control.clone(),
         position: Input::default(),
         pings,
-        rate: Rate::new(config.max_control_rate),
+        rate,
     };
     let overdue = socket::overdue(viewer);
     tokio::select! {
@@ -146,13 +147,14 @@ async fn bridge(
 }
 
 /// The first message, which must be `attach`.
-async fn first(stream: &mut Stream) -> Result<Attach, Ending> {
+async fn first(stream: &mut Stream, rate: &mut Rate) -> Result<Attach, Ending> {
     loop {
-        return match next(stream).await? {
-            Some(Frame::Attach(attach)) => Ok(attach),
-            Some(Frame::Unknown) | None => continue,
-            Some(_) => Err(Ending::Violation(Violation::Attach)),
-        };
+        match next(stream).await? {
+            Some(Frame::Attach(attach)) => return Ok(attach),
+            Some(Frame::Unknown) | None if rate.take() => {}
+            Some(Frame::Unknown) | None => return Err(Ending::Violation(Violation::Flood)),
+            Some(_) => return Err(Ending::Violation(Violation::Attach)),
+        }
     }
 }
 
@@ -168,8 +170,8 @@ async fn next(stream: &mut Stream) -> Result<Option<Frame>, Ending> {
     }
 }
 
-/// Passes on what the viewer types and asks for. It never waits for the terminal: input beyond the window is a
-/// breach, so that there is always room for what is within.
+/// Passes on the viewer's input and requests. It does not wait for the terminal: input beyond the window is a
+/// violation, and the input queue has room for a window.
 struct Reader<'a> {
     shared: &'a Shared,
     input: &'a ViewerInput,
@@ -195,19 +197,23 @@ impl Reader<'_> {
     }
 
     async fn take(&mut self, frame: Option<Frame>) -> Result<(), Violation> {
-        if !matches!(frame, Some(Frame::Input(_))) && !self.rate.take() {
+        // Input is bounded by its bytes; a message without any counts as control.
+        let has_input = matches!(&frame, Some(Frame::Input(data)) if !data.is_empty());
+        if !has_input && !self.rate.take() {
             return Err(Violation::Flood);
         }
         match frame {
             Some(Frame::Input(data)) => {
                 let taken = *self.taken.borrow();
                 self.position.receive(data.len(), taken)?;
-                // An ended session takes none; how it ended is told by its events.
+                // Waits only if the configured queue is smaller than the window. Nothing is read meanwhile, so silence
+                // does not count. Errors are ignored: the session's events report how it ended.
+                let _waiting = self.shared.life.wait();
                 let _ = self.input.send(data).await;
             }
             Some(Frame::EndOfInput) => {
                 self.position.end()?;
-                let _ = self.input.end().await;
+                let _ = self.input.end();
             }
             Some(Frame::Resize(size)) => self.control.resize(size),
             Some(Frame::Ack(position)) => {
