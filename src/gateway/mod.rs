@@ -14,6 +14,7 @@
 //! | `PUT /workspaces/{id}/files`, `PUT /workspaces/{id}/files/{*path}` | files of a workspace |
 //! | `GET /workspaces`, `GET /workspaces/{id}` | what the caller may open |
 //! | `POST /auth/session`, `DELETE /auth/session` | a bearer token traded for a cookie, and the cookie's end |
+//! | `GET /auth/session` | who the caller is |
 //! | `GET /health` | that the process answers; whatever `Host` says |
 //! | `GET /ready` | that terminals can be opened; whatever `Host` says |
 //! | `GET /metrics` | what is counted, for Prometheus; whatever `Host` says |

@@ -120,25 +120,59 @@ async fn play(server: &Server, stream: &mut TcpStream, step: &Value) {
     }
 }
 
+/// The next BINARY message.
+async fn output(socket: &mut Socket) -> Vec<u8> {
+    match next(socket).await.unwrap().unwrap() {
+        Message::Binary(data) => data.to_vec(),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
-async fn output_is_binary_in_pieces_of_a_bounded_size_cut_anywhere() {
+async fn output_is_bounded_pieces_of_whole_characters() {
     let server = Server::start(script(Mode::Open)).await;
     let mut socket = server.terminal().await;
     // Characters of three bytes: pieces of 32 KiB cut them.
-    let said = "\u{20ac}".repeat(100_000).into_bytes();
-    server.script.say(&said);
-    let (mut seen, mut cut) = (Vec::new(), false);
+    let said = "\u{20ac}".repeat(100_000);
+    server.script.say(said.as_bytes());
+    let mut seen = String::new();
     while seen.len() < said.len() {
-        match next(&mut socket).await.unwrap().unwrap() {
-            Message::Binary(data) => {
-                assert!((1..=crate::session::Config::default().max_piece).contains(&data.len()));
-                cut |= std::str::from_utf8(&data).is_err();
-                seen.extend_from_slice(&data);
-            }
-            other => panic!("{other:?}"),
-        }
+        let data = output(&mut socket).await;
+        assert!((1..=crate::session::Config::default().max_piece).contains(&data.len()));
+        seen.push_str(std::str::from_utf8(&data).expect("whole characters"));
     }
-    assert!(cut && seen == said);
+    assert!(seen == said);
+}
+
+#[tokio::test]
+async fn output_of_single_bytes_comes_in_characters() {
+    let server = Server::start(script(Mode::Open)).await;
+    let mut socket = server.terminal().await;
+    let said = "\u{2026}\u{2014}\u{201c}\u{2022}\u{200b}\u{1f600}\u{e9}x";
+    said.bytes().for_each(|byte| server.script.say(&[byte]));
+    for character in said.chars() {
+        assert_eq!(output(&mut socket).await, character.to_string().as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn unfinished_character_is_flushed() {
+    let server = Server::start(script(Mode::Open)).await;
+    let mut socket = server.terminal().await;
+    // Nothing follows within the timeout.
+    server.script.say(b"caf\xe9");
+    assert_eq!(output(&mut socket).await, b"caf");
+    assert_eq!(output(&mut socket).await, b"\xe9");
+    // What follows does not belong to it.
+    server.script.say(b"\xe2\x82");
+    server.script.say(b"x");
+    assert_eq!(output(&mut socket).await, b"\xe2\x82");
+    assert_eq!(output(&mut socket).await, b"x");
+    // The shell ends.
+    server.script.say(b"\xf0\x9f");
+    server.script.exit(0);
+    let (binary, _, close) = read_to_close(&mut socket).await;
+    assert_eq!((binary.as_slice(), close.unwrap().0), (&b"\xf0\x9f"[..], 1000));
 }
 
 #[tokio::test]
