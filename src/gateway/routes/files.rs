@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::file_map::FileMap;
 use crate::files;
 use crate::files::workspace::{CONTAINER_FOLDER, File, MAX_FILES, RelPath, folder, write_all};
 use crate::gateway::State;
@@ -45,7 +46,7 @@ struct Content {
 
 #[derive(Deserialize)]
 struct Contents {
-    files: BTreeMap<String, String>,
+    files: FileMap,
 }
 
 /// `PUT /workspaces/{id}/files/{*path}`: writes one file, as a whole or not at all.
@@ -80,14 +81,14 @@ pub(in crate::gateway) async fn write_several(
     let admitted = state.admit(&parts, &id).await?;
     let _part = state.begin_writing()?;
     let Contents { files } = state.read_json(&parts, body).await?;
-    let count = files.len();
+    let count = files.count();
     if count > MAX_FILES {
         return Err(Refusal::Request(format!("too many files ({count}), max {MAX_FILES}")));
     }
     // The platform calls a path that it does not take a body that it does not take.
     let invalid = || Refusal::Request("invalid request body".into());
     let mut wanted = BTreeMap::new();
-    for (path, content) in files {
+    for (path, content) in files.files {
         let rel: RelPath = path.parse().map_err(|_| invalid())?;
         // Two spellings of one path: which of the two would stay is nobody's guess.
         if wanted.insert(rel, content).is_some() {

@@ -1,6 +1,7 @@
 //! The routes besides the terminal, one concern a file.
 
 pub(super) mod diagnose;
+mod file_map;
 pub(super) mod files;
 pub(super) mod health;
 pub(super) mod metrics;
