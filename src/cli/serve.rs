@@ -22,6 +22,7 @@ use super::ready::Ready;
 use super::stop::{Signals, StopReason, end_of_stdin};
 use crate::config::Overrides;
 use crate::gateway::{Gateway, Listening, Tls};
+use crate::listen::raise_file_limit;
 use crate::telemetry::Log;
 use crate::workspace::Directory;
 use reload::Reload;
@@ -101,6 +102,7 @@ pub(crate) async fn run(args: ServeArgs, log: Option<Log>) -> Result<u8, Failure
         log.set_filter(filter)
             .map_err(|error| Failure::because(exit::CONFIG, "cannot set up logging", &error))?;
     }
+    raise_file_limit();
     let connector = build::gateway_connector(&config)?;
     let listener = build::listen(config.listen).await?;
     let address = build::local_addr(&listener)?;

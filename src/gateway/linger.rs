@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 /// How long what a peer still sends is read away.
@@ -21,13 +21,27 @@ const MAX_LINGERING: usize = 256;
 /// How much is read away at a time, in bytes.
 const BUFFER: usize = 4 << 10;
 
-/// Which connections linger. Cheap to clone.
+/// The connections that linger. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Lingering(Arc<Semaphore>);
+pub(super) struct Lingering {
+    permits: Arc<Semaphore>,
+    cut: Arc<Notify>,
+}
 
 impl Lingering {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_LINGERING)))
+        Self { permits: Arc::new(Semaphore::new(MAX_LINGERING)), cut: Arc::default() }
+    }
+
+    /// Closes the connections that linger; whether there were any.
+    pub(super) async fn cut(&self) -> bool {
+        if self.permits.available_permits() == MAX_LINGERING {
+            return false;
+        }
+        self.cut.notify_waiters();
+        let all = u32::try_from(MAX_LINGERING).unwrap_or(u32::MAX);
+        let _ = timeout(LINGER_TIMEOUT, self.permits.acquire_many(all)).await;
+        true
     }
 
     /// `stream`, to be closed with care.
@@ -63,16 +77,22 @@ impl Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         let (Some(mut stream), Ok(runtime)) = (self.stream.take(), Handle::try_current()) else { return };
-        let Ok(permit) = Arc::clone(&self.lingering.0).try_acquire_owned() else { return };
+        let Ok(permit) = Arc::clone(&self.lingering.permits).try_acquire_owned() else { return };
+        let cut = Arc::clone(&self.lingering.cut).notified_owned();
         runtime.spawn(async move {
-            let _permit = permit;
             let reading_away = async {
                 if stream.shutdown().await.is_ok() {
                     let mut buffer = [0; BUFFER];
                     while let Ok(1..) = stream.read(&mut buffer).await {}
                 }
             };
-            let _ = timeout(LINGER_TIMEOUT, reading_away).await;
+            tokio::select! {
+                _ = timeout(LINGER_TIMEOUT, reading_away) => {}
+                () = cut => {}
+            }
+            // The file first: a permit that is free means that its connection is closed.
+            drop(stream);
+            drop(permit);
         });
     }
 }
@@ -145,13 +165,24 @@ mod tests {
         let lingering = Lingering::new();
         let (client, server) = pair().await;
         drop(lingering.closes(server));
-        assert_eq!(lingering.0.available_permits(), MAX_LINGERING - 1);
+        assert_eq!(lingering.permits.available_permits(), MAX_LINGERING - 1);
         drop(client);
         let all = u32::try_from(MAX_LINGERING).unwrap();
-        let all = timeout(LINGER_TIMEOUT * 2, lingering.0.acquire_many(all)).await.unwrap().unwrap();
+        let all = timeout(LINGER_TIMEOUT * 2, lingering.permits.acquire_many(all)).await.unwrap().unwrap();
         let (mut client, server) = pair().await;
         drop(lingering.closes(server));
         assert_eq!(client.read(&mut [0]).await.unwrap(), 0, "closed at once");
         drop(all);
+    }
+
+    #[tokio::test]
+    async fn cut_closes_lingering_connections() {
+        let lingering = Lingering::new();
+        assert!(!lingering.cut().await);
+        let (mut client, server) = pair().await;
+        drop(lingering.closes(server));
+        assert!(lingering.cut().await);
+        assert_eq!(lingering.permits.available_permits(), MAX_LINGERING);
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
     }
 }

@@ -54,6 +54,11 @@ impl Room {
         Self { places, quiet: Arc::default() }
     }
 
+    /// Closes the connection that has been quiet for longest; whether there was one.
+    pub(super) fn evict(&self) -> bool {
+        self.quiet.make_room()
+    }
+
     /// A place for one that is quiet. When there is none, the one that has been quiet for longest gives up its own;
     /// when none is quiet, it waits. Cancel safe.
     pub(super) async fn place(&self) -> Place {

@@ -17,14 +17,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use super::linger::Lingering;
 use super::room::{Place, Room};
 use super::{Gateway, Tls, stall};
-use crate::listen::accept;
+use crate::listen;
 use crate::telemetry::metrics::Open;
 
 /// How much of a request's head is read, in bytes.
@@ -32,6 +32,30 @@ const MAX_HEAD: usize = 32 << 10;
 
 /// How many connections are served at once where there is nothing but metrics.
 const MAX_METRICS_CONNECTIONS: usize = 16;
+
+/// How many files a terminal has open: its socket, and its tunnel.
+const FILES_PER_TERMINAL: usize = 2;
+
+/// How often at most it is logged that connections are closed for want of files.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Returns how many connections to serve at once. At most half of the `files` that may be open are for them, the rest is
+/// for terminals, their tunnels and the directory.
+fn connection_limit(max_connections: usize, max_sessions: usize, files: Option<usize>) -> usize {
+    let limit = files.map_or(max_connections, |files| max_connections.min(files / 2)).max(1);
+    let needed = max_sessions.saturating_mul(FILES_PER_TERMINAL).saturating_add(max_connections);
+    if files.is_some_and(|files| files < needed) {
+        tracing::warn!(
+            open_files = files,
+            needed,
+            max_connections,
+            max_sessions,
+            served = limit,
+            "the limit of open files is too low for max_connections and max_sessions; raise it (LimitNOFILE, ulimit -n)"
+        );
+    }
+    limit
+}
 
 impl Gateway {
     /// Serves `routes` (usually [`Self::router`], perhaps merged with more) on `listener` until `drain` is ready.
@@ -52,14 +76,17 @@ impl Gateway {
         listener.local_addr()?;
         self.tell_who_gets_in();
         let state = &self.state;
+        let config = state.config();
+        let max = connection_limit(config.max_connections, config.session.max_sessions, listen::file_limit());
         let _drained = DrainOnDrop(self);
         let stopping = CancellationToken::new();
         let mut server = Server {
             routes,
             gateway: self,
             tls: tls.clone(),
-            room: Room::new(state.config().max_connections),
+            room: Room::new(max),
             lingering: Lingering::new(),
+            warned: None,
             stopping: stopping.clone(),
             // Aborts what is left when it is dropped.
             connections: JoinSet::new(),
@@ -76,7 +103,7 @@ impl Gateway {
             () = drain => {}
         }
 
-        let deadline = tokio::time::Instant::now() + state.config().drain_timeout;
+        let deadline = Instant::now() + state.config().drain_timeout;
         tracing::info!(live = state.sessions.live(), "draining");
         state.metrics.draining.set(1);
         state.sessions.drain();
@@ -106,6 +133,7 @@ impl Gateway {
             tls: None,
             room: Room::new(MAX_METRICS_CONNECTIONS),
             lingering: Lingering::new(),
+            warned: None,
             stopping: CancellationToken::new(),
             connections: JoinSet::new(),
         };
@@ -168,6 +196,8 @@ struct Server<'a> {
     tls: Option<Arc<Tls>>,
     room: Room,
     lingering: Lingering,
+    /// When it was logged last that connections are closed for want of files.
+    warned: Option<Instant>,
     stopping: CancellationToken,
     connections: JoinSet<()>,
 }
@@ -175,11 +205,38 @@ struct Server<'a> {
 impl Server<'_> {
     async fn accept(&mut self, listener: &TcpListener) -> std::convert::Infallible {
         loop {
-            let (stream, peer) = accept(listener).await;
+            let (stream, peer) = match listen::try_accept(listener).await {
+                Ok(accepted) => accepted,
+                Err(error) if listen::is_out_of_files(&error) => {
+                    self.free_a_file(&error).await;
+                    continue;
+                }
+                Err(error) => {
+                    listen::failed(&error).await;
+                    continue;
+                }
+            };
             let place = self.room.place().await;
             self.spawn(stream, peer, place);
             while self.connections.try_join_next().is_some() {}
         }
+    }
+
+    /// Closes connections that linger, or the one that has been quiet for longest. Without any, waits a moment.
+    async fn free_a_file(&mut self, error: &io::Error) {
+        if self.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+            self.warned = Some(Instant::now());
+            tracing::warn!(%error, "out of files; idle connections are closed. Raise the limit (LimitNOFILE, ulimit -n)");
+        }
+        while self.connections.try_join_next().is_some() {}
+        if self.lingering.cut().await {
+            return;
+        }
+        if self.room.evict() {
+            let _ = timeout(listen::PAUSE, self.connections.join_next()).await;
+            return;
+        }
+        sleep(listen::PAUSE).await;
     }
 
     fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, place: Place) {
@@ -259,5 +316,19 @@ impl Connection {
         if let Err(error) = ended {
             tracing::debug!(%error, %peer, "connection ended");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_take_half_of_the_files() {
+        assert_eq!(connection_limit(4096, 1000, None), 4096);
+        assert_eq!(connection_limit(4096, 1000, Some(1 << 20)), 4096);
+        assert_eq!(connection_limit(4096, 1000, Some(1024)), 512);
+        assert_eq!(connection_limit(100, 10, Some(1024)), 100);
+        assert_eq!(connection_limit(100, 10, Some(1)), 1);
     }
 }
