@@ -87,20 +87,22 @@ async fn floods_of_control_are_closed_and_harm_nobody() {
         ("WebSocket pings", frame(0x89, &[0; 125])),
         ("WebSocket pongs", frame(0x8a, b"")),
         ("messages of later versions", binary(&[0x80, 0])),
+        ("input of nothing", binary(&[0])),
+        ("TEXT of nothing", frame(0x81, b"")),
     ] {
         assert_eq!(closed(&gateway, &one.repeat(FLOOD)).await, (Some(4400), true), "{what}");
     }
-    for ping in [0x89, 0x8a] {
+    for one in [frame(0x89, &[0; 125]), frame(0x8a, &[0; 125]), frame(0x81, b""), frame(0x82, b"")] {
         let mut wire = Wire::terminal(gateway.addr(), 7, None).await;
-        let _ = wire.send(frame(ping, &[0; 125]).repeat(FLOOD)).await;
+        let _ = wire.send(one.repeat(FLOOD)).await;
         assert_eq!(wire.close_code().await, Some(1008));
     }
-    // What is no control is bounded by what the terminal takes: nothing at all costs nothing.
-    let mut wire = Wire::terminal(gateway.addr(), 7, None).await;
-    for _ in 0..100 {
-        wire.send(frame(0x81, b"").repeat(FLOOD)).await.unwrap();
+    // Before `attach` as well.
+    for one in [frame(0x89, b""), binary(&[0x80, 0])] {
+        let mut wire = Wire::terminal(gateway.addr(), 7, PROTOCOL).await;
+        let _ = wire.send(one.repeat(FLOOD)).await;
+        assert_eq!(wire.close_code().await, Some(4400));
     }
-    drop(wire);
     eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
     honest.unharmed().await;
     has_not_grown(&gateway, before);

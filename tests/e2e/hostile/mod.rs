@@ -7,6 +7,7 @@ mod floods;
 mod frames;
 mod heads;
 mod honest;
+mod memory;
 mod neighbours;
 mod origins;
 mod paths;

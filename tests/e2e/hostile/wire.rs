@@ -18,6 +18,8 @@ const MAX_HEAD: usize = 64 << 10;
 
 pub(super) struct Wire {
     pub(super) stream: TcpStream,
+    /// The beginning of a frame that was read with the one before it.
+    unread: Vec<u8>,
 }
 
 /// An answer's status, head in lower case, and body.
@@ -64,7 +66,7 @@ impl Wire {
     pub(super) async fn open(gateway: SocketAddr, from: u8) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::new(127, 0, 0, from), 0).into()).unwrap();
-        Self { stream: socket.connect(gateway).await.unwrap() }
+        Self { stream: socket.connect(gateway).await.unwrap(), unread: Vec::new() }
     }
 
     /// An open terminal, with a bearer token and perhaps a subprotocol.
@@ -114,7 +116,7 @@ impl Wire {
 
     /// The gateway's frames up to its close frame, or to the end of the connection.
     pub(super) async fn frames(&mut self) -> Vec<(u8, Vec<u8>)> {
-        let mut said = Vec::new();
+        let mut said = std::mem::take(&mut self.unread);
         loop {
             let frames = frames(&said);
             let read = timeout(PATIENCE, self.stream.read_buf(&mut said));
@@ -136,11 +138,23 @@ impl Wire {
 
     /// Reads until the terminal printed `text`.
     pub(super) async fn until(&mut self, text: &str) {
-        let (mut said, text) = (Vec::new(), text.as_bytes());
+        self.until_in(2, text).await;
+    }
+
+    /// Reads until the gateway's messages have `text`.
+    pub(super) async fn until_text(&mut self, text: &str) {
+        self.until_in(1, text).await;
+    }
+
+    async fn until_in(&mut self, kind: u8, text: &str) {
+        let text = text.as_bytes();
+        let mut said = std::mem::take(&mut self.unread);
         loop {
-            let frames = frames(&said).into_iter().filter(|(opcode, _)| *opcode == 2);
+            let (frames, rest) = parsed(&said);
+            let frames = frames.into_iter().filter(|(opcode, _)| *opcode == kind);
             let printed = frames.map(|(_, data)| data).collect::<Vec<_>>().concat();
             if printed.windows(text.len()).any(|window| window == text) {
+                self.unread = rest.to_vec();
                 return;
             }
             let read = timeout(PATIENCE, self.stream.read_buf(&mut said)).await.expect("it is printed");
@@ -183,7 +197,12 @@ pub(super) fn head(first: u8, length: u64) -> Vec<u8> {
 }
 
 /// The gateway's frames in `bytes`: opcode and payload; a cut one is left out.
-pub(super) fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+pub(super) fn frames(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    parsed(bytes).0
+}
+
+/// The same, and the bytes of the cut one.
+fn parsed(mut bytes: &[u8]) -> (Vec<(u8, Vec<u8>)>, &[u8]) {
     let mut frames = Vec::new();
     while let [first, second, rest @ ..] = bytes {
         assert_eq!(second & 0x80, 0, "a server masks nothing");
@@ -202,5 +221,5 @@ pub(super) fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
         frames.push((first & 0x0f, payload.to_vec()));
         bytes = rest;
     }
-    frames
+    (frames, bytes)
 }
