@@ -27,6 +27,7 @@ mod answer;
 mod audit;
 mod auth;
 mod bounded;
+mod characters;
 mod config;
 mod control_plane;
 mod cookies;
@@ -168,7 +169,7 @@ impl Gateway {
             .route("/terminal/sessions", get(sessions::everywhere))
             .route("/workspaces/{id}", get(workspaces::show))
             .route("/workspaces", get(workspaces::list))
-            .route("/auth/session", post(sign_in::sign_in).delete(sign_in::sign_out));
+            .route("/auth/session", get(sign_in::identity).post(sign_in::sign_in).delete(sign_in::sign_out));
         let slow = Router::new()
             .route("/workspaces/{id}/terminal/diagnose", get(diagnose::diagnose))
             .route("/workspaces/{id}/files", put(files::write_several))

@@ -38,6 +38,25 @@ pub(in crate::gateway) async fn sign_in(
     Ok(response)
 }
 
+/// `GET /auth/session`: who the caller is, and whether the browser is signed in with that credential already. With it a
+/// page asks before a link replaces somebody's session.
+pub(in crate::gateway) async fn identity(
+    Shared(state): Shared<Arc<State>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let principal = state.authenticate(&parts).await?;
+    let cookie = state.cookies.find(&parts.headers, Instant::now());
+    let signed_in = match (bearer(&parts.headers)?, cookie) {
+        (Some(token), Some(cookie)) => token.digest() == cookie.token.digest(),
+        (Some(_), None) => false,
+        (None, Some(_)) => true,
+        // The control plane's session, or nothing at all.
+        (None, None) => !state.config().platform.is_development(),
+    };
+    Ok(Json(json!({"name": principal.name, "signed_in": signed_in})).into_response())
+}
+
 /// `DELETE /auth/session`: makes the cookie invalid, here and in the browser.
 pub(in crate::gateway) async fn sign_out(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
     let cookie = state.cookies.revoke(request.headers(), Instant::now());

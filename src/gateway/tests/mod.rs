@@ -9,6 +9,7 @@ mod development;
 mod diagnose;
 mod eicterm;
 mod files;
+mod identity;
 mod legacy;
 mod limits;
 mod members;
