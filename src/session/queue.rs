@@ -165,6 +165,7 @@ impl Drop for InputQueue {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
+    use tokio::task::unconstrained;
 
     use super::*;
 
@@ -178,7 +179,8 @@ mod tests {
     /// Sends until the queue is full and returns the number of messages.
     fn fill(input: &ViewerInput, message: &'static [u8]) -> usize {
         let mut sent = 0;
-        while input.send(Bytes::from_static(message)).now_or_never().is_some() {
+        // Without tokio's budget, which would end the loop as well.
+        while unconstrained(input.send(Bytes::from_static(message))).now_or_never().is_some() {
             sent += 1;
         }
         sent

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::gateway;
 use super::wire::{Wire, ask, frame, request};
-use crate::lab::{GatewayProgram, TOKEN, WORKSPACE, eventually};
+use crate::lab::{GatewayProgram, TOKEN, WORKSPACE};
 
 const EICTERM: Option<&str> = Some("eicterm.v1");
 

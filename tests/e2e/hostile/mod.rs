@@ -9,6 +9,7 @@ mod heads;
 mod honest;
 mod memory;
 mod neighbours;
+mod open_files;
 mod origins;
 mod paths;
 mod slow;

@@ -36,6 +36,20 @@ impl GatewayProgram {
 
     /// The same to pages of other origins, the first of which is its own.
     pub(crate) fn start_for(world: World, origins: &[&str], lines: &str) -> Self {
+        Self::launch(world, origins, lines, Program::start)
+    }
+
+    /// As [`Self::start`], with these limits of open files, soft and hard.
+    pub(crate) fn start_with_files(world: World, lines: &str, files: (u64, u64)) -> Self {
+        Self::launch(world, &[PUBLIC_ORIGIN], lines, |args, env| Program::start_with_files(args, env, files))
+    }
+
+    fn launch(
+        world: World,
+        origins: &[&str],
+        lines: &str,
+        start: impl FnOnce(&[&str], &[(&str, String)]) -> Program,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let os_user = world.target().os_user.to_string();
         let mut directory = String::new();
@@ -59,7 +73,7 @@ impl GatewayProgram {
             format!("[directory]\nfile = {file:?}\n[gateway]\nallowed_origins = {origins:?}\n{lines}\n");
         fs::write(&config, text).unwrap();
         let args = ["serve", "--config", config.to_str().unwrap(), "--listen", "127.0.0.1:0", "--json"];
-        let program = Program::start(&args, &world.emulator.access().env());
+        let program = start(&args, &world.emulator.access().env());
         Self { program, world, _folder: folder }
     }
 

@@ -30,8 +30,25 @@ impl Program {
     #[track_caller]
     pub(crate) fn start(args: &[&str], env: &[(&str, String)]) -> Self {
         let home = tempfile::tempdir().unwrap();
+        let command = eice(home.path(), env);
+        Self::launch(command, args, home)
+    }
+
+    /// The same with these limits of open files, soft and hard.
+    #[track_caller]
+    pub(crate) fn start_with_files(args: &[&str], env: &[(&str, String)], (soft, hard): (u64, u64)) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+        let inner = eice(home.path(), env);
+        command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.arg("-c").arg(script).arg(EICE);
+        Self::launch(command, args, home)
+    }
+
+    #[track_caller]
+    fn launch(mut command: Command, args: &[&str], home: tempfile::TempDir) -> Self {
         let log = fs::File::create(home.path().join("stderr")).unwrap();
-        let mut command = eice(home.path(), env);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut part = Part::start(&mut command);
         let stdout = part.child().stdout.take().unwrap();
