@@ -68,7 +68,7 @@ export function TerminalTab({ workspaceId, gateway, token, onSignedOut }: Props)
       },
       {
         // `parsed` is the flow control: the shell waits for a terminal that is behind.
-        output: (bytes, parsed) => xterm.write(bytes, parsed),
+        text: (text, parsed) => xterm.write(text, parsed),
         state: (now) => {
           setState(now);
           if (now.phase === "connecting") setFailure(null);

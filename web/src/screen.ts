@@ -87,9 +87,9 @@ export class Screen {
     this.heard.resized(this.known);
   }
 
-  /** Shows the shell's bytes; `parsed` is called once they are. */
-  show(bytes: Uint8Array, parsed: () => void): void {
-    this.xterm.write(bytes, parsed);
+  /** Shows the shell's output; calls `parsed` once it is parsed. */
+  show(text: string, parsed: () => void): void {
+    this.xterm.write(text, parsed);
   }
 
   /** Shows a line of the page's own. */

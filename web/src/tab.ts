@@ -57,9 +57,9 @@ export class Tab {
     this.terminal = new Terminal(
       { url, size: () => this.screen.size, refused: () => this.refused() },
       {
-        output: (bytes, parsed) => {
+        text: (text, parsed) => {
           if (!this.opened) this.begin();
-          this.screen.show(bytes, parsed);
+          this.screen.show(text, parsed);
         },
         state: (state) => this.follow(state),
         stage: (stage, ms) => {

@@ -167,6 +167,41 @@ describe("a terminal", () => {
     expect([...wire().sent[3]!]).toEqual([...codec.ack(110)]);
   });
 
+  it("decodes output that is cut at every byte", async () => {
+    const said = "\ufeff\u2026\u2014\u201c\u2022\u200b\u{1f600}\u00e9x";
+    let seen = "";
+    const show = (text: string, parsed: () => void) => {
+      seen += text;
+      parsed();
+    };
+    const { wire } = start({}, { text: show });
+    await settled();
+    wire().opens();
+    wire().says(hello());
+    const bytes = codec.typed(said);
+    for (const byte of bytes) wire().prints(Uint8Array.of(byte));
+    expect(seen).toBe(said);
+    await vi.advanceTimersByTimeAsync(100);
+    // Bytes are acknowledged, not characters.
+    expect([...wire().sent.at(-1)!]).toEqual([...codec.ack(bytes.length)]);
+  });
+
+  it("starts each session between two characters", async () => {
+    let seen = "";
+    const { wire } = start({}, { text: (text) => (seen += text) });
+    await settled();
+    wire().opens();
+    wire().says(hello());
+    wire().prints(Uint8Array.of(0x61, 0xe2, 0x80));
+    wire().ends(1006);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(seen).toBe("a\ufffd");
+    wire().opens();
+    wire().says(hello());
+    wire().prints(Uint8Array.of(0xa6, 0x62));
+    expect(seen).toBe("a\ufffd\ufffdb");
+  });
+
   it("opens again with growing pauses when the socket breaks, and not when the shell ends", async () => {
     const { wires, wire, states } = start();
     await settled();

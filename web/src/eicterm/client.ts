@@ -61,9 +61,14 @@ export interface Latency {
 export type Exit = Extract<codec.Message, { t: "exit" }>;
 export type Failure = Extract<codec.Message, { t: "error" }>;
 
-/** What is heard of a terminal; each is optional. */
+/** Receives a terminal's events; each member is optional. */
 export interface Listener {
-  /** Bytes to show; `parsed` is to be called once they are. */
+  /**
+   * Output as text. Messages cut characters anywhere, and xterm.js loses some of them when it is given such bytes, so give it
+   * this text. Call `parsed` once it is parsed; acknowledgements still count bytes. An empty text is the start of a character.
+   */
+  text?(text: string, parsed: () => void): void;
+  /** Output as bytes, for a listener without `text`. Call `parsed` once they are parsed. */
   output?(bytes: Uint8Array, parsed: () => void): void;
   state?(state: State): void;
   /** A stage of connecting began, or passed and took `ms`. */
@@ -98,6 +103,8 @@ export class Terminal {
   private attempt = 0;
   private failure: Failure | null = null;
   private window = 0;
+  /** Decodes the output of one session across its messages. */
+  private decoder = newDecoder();
   private parsed = 0;
   private acked = 0;
   /** Whether the socket of this attempt opened. */
@@ -215,8 +222,9 @@ export class Terminal {
         this.parsed += bytes.length;
         this.acknowledge();
       };
-      if (this.listener.output === undefined) parsed();
-      else this.listener.output(bytes, parsed);
+      if (this.listener.text !== undefined) this.listener.text(this.decoder.decode(bytes, { stream: true }), parsed);
+      else if (this.listener.output !== undefined) this.listener.output(bytes, parsed);
+      else parsed();
       return;
     }
     const message = typeof data === "string" ? codec.parse(data) : null;
@@ -249,6 +257,7 @@ export class Terminal {
   }
 
   private hello(hello: Extract<codec.Message, { t: "hello" }>): void {
+    this.decoder = newDecoder();
     this.parsed = hello.out_off;
     this.acked = hello.out_off;
     this.window = hello.limits.window;
@@ -307,6 +316,9 @@ export class Terminal {
 
   private async closed(code: number, reason: string): Promise<void> {
     this.stopTimers();
+    // A character that the end of the output cut.
+    const rest = this.decoder.decode();
+    if (rest !== "") this.listener.text?.(rest, () => undefined);
     if (this.greeted !== null && performance.now() - this.greeted >= SETTLED) this.attempt = 1;
     this.greeted = null;
     const text = this.failure?.message ?? sentence(code, reason);
@@ -365,3 +377,8 @@ export class Terminal {
 }
 
 type Timer = ReturnType<typeof setTimeout>;
+
+/** Keeps a byte order mark, which is output like any other. */
+function newDecoder(): TextDecoder {
+  return new TextDecoder("utf-8", { ignoreBOM: true });
+}
