@@ -46,3 +46,36 @@ async fn open_terminals_are_listed_and_closed_by_those_who_may() {
     sshd.is_idle();
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_output_keeps_its_characters() {
+    let sshd = Sshd::start();
+    let gateway = GatewayProgram::start_for(World::of(&sshd).await, &["http://acme.localhost"], "");
+    let more = [WORKSPACE, TOKEN];
+    let seen = plays("characters.mjs", &gateway.addr().to_string(), &more, &["characters.png"]).await;
+    assert_eq!(seen, serde_json::json!({"eicterm": 27, "scripted": 27, "legacy": 27}));
+    gateway.is_idle();
+    sshd.is_idle();
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_replace_no_session_unasked() {
+    let sshd = Sshd::start();
+    let gateway = GatewayProgram::start_for(World::of(&sshd).await, &["http://acme.localhost"], "");
+    let more = [WORKSPACE, TOKEN, OTHER_WORKSPACE, OTHER_TOKEN];
+    let pictures = [
+        "empty.png",
+        "leaving.png",
+        "replacing.png",
+        "replaced.png",
+        "phone-terminal.png",
+        "phone-empty.png",
+        "phone-replacing.png",
+    ];
+    let seen = plays("links.mjs", &gateway.addr().to_string(), &more, &pictures).await;
+    assert_eq!(seen, serde_json::json!({"sockets": 1}));
+    gateway.is_idle();
+    sshd.is_idle();
+    gateway.stop().await;
+}

@@ -21,6 +21,24 @@ export async function signIn(token: string): Promise<void> {
   await ask("/auth/session", "POST", DEADLINE, { headers: { Authorization: `Bearer ${token}` } });
 }
 
+/** Who a request counts as. */
+export interface Identity {
+  name: string;
+  /** Whether the browser is signed in with that credential. */
+  signed_in: boolean;
+}
+
+/** Returns whose `token` is, or without one, who is signed in. Changes nothing. */
+export async function identity(token?: string): Promise<Identity> {
+  const headers = token === undefined ? {} : { headers: { Authorization: `Bearer ${token}` } };
+  const answer = await ask("/auth/session", "GET", DEADLINE, { ...headers, wasSignedIn: wasSignedIn() });
+  const body: unknown = await answer.json().catch(() => null);
+  if (typeof body === "object" && body !== null && "name" in body && typeof body.name === "string") {
+    return { name: body.name, signed_in: "signed_in" in body && body.signed_in === true };
+  }
+  throw new GatewayError(answer.status, "The gateway's answer cannot be read.");
+}
+
 /** Makes the session cookie invalid. */
 export async function signOut(): Promise<void> {
   await ask("/auth/session", "DELETE", DEADLINE, {});

@@ -3,15 +3,18 @@
 import "@xterm/xterm/css/xterm.css";
 import "./style.css";
 
-import { type Workspace, signIn, signOut, workspaces } from "./api";
+import { type Workspace, identity, signIn, signOut, workspaces } from "./api";
 import { apply, onSystemChange } from "./colours";
+import { confirm } from "./dialog";
 import { GatewayError } from "./eicterm/index.js";
 import * as keys from "./keys";
+import { type Link, show as showInAddress, take as takeLink } from "./link";
+import { type Outcome, follow } from "./session";
 import * as settings from "./settings";
 import { Tab } from "./tab";
 import * as terminals from "./terminals";
-import { takeToken } from "./token";
-import { showApp, showPlace, showSignIn, showStatus, view } from "./view";
+import { printable } from "./text";
+import { showApp, showNoWorkspace, showSignIn, showStatus, showWorkspace, view } from "./view";
 import { fill, isReady, place } from "./workspaces";
 
 /** How often the list is asked for while a workspace is being made, in milliseconds. */
@@ -23,19 +26,41 @@ let tab: Tab | null = null;
 let poll: number | undefined;
 
 async function start(): Promise<void> {
-  const token = takeToken(window.location, window.history);
-  try {
-    if (token === null) await enter();
-    else await signInWith(token);
-  } catch (error) {
-    refused(error);
+  const link = takeLink(window.location, window.history);
+  await arrive(link).catch(refused);
+}
+
+/** Signs in as the address says, and shows what can be opened. */
+async function arrive({ token, workspace }: Link): Promise<void> {
+  if (token === null) {
+    await enter(workspace);
+    return;
   }
+  let outcome: Outcome;
+  try {
+    outcome = await follow(token, abandon);
+  } catch (error) {
+    if (!(error instanceof GatewayError) || error.why !== "wrong-token") throw error;
+    // A session from before stays.
+    await enter(null).catch(() => {
+      throw error;
+    });
+    view.notice.textContent = `The link did not sign you in. ${error.message}`;
+    return;
+  }
+  // After a replaced session, nothing opens but what the visitor chooses.
+  if (outcome === "replaced") await afterSignIn(showList);
+  else await afterSignIn(() => enter(outcome === "declined" ? null : workspace));
 }
 
 async function signInWith(token: string): Promise<void> {
   await signIn(token);
-  await enter().catch((error: unknown) => {
-    // The token was good, and the next request did not count as its owner's.
+  await afterSignIn(() => enter(null));
+}
+
+/** Runs `show` after a sign-in, with an explanation if its cookie does not count. */
+async function afterSignIn(show: () => Promise<void>): Promise<void> {
+  await show().catch((error: unknown) => {
     if (!(error instanceof GatewayError) || error.status !== 401) throw error;
     throw new GatewayError(401, notKept(), error.error);
   });
@@ -49,17 +74,27 @@ function notKept(): string {
     : `The token is good, but under ${location.origin} the browser does not tell the gateway whose page asks. Open the page by https, or on this machine by http://localhost.`;
 }
 
-/** Shows what may be opened, and opens what was open before, or the only one that there is. */
-async function enter(): Promise<void> {
-  await refresh();
+/** Shows the list, and opens the workspace from before, `wanted`, or the only one there is. */
+async function enter(wanted: string | null): Promise<void> {
+  await showList();
+  const find = (id: string | null | undefined) => known.find((workspace) => workspace.id === id);
+  if (chosen !== null && find(chosen.id) === undefined) abandon();
+  const only = known.length === 1 ? known[0] : undefined;
+  const workspace = find(wanted) ?? only;
+  if (chosen !== null && (workspace === undefined || workspace.id === chosen.id)) tab?.reconnect();
+  else if (workspace !== undefined) await choose(workspace);
+  else if (wanted !== null) view.notice.textContent = "The address names a workspace that does not exist, or that you may not open.";
+}
+
+/** Shows who is signed in and the list of workspaces, and opens none. */
+async function showList(): Promise<void> {
+  const [{ name }] = await Promise.all([identity(), refresh()]);
   settings.rememberSignedIn(true);
-  showApp();
-  const isThere = known.some((workspace) => workspace.id === chosen?.id);
-  if (chosen !== null && !isThere) abandon();
-  const [only] = known;
-  if (isThere) tab?.reconnect();
-  else if (known.length === 1 && only !== undefined) choose(only);
-  else view.workspaces.querySelector("button")?.focus();
+  const usedForm = view.signIn.contains(document.activeElement);
+  showApp(name);
+  if (chosen !== null) return;
+  // For the keyboard that the form was filled in with. Otherwise a focus ring would look like a choice.
+  if (usedForm) view.workspaces.querySelector("button")?.focus();
 }
 
 /** Asks for the list again, now and then again until nothing in it is still being made. */
@@ -67,7 +102,7 @@ async function refresh(): Promise<void> {
   window.clearTimeout(poll);
   known = await workspaces();
   draw();
-  view.noWorkspaces.hidden = known.length > 0;
+  if (chosen === null) showNoWorkspace(known.length);
   const waiting = known.find((workspace) => workspace.id === chosen?.id);
   if (waiting !== undefined && tab === null && isReady(waiting)) open(waiting);
   if (known.some((workspace) => workspace.status === "provisioning")) {
@@ -86,14 +121,16 @@ async function again(): Promise<void> {
 }
 
 function draw(): void {
-  fill(view.workspaces, known, chosen?.id ?? null, choose);
+  fill(view.workspaces, known, chosen?.id ?? null, (workspace) => void choose(workspace));
 }
 
-function choose(workspace: Workspace): void {
+async function choose(workspace: Workspace): Promise<void> {
+  if (workspace.id !== chosen?.id && !(await mayLeave())) return;
   leave();
   chosen = workspace;
   draw();
-  showPlace(place(workspace));
+  showInAddress(workspace.id, window.location, window.history);
+  showWorkspace(workspace.name, place(workspace));
   // In a container there is nothing to warn of.
   view.notice.textContent = workspace.container === undefined ? (workspace.note ?? "") : "";
   if (isReady(workspace)) open(workspace);
@@ -105,6 +142,13 @@ function open(workspace: Workspace): void {
   showStatus("connecting", "Connecting…");
   tab = new Tab(workspace.id, workspace.name, signedOut, shortcut);
   tab.screen.readAloud = view.reader.getAttribute("aria-pressed") === "true";
+}
+
+/** Asks before a running shell ends; whether it may. */
+async function mayLeave(): Promise<boolean> {
+  if (chosen === null || tab === null || tab.session === null) return true;
+  view.leavingWhat.textContent = `The shell in ${printable(chosen.name)} is running. Opening another workspace ends it, and what runs in it.`;
+  return confirm(view.leaving, "leave");
 }
 
 /** Ends the terminal that is shown. */
@@ -120,9 +164,10 @@ function abandon(): void {
   leave();
   chosen = null;
   draw();
-  showPlace("");
+  showInAddress(null, window.location, window.history);
+  showNoWorkspace(known.length);
   view.notice.textContent = "";
-  showStatus("idle", "Choose a workspace.");
+  showStatus("idle", "No terminal is open.");
 }
 
 /** The page's own keys; whether `event` was one. */
@@ -278,6 +323,16 @@ view.signOut.addEventListener("click", () => {
 });
 
 window.addEventListener("online", () => tab?.hurry());
+
+window.addEventListener("beforeunload", (event) => {
+  if (tab !== null && tab.session !== null) event.preventDefault();
+});
+
+// A link that is opened in this tab changes the fragment only.
+window.addEventListener("hashchange", () => {
+  const link = takeLink(window.location, window.history);
+  void arrive(link).catch(refused);
+});
 
 keys.fill(view.keys, (sequence) => tab?.type(sequence));
 onSystemChange(recolour);

@@ -1,6 +1,7 @@
 // The list of the terminals that are open in the workspace: whose, since when, and a way to close them. It is asked for only
 // while it is shown, by somebody who sees the page.
 
+import { confirm } from "./dialog";
 import { GatewayError, type Session, endSession, sessions } from "./eicterm/index.js";
 import { bytes, lasting, printable } from "./text";
 import { view } from "./view";
@@ -151,11 +152,7 @@ function update(row: HTMLLIElement, session: Session, mine: string | null): void
 async function ask(session: Session, of: Listed, row: HTMLLIElement): Promise<void> {
   const whose = session.id === of.mine() ? "It is the one in this page." : `It is ${printable(session.user)}'s.`;
   view.closingWhat.textContent = `Terminal ${short(session)}. ${whose} What runs in it is ended, and whoever looks at it is told.`;
-  // What was chosen the last time would stay where Escape chooses nothing.
-  view.closing.returnValue = "";
-  view.closing.showModal();
-  await new Promise((closed) => view.closing.addEventListener("close", closed, { once: true }));
-  if (view.closing.returnValue !== "close" || listed !== of) return;
+  if (!(await confirm(view.closing, "close")) || listed !== of) return;
   row.dataset.closing = "true";
   try {
     await endSession(of.url, session.id, { signal: of.leaving.signal, wasSignedIn: true });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { bytes, duration, followable, lasting, milliseconds, printable } from "./text";
-import { tokenIn } from "./token";
+import { parse, take } from "./link";
 
 describe("text", () => {
   it("of the far side cannot steer the page", () => {
@@ -26,11 +26,21 @@ describe("text", () => {
   });
 });
 
-describe("the token in the link", () => {
-  it("is taken from the fragment alone", () => {
-    expect(tokenIn("#token=abc")).toBe("abc");
-    expect(tokenIn("#a=1&token=x%2By")).toBe("x+y");
-    expect(tokenIn("")).toBeNull();
-    expect(tokenIn("#token=")).toBeNull();
+describe("a link", () => {
+  it("carries token and workspace in its fragment", () => {
+    expect(parse("#token=abc")).toEqual({ token: "abc", workspace: null });
+    expect(parse("#workspace=w1&token=x%2By")).toEqual({ token: "x+y", workspace: "w1" });
+    expect(parse("")).toEqual({ token: null, workspace: null });
+    expect(parse("#token=&workspace=")).toEqual({ token: null, workspace: null });
+  });
+
+  it("leaves no token in the address", () => {
+    let address = "";
+    const history = { replaceState: (_: unknown, __: string, url: string) => (address = url) } as unknown as History;
+    const at = (hash: string) => ({ hash, pathname: "/", search: "" }) as Location;
+    expect(take(at("#token=abc&workspace=a/b"), history)).toEqual({ token: "abc", workspace: "a/b" });
+    expect(address).toBe("/#workspace=a%2Fb");
+    take(at("#token=abc"), history);
+    expect(address).toBe("/");
   });
 });

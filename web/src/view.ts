@@ -1,4 +1,6 @@
-// The page's elements, found once; a missing one is a fault of the build.
+// The page's elements, looked up once. A missing one is a bug of the build.
+
+import { printable } from "./text";
 
 function element<T extends HTMLElement>(id: string): T {
   const found = document.getElementById(id);
@@ -9,11 +11,14 @@ function element<T extends HTMLElement>(id: string): T {
 export const view = {
   app: element("app"),
   notice: element("notice"),
+  who: element("who"),
   signOut: element<HTMLButtonElement>("sign-out"),
   workspaces: element<HTMLUListElement>("workspaces"),
-  noWorkspaces: element("no-workspaces"),
   terminal: element("terminal"),
+  empty: element("empty"),
   where: element("where"),
+  whereName: element("where-name"),
+  wherePlace: element("where-place"),
   tools: element("tools"),
   find: element<HTMLButtonElement>("find"),
   copy: element<HTMLButtonElement>("copy"),
@@ -28,6 +33,12 @@ export const view = {
   terminalsList: element<HTMLUListElement>("terminals-list"),
   closing: element<HTMLDialogElement>("closing"),
   closingWhat: element("closing-what"),
+  replacing: element<HTMLDialogElement>("replacing"),
+  replacingWhat: element("replacing-what"),
+  replacingKeep: element("replacing-keep"),
+  replacingAgree: element("replacing-agree"),
+  leaving: element<HTMLDialogElement>("leaving"),
+  leavingWhat: element("leaving-what"),
   search: element<HTMLFormElement>("search"),
   searchText: element<HTMLInputElement>("search-text"),
   searchCount: element("search-count"),
@@ -67,16 +78,35 @@ export function showStatus(phase: Phase, text: string, reconnect = false): void 
   view.reconnect.hidden = !reconnect;
 }
 
-/** Shows where the chosen workspace's shell runs, and what can be done with its terminal; empty where none is chosen. */
-export function showPlace(place: string): void {
-  view.where.textContent = place;
-  view.where.hidden = place === "";
-  view.tools.hidden = place === "";
+/** Shows the chosen workspace's name, where its shell runs, and the terminal's tools. */
+export function showWorkspace(name: string, place: string): void {
+  view.whereName.textContent = printable(name);
+  view.wherePlace.textContent = printable(place);
+  view.wherePlace.title = printable(place);
+  view.where.hidden = false;
+  view.tools.hidden = false;
+  view.empty.hidden = true;
+  view.terminal.hidden = false;
+  document.title = `${printable(name)} · eice`;
+}
+
+/** Shows what to do while none of `count` workspaces is chosen. */
+export function showNoWorkspace(count: number): void {
+  view.where.hidden = true;
+  view.tools.hidden = true;
+  view.terminal.hidden = true;
+  view.empty.hidden = false;
+  view.empty.textContent =
+    count === 0
+      ? "There is no workspace you may open. Ask whoever runs this gateway for access, or sign in with another token."
+      : "Choose a workspace from the list to open a terminal in it.";
+  document.title = "eice";
 }
 
 /** Shows the sign-in form, with what went wrong. */
 export function showSignIn(error = ""): void {
   view.app.hidden = true;
+  view.who.hidden = true;
   view.signOut.hidden = true;
   view.signIn.hidden = false;
   view.signInError.textContent = error;
@@ -84,9 +114,11 @@ export function showSignIn(error = ""): void {
   view.token.focus();
 }
 
-/** Shows the workspaces in place of the sign-in form. */
-export function showApp(): void {
+/** Shows the workspaces in place of the sign-in form, and who is signed in. */
+export function showApp(name: string): void {
   view.signIn.hidden = true;
   view.app.hidden = false;
+  view.who.textContent = `Signed in as ${printable(name)}`;
+  view.who.hidden = false;
   view.signOut.hidden = false;
 }
