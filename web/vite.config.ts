@@ -4,7 +4,7 @@ export default defineConfig({
   // The page is served from the gateway's root, and embedded in its binary.
   build: { target: "es2022", sourcemap: false, assetsInlineLimit: 0, modulePreload: { polyfill: false } },
   server: {
-    // `npm run dev` beside a running gateway: EICE_GATEWAY=http://127.0.0.1:PORT
+    // `npm run dev` with a running gateway: EICE_GATEWAY=http://127.0.0.1:PORT
     proxy: Object.fromEntries(
       ["/workspaces", "/auth"].map((path) => [
         path,

@@ -100,7 +100,7 @@ async function closed(page, theirs) {
   await close.focus();
   await page.keyboard.press("Enter");
   await dialog.waitFor({ timeout: TIMEOUT });
-  must((await dialog.innerText()).includes("It is other's. What runs in it is ended"), `it asks ${await dialog.innerText()}`);
+  must((await dialog.innerText()).includes("It is other's. What runs in it ends"), `it asks ${await dialog.innerText()}`);
   must((await page.evaluate(() => document.activeElement?.textContent)) === "Keep it open", "the focus is on what cannot be undone");
   await accessible(page, "the question");
   await page.screenshot({ path: join(shots, "terminals-close.png") });

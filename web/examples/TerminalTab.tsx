@@ -29,7 +29,7 @@ interface Props {
    * terminal open, and is what the next connection shows.
    */
   token?: string;
-  /** Called when nobody is signed in, any more: the way out is the application's. */
+  /** Called when the user is not, or no longer, signed in. */
   onSignedOut?: () => void;
 }
 
@@ -59,7 +59,7 @@ export function TerminalTab({ workspaceId, gateway, token, onSignedOut }: Props)
         size: () => ({ cols: xterm.cols, rows: xterm.rows }),
         // A WebSocket takes neither a header nor, to another site, a strict cookie: it shows a ticket.
         ticket: () => ticket(url, asking(latest.current.token)),
-        // A browser does not tell why a socket was not let in, a page of a foreign origin for one.
+        // A browser does not report why a socket was refused, for example to a page of another origin.
         refused: async () => {
           const refused = await refusal(url, asking(latest.current.token));
           if (refused?.why === "not-signed-in" || refused?.why === "sign-in-over") latest.current.onSignedOut?.();
@@ -106,11 +106,11 @@ export function TerminalTab({ workspaceId, gateway, token, onSignedOut }: Props)
   );
 }
 
-/** What stands in the way, asked for by hand: it pushes a key and opens a tunnel. */
+/** Runs a diagnosis on a click, because it pushes a key and opens a tunnel. */
 function Diagnosis({ url, options }: { url: string; options: RequestOptions }) {
   const [report, setReport] = useState<Report | string | null>(null);
   const run = () => {
-    setReport("Looking at every step of the way…");
+    setReport("Checking every step…");
     diagnose(url, options).then(setReport, (error: Error) => setReport(error.message));
   };
   return (

@@ -1,4 +1,4 @@
-// The gateway's routes as the page uses them. The session cookie is HttpOnly: no script ever sees it.
+// The gateway's routes that the page uses. The session cookie is HttpOnly, so no script sees it.
 
 import { GatewayError, ask } from "./eicterm/ask.js";
 import { wasSignedIn } from "./settings";
@@ -7,16 +7,16 @@ export interface Workspace {
   id: string;
   name: string;
   status: string;
-  /** Absent where it runs beside the gateway. */
+  /** Absent for a workspace on the gateway's own host. */
   instance?: string;
   container?: string;
   note?: string;
 }
 
-/** How long an answer may take, in milliseconds. */
+/** The timeout of a request, in milliseconds. */
 const DEADLINE = 15_000;
 
-/** Trades a token for the session cookie. */
+/** Exchanges a token for the session cookie. */
 export async function signIn(token: string): Promise<void> {
   await ask("/auth/session", "POST", DEADLINE, { headers: { Authorization: `Bearer ${token}` } });
 }
@@ -39,12 +39,12 @@ export async function identity(token?: string): Promise<Identity> {
   throw new GatewayError(answer.status, "The gateway's answer cannot be read.");
 }
 
-/** Makes the session cookie invalid. */
+/** Invalidates the session cookie. */
 export async function signOut(): Promise<void> {
   await ask("/auth/session", "DELETE", DEADLINE, {});
 }
 
-/** The workspaces that the caller may open. */
+/** Returns the workspaces that the caller may open. */
 export async function workspaces(): Promise<Workspace[]> {
   const answer = await ask("/workspaces", "GET", DEADLINE, { wasSignedIn: wasSignedIn() });
   const body: unknown = await answer.json().catch(() => null);

@@ -1,10 +1,10 @@
-// What is shown of connecting: the stages with their times, and what went wrong with the way out.
+// The stages of connecting with their times, and the failure with its hint.
 
 import type { Failure } from "./eicterm/index.js";
 import { milliseconds, printable } from "./text";
 import { view } from "./view";
 
-/** Begins anew, with nothing shown; a diagnosis stays, for whoever is reading it. */
+/** Clears everything but the diagnosis, which a user may still be reading. */
 export function clear(): void {
   view.stages.replaceChildren();
   view.failure.textContent = "";
@@ -13,7 +13,7 @@ export function clear(): void {
   view.details.hidden = view.diagnosis.hidden;
 }
 
-/** A stage began, or passed and took `ms`. */
+/** Shows that a stage began, or passed and took `ms`. */
 export function stage(name: string, ms: number | null): void {
   const known = [...view.stages.children].find((item) => item instanceof HTMLElement && item.dataset.stage === name);
   const item = known ?? document.createElement("li");
@@ -24,7 +24,7 @@ export function stage(name: string, ms: number | null): void {
   if (known === undefined) view.stages.append(item);
 }
 
-/** What went wrong: stays until the next attempt. */
+/** Shows a failure until the next attempt. */
 export function fail(failure: Failure): void {
   for (const item of view.stages.children) {
     if (!(item instanceof HTMLElement)) continue;

@@ -1,4 +1,4 @@
-// The diagnosis of a terminal that does not open: every step of the way, what is wrong with it and what would mend it.
+// The diagnosis of a terminal that does not open: the outcome of every step, and fixes.
 
 import { type Fix, type Outcome, type Report, type Step, diagnose } from "./eicterm/index.js";
 import { milliseconds, printable } from "./text";
@@ -12,10 +12,10 @@ const OUTCOMES: Record<Outcome, string> = {
   skipped: "skipped",
 };
 
-/** The diagnosis that is under way, if one is. */
+/** The pending diagnosis, if any. */
 let asking: AbortController | null = null;
 
-/** Shows none, and gives up the one that is under way. */
+/** Hides the diagnosis and aborts a pending one. */
 export function clear(): void {
   asking?.abort();
   asking = null;
@@ -28,7 +28,7 @@ export function clear(): void {
   view.diagnose.textContent = "Diagnose";
 }
 
-/** Has the terminal at `url` diagnosed, and shows what comes of it. */
+/** Diagnoses the terminal at `url` and shows the report. */
 export async function run(url: URL): Promise<void> {
   clear();
   const mine = new AbortController();
@@ -36,7 +36,7 @@ export async function run(url: URL): Promise<void> {
   view.details.hidden = false;
   view.diagnosis.hidden = false;
   view.diagnose.disabled = true;
-  view.verdict.textContent = "Looking at every step of the way; this takes half a minute at the most…";
+  view.verdict.textContent = "Checking every step; this takes up to half a minute…";
   let verdict: string;
   try {
     const report = await diagnose(url, { signal: mine.signal });
@@ -53,18 +53,18 @@ export async function run(url: URL): Promise<void> {
   view.diagnose.textContent = "Diagnose again";
 }
 
-/** The report in a sentence. */
+/** Returns a summary of the report. */
 function summary(report: Report): string {
   const took = `It took ${milliseconds(report.ms)}.`;
   if (report.first_failure === null) {
-    return report.ok ? `A terminal opens now: nothing stands in the way. ${took}` : `It was not finished. ${took}`;
+    return report.ok ? `A terminal opens now: every step passes. ${took}` : `It was not finished. ${took}`;
   }
   const failed = report.steps.filter((step) => step.outcome === "failed").length;
   const more = failed > 1 ? ` and ${failed - 1} more` : "";
   return `It fails at ${report.first_failure}${more}. ${took}`;
 }
 
-/** What is wrong comes first, the rest of the way behind a fold; both in the order in which it was walked. */
+/** Shows the faults first and the other steps collapsed, both in their order. */
 function show(steps: readonly Step[]): void {
   const isWrong = (step: Step) => step.outcome === "failed" || step.outcome === "warned";
   const others = steps.filter((step) => !isWrong(step));
@@ -77,7 +77,7 @@ function show(steps: readonly Step[]): void {
   view.othersCount.textContent = `The other steps: ${counts.map(([count, word]) => `${count} ${word}`).join(", ")}`;
 }
 
-/** One step: what went wrong is open, what is well is folded. */
+/** Renders a step: expanded if it has a fault, collapsed otherwise. */
 function step(step: Step): HTMLLIElement {
   const item = document.createElement("li");
   const fold = document.createElement("details");
@@ -94,7 +94,7 @@ function step(step: Step): HTMLLIElement {
   return item;
 }
 
-/** What would mend it; null for a kind that is not known here. */
+/** Renders a fix; null for an unknown kind. */
 function fix(fix: Fix): HTMLElement | null {
   switch (fix.kind) {
     case "iam-statement":
@@ -118,7 +118,7 @@ function copyable(caption: string, content: string, label: string): HTMLElement 
   const block = document.createElement("div");
   block.className = "fix";
   const shown = document.createElement("pre");
-  // Line ends are its own; nothing else of what the far side may have put into it.
+  // Line ends are kept; other control characters may come from the instance.
   shown.textContent = content.split("\n").map(printable).join("\n");
   // It scrolls, so that it can be reached by the keyboard.
   shown.tabIndex = 0;
@@ -140,7 +140,7 @@ function copyable(caption: string, content: string, label: string): HTMLElement 
   return block;
 }
 
-/** Whether it could be copied; else it is selected, for the browser's own way. */
+/** Copies `content`; if that is not possible, selects it for the browser's own copy command, and returns false. */
 async function copy(content: string, shown: HTMLElement): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(content);

@@ -1,4 +1,4 @@
-// Keys that a phone's keyboard lacks.
+// Keys that phone keyboards lack.
 
 const KEYS: readonly (readonly [label: string, name: string, sequence: string])[] = [
   ["Esc", "Escape", "\x1b"],
@@ -15,7 +15,7 @@ const KEYS: readonly (readonly [label: string, name: string, sequence: string])[
   ["~", "Tilde", "~"],
 ];
 
-/** Fills `place` with the keys; each sends its sequence and leaves the keyboard open. */
+/** Fills `place` with the keys. Each sends its sequence and leaves the phone's keyboard open. */
 export function fill(place: HTMLElement, send: (sequence: string) => void): void {
   place.replaceChildren(
     ...KEYS.map(([label, name, sequence]) => {
@@ -23,8 +23,8 @@ export function fill(place: HTMLElement, send: (sequence: string) => void): void
       button.type = "button";
       button.textContent = label;
       button.setAttribute("aria-label", name);
-      // Or it would take the focus, and the phone's keyboard with it. A click all the same: whoever swipes to the keys further
-      // on presses none, and a screen reader or a keyboard makes clicks only.
+      // Keeps the focus, and with it the phone's keyboard. The key itself is a click: swiping presses none, and screen readers
+      // and keyboards produce clicks only.
       button.addEventListener("mousedown", (event) => event.preventDefault());
       button.addEventListener("click", () => send(sequence));
       return button;

@@ -1,5 +1,5 @@
 // Signing in by a link. Any site can link to this page with a token of its own, so a link never replaces a session unasked:
-// the visitor would go on in the workspace of somebody else.
+// the visitor would continue in somebody else's workspace.
 
 import { type Identity, identity, signIn } from "./api";
 import { confirm } from "./dialog";
@@ -11,7 +11,7 @@ import { view } from "./view";
 export type Outcome =
   /** This browser had no session before. */
   | "signed-in"
-  /** The session is the link's already. */
+  /** The browser already has the link's session. */
   | "unchanged"
   /** The visitor kept the session from before. */
   | "declined"
@@ -49,7 +49,7 @@ async function confirmReplacement(current: Identity, offered: Identity): Promise
   const [now, then] = [printable(current.name), printable(offered.name)];
   view.replacingWhat.textContent =
     `You are signed in as ${now}. The link you followed signs you in as ${then} instead, and ends every terminal that is open ` +
-    `in this browser. What you type from then on goes to the workspaces of ${then}. Go on only if you trust whoever gave you the link.`;
+    `in this browser. What you type from then on goes to the workspaces of ${then}. Continue only if you trust the source of the link.`;
   view.replacingKeep.textContent = `Stay ${now}`;
   view.replacingAgree.textContent = `Sign in as ${then}`;
   return confirm(view.replacing, "replace");

@@ -4,7 +4,7 @@ import { bytes, duration, followable, lasting, milliseconds, printable } from ".
 import { parse, take } from "./link";
 
 describe("text", () => {
-  it("of the far side cannot steer the page", () => {
+  it("of the instance cannot control the page", () => {
     expect(printable("a\u001b[2J\u202eb\n")).toBe("a\ufffd[2J\ufffdb\ufffd");
   });
 

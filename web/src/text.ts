@@ -1,11 +1,11 @@
-// Text from the far side, made fit to be shown.
+// Text from the instance, sanitized for display.
 
-/** `text` without control characters and changes of direction: it quotes the far side. */
+/** Replaces control characters and bidirectional overrides in untrusted `text`. */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
 }
 
-/** A link that may be followed: http and https only. Null for any other. */
+/** Returns the URL of an http or https link, and null for any other. */
 export function followable(text: string): string | null {
   try {
     const url = new URL(text);
@@ -21,7 +21,7 @@ export function duration(milliseconds: number): string {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
-/** How long something has lasted, in as many units as mean anything. */
+/** Formats a duration in its significant units. */
 export function lasting(seconds: number): string {
   if (seconds < 60) return `${Math.floor(seconds)} s`;
   const minutes = Math.floor(seconds / 60);
@@ -30,7 +30,7 @@ export function lasting(seconds: number): string {
   return hours < 24 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** A number of bytes, in decimal units. */
+/** Formats a number of bytes in decimal units. */
 export function bytes(count: number): string {
   if (count < 1000) return `${count} B`;
   const units = ["kB", "MB", "GB", "TB"];
@@ -38,7 +38,7 @@ export function bytes(count: number): string {
   return `${(Math.floor(count / 1000 ** power * 10) / 10).toFixed(1)} ${units[power - 1]}`;
 }
 
-/** A latency in as many digits as mean anything. */
+/** Formats a latency in its significant digits. */
 export function milliseconds(ms: number): string {
   return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
 }

@@ -2,7 +2,7 @@
 
 import type { Workspace } from "./api";
 
-/** Where the workspace's shell runs, in a few words. */
+/** Describes where the workspace's shell runs. */
 export function place(workspace: Workspace): string {
   const { container, instance } = workspace;
   if (container === undefined) return `login shell on ${instance ?? "an instance"}`;
@@ -14,14 +14,14 @@ export function isReady(workspace: Workspace): boolean {
   return !["provisioning", "failed", "removed", "paused", "hibernated"].includes(workspace.status);
 }
 
-/** Fills `list`; the chosen one is marked. */
+/** Fills `list` and marks the chosen workspace. */
 export function fill(
   list: HTMLUListElement,
   workspaces: readonly Workspace[],
   chosen: string | null,
   choose: (workspace: Workspace) => void,
 ): void {
-  // The list is drawn again while somebody is on their way through it.
+  // The list is redrawn while the keyboard focus may be in it.
   const focused = list.querySelector<HTMLElement>(".entry:focus")?.dataset.workspace;
   list.replaceChildren(
     ...workspaces.map((workspace) => {

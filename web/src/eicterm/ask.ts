@@ -1,8 +1,8 @@
-// Ordinary requests to a gateway: where they go, what they show, and what is made of a refusal.
+// Ordinary requests to a gateway, and the errors made of its refusals.
 
 import { type Why, explain, whyOf } from "./why.js";
 
-/** How a request is made: credentials for a gateway on another origin, for one. */
+/** Options of a request, such as credentials for a gateway on another origin. */
 export interface RequestOptions {
   /** `Authorization`, for one. */
   headers?: Record<string, string>;
@@ -11,19 +11,19 @@ export interface RequestOptions {
   signal?: AbortSignal;
   /** The default is the browser's own. */
   fetch?: typeof fetch;
-  /** The origin of the page, for what is said of it; the default is the browser's. */
+  /** The origin of the page, for error messages; the default is the browser's. */
   origin?: string;
-  /** Whether the gateway let the same person in before: then a sign-in that is missing is one that is over. */
+  /** Whether the user was signed in before: a missing sign-in then counts as expired. */
   wasSignedIn?: boolean;
 }
 
-/** The gateway did not do what it was asked for. `status` is its answer's, 0 when there was none. */
+/** A request that the gateway refused or did not answer. `status` is 0 without an answer. */
 export class GatewayError extends Error {
   constructor(
     readonly status: number,
-    /** A sentence or two for a person, with the way out. */
+    /** What went wrong and what to do, for a user. */
     message: string,
-    /** The gateway's own words; empty when it had none. */
+    /** The gateway's own error text; empty if there was none. */
     readonly error = "",
     readonly why: Why = "other",
   ) {
@@ -31,14 +31,14 @@ export class GatewayError extends Error {
     this.name = "GatewayError";
   }
 
-  /** Whether the same may be answered otherwise a little later. */
+  /** Whether a retry may succeed. */
   get isPassing(): boolean {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
-/** The address of `path` beside the terminal at `url`, for ordinary requests. */
-export function beside(url: string | URL, path: string): URL {
+/** Returns the http(s) URL of `path` below the terminal at `url`. */
+export function siblingUrl(url: string | URL, path: string): URL {
   const address = new URL(url, globalThis.location?.href);
   address.protocol = address.protocol.replace(/^ws/, "http");
   address.pathname = address.pathname.replace(/\/?$/, path);
@@ -47,7 +47,7 @@ export function beside(url: string | URL, path: string): URL {
   return address;
 }
 
-/** Asks for what is at `address`, and waits for `deadline` milliseconds at the most. */
+/** Sends a request and waits at most `deadline` milliseconds for the answer. */
 export async function ask(
   address: string | URL,
   method: "GET" | "POST" | "DELETE",
@@ -70,13 +70,13 @@ export async function ask(
   throw refused(answer.status, await complaint(answer), options);
 }
 
-/** What ends a request after `deadline` milliseconds, or when `signal` says so. */
+/** Returns a signal that aborts after `deadline` milliseconds, or with `signal`. */
 export function within(deadline: number, signal: AbortSignal | undefined): AbortSignal {
   const late = AbortSignal.timeout(deadline);
   return signal === undefined ? late : AbortSignal.any([signal, late]);
 }
 
-/** The origin of the page. */
+/** Returns the origin of the page. */
 export function origin(options: RequestOptions): string {
   return options.origin ?? globalThis.location?.origin ?? "null";
 }
@@ -87,7 +87,7 @@ function refused(status: number, error: string, options: RequestOptions): Gatewa
   return new GatewayError(status, explain(why, status, error, origin(options)), error, why);
 }
 
-/** What the gateway says went wrong: its JSON's `error`, else nothing. */
+/** Returns the `error` of the gateway's JSON, or an empty text. */
 async function complaint(answer: Response): Promise<string> {
   try {
     const body: unknown = await answer.json();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { GatewayError, type RequestOptions, ask, beside } from "./ask.js";
+import { GatewayError, type RequestOptions, ask, siblingUrl } from "./ask.js";
 import { diagnose } from "./diagnose.js";
 import { refusal } from "./refusal.js";
 import { endSession, sessions } from "./sessions.js";
@@ -31,10 +31,10 @@ function json(status: number, body: unknown): Response {
   return new Response(JSON.stringify(body), { status });
 }
 
-describe("beside", () => {
+describe("siblingUrl", () => {
   it("is the same place by HTTP, without query and fragment", () => {
-    expect(beside(`${URL_OF_TERMINAL}?x=1#y`, "/ticket").href).toBe("https://gateway.example/workspaces/1/terminal/ticket");
-    expect(beside("ws://127.0.0.1:8080/workspaces/1/terminal", "/diagnose").href).toBe(
+    expect(siblingUrl(`${URL_OF_TERMINAL}?x=1#y`, "/ticket").href).toBe("https://gateway.example/workspaces/1/terminal/ticket");
+    expect(siblingUrl("ws://127.0.0.1:8080/workspaces/1/terminal", "/diagnose").href).toBe(
       "http://127.0.0.1:8080/workspaces/1/terminal/diagnose",
     );
   });
@@ -47,7 +47,7 @@ describe("a request", () => {
         signal?.addEventListener("abort", () => reject(signal.reason as Error));
       });
     const asking = (deadline: number, signal: AbortSignal) =>
-      ask(beside(URL_OF_TERMINAL, "/ticket"), "POST", deadline, { fetch: never as typeof fetch, signal });
+      ask(siblingUrl(URL_OF_TERMINAL, "/ticket"), "POST", deadline, { fetch: never as typeof fetch, signal });
     const caller = new AbortController();
     const left = asking(60_000, caller.signal);
     caller.abort();
@@ -60,7 +60,7 @@ describe("a request", () => {
 describe("refusal", () => {
   const origin = "https://canvas.example";
 
-  it("tells what the gateway has against the page", async () => {
+  it("reports why the gateway refuses the page", async () => {
     for (const [status, error, text] of [
       [403, "origin not allowed", /does not let pages of https:\/\/canvas\.example in/],
       [403, "host not allowed", /does not answer under this address/],
@@ -86,7 +86,7 @@ describe("refusal", () => {
     }
   });
 
-  it("tells a gateway that hides its answers from one that is not there", async () => {
+  it("distinguishes a gateway that hides its answers from a missing one", async () => {
     const hidden = answering("nothing", new Response());
     const found = await refusal(URL_OF_TERMINAL, { fetch: hidden.fetch, origin });
     expect(found?.status).toBe(0);
@@ -104,18 +104,18 @@ describe("a 401", () => {
   const said = (error: string, options: RequestOptions) =>
     refusal(URL_OF_TERMINAL, { fetch: answering(json(401, { error })).fetch, origin: "https://canvas.example", ...options });
 
-  it("is of who never signed in, of who was signed in, and of a wrong token, each with its way out", async () => {
+  it("explains a missing sign-in, an expired one and a wrong token", async () => {
     const token = { headers: { authorization: "Bearer x" } };
     for (const [error, options, why, way] of [
       ["missing workspace auth token", {}, "not-signed-in", /not signed in\. Sign in/],
       ["missing workspace auth token", { wasSignedIn: true }, "sign-in-over", /over: .* Sign in again/],
-      ["invalid workspace auth token", token, "wrong-token", /token opens nothing here.* another one/],
-      // A token is at fault, whoever was in before by a cookie.
+      ["invalid workspace auth token", token, "wrong-token", /token opens nothing here.* new one/],
+      // A token that is sent decides, whatever the cookie.
       ["invalid workspace auth token", { ...token, wasSignedIn: true }, "wrong-token", /token opens nothing here/],
       ["invalid workspace auth token", { wasSignedIn: true }, "not-theirs", /signed in, but .* Choose another workspace/],
       ["invalid token for claimed workspace", token, "wrong-claim", /X-Workspace-ID .* Leave that header out/],
       ["missing workspace ID", token, "no-workspace", /no such workspace/],
-      // A proxy's own: nobody was shown to the gateway.
+      // A proxy's own answer.
       ["", {}, "not-signed-in", /Sign in/],
     ] as const) {
       const refused = await said(error, options);
@@ -124,7 +124,7 @@ describe("a 401", () => {
     }
   });
 
-  it("is told from what is no 401", () => {
+  it("differs from other statuses", () => {
     const asker = { hasToken: false, wasSignedIn: true };
     for (const [status, error, why] of [
       [0, "", "no-answer"],
@@ -151,7 +151,7 @@ describe("ticket", () => {
     });
   });
 
-  it("tells what will pass from what will not", async () => {
+  it("distinguishes passing errors from permanent ones", async () => {
     for (const [answer, isPassing] of [
       ["nothing" as const, true],
       [json(503, { error: "draining" }), true],

@@ -235,7 +235,7 @@ describe("a terminal", () => {
     expect(wire().sent).toHaveLength(1);
   });
 
-  it("tells the gateway's own words, and stops at what a new attempt would not change", async () => {
+  it("reports the gateway's error and stops if a retry cannot help", async () => {
     const failures: string[] = [];
     const { wires, wire, states } = start({}, { failed: ({ hint }) => failures.push(hint ?? "") });
     await settled();
@@ -406,7 +406,7 @@ describe("a terminal", () => {
     expect(wire().sent).toHaveLength(1);
   });
 
-  it("tells a size that changed before it was greeted", async () => {
+  it("sends a size that changed before hello", async () => {
     let cols = 80;
     const { terminal, wire } = start({ size: () => ({ cols, rows: 24 }) });
     await settled();

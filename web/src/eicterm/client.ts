@@ -1,12 +1,12 @@
-// A terminal of a gateway: one socket at a time, opened again when it breaks. No framework, no DOM but WebSocket and
-// timers; what shows the terminal is the caller's.
+// A terminal of a gateway: one socket at a time, reopened when it breaks. It needs no framework, and of the browser only
+// WebSocket and timers; the caller renders the output.
 
 import { GatewayError } from "./ask.js";
 import * as codec from "./codec.js";
 import { isDenial, next, pause, sentence } from "./ending.js";
 import { InputQueue } from "./input.js";
 
-/** What this file needs of a WebSocket. */
+/** The part of WebSocket that this file uses. */
 export type Socket = Pick<WebSocket, "send" | "close" | "readyState" | "protocol" | "binaryType"> & {
   onopen: ((event: Event) => void) | null;
   onmessage: ((event: MessageEvent) => void) | null;
@@ -16,45 +16,45 @@ export type Socket = Pick<WebSocket, "send" | "close" | "readyState" | "protocol
 export interface Options {
   /** `wss://…/workspaces/ID/terminal` */
   url: string | URL;
-  /** The size that the terminal has now; asked for before each attempt. */
+  /** Returns the terminal's current size; called before each attempt. */
   size: () => codec.Size;
   /**
-   * A single-use ticket for the next socket, where cookies do not reach; asked for before each attempt. A `GatewayError`
-   * that will pass is tried again as a broken socket is; any other error ends the terminal.
+   * Returns a single-use ticket for the next socket, for pages whose cookies are not sent; called before each attempt. After a
+   * `GatewayError` that is passing the client reconnects as after a broken socket; any other error ends the terminal.
    */
   ticket?: () => Promise<string>;
-  /** A name for the terminal, for people. */
+  /** A display name for the terminal. */
   name?: string;
   /**
-   * Asked when a socket could not be opened, since a browser does not tell a page why, and when access ended while one was
-   * open: the reason to give up, or null when there is none.
+   * Called when a socket could not be opened, because a browser does not report the reason, and when access ended while one
+   * was open. Returns the reason to give up, or null to retry.
    */
   refused?: () => Promise<string | null>;
   /**
-   * How often the latency is measured, in milliseconds. A connection on which several measurements in turn go unanswered, and
-   * nothing else comes either, counts as broken. The default is 5000; 0 is never, and then only the browser notices.
+   * The interval of latency measurements, in milliseconds. A connection counts as broken after several consecutive measurements
+   * without an answer or any other message. The default is 5000; with 0, only the browser detects a broken connection.
    */
   pingEvery?: number;
-  /** How many attempts in a row may fail or break soon before giving up. The default is 20. */
+  /** The number of consecutive attempts that may fail or break early. The default is 20. */
   maxAttempts?: number;
-  /** Makes a socket; the default is a WebSocket. */
+  /** Creates a socket; the default is a WebSocket. */
   socket?: (url: string | URL, protocols: string[]) => Socket;
 }
 
-/** Where a terminal stands. */
+/** The state of a terminal. */
 export type State =
   | { phase: "connecting"; attempt: number }
   | { phase: "open"; session: string }
-  /** Broken; the next attempt begins in `ms`. */
+  /** Broken; the next attempt starts in `ms`. */
   | { phase: "waiting"; text: string; ms: number; attempt: number }
-  /** Over. `clean`: the shell ended by itself. */
+  /** Ended. `clean`: the shell exited. */
   | { phase: "ended"; text: string; clean: boolean; code: number };
 
-/** The legs of a keystroke's way, in milliseconds. */
+/** Round-trip times in milliseconds. */
 export interface Latency {
-  /** From here to the gateway and back. */
+  /** Browser to gateway. */
   gateway: number;
-  /** From the gateway to the instance and back; null while that is not known. */
+  /** Gateway to instance; null until measured. */
   instance: number | null;
 }
 
@@ -71,29 +71,29 @@ export interface Listener {
   /** Output as bytes, for a listener without `text`. Call `parsed` once they are parsed. */
   output?(bytes: Uint8Array, parsed: () => void): void;
   state?(state: State): void;
-  /** A stage of connecting began, or passed and took `ms`. */
+  /** A stage of connecting started, or passed after `ms`. */
   stage?(name: string, ms: number | null): void;
   latency?(latency: Latency): void;
-  /** The session ends in `secs` seconds: `idle` or `max`. */
+  /** The session ends in `secs` seconds, because of `idle` or `max`. */
   warn?(what: string, secs: number): void;
   exit?(exit: Exit): void;
   failed?(failure: Failure): void;
-  /** What was typed was too much to keep. */
+  /** Input was dropped because too much of it is queued. */
   inputRefused?(bytes: number): void;
 }
 
 const OPEN = 1;
 
-/** An acknowledgement waits this long for more to acknowledge, in milliseconds. */
+/** The delay of an acknowledgement, to combine it with later ones, in milliseconds. */
 const ACK_DELAY = 100;
 
-/** How long a socket may take to open and the gateway to greet, in milliseconds. */
+/** The timeout for opening the socket and receiving `hello`, in milliseconds. */
 const GREETING_DEADLINE = 30_000;
 
-/** So many pings without a sign of life, and the connection is broken: half a minute, as they are sent by default. */
+/** The number of pings without any message after which the connection is broken: half a minute by default. */
 const MAX_UNANSWERED = 6;
 
-/** A connection that held for this long, in milliseconds, worked: what breaks it begins to count anew. */
+/** A connection that lasted this long, in milliseconds, resets the count of attempts. */
 const SETTLED = 30_000;
 
 export class Terminal {
@@ -107,16 +107,16 @@ export class Terminal {
   private decoder = newDecoder();
   private parsed = 0;
   private acked = 0;
-  /** Whether the socket of this attempt opened. */
+  /** Whether this attempt's socket opened. */
   private opened = false;
-  /** The size that the gateway was told last. */
-  private told: codec.Size | null = null;
-  /** When the gateway greeted, by `performance.now()`. */
+  /** The size that was sent last. */
+  private sentSize: codec.Size | null = null;
+  /** When `hello` arrived, by `performance.now()`. */
   private greeted: number | null = null;
   private ending = false;
   /** The last ping: its number, and when it was sent. */
   private ping = { number: 0, sent: 0 };
-  /** How many pings were sent since anything was heard. */
+  /** The number of pings since the last message. */
   private unanswered = 0;
   private timers: { greeting?: Timer; ping?: Timer; ack?: Timer; retry?: Timer } = {};
   private disposed = false;
@@ -128,40 +128,40 @@ export class Terminal {
     void this.open();
   }
 
-  /** Types `text`. */
+  /** Sends `text` as input. */
   type(text: string): void {
     this.send(codec.typed(text));
   }
 
-  /** Types bytes that are no text. */
+  /** Sends input as bytes. */
   send(bytes: Uint8Array): void {
     if (this.state.phase === "ended" || this.state.phase === "waiting") return;
     if (this.input.add(bytes)) this.flush();
     else this.listener.inputRefused?.(bytes.length);
   }
 
-  /** Says that no more input follows, once what was typed is sent. */
+  /** Ends the input after everything that is queued. */
   end(): void {
     if (this.state.phase === "ended" || this.state.phase === "waiting") return;
     this.ending = true;
     this.flush();
   }
 
-  /** Tells the terminal its new size. Before the gateway greets, the size that it has then is told. */
+  /** Resizes the terminal. Before `hello`, this has no effect: the size at that time is sent then. */
   resize(size: codec.Size): void {
     if (this.state.phase !== "open") return;
-    this.told = size;
+    this.sentSize = size;
     this.write(codec.resize(size));
   }
 
-  /** Connects again, now: after the end, or without waiting for the next attempt. */
+  /** Reconnects at once: after the end, or instead of a pending retry. */
   reconnect(): void {
     if (this.disposed || this.state.phase === "open" || this.state.phase === "connecting") return;
     this.attempt = 0;
     void this.open();
   }
 
-  /** Leaves for good; nothing is heard any more. */
+  /** Closes the terminal for good; no listener is called afterwards. */
   dispose(): void {
     this.disposed = true;
     this.drop();
@@ -180,7 +180,7 @@ export class Terminal {
       if (this.options.ticket !== undefined) protocols.push(codec.TICKET_PREFIX + (await this.options.ticket()));
     } catch (error) {
       if (this.disposed) return;
-      // A gateway that is away gives no tickets either, and may be back.
+      // The gateway may be restarting.
       if (error instanceof GatewayError && error.isPassing) void this.closed(1006, "");
       else this.over(1006, error instanceof Error ? error.message : String(error), false);
       return;
@@ -195,8 +195,8 @@ export class Terminal {
       this.opened = true;
       const { cols, rows } = this.options.size();
       const name = this.options.name;
-      this.told = { cols, rows };
-      this.write(codec.attach(name === undefined ? this.told : { ...this.told, name }));
+      this.sentSize = { cols, rows };
+      this.write(codec.attach(name === undefined ? this.sentSize : { ...this.sentSize, name }));
     };
     socket.onmessage = ({ data }: MessageEvent) => this.message(data);
     socket.onclose = ({ code, reason }: CloseEvent) => {
@@ -205,7 +205,7 @@ export class Terminal {
     };
   }
 
-  /** The socket says nothing any more, its own end included. */
+  /** Abandons a silent socket, whose close event may never come. */
   private lose(): void {
     this.drop();
     void this.closed(1006, "");
@@ -217,7 +217,7 @@ export class Terminal {
       const bytes = new Uint8Array(data);
       const socket = this.socket;
       const parsed = () => {
-        // What is parsed late is no news to the next connection, whose count begins anew.
+        // Positions start again with each connection.
         if (this.socket !== socket) return;
         this.parsed += bytes.length;
         this.acknowledge();
@@ -266,7 +266,7 @@ export class Terminal {
     this.greeted = performance.now();
     this.become({ phase: "open", session: hello.session });
     const size = this.options.size();
-    if (size.cols !== this.told?.cols || size.rows !== this.told.rows) this.resize(size);
+    if (size.cols !== this.sentSize?.cols || size.rows !== this.sentSize.rows) this.resize(size);
     this.flush();
     const every = this.options.pingEvery ?? 5000;
     if (every > 0) {
@@ -282,7 +282,7 @@ export class Terminal {
     this.write(codec.endOfInput());
   }
 
-  /** At half the window at once, else a little later with what comes until then. */
+  /** Acknowledges at once from half the window on, else after a delay. */
   private acknowledge(): void {
     const say = () => {
       clearTimeout(this.timers.ack);
@@ -306,7 +306,7 @@ export class Terminal {
   }
 
   private pong({ t0, gateway_us, ssh_us }: Extract<codec.Message, { t: "pong" }>): void {
-    // An older one that comes late says nothing of now.
+    // Ignore the answer to an older ping.
     if (t0 !== this.ping.number) return;
     this.listener.latency?.({
       gateway: Math.max(0, performance.now() - this.ping.sent - gateway_us / 1000),
@@ -324,7 +324,7 @@ export class Terminal {
     const text = this.failure?.message ?? sentence(code, reason);
     let then = next(code);
     if ((!this.opened || isDenial(code)) && this.options.refused !== undefined) {
-      // Whatever went wrong with asking: it may be tried again.
+      // A failed request is a reason to retry.
       const why = await this.options.refused().catch(() => null);
       if (this.disposed) return;
       if (why !== null) {
@@ -337,7 +337,7 @@ export class Terminal {
       this.over(code, text, code === 1000);
       return;
     }
-    // Even "at once" waits a moment after the first time: a gateway may be long in restarting.
+    // Only the first retry is immediate: a gateway may take long to restart.
     const ms = then === "at-once" && this.attempt <= 1 ? 0 : pause(this.attempt);
     this.become({ phase: "waiting", text, ms, attempt: this.attempt });
     this.timers.retry = setTimeout(() => void this.open(), ms);

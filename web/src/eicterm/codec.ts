@@ -1,9 +1,9 @@
-// What the two sides of `eicterm.v1` say to each other, as bytes and as objects (docs/eicterm.md). No DOM, no socket.
+// The messages of `eicterm.v1`, as bytes and as objects (docs/eicterm.md). No DOM, no socket.
 
 /** The subprotocol's name. */
 export const SUBPROTOCOL = "eicterm.v1";
 
-/** What a ticket carries before it when it is offered as a second subprotocol. */
+/** The prefix of a ticket that is offered as a second subprotocol. */
 export const TICKET_PREFIX = "ticket.";
 
 /** A terminal's size in character cells. */
@@ -29,7 +29,7 @@ export interface Limits {
   in_window: number;
 }
 
-/** What the gateway says. Kinds that are not known are not here: they are to be ignored. */
+/** A message of the gateway. Unknown types are ignored. */
 export type Message =
   | {
       t: "hello";
@@ -50,7 +50,7 @@ export type Message =
 
 const KINDS = new Set(["hello", "stage", "ack", "pong", "warn", "exit", "error"]);
 
-/** Reads a TEXT message; null for one that is to be ignored, or is none. */
+/** Parses a TEXT message; null for one that must be ignored or is invalid. */
 export function parse(text: string): Message | null {
   let value: unknown;
   try {
@@ -89,7 +89,7 @@ export function ack(position: number): Uint8Array<ArrayBuffer> {
   return number(0x02, position);
 }
 
-/** Wants a pong with the same number. */
+/** Requests a pong with the same number. */
 export function ping(t0: number): Uint8Array<ArrayBuffer> {
   return number(0x03, t0);
 }
@@ -99,7 +99,7 @@ export function endOfInput(): Uint8Array<ArrayBuffer> {
   return Uint8Array.of(0x05);
 }
 
-/** What is typed, as bytes. */
+/** Encodes typed text. */
 export function typed(text: string): Uint8Array {
   return encoder.encode(text);
 }

@@ -1,10 +1,10 @@
 // Why a terminal does not open: the gateway walks through every stage of connecting and reports (docs/doctor.md).
 
-import { GatewayError, type RequestOptions, ask, beside } from "./ask.js";
+import { GatewayError, type RequestOptions, ask, siblingUrl } from "./ask.js";
 
 export type Outcome = "passed" | "failed" | "warned" | "not-reached" | "skipped";
 
-/** What would mend a failure. More kinds may be added. */
+/** A fix of a failure. More kinds may be added. */
 export type Fix =
   | { kind: "iam-statement"; statement: Record<string, unknown> }
   | { kind: "security-group-rule"; group: string; direction: "inbound" | "outbound"; port: number; peer: string }
@@ -50,7 +50,7 @@ const DEADLINE = 60_000;
  * so it is for a person who wants to know, not for a timer.
  */
 export async function diagnose(url: string | URL, options: RequestOptions = {}): Promise<Report> {
-  const answer = await ask(beside(url, "/diagnose"), "GET", DEADLINE, options);
+  const answer = await ask(siblingUrl(url, "/diagnose"), "GET", DEADLINE, options);
   const report: unknown = await answer.json().catch(() => null);
   if (typeof report === "object" && report !== null && "steps" in report && Array.isArray(report.steps)) {
     return report as Report;

@@ -1,6 +1,6 @@
-// What the end of a socket means: whether to connect again, and what to tell a person.
+// What a close code means: whether to reconnect, and a sentence for the user.
 
-/** What is to be done when a socket ended. */
+/** What to do when a socket closed. */
 export type Next = "stop" | "at-once" | "later";
 
 /** By the close code (docs/eicterm.md, "Closing"). */
@@ -10,12 +10,12 @@ export function next(code: number): Next {
   return "stop";
 }
 
-/** Whether `code` says that the gateway does not let in who asks: an ordinary request tells why. */
+/** Whether `code` means that access was refused; an ordinary request returns the reason. */
 export function isDenial(code: number): boolean {
   return code === 4401 || code === 4403;
 }
 
-/** A sentence for the close code; the gateway's own error says it better where there is one. */
+/** Returns a sentence for the close code. The gateway's own error, if any, is more precise. */
 export function sentence(code: number, reason: string): string {
   switch (code) {
     case 1000:

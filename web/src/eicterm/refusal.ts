@@ -1,7 +1,7 @@
-// Why a gateway does not let a page in. A browser tells a page nothing of a WebSocket that was refused but the code 1006;
-// an ordinary request to the same gateway passes the same checks, and says which one failed.
+// Why a gateway refuses a page. For a refused WebSocket a browser reports only the code 1006; an ordinary request to the same
+// gateway passes the same checks, and its answer names the one that failed.
 
-import { GatewayError, type RequestOptions, beside, origin, within } from "./ask.js";
+import { GatewayError, type RequestOptions, siblingUrl, origin, within } from "./ask.js";
 import { ticket } from "./ticket.js";
 import { type Why, explain } from "./why.js";
 
@@ -11,7 +11,7 @@ export interface Refusal {
   /** The gateway's own words. */
   error: string;
   why: Why;
-  /** A sentence or two for a person, with the way out. */
+  /** What went wrong and what to do, for a user. */
   text: string;
 }
 
@@ -36,10 +36,10 @@ export async function refusal(url: string | URL, options: RequestOptions = {}): 
 
 /** Of a gateway on another origin that does not let the page in, the browser hides even the refusal. */
 async function hidden(url: string | URL, options: RequestOptions): Promise<Refusal | null> {
-  const [health, ours] = [new URL("/health", beside(url, "")), origin(options)];
+  const [health, ours] = [new URL("/health", siblingUrl(url, "")), origin(options)];
   if (health.origin === ours) return null;
   try {
-    // A page may learn that somebody answers there, and nothing more.
+    // A page learns only that the gateway answers.
     await (options.fetch ?? fetch)(health, {
       mode: "no-cors",
       cache: "no-store",

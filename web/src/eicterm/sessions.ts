@@ -1,6 +1,6 @@
 // The terminals that are open in a workspace: listed, and ended (docs/gateway.md, "Open terminals").
 
-import { GatewayError, type RequestOptions, ask, beside } from "./ask.js";
+import { GatewayError, type RequestOptions, ask, siblingUrl } from "./ask.js";
 
 /** An open terminal. More members may be added. */
 export interface Session {
@@ -24,16 +24,16 @@ const DEADLINE = 15_000;
 
 /** The terminals that are open where the one at `url` (`wss://…/workspaces/ID/terminal`) is, everybody's, the oldest first. */
 export async function sessions(url: string | URL, options: RequestOptions = {}): Promise<Session[]> {
-  const answer = await ask(beside(url, "/sessions"), "GET", DEADLINE, options);
+  const answer = await ask(siblingUrl(url, "/sessions"), "GET", DEADLINE, options);
   const body: unknown = await answer.json().catch(() => null);
   if (Array.isArray(body)) return body as Session[];
   throw new GatewayError(answer.status, "The gateway's list of terminals cannot be read.");
 }
 
-/** Ends the terminal `session`; whoever has it open is told so by 4404. One that is over already is no error. */
+/** Ends the terminal `session`, whose viewer gets the close code 4404. An ended session is no error. */
 export async function endSession(url: string | URL, session: string, options: RequestOptions = {}): Promise<void> {
   try {
-    await ask(beside(url, `/sessions/${encodeURIComponent(session)}`), "DELETE", DEADLINE, options);
+    await ask(siblingUrl(url, `/sessions/${encodeURIComponent(session)}`), "DELETE", DEADLINE, options);
   } catch (error) {
     if (!(error instanceof GatewayError && error.error === "session not found")) throw error;
   }

@@ -1,6 +1,6 @@
 // Tickets: a browser can put no header on a WebSocket, and so a client shows one of these as a second subprotocol.
 
-import { GatewayError, type RequestOptions, ask, beside } from "./ask.js";
+import { GatewayError, type RequestOptions, ask, siblingUrl } from "./ask.js";
 
 /** How long a ticket may take, in milliseconds. */
 const DEADLINE = 15_000;
@@ -10,7 +10,7 @@ const DEADLINE = 15_000;
  * good for half a minute: to be asked for before each attempt, as `Options.ticket` is.
  */
 export async function ticket(url: string | URL, options: RequestOptions = {}): Promise<string> {
-  const answer = await ask(beside(url, "/ticket"), "POST", DEADLINE, options);
+  const answer = await ask(siblingUrl(url, "/ticket"), "POST", DEADLINE, options);
   const body: unknown = await answer.json().catch(() => null);
   if (typeof body === "object" && body !== null && "ticket" in body && typeof body.ticket === "string") {
     return body.ticket;

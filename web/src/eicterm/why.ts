@@ -1,18 +1,18 @@
-// What a refusal of the gateway's means, and the way out of it, in a sentence for a person.
+// What a refusal of the gateway means, and what the user can do.
 
 /** Why a gateway does not do what it was asked for. More kinds may be added. */
 export type Why =
-  /** Nothing shows who asks. */
+  /** No credential. */
   | "not-signed-in"
-  /** Nothing shows it any more: a cookie ran out, was taken back, or was signed out elsewhere. */
+  /** The credential expired, was revoked, or was signed out elsewhere. */
   | "sign-in-over"
-  /** The bearer token is nobody's, or not good for this workspace. */
+  /** The bearer token is unknown, or not valid for this workspace. */
   | "wrong-token"
-  /** Who is signed in may not open this workspace. */
+  /** The signed-in user may not open this workspace. */
   | "not-theirs"
-  /** The token does not speak for the workspace that `X-Workspace-ID` names. */
+  /** The token may not claim the workspace in `X-Workspace-ID`. */
   | "wrong-claim"
-  /** There is no such workspace, or it is not the caller's: which of the two is not told. */
+  /** The workspace does not exist, or the caller may not open it; the gateway does not say which. */
   | "no-workspace"
   /** The page's origin is not on the gateway's list. */
   | "origin"
@@ -22,19 +22,19 @@ export type Why =
   | "too-often"
   /** There was no answer. */
   | "no-answer"
-  /** What the gateway's own words say. */
+  /** Anything else; the gateway's error text says what. */
   | "other";
 
-/** What is known of who asked. */
-export interface Asker {
-  /** Whether a bearer token was shown. */
+/** What is known of the caller. */
+export interface Caller {
+  /** Whether a bearer token was sent. */
   hasToken: boolean;
-  /** Whether the same was let in before. */
+  /** Whether the user was signed in before. */
   wasSignedIn: boolean;
 }
 
-/** Why the gateway answered `status` with the words `error`. */
-export function whyOf(status: number, error: string, asker: Asker): Why {
+/** Classifies an answer with `status` and the text `error`. */
+export function whyOf(status: number, error: string, caller: Caller): Why {
   if (status === 0) return "no-answer";
   if (status === 403 && error === "origin not allowed") return "origin";
   if (status === 403 && error === "host not allowed") return "host";
@@ -43,12 +43,12 @@ export function whyOf(status: number, error: string, asker: Asker): Why {
   if (status !== 401) return "other";
   if (error === "invalid token for claimed workspace") return "wrong-claim";
   if (error === "missing workspace ID") return "no-workspace";
-  // Said of a token that was shown, and of one that a cookie or a ticket stands for.
-  if (error === "invalid workspace auth token") return asker.hasToken ? "wrong-token" : "not-theirs";
-  return asker.wasSignedIn ? "sign-in-over" : "not-signed-in";
+  // For a bearer token, and for the token behind a cookie or a ticket.
+  if (error === "invalid workspace auth token") return caller.hasToken ? "wrong-token" : "not-theirs";
+  return caller.wasSignedIn ? "sign-in-over" : "not-signed-in";
 }
 
-/** A sentence or two for `why`: what is wrong, and what to do. */
+/** Explains `why` to a user: what is wrong, and what to do. */
 export function explain(why: Why, status: number, error: string, origin: string): string {
   switch (why) {
     case "not-signed-in":
@@ -56,7 +56,7 @@ export function explain(why: Why, status: number, error: string, origin: string)
     case "sign-in-over":
       return "Your sign-in is over: its time ran out, it was signed out elsewhere, or it was taken back. Sign in again.";
     case "wrong-token":
-      return "The access token opens nothing here: it is mistyped, was taken back, or is for something else. Check it, or ask whoever gave it out for another one.";
+      return "The access token opens nothing here: it is mistyped, revoked, or for another gateway. Check it, or ask the operator for a new one.";
     case "not-theirs":
       return "You are signed in, but not with what opens this workspace. Choose another workspace, or sign in with a token for this one.";
     case "wrong-claim":
