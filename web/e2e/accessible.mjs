@@ -8,6 +8,29 @@ export async function accessible(page, where) {
   must(faults.length === 0, `${where} is not accessible:\n${faults.join("\n")}`);
 }
 
+/** The words of the terminal that `scenes.colors` prints, each with its contrast. */
+export async function contrasts(page) {
+  const spans = await page.locator(".xterm-rows span").evaluateAll((found) =>
+    found.map((span) => [span.textContent, getComputedStyle(span).color]),
+  );
+  const ground = await page.locator(".xterm-viewport").evaluate((found) => getComputedStyle(found).backgroundColor);
+  const words = spans.flatMap(([text, color]) => (text.match(/(plain|bright|bold)\d/g) ?? []).map((word) => [word, color]));
+  return words.map(([word, color]) => [word, ratio(color, ground)]);
+}
+
+/** WCAG 2.2, "contrast ratio", of two colors `rgb(r, g, b)`. */
+function ratio(one, other) {
+  const luminance = (color) => {
+    const [red, green, blue] = color.match(/[\d.]+/g).map((part) => {
+      const of = Number(part) / 255;
+      return of <= 0.04045 ? of / 12.92 : ((of + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const [light, dark] = [luminance(one), luminance(other)].sort((a, b) => b - a);
+  return (light + 0.05) / (dark + 0.05);
+}
+
 /** In the page: what is wrong with it. The terminal's own cells are the shell's. */
 function inspect() {
   const faults = [];
@@ -64,24 +87,24 @@ function inspect() {
   }
   return faults;
 
-  function parse(colour) {
-    const [red, green, blue, alpha = 1] = colour.match(/[\d.]+/g).map(Number);
+  function parse(color) {
+    const [red, green, blue, alpha = 1] = color.match(/[\d.]+/g).map(Number);
     return [red, green, blue, alpha];
   }
 
   /** What is behind an element's text. */
   function ground(of) {
     for (let at = of; at !== null; at = at.parentElement) {
-      const colour = parse(getComputedStyle(at).backgroundColor);
-      if (colour[3] === 1) return colour;
+      const color = parse(getComputedStyle(at).backgroundColor);
+      if (color[3] === 1) return color;
     }
     return [255, 255, 255, 1];
   }
 
   /** WCAG 2.2, "contrast ratio". */
   function contrast(one, other) {
-    const luminance = (colour) => {
-      const [red, green, blue] = colour.slice(0, 3).map((part) => {
+    const luminance = (color) => {
+      const [red, green, blue] = color.slice(0, 3).map((part) => {
         const of = part / 255;
         return of <= 0.04045 ? of / 12.92 : ((of + 0.055) / 1.055) ** 2.4;
       });

@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 import { TIMEOUT, must, row, status, type } from "./page.mjs";
-import { tell } from "./tell.mjs";
+import { runScenes } from "./run_scenes.mjs";
 
 const [address, shots, workspace, token] = process.argv.slice(2);
 const home = "http://acme.localhost/";
@@ -35,7 +35,7 @@ const LINES = BYTES.length;
 mkdirSync(shots, { recursive: true });
 const rules = `--host-resolver-rules=MAP acme.localhost ${address}`;
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", headless: true, args: ["--no-first-run", rules] });
-await tell(play, () => browser.close());
+await runScenes(play, () => browser.close());
 
 async function play() {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, bypassCSP: true });

@@ -11,7 +11,7 @@ import { chromium } from "playwright-core";
 
 import { TIMEOUT } from "./page.mjs";
 import * as site from "./site.mjs";
-import { tell } from "./tell.mjs";
+import { runScenes } from "./run_scenes.mjs";
 
 const [address, shots, workspace, token] = process.argv.slice(2);
 mkdirSync(shots, { recursive: true });
@@ -31,7 +31,7 @@ const browser = await chromium.launch({
   headless: true,
   args: ["--no-first-run", `--host-resolver-rules=${rules.join(", ")}`],
 });
-await tell(play, async () => {
+await runScenes(play, async () => {
   await browser.close();
   await elsewhere.stop();
 });

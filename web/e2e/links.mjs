@@ -12,7 +12,7 @@ import { chromium } from "playwright-core";
 import { accessible } from "./accessible.mjs";
 import { TIMEOUT, must, run, status } from "./page.mjs";
 import * as site from "./site.mjs";
-import { tell } from "./tell.mjs";
+import { runScenes } from "./run_scenes.mjs";
 
 const [address, shots, workspace, token, shared, otherToken] = process.argv.slice(2);
 const home = "http://acme.localhost/";
@@ -20,7 +20,7 @@ mkdirSync(shots, { recursive: true });
 const elsewhere = await site.start();
 const rules = `--host-resolver-rules=MAP acme.localhost ${address}, MAP evil.localhost 127.0.0.1:${elsewhere.port}`;
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", headless: true, args: ["--no-first-run", rules] });
-await tell(play, async () => {
+await runScenes(play, async () => {
   await browser.close();
   await elsewhere.stop();
 });

@@ -13,7 +13,7 @@ import { chromium } from "playwright-core";
 import { accessible } from "./accessible.mjs";
 import { TIMEOUT, must, status } from "./page.mjs";
 import * as site from "./site.mjs";
-import { tell } from "./tell.mjs";
+import { runScenes } from "./run_scenes.mjs";
 
 const [link, shots, executablePath = "/usr/bin/chromium"] = process.argv.slice(2);
 if (link === undefined || shots === undefined) {
@@ -27,7 +27,7 @@ const token = new URLSearchParams(gateway.hash.slice(1)).get("token");
 const browser = await chromium.launch({ executablePath, headless: true, args: ["--no-first-run"] });
 const front = await proxy();
 const stranger = await site.start();
-await tell(
+await runScenes(
   async () => ({ diagnosed: await diagnosed(), narrow: await narrow(), denied: await denied(), hidden: await hidden() }),
   async () => {
     await browser.close();
@@ -79,8 +79,8 @@ async function diagnosed() {
   }
 
   await page.locator("#theme").click();
-  await page.locator("html[data-colours=light]").waitFor({ timeout: TIMEOUT });
-  await accessible(page, "the diagnosis in light colours");
+  await page.locator("html[data-colors=light]").waitFor({ timeout: TIMEOUT });
+  await accessible(page, "the diagnosis in light colors");
   await page.screenshot({ path: join(shots, "diagnose-light.png") });
 
   // Again, and then another attempt: its own failure takes the place of the old report.

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 
-import { accessible } from "./accessible.mjs";
+import { accessible, contrasts } from "./accessible.mjs";
 import { TIMEOUT, must, row, run, size, status, type } from "./page.mjs";
 
 /** The first prompt, and what the tutorial types. */
@@ -84,7 +84,7 @@ export async function paste({ page }) {
   must(seen === expected, `pasted ${seen}, not ${expected}`);
 }
 
-/** Find, font size, colours, a link that leads nowhere but to the web. */
+/** Find, font size, colors, a link that leads nowhere but to the web. */
 export async function tools({ page, shots }) {
   await run(page, "echo needle-one; echo needle-two");
   const before = await size(page);
@@ -105,7 +105,7 @@ export async function tools({ page, shots }) {
   await page.locator("#smaller").click();
   await has(before).waitFor({ timeout: TIMEOUT });
   await page.locator("#theme").click();
-  await page.locator("html[data-colours=light]").waitFor({ timeout: TIMEOUT });
+  await page.locator("html[data-colors=light]").waitFor({ timeout: TIMEOUT });
   await page.screenshot({ path: join(shots, "light.png") });
   await page.locator("#theme").click();
   await page.locator("#theme").click();
@@ -243,13 +243,13 @@ export async function signIns({ device, link, address, shots }) {
   await page.goto(address);
   await told(/^$/);
   await signIn("mistyped");
-  await told(/^The access token opens nothing here: .*ask whoever gave it out for another one\.$/);
+  await told(/^The access token opens nothing here: .*ask the operator for a new one\.$/);
   await accessible(page, "the sign-in form");
   await page.emulateMedia({ colorScheme: "light" });
-  await page.locator("html[data-colours=light]").waitFor({ timeout: TIMEOUT });
-  await accessible(page, "the sign-in form in light colours");
+  await page.locator("html[data-colors=light]").waitFor({ timeout: TIMEOUT });
+  await accessible(page, "the sign-in form in light colors");
   await page.emulateMedia({ colorScheme: "dark" });
-  await page.locator("html[data-colours=dark]").waitFor({ timeout: TIMEOUT });
+  await page.locator("html[data-colors=dark]").waitFor({ timeout: TIMEOUT });
   await page.screenshot({ path: join(shots, "sign-in-wrong.png") });
   // The page itself is the same to a browser, whatever the fragment: it is left first.
   await page.goto("about:blank");
@@ -284,26 +284,31 @@ export async function signIns({ device, link, address, shots }) {
   await page.context().close();
 }
 
-/** The system's colours, light and dark, from the first moment on and when they change. */
-export async function colours({ open, shots }) {
+/** The system's colors, light and dark, from the first moment on and when they change; every color of text can be read. */
+export async function colors({ open, shots }) {
   const page = await open({ width: 900, height: 560 }, {});
-  await run(page, "printf '\\033[31mred \\033[32mgreen \\033[34mblue\\033[0m\\n'");
+  const line = "\\033[3${i}mplain$i \\033[9${i}mbright$i \\033[1;3${i}mbold$i\\033[0m\\n";
+  await run(page, `for i in 0 1 2 3 4 5 6 7; do printf "${line}"; done`);
   const ground = (of) => page.locator(of).evaluate((found) => getComputedStyle(found).backgroundColor);
-  /** How light the colour `rgb(r, g, b)` is, 0 to 255. */
-  const light = (colour) => colour.match(/\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3;
+  /** How light the color `rgb(r, g, b)` is, 0 to 255. */
+  const light = (color) => color.match(/\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3;
   for (const [scheme, fits] of [["dark", (of) => of < 60], ["light", (of) => of > 230], ["dark", (of) => of < 60]]) {
     await page.emulateMedia({ colorScheme: scheme });
-    await page.locator(`html[data-colours=${scheme}]`).waitFor({ timeout: TIMEOUT });
+    await page.locator(`html[data-colors=${scheme}]`).waitFor({ timeout: TIMEOUT });
     for (const of of ["body", "#terminal", ".xterm-viewport"]) {
-      must(fits(light(await ground(of))), `in ${scheme} colours ${of} is ${await ground(of)}`);
+      must(fits(light(await ground(of))), `in ${scheme} colors ${of} is ${await ground(of)}`);
     }
-    await accessible(page, `the terminal in ${scheme} colours`);
+    await accessible(page, `the terminal in ${scheme} colors`);
+    const words = await contrasts(page);
+    must(words.length === 24, `not every color is shown: ${JSON.stringify(words)}`);
+    const poor = words.filter(([, contrast]) => contrast < 4.5);
+    must(poor.length === 0, `in ${scheme} colors these have too little contrast: ${JSON.stringify(poor)}`);
+    await page.screenshot({ path: join(shots, `colors-${scheme}.png`) });
   }
-  await page.screenshot({ path: join(shots, "dark.png") });
   await page.context().close();
 }
 
 /** In the order in which they are played. */
 export const all = {
-  tutorial, resize, fullScreen, flood, paste, tools, colours, exit, drop, twoTabs, phone, closeCodes, signIns,
+  tutorial, resize, fullScreen, flood, paste, tools, colors, exit, drop, twoTabs, phone, closeCodes, signIns,
 };

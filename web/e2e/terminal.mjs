@@ -12,7 +12,7 @@ import { chromium } from "playwright-core";
 import { TIMEOUT, must, status } from "./page.mjs";
 import * as proxies from "./proxy.mjs";
 import { all } from "./scenes.mjs";
-import { tell } from "./tell.mjs";
+import { runScenes } from "./run_scenes.mjs";
 
 const [link, shots, executablePath = "/usr/bin/chromium", ...chosen] = process.argv.slice(2);
 if (link === undefined || shots === undefined) {
@@ -35,7 +35,7 @@ const browser = await chromium.launch({
 });
 const complaints = [];
 
-await tell(drive, async () => {
+await runScenes(drive, async () => {
   await browser.close();
   proxy.stop();
 });
@@ -56,8 +56,8 @@ async function drive() {
   const page = await watched(home);
   await page.goto(link);
   await page.locator("#app").waitFor({ timeout: TIMEOUT });
-  const address = page.url();
-  must(!address.includes("token"), `the token is still in the address: ${address}`);
+  must(!page.url().includes("token"), `the token is still in the address: ${page.url()}`);
+  const address = new URL("/", page.url()).href;
   must((await page.evaluate(() => document.cookie)) === "", "a script can read the session cookie");
   const cookies = await home.cookies();
   must(

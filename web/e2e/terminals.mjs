@@ -10,7 +10,7 @@ import { chromium } from "playwright-core";
 
 import { accessible } from "./accessible.mjs";
 import { TIMEOUT, must, run, status } from "./page.mjs";
-import { tell } from "./tell.mjs";
+import { runScenes } from "./run_scenes.mjs";
 
 const [address, shots, workspace, token, shared, otherToken] = process.argv.slice(2);
 // To a browser a name below localhost is as good as HTTPS.
@@ -18,7 +18,7 @@ const home = "http://acme.localhost/";
 mkdirSync(shots, { recursive: true });
 const rules = `--host-resolver-rules=MAP acme.localhost ${address}`;
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", headless: true, args: ["--no-first-run", rules] });
-await tell(play, () => browser.close());
+await runScenes(play, () => browser.close());
 
 async function play() {
   const mine = await arrive({ width: 1120, height: 700 }, token);
@@ -63,8 +63,8 @@ async function listed(page, workspace) {
   await accessible(page, "the list");
   await page.screenshot({ path: join(shots, "terminals.png") });
   await page.locator("#theme").click();
-  await page.locator("html[data-colours=light]").waitFor({ timeout: TIMEOUT });
-  await accessible(page, "the list in light colours");
+  await page.locator("html[data-colors=light]").waitFor({ timeout: TIMEOUT });
+  await accessible(page, "the list in light colors");
   await page.screenshot({ path: join(shots, "terminals-light.png") });
   await page.locator("#theme").click();
 
@@ -198,7 +198,7 @@ async function arrive(viewport, token, more = {}) {
 
 /** Waits until the list says `text`. */
 async function told(page, text) {
-  const place = page.locator("#terminals-told");
+  const place = page.locator("#terminals-status");
   await place.filter({ hasText: text }).waitFor({ timeout: TIMEOUT }).catch(async () => {
     throw new Error(`the list says ${JSON.stringify(await place.innerText())}, not ${text}`);
   });

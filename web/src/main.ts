@@ -1,10 +1,10 @@
-// The page: trade the link's token for a cookie, list the workspaces, open a terminal.
+// The page: signs in, lists the workspaces, and opens a terminal.
 
 import "@xterm/xterm/css/xterm.css";
 import "./style.css";
 
 import { type Workspace, identity, signIn, signOut, workspaces } from "./api";
-import { apply, onSystemChange } from "./colours";
+import { apply, onSystemChange } from "./colors";
 import { confirm } from "./dialog";
 import { GatewayError } from "./eicterm/index.js";
 import * as keys from "./keys";
@@ -17,7 +17,7 @@ import { printable } from "./text";
 import { showApp, showNoWorkspace, showSignIn, showStatus, showWorkspace, view } from "./view";
 import { fill, isReady, place } from "./workspaces";
 
-/** How often the list is asked for while a workspace is being made, in milliseconds. */
+/** How often the list is requested while a workspace is being provisioned, in milliseconds. */
 const POLL = 1000;
 
 let known: Workspace[] = [];
@@ -66,12 +66,12 @@ async function afterSignIn(show: () => Promise<void>): Promise<void> {
   });
 }
 
-/** A sentence for a cookie that was given and does not count. */
+/** Explains a cookie that was set and is not accepted. */
 function notKept(): string {
   const { isSecureContext, location } = window;
   return isSecureContext
     ? `The token is good, but the browser does not keep the gateway's cookie. Allow cookies for ${location.host}, and sign in again.`
-    : `The token is good, but under ${location.origin} the browser does not tell the gateway whose page asks. Open the page by https, or on this machine by http://localhost.`;
+    : `The token is good, but under ${location.origin} the browser does not send the gateway the origin of the page. Open the page by https, or on this machine by http://localhost.`;
 }
 
 /** Shows the list, and opens the workspace from before, `wanted`, or the only one there is. */
@@ -97,7 +97,7 @@ async function showList(): Promise<void> {
   if (usedForm) view.workspaces.querySelector("button")?.focus();
 }
 
-/** Asks for the list again, now and then again until nothing in it is still being made. */
+/** Requests the list, and again until no workspace is being provisioned. */
 async function refresh(): Promise<void> {
   window.clearTimeout(poll);
   known = await workspaces();
@@ -110,7 +110,7 @@ async function refresh(): Promise<void> {
   }
 }
 
-/** Asks for the list again; a gateway that is away for a moment is asked once more. */
+/** Requests the list again, and retries if the gateway is away for a moment. */
 async function again(): Promise<void> {
   try {
     await refresh();
@@ -125,13 +125,18 @@ function draw(): void {
 }
 
 async function choose(workspace: Workspace): Promise<void> {
-  if (workspace.id !== chosen?.id && !(await mayLeave())) return;
+  if (workspace.id === chosen?.id && tab !== null) {
+    tab.reconnect();
+    tab.screen.focus();
+    return;
+  }
+  if (!(await mayLeave())) return;
   leave();
   chosen = workspace;
   draw();
   showInAddress(workspace.id, window.location, window.history);
   showWorkspace(workspace.name, place(workspace));
-  // In a container there is nothing to warn of.
+  // The note warns of a shell outside a container.
   view.notice.textContent = workspace.container === undefined ? (workspace.note ?? "") : "";
   if (isReady(workspace)) open(workspace);
   else showStatus("connecting", `The workspace is ${workspace.status}.`);
@@ -151,7 +156,7 @@ async function mayLeave(): Promise<boolean> {
   return confirm(view.leaving, "leave");
 }
 
-/** Ends the terminal that is shown. */
+/** Closes the terminal. */
 function leave(): void {
   closeSearch();
   terminals.hide();
@@ -159,7 +164,7 @@ function leave(): void {
   tab = null;
 }
 
-/** Ends the terminal that is shown, and leaves the choice of another. */
+/** Closes the terminal and clears the choice. */
 function abandon(): void {
   leave();
   chosen = null;
@@ -170,10 +175,10 @@ function abandon(): void {
   showStatus("idle", "No terminal is open.");
 }
 
-/** The page's own keys; whether `event` was one. */
+/** Handles the page's own shortcuts; returns whether `event` was one. */
 function shortcut(event: KeyboardEvent): boolean {
   if (event.key === "Escape" && event.shiftKey) {
-    // The way out of the terminal for whoever has no mouse.
+    // Leaves the terminal by keyboard.
     view.find.focus();
     event.preventDefault();
     return true;
@@ -187,7 +192,7 @@ function shortcut(event: KeyboardEvent): boolean {
       copy();
       break;
     case "KeyV":
-      // The browser pastes by itself.
+      // The browser pastes on its own.
       return true;
     default:
       return false;
@@ -214,7 +219,7 @@ function closeSearch(): void {
 function copy(): void {
   const text = tab?.screen.selection ?? "";
   if (text === "") return;
-  // Where the page is not served safely there is no clipboard, and a person has the browser's own menu.
+  // An insecure page has no clipboard API; the browser's own menu still works.
   void navigator.clipboard?.writeText(text).catch(() => undefined);
 }
 
@@ -228,24 +233,22 @@ async function paste(): Promise<void> {
   tab?.screen.focus();
 }
 
-function recolour(): void {
-  const choice = settings.colours();
+function recolor(): void {
+  const choice = settings.colors();
   const theme = apply(choice);
   if (tab !== null) tab.screen.theme = theme;
-  const name = { auto: "Auto", light: "Light", dark: "Dark" }[choice];
-  view.theme.textContent = name;
-  view.theme.title = `Colours: ${choice === "auto" ? "as the system" : choice}`;
-  view.theme.setAttribute("aria-label", `Colours: ${name}`);
+  view.theme.textContent = `Colors: ${choice}`;
+  view.theme.title = choice === "auto" ? "Colors as the system has them" : `Colors: ${choice}`;
 }
 
-/** Shows the sign-in form, with what went wrong; that nobody has signed in yet is no news. */
+/** Shows the sign-in form with the error, unless it is only a missing sign-in. */
 function refused(error: unknown): void {
   if (!(error instanceof GatewayError)) throw error;
   if (error.isPassing) signedOut(`${error.message} Load the page again in a moment.`);
   else signedOut(error.why === "not-signed-in" ? "" : error.message);
 }
 
-/** Shows the sign-in form; what is listed is for those only who are signed in. */
+/** Shows the sign-in form in place of everything that needs a sign-in. */
 function signedOut(text = ""): void {
   window.clearTimeout(poll);
   terminals.hide();
@@ -281,8 +284,8 @@ for (const [button, by] of [[view.smaller, -1], [view.larger, 1]] as const) {
   });
 }
 view.theme.addEventListener("click", () => {
-  settings.nextColours(settings.colours());
-  recolour();
+  settings.nextColors(settings.colors());
+  recolor();
 });
 view.reader.addEventListener("click", () => {
   const aloud = view.reader.getAttribute("aria-pressed") !== "true";
@@ -317,7 +320,7 @@ view.signIn.addEventListener("submit", (event) => {
 view.signOut.addEventListener("click", () => {
   window.clearTimeout(poll);
   abandon();
-  // Whatever the gateway answers, the page forgets.
+  // Also if the gateway does not answer.
   settings.rememberSignedIn(false);
   void signOut().then(() => signedOut(), refused);
 });
@@ -335,6 +338,6 @@ window.addEventListener("hashchange", () => {
 });
 
 keys.fill(view.keys, (sequence) => tab?.type(sequence));
-onSystemChange(recolour);
-recolour();
+onSystemChange(recolor);
+recolor();
 void start();

@@ -1,17 +1,18 @@
-// One xterm in the page: its size, its links, its search, its clipboard. What is on it comes from elsewhere.
+// The xterm.js terminal in the page: size, links, search and clipboard.
 
 import { FitAddon } from "@xterm/addon-fit";
 import { SearchAddon } from "@xterm/addon-search";
 import { WebLinksAddon } from "@xterm/addon-web-links";
 import { type ITheme, Terminal } from "@xterm/xterm";
 
+import { MIN_CONTRAST } from "./colors";
 import type { Size } from "./eicterm/index.js";
 import { followable, printable } from "./text";
 
-/** How many lines can be scrolled back. */
+/** Lines of scrollback. */
 const SCROLLBACK = 10_000;
 
-/** What the gateway takes as a size, each way. */
+/** The largest number of columns or rows that the gateway accepts. */
 const MAX_CELLS = 1000;
 
 const DECORATIONS = {
@@ -21,14 +22,14 @@ const DECORATIONS = {
   activeMatchBackground: "#8a6100",
 };
 
-export interface Heard {
+export interface ScreenEvents {
   typed(text: string): void;
   /** Mouse reports: one byte a UTF-16 unit. */
   typedBytes(bytes: Uint8Array): void;
   resized(size: Size): void;
-  /** How many matches there are, and which of them is shown, from 0; -1 for none. */
+  /** The number of matches, and the index of the current one; -1 for none. */
   found(index: number, count: number): void;
-  /** A key that is the page's: the terminal does not get it. */
+  /** Whether `event` is a shortcut of the page, which the terminal does not get. */
   key(event: KeyboardEvent): boolean;
 }
 
@@ -43,7 +44,7 @@ export class Screen {
     private readonly place: HTMLElement,
     theme: ITheme,
     fontSize: number,
-    private readonly heard: Heard,
+    private readonly events: ScreenEvents,
   ) {
     this.xterm = new Terminal({
       allowProposedApi: true,
@@ -52,20 +53,21 @@ export class Screen {
       fontSize,
       // At 1 the underscores of some fonts fall between two rows.
       lineHeight: 1.2,
+      minimumContrastRatio: MIN_CONTRAST,
       scrollback: SCROLLBACK,
       theme,
       linkHandler: { activate: (event, text) => follow(event, text), allowNonHttpProtocols: false },
     });
-    // The shell's bytes are not trusted: they may neither read nor write the clipboard.
+    // Output is not trusted: it may neither read nor write the clipboard.
     this.xterm.parser.registerOscHandler(52, () => true);
     this.xterm.loadAddon(this.fit);
     this.xterm.loadAddon(this.search);
     this.xterm.loadAddon(new WebLinksAddon((event, text) => follow(event, text)));
     this.xterm.open(place);
-    this.xterm.attachCustomKeyEventHandler((event) => !(event.type === "keydown" && heard.key(event)));
-    this.xterm.onData((text) => heard.typed(text));
-    this.xterm.onBinary((units) => heard.typedBytes(Uint8Array.from(units, (unit) => unit.charCodeAt(0) & 0xff)));
-    this.search.onDidChangeResults(({ resultIndex, resultCount }) => heard.found(resultIndex, resultCount));
+    this.xterm.attachCustomKeyEventHandler((event) => !(event.type === "keydown" && events.key(event)));
+    this.xterm.onData((text) => events.typed(text));
+    this.xterm.onBinary((units) => events.typedBytes(Uint8Array.from(units, (unit) => unit.charCodeAt(0) & 0xff)));
+    this.search.onDidChangeResults(({ resultIndex, resultCount }) => events.found(resultIndex, resultCount));
     this.watch = new ResizeObserver(() => this.refit());
     this.watch.observe(place);
     this.refit();
@@ -75,7 +77,7 @@ export class Screen {
     return this.known;
   }
 
-  /** Fits the cells to the place, and tells the new size when it is one. */
+  /** Fits the terminal to its element, and reports a new size. */
   private refit(): void {
     const wanted = this.fit.proposeDimensions();
     if (wanted === undefined || Number.isNaN(wanted.cols) || Number.isNaN(wanted.rows)) return;
@@ -84,7 +86,7 @@ export class Screen {
     if (cols === this.known.cols && rows === this.known.rows) return;
     this.known = { cols, rows };
     this.xterm.resize(cols, rows);
-    this.heard.resized(this.known);
+    this.events.resized(this.known);
   }
 
   /** Shows the shell's output; calls `parsed` once it is parsed. */
@@ -92,13 +94,13 @@ export class Screen {
     this.xterm.write(text, parsed);
   }
 
-  /** Shows a line of the page's own. */
+  /** Prints a line of the page itself. */
   remark(text: string): void {
-    // After what a `renew` before it has to say.
+    // After the output of a preceding `renew`.
     this.xterm.write("", () => this.xterm.write(`\x1b[0m\r\n\x1b[2m${printable(text)}\x1b[0m\r\n`));
   }
 
-  /** Takes back the modes that the last shell left on; what it printed stays. */
+  /** Resets the modes that the last shell set, and keeps its output. */
   renew(): void {
     // After what is still to be parsed. Leaving the alternate screen without being on it would move the cursor.
     this.xterm.write("", () => {
@@ -122,7 +124,7 @@ export class Screen {
     this.refit();
   }
 
-  /** Whether a screen reader is told what is printed. */
+  /** Whether a screen reader reads the output. */
   set readAloud(aloud: boolean) {
     this.xterm.options.screenReaderMode = aloud;
   }
@@ -150,7 +152,7 @@ export class Screen {
     this.xterm.focus();
   }
 
-  /** Whether what is typed goes here, or nowhere. */
+  /** Whether the terminal, or no element, has the focus. */
   get hasFocus(): boolean {
     return document.activeElement === document.body || this.place.contains(document.activeElement);
   }
@@ -162,7 +164,7 @@ export class Screen {
   }
 }
 
-/** Opens a link in a tab of its own that knows nothing of this one; with Ctrl or Cmd, so that no click does it by chance. */
+/** Opens a link in a tab without access to this one. Needs Ctrl or Cmd, so that no stray click opens it. */
 function follow(event: MouseEvent, text: string): void {
   const url = followable(text);
   if (url !== null && (event.ctrlKey || event.metaKey)) window.open(url, "_blank", "noopener,noreferrer");

@@ -1,9 +1,9 @@
-// What is kept in this browser: the font size and the colours that a person chose, and that they were signed in.
+// What is kept in this browser: the font size and the colors that a person chose, and that they were signed in.
 
-export type Colours = "auto" | "light" | "dark";
+export type Colors = "auto" | "light" | "dark";
 
 const FONT = "eice.font-size";
-const COLOURS = "eice.colours";
+const COLORS = "eice.colors";
 const SIGNED_IN = "eice.signed-in";
 
 /** Font sizes in CSS pixels. */
@@ -40,15 +40,15 @@ export function changeFontSize(size: number, by: 1 | -1): number {
   return next;
 }
 
-export function colours(): Colours {
-  const stored = load(COLOURS);
+export function colors(): Colors {
+  const stored = load(COLORS);
   return stored === "light" || stored === "dark" ? stored : "auto";
 }
 
 /** What comes after `now`, remembered. */
-export function nextColours(now: Colours): Colours {
+export function nextColors(now: Colors): Colors {
   const next = now === "auto" ? "light" : now === "light" ? "dark" : "auto";
-  save(COLOURS, next);
+  save(COLORS, next);
   return next;
 }
 

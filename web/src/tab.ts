@@ -1,11 +1,12 @@
-// The terminal of the chosen workspace: connection and screen together, and what is told of them.
+// The terminal of the chosen workspace: its connection, its screen and its status.
 
 import * as details from "./details";
 import * as diagnosis from "./diagnosis";
 import { type Exit, type Failure, type Latency, type State, Terminal, refusal } from "./eicterm/index.js";
 import { Screen } from "./screen";
 import * as settings from "./settings";
-import { apply } from "./colours";
+import * as terminals from "./terminals";
+import { apply } from "./colors";
 import { duration, milliseconds, printable } from "./text";
 import { showStatus, view } from "./view";
 
@@ -19,15 +20,15 @@ export class Tab {
   private exit: Exit | null = null;
   private opened = false;
   private waiting = false;
-  /** What the gateway said went wrong with the way to the workspace. */
+  /** The failure that the gateway reported. */
   private failed: Failure | null = null;
   /** Where the terminal is. */
   readonly url: URL;
   private current: string | null = null;
-  /** Whether the terminal was said to be idle. */
+  /** Whether an idle warning is shown. */
   private idle = false;
 
-  /** Opens the terminal of the workspace `id`, called `name`; `signedOut` hears, in a sentence, that the sign-in is over. */
+  /** Opens the terminal of the workspace `id`. Calls `signedOut` with a message when the sign-in is over. */
   constructor(
     id: string,
     private readonly name: string,
@@ -37,7 +38,7 @@ export class Tab {
     const url = new URL(`/workspaces/${encodeURIComponent(id)}/terminal`, window.location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     this.url = url;
-    this.screen = new Screen(view.terminal, apply(settings.colours()), settings.fontSize(), {
+    this.screen = new Screen(view.terminal, apply(settings.colors()), settings.fontSize(), {
       typed: (text) => {
         this.terminal.type(text);
         this.takeBack();
@@ -73,7 +74,7 @@ export class Tab {
         },
         failed: (failure) => {
           this.failed = failure;
-          // Of what was open the end is told, in the same words.
+          // For a terminal that was open, the end shows the same message.
           if (!this.opened) details.fail(failure);
         },
         inputRefused: (bytes) => this.screen.remark(`[${bytes} bytes were not pasted: that is too much at once]`),
@@ -95,19 +96,19 @@ export class Tab {
     this.terminal.reconnect();
   }
 
-  /** Has the gateway look for what stands in the way. */
+  /** Asks the gateway why the terminal does not open. */
   diagnose(): void {
     void diagnosis.run(this.url);
   }
 
-  /** Why a socket was not let in: the gateway tells an ordinary request what it cannot tell a WebSocket. Null: try again. */
+  /** Returns why a socket was refused, which only an ordinary request can learn. Null means: try again. */
   private async refused(): Promise<string | null> {
     const refused = await refusal(this.url, { wasSignedIn: true });
     if (refused?.why === "sign-in-over") this.signedOut(refused.text);
     return refused?.text ?? null;
   }
 
-  /** Leaves the terminal and the page. */
+  /** Closes the terminal and clears the page. */
   dispose(): void {
     this.stopClock();
     this.terminal.dispose();
@@ -118,7 +119,7 @@ export class Tab {
     view.size.textContent = "";
   }
 
-  /** The first byte of the shell came. */
+  /** Handles the first output of the shell. */
   private begin(): void {
     this.opened = true;
     this.screen.enabled = true;
@@ -155,21 +156,22 @@ export class Tab {
         break;
       case "ended": {
         this.close();
+        terminals.refreshNow();
         const text = this.ending(state);
         this.screen.renew();
         if (state.clean || this.opened) this.screen.remark(`[${text}]`);
         showStatus(state.clean ? "ended" : "failed", text, true);
-        // Whoever is elsewhere on the page stays there.
+        // Only if the focus is in the terminal.
         if (this.screen.hasFocus) view.reconnect.focus();
         if (state.code === SIGNED_OUT) this.signedOut(state.text);
-        // Nothing was open: a person wants to know why. What broke later may open again.
+        // Only if no terminal was open: one that broke later may open again.
         if (this.failed !== null && !this.opened) this.diagnose();
         break;
       }
     }
   }
 
-  /** How it ended, in a sentence. The long story of a way that fails stands beside it already. */
+  /** Returns a sentence on how it ended. The details of a failure are shown above it. */
   private ending(state: Extract<State, { phase: "ended" }>): string {
     if (state.clean) return ending(this.exit);
     if (this.failed === null || this.opened) return printable(state.text);
@@ -183,14 +185,14 @@ export class Tab {
     showStatus("warned", `The terminal will be closed in ${secs} s: ${why}.`);
   }
 
-  /** A key takes back the warning that nothing was typed, and the gateway does not say so. */
+  /** Removes an idle warning when a key is pressed; the gateway sends nothing for that. */
   private takeBack(): void {
     if (!this.idle) return;
     this.idle = false;
     showStatus("open", `Connected to ${this.name}`);
   }
 
-  /** Connects again now, if it is waiting to: the network is back. */
+  /** Reconnects at once if a retry is pending: the network is back. */
   hurry(): void {
     if (this.waiting) this.terminal.reconnect();
   }
@@ -209,7 +211,7 @@ export class Tab {
   }
 }
 
-/** How the shell ended, in a sentence. */
+/** Returns a sentence on how the shell ended. */
 function ending(exit: Exit | null): string {
   if (exit?.signal !== undefined) return `The shell was ended by SIG${printable(exit.signal)}.`;
   if (exit?.code !== undefined && exit.code !== 0) return `The shell ended with status ${exit.code}.`;
@@ -224,10 +226,8 @@ function showLatency({ gateway, instance }: Latency): void {
   view.latency.hidden = false;
   const whole = gateway + (instance ?? 0);
   view.latency.dataset.slow = String(whole > 250);
-  const legs = `browser to gateway ${milliseconds(gateway)}`;
-  const rest = instance === null ? "gateway to instance not known yet" : `gateway to instance ${milliseconds(instance)}`;
-  view.latency.textContent =
-    instance === null ? milliseconds(gateway) : `${milliseconds(gateway)} + ${milliseconds(instance)}`;
-  view.latency.title = `Round trips: ${legs}, ${rest}`;
+  const known = instance !== null;
+  view.latency.textContent = `gateway ${milliseconds(gateway)}${known ? ` · instance ${milliseconds(instance)}` : ""}`;
+  view.latency.title = `Round trips: browser to gateway ${milliseconds(gateway)}${known ? `, gateway to instance ${milliseconds(instance)}` : ""}`;
   view.latency.setAttribute("aria-label", view.latency.title);
 }

@@ -1,46 +1,46 @@
-// The list of the terminals that are open in the workspace: whose, since when, and a way to close them. It is asked for only
-// while it is shown, by somebody who sees the page.
+// The list of the open terminals of the workspace, with a button to close each. It is requested only while it is shown and the
+// page is visible.
 
 import { confirm } from "./dialog";
 import { GatewayError, type Session, endSession, sessions } from "./eicterm/index.js";
 import { bytes, lasting, printable } from "./text";
 import { view } from "./view";
 
-/** How often the list is asked for while it is shown, in milliseconds. */
+/** How often the list is requested while it is shown, in milliseconds. */
 const EVERY = 5000;
 
-/** The same after a question that was not answered. */
+/** The same after a failed request. */
 const AFTER_FAILURE = 15_000;
 
-/** Whose terminals are listed. */
+/** The list that is shown. */
 interface Listed {
   url: URL;
   /** The session that is open in this page, if one is. */
   mine: () => string | null;
-  /** Hears, in a sentence, that the sign-in is over. */
+  /** Called with a message when the sign-in is over. */
   signedOut: (text: string) => void;
   leaving: AbortController;
   timer?: number;
-  /** How many questions were asked: an answer to any but the last is late. */
+  /** The number of requests; only the answer to the last one counts. */
   asked: number;
 }
 
 let listed: Listed | null = null;
 
-/** Who reads the list, as the gateway knows them: whose the terminal in this page is. */
+/** The user of the terminal in this page. */
 let me: string | null = null;
 
-/** Lists the terminals beside the one at `url`. */
+/** Lists the terminals of the workspace whose terminal is at `url`. */
 export function show(url: URL, mine: () => string | null, signedOut: (text: string) => void): void {
   hide();
   listed = { url, mine, signedOut, leaving: new AbortController(), asked: 0 };
   view.list.setAttribute("aria-expanded", "true");
   view.terminals.hidden = false;
-  view.terminalsTold.textContent = "Asking…";
+  view.terminalsStatus.textContent = "Asking…";
   void refresh(listed);
 }
 
-/** Shows none, and asks no more. */
+/** Hides the list and stops requesting it. */
 export function hide(): void {
   if (listed === null) return;
   if (view.closing.open) view.closing.close();
@@ -50,8 +50,13 @@ export function hide(): void {
   me = null;
   view.list.setAttribute("aria-expanded", "false");
   view.terminals.hidden = true;
-  view.terminalsTold.textContent = "";
+  view.terminalsStatus.textContent = "";
   view.terminalsList.replaceChildren();
+}
+
+/** Requests the list now, if it is shown: a terminal of this page ended. */
+export function refreshNow(): void {
+  if (listed !== null && !document.hidden) void refresh(listed);
 }
 
 export function isShown(): boolean {
@@ -72,30 +77,30 @@ async function refresh(of: Listed): Promise<void> {
       denied(error, of);
       return;
     }
-    tell(`${error.message} The list may be out of date.`);
+    announce(`${error.message} The list may be out of date.`);
     pause = AFTER_FAILURE;
   }
   if (!document.hidden) of.timer = window.setTimeout(() => void refresh(of), pause);
 }
 
-/** Who may not see the list, or not any more, does not see it. */
+/** Empties the list for a user who may not see it. */
 function denied(error: unknown, of: Listed): void {
   const text = error instanceof Error ? error.message : String(error);
   view.terminalsList.replaceChildren();
-  tell(text);
+  announce(text);
   if (error instanceof GatewayError && error.why === "sign-in-over") {
     hide();
     of.signedOut(text);
   }
 }
 
-/** Said once, not at every answer: a screen reader reads it aloud. */
-function tell(text: string): void {
+/** Shows a status once, not with every answer, because a screen reader reads it aloud. */
+function announce(text: string): void {
   const shown = printable(text);
-  if (view.terminalsTold.textContent !== shown) view.terminalsTold.textContent = shown;
+  if (view.terminalsStatus.textContent !== shown) view.terminalsStatus.textContent = shown;
 }
 
-/** Rows stay as they are, and keep the focus, as long as their terminals are open; new ones come at the end. */
+/** Updates the rows in place, so that they keep the focus; new ones are appended. */
 function draw(found: readonly Session[], of: Listed): void {
   const mine = of.mine();
   me = found.find(({ id }) => id === mine)?.user ?? me;
@@ -106,10 +111,10 @@ function draw(found: readonly Session[], of: Listed): void {
     update(row, session, mine);
   }
   for (const row of rows.values()) remove(row);
-  tell(found.length === 0 ? "No terminal is open." : found.length === 1 ? "One terminal is open." : `${found.length} terminals are open.`);
+  announce(found.length === 0 ? "No terminal is open." : found.length === 1 ? "One terminal is open." : `${found.length} terminals are open.`);
 }
 
-/** The focus goes to what comes after it. */
+/** Removes a row and moves its focus to the next one. */
 function remove(row: HTMLLIElement): void {
   const heir = (row.nextElementSibling ?? row.previousElementSibling)?.querySelector("button") ?? view.list;
   const hadFocus = row.contains(document.activeElement);
@@ -148,10 +153,10 @@ function update(row: HTMLLIElement, session: Session, mine: string | null): void
   }
 }
 
-/** Asks whether it is meant, and closes the terminal. */
+/** Closes the terminal after a confirmation. */
 async function ask(session: Session, of: Listed, row: HTMLLIElement): Promise<void> {
   const whose = session.id === of.mine() ? "It is the one in this page." : `It is ${printable(session.user)}'s.`;
-  view.closingWhat.textContent = `Terminal ${short(session)}. ${whose} What runs in it is ended, and whoever looks at it is told.`;
+  view.closingWhat.textContent = `Terminal ${short(session)}. ${whose} What runs in it ends, and its viewer is notified.`;
   if (!(await confirm(view.closing, "close")) || listed !== of) return;
   row.dataset.closing = "true";
   try {
@@ -159,14 +164,14 @@ async function ask(session: Session, of: Listed, row: HTMLLIElement): Promise<vo
   } catch (error) {
     if (listed !== of) return;
     delete row.dataset.closing;
-    if (error instanceof GatewayError && error.isPassing) tell(`It was not closed. ${error.message}`);
+    if (error instanceof GatewayError && error.isPassing) announce(`It was not closed. ${error.message}`);
     else denied(error, of);
     return;
   }
   if (listed === of) void refresh(of);
 }
 
-/** What tells it from others, short enough to read. */
+/** Returns a short id that distinguishes it from others. */
 function short(session: Session): string {
   return printable(session.id.slice(0, 8));
 }
@@ -177,7 +182,7 @@ function span(style: string): HTMLSpanElement {
   return made;
 }
 
-// Nobody looks: nothing is asked.
+// A hidden page requests nothing.
 document.addEventListener("visibilitychange", () => {
   if (listed === null) return;
   if (document.hidden) window.clearTimeout(listed.timer);

@@ -29,7 +29,7 @@ export const view = {
   reader: element<HTMLButtonElement>("reader"),
   list: element<HTMLButtonElement>("list"),
   terminals: element("terminals"),
-  terminalsTold: element("terminals-told"),
+  terminalsStatus: element("terminals-status"),
   terminalsList: element<HTMLUListElement>("terminals-list"),
   closing: element<HTMLDialogElement>("closing"),
   closingWhat: element("closing-what"),
@@ -71,7 +71,7 @@ export const view = {
 
 export type Phase = "idle" | "connecting" | "open" | "warned" | "ended" | "failed";
 
-/** Shows where the terminal stands; `reconnect` offers to open it again. */
+/** Shows the terminal's state; `reconnect` offers to open it again. */
 export function showStatus(phase: Phase, text: string, reconnect = false): void {
   view.dot.dataset.phase = phase;
   view.status.textContent = text;
@@ -98,7 +98,7 @@ export function showNoWorkspace(count: number): void {
   view.empty.hidden = false;
   view.empty.textContent =
     count === 0
-      ? "There is no workspace you may open. Ask whoever runs this gateway for access, or sign in with another token."
+      ? "There is no workspace you may open. Ask the operator of this gateway for access, or sign in with another token."
       : "Choose a workspace from the list to open a terminal in it.";
   document.title = "eice";
 }
