@@ -136,7 +136,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<u8, Failure> {
 
     let mut ready = emulator_verb::ready("demo", emulator.access(), Some(&instance));
     ready.url = format!("http://{address}");
-    ready.link = Some(format!("http://{address}/#token={token}"));
+    ready.link = Some(format!("http://{address}/#token={token}&workspace={}", first.id));
     ready.token = Some(token);
     ready.workspace = Some(first.id.to_string());
     match &kind {
@@ -237,7 +237,7 @@ fn welcome(ready: &Ready) -> String {
     };
     format!(
         "\n  {link}\n\n\
-         Open the link, choose the workspace `{FIRST_WORKSPACE}` and type `whoami` in its terminal. What answers is\n\
+         Open the link and type `whoami` in the terminal of the workspace `{FIRST_WORKSPACE}`. It runs in\n\
          {shell}, reached as in AWS: browser, gateway, SSH, signed tunnel, instance.\n\n\
          Another workspace, as the platform's tutorial makes it:\n  \
          export ORG_TOKEN={token}\n  \
