@@ -128,7 +128,9 @@ async function replaced(visitor, context) {
   await nothingOpen(page);
   await page.screenshot({ path: join(shots, "replaced.png") });
   // The session from before is over, and so is its terminal.
-  await visitor.locator("#sign-in:not([hidden])").waitFor({ timeout: TIMEOUT });
+  await signedIn(visitor, "other");
+  await visitor.locator("#notice", { hasText: "Another tab signed in as other." }).waitFor({ timeout: TIMEOUT });
+  await nothingOpen(visitor);
   must(sockets.length === 0, `a terminal opened on its own: ${sockets}`);
   await page.locator(".entry").click();
   await status(page, "Connected to");

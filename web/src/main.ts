@@ -23,6 +23,8 @@ const POLL = 1000;
 let known: Workspace[] = [];
 let chosen: Workspace | null = null;
 let tab: Tab | null = null;
+/** The name that the page shows as signed in. */
+let shownName: string | null = null;
 let poll: number | undefined;
 
 async function start(): Promise<void> {
@@ -92,9 +94,20 @@ async function showList(): Promise<void> {
   settings.rememberSignedIn(true);
   const usedForm = view.signIn.contains(document.activeElement);
   showApp(name);
+  shownName = name;
   if (chosen !== null) return;
   // For the keyboard that the form was filled in with. Otherwise a focus ring would look like a choice.
   if (usedForm) view.workspaces.querySelector("button")?.focus();
+}
+
+/** Shows who is signed in now, which another tab may have changed. Nothing of the user before stays open. */
+async function checkIdentity(): Promise<void> {
+  if (shownName === null) return;
+  const { name } = await identity();
+  if (name === shownName) return;
+  abandon();
+  await showList();
+  view.notice.textContent = `Another tab signed in as ${printable(name)}.`;
 }
 
 /** Requests the list, and again until no workspace is being provisioned. */
@@ -145,7 +158,7 @@ async function choose(workspace: Workspace): Promise<void> {
 function open(workspace: Workspace): void {
   leave();
   showStatus("connecting", "Connecting…");
-  tab = new Tab(workspace.id, workspace.name, signedOut, shortcut);
+  tab = new Tab(workspace.id, workspace.name, signedOut, () => void checkIdentity().catch(refused), shortcut);
   tab.screen.readAloud = view.reader.getAttribute("aria-pressed") === "true";
 }
 
@@ -252,6 +265,7 @@ function refused(error: unknown): void {
 function signedOut(text = ""): void {
   window.clearTimeout(poll);
   terminals.hide();
+  shownName = null;
   showSignIn(text);
 }
 
@@ -326,6 +340,13 @@ view.signOut.addEventListener("click", () => {
 });
 
 window.addEventListener("online", () => tab?.hurry());
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  void checkIdentity().catch((error: unknown) => {
+    if (!(error instanceof GatewayError) || !error.isPassing) refused(error);
+  });
+});
 
 window.addEventListener("beforeunload", (event) => {
   if (tab !== null && tab.session !== null) event.preventDefault();

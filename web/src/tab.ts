@@ -10,8 +10,9 @@ import { apply } from "./colors";
 import { duration, milliseconds, printable } from "./text";
 import { showStatus, view } from "./view";
 
-/** The close code of a viewer whose sign-in is over. */
+/** The close codes of a viewer whose sign-in is over, and of one who may not open the workspace any more. */
 const SIGNED_OUT = 4401;
+const DENIED = 4403;
 
 export class Tab {
   readonly screen: Screen;
@@ -28,11 +29,15 @@ export class Tab {
   /** Whether an idle warning is shown. */
   private idle = false;
 
-  /** Opens the terminal of the workspace `id`. Calls `signedOut` with a message when the sign-in is over. */
+  /**
+   * Opens the terminal of the workspace `id`. Calls `signedOut` with a message when the sign-in is over, and `denied` when access
+   * to the workspace ended.
+   */
   constructor(
     id: string,
     private readonly name: string,
     private readonly signedOut: (text: string) => void,
+    private readonly denied: () => void,
     key: (event: KeyboardEvent) => boolean,
   ) {
     const url = new URL(`/workspaces/${encodeURIComponent(id)}/terminal`, window.location.href);
@@ -164,6 +169,7 @@ export class Tab {
         // Only if the focus is in the terminal.
         if (this.screen.hasFocus) view.reconnect.focus();
         if (state.code === SIGNED_OUT) this.signedOut(state.text);
+        else if (state.code === DENIED) this.denied();
         // Only if no terminal was open: one that broke later may open again.
         if (this.failed !== null && !this.opened) this.diagnose();
         break;
