@@ -1,5 +1,5 @@
 // What Canvas's Terminal tab does today, and nothing more: a WebSocket without a subprotocol, each string that xterm.js
-// gives is sent as it is, BINARY is written, TEXT is written, no size is told, the close is only noticed.
+// gives is sent as it is, BINARY is written, TEXT is written, no size is sent, and the close is only noticed.
 //
 // canvas.mjs ADDRESS SCREENSHOT_DIR WORKSPACE TOKEN, of which it takes no screenshot: prints what came of it as one line of JSON.
 
@@ -15,8 +15,8 @@ try {
     const headers = { Authorization: `Bearer ${token}` };
     return (await fetch("/auth/session", { method: "POST", headers })).status;
   }, token);
-  const told = await page.evaluate(converse, workspace);
-  console.log(JSON.stringify({ signedIn, ...told }));
+  const seen = await page.evaluate(converse, workspace);
+  console.log(JSON.stringify({ signedIn, ...seen }));
 } finally {
   await browser.close();
 }

@@ -16,7 +16,7 @@ import { runScenes } from "./run_scenes.mjs";
 const [address, shots, workspace, token] = process.argv.slice(2);
 mkdirSync(shots, { recursive: true });
 const gateway = "acme.localhost";
-// What docs/canvas.md tells an application to allow its pages.
+// What docs/canvas.md says an application must allow its pages.
 const policy = `default-src 'self'; connect-src 'self' ws://${gateway} http://${gateway}`;
 const elsewhere = await site.start({ "content-security-policy": policy });
 const rules = [
@@ -45,30 +45,30 @@ async function play() {
     return page;
   };
   const [sibling, foreign] = [await at("canvas.acme.localhost"), await at("canvas.localhost")];
-  const told = {};
+  const seen = {};
   // By a bearer token, on a sibling host and on another site.
-  told.sibling = await sibling.evaluate(converse, { ...asked, shown: "bearer", ticket: true });
-  told.foreign = await foreign.evaluate(converse, { ...asked, shown: "bearer", ticket: true });
-  told.nobody = await foreign.evaluate(why, { ...asked, shown: "nothing" });
-  told.wrong = await foreign.evaluate(why, { ...asked, token: "mistyped", shown: "bearer" });
+  seen.sibling = await sibling.evaluate(converse, { ...asked, shown: "bearer", ticket: true });
+  seen.foreign = await foreign.evaluate(converse, { ...asked, shown: "bearer", ticket: true });
+  seen.nobody = await foreign.evaluate(why, { ...asked, shown: "nothing" });
+  seen.wrong = await foreign.evaluate(why, { ...asked, token: "mistyped", shown: "bearer" });
   // By a strict cookie: it goes to a sibling's requests and sockets, and to no other site's.
-  told.signedIn = [await foreign.evaluate(signIn, asked), await foreign.evaluate(why, { ...asked, shown: "cookie" })];
-  told.signedIn.push(await sibling.evaluate(signIn, asked), await sibling.evaluate(why, { ...asked, shown: "cookie" }));
-  told.cookie = await sibling.evaluate(converse, { ...asked, shown: "cookie", ticket: true });
-  told.cookieAlone = await sibling.evaluate(converse, { ...asked, shown: "cookie", ticket: false });
+  seen.signedIn = [await foreign.evaluate(signIn, asked), await foreign.evaluate(why, { ...asked, shown: "cookie" })];
+  seen.signedIn.push(await sibling.evaluate(signIn, asked), await sibling.evaluate(why, { ...asked, shown: "cookie" }));
+  seen.cookie = await sibling.evaluate(converse, { ...asked, shown: "cookie", ticket: true });
+  seen.cookieAlone = await sibling.evaluate(converse, { ...asked, shown: "cookie", ticket: false });
   // Pages that are not on the list, one of which the browser gives the cookie to; a ticket that they got hold of is of no use.
   const ticket = await sibling.evaluate(fetchTicket, asked);
   for (const host of ["evil.acme.localhost", "evil.localhost"]) {
     const evil = await at(host);
-    told[host] = [];
-    for (const shown of ["bearer", "cookie"]) told[host].push(await evil.evaluate(why, { ...asked, shown }));
-    told[host].push(await evil.evaluate(bare, { ...asked, ticket }), await evil.evaluate(bare, asked));
+    seen[host] = [];
+    for (const shown of ["bearer", "cookie"]) seen[host].push(await evil.evaluate(why, { ...asked, shown }));
+    seen[host].push(await evil.evaluate(bare, { ...asked, ticket }), await evil.evaluate(bare, asked));
     await evil.close();
   }
-  told.stolen = await sibling.evaluate(bare, { ...asked, ticket });
+  seen.stolen = await sibling.evaluate(bare, { ...asked, ticket });
   await context.close();
-  told.plain = await plain();
-  return told;
+  seen.plain = await plain();
+  return seen;
 }
 
 /** The gateway's own page by plain HTTP under a name: its cookie does not count there, and it says so. */

@@ -37,7 +37,7 @@ export async function run(page, command) {
   return rows[rows.findIndex((text) => text === mark) - 1];
 }
 
-/** The size as the page tells it, `COLSxROWS`. */
+/** Returns the size that the page shows, `COLSxROWS`. */
 export async function size(page) {
   return (await page.locator("#size").textContent()).replace("×", "x");
 }

@@ -18,7 +18,7 @@ export async function start() {
       upstream.write(`${head.join("\r\n")}\r\nConnection: close\r\n\r\n`);
       // Not its end: a server may take that for the end of everything.
       request.pipe(upstream, { end: false });
-      // The answer as it stands, head and all.
+      // The answer, unchanged.
       const socket = answer.socket;
       answer.detachSocket(socket);
       upstream.pipe(socket);

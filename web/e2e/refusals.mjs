@@ -36,7 +36,7 @@ await runScenes(
   },
 );
 
-/** A terminal that does not open is diagnosed, and what would mend it can be copied, by the keyboard alone. */
+/** A terminal that does not open is diagnosed, and its fixes can be copied by keyboard alone. */
 async function diagnosed() {
   const page = await open({ width: 1120, height: 760 });
   await page.goto(link);
@@ -75,7 +75,7 @@ async function diagnosed() {
   // To a screen reader the sections, the verdict and the steps have names.
   const spoken = await page.locator("#details").ariaSnapshot();
   for (const word of ['region "Diagnosis"', "status", "failed", "Copy the statement", "Diagnose again"]) {
-    must(spoken.includes(word), `a screen reader is not told ${word}:\n${spoken}`);
+    must(spoken.includes(word), `a screen reader does not get ${word}:\n${spoken}`);
   }
 
   await page.locator("#theme").click();
@@ -115,7 +115,7 @@ async function denied() {
     throw new Error(`signing in from elsewhere says: ${await page.locator("body").innerText()}`);
   });
   await page.screenshot({ path: join(shots, "denied-sign-in.png") });
-  // A browser sends a host's cookies to all of its ports: whoever is signed in sees the list, but opens nothing.
+  // A browser sends a host's cookies to all of its ports: a signed-in user sees the list, but opens nothing.
   await page.goto(link);
   await page.locator("#app").waitFor({ timeout: TIMEOUT });
   let sockets = 0;
@@ -130,7 +130,7 @@ async function denied() {
   return sockets;
 }
 
-/** A page of somebody else's, with the client in it: the browser hides the gateway's answers, and still it can tell. */
+/** A page on another site, with the client in it: the browser hides the gateway's answers, and the client still detects it. */
 async function hidden() {
   const page = await open({ width: 600, height: 300 });
   const there = `http://127.0.0.1:${stranger.port}`;
@@ -141,12 +141,12 @@ async function hidden() {
     return refusal(url);
   }, url);
   must(why?.status === 0 && why.text.startsWith(`The gateway does not let pages of ${there} in.`), JSON.stringify(why));
-  // Where nobody listens it is another matter.
-  const nobody = await page.evaluate(async () => {
+  // A missing gateway is something else.
+  const missing = await page.evaluate(async () => {
     const { refusal } = await import("/lib/index.js");
     return refusal("ws://127.0.0.1:9/workspaces/1/terminal");
   });
-  must(nobody === null, `nobody is there, and it says ${JSON.stringify(nobody)}`);
+  must(missing === null, `there is no gateway, and the client says ${JSON.stringify(missing)}`);
   await page.context().close();
   return why.text;
 }

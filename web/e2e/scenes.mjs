@@ -20,19 +20,19 @@ export async function tutorial({ page, workspace, shots }) {
 
 /** The terminal has the page's size from the start, and follows it; every row and column of it is to be seen. */
 export async function resize({ page }) {
-  const told = await size(page);
+  const shown = await size(page);
   const fits = await page.evaluate(() => {
     const place = document.getElementById("terminal").getBoundingClientRect();
     const cells = document.querySelector(".xterm-screen").getBoundingClientRect();
     return cells.bottom <= place.bottom && cells.right <= place.right;
   });
   must(fits, "the last row or column is cut off");
-  const [cols, rows] = told.split("x");
-  must((await run(page, "stty size")) === `${rows} ${cols}`, `stty does not say ${told}`);
+  const [cols, rows] = shown.split("x");
+  must((await run(page, "stty size")) === `${rows} ${cols}`, `stty does not say ${shown}`);
   await page.setViewportSize({ width: 800, height: 560 });
-  await page.locator("#size", { hasNotText: told.replace("x", "×") }).waitFor({ timeout: TIMEOUT });
+  await page.locator("#size", { hasNotText: shown.replace("x", "×") }).waitFor({ timeout: TIMEOUT });
   const [narrow, low] = (await size(page)).split("x");
-  // The new size is on its way beside what is typed: asked until it has come.
+  // The new size and the input are sent concurrently: repeat until it has arrived.
   await type(page, `until [ "$(stty size)" = "${low} ${narrow}" ]; do :; done; echo is-''resized`);
   await row(page, /^is-resized$/);
   await page.setViewportSize({ width: 1120, height: 700 });
@@ -79,7 +79,7 @@ export async function paste({ page }) {
   }, line.repeat(length / line.length));
   const rows = await row(page, /^[0-9a-f]{64} +-$/);
   const seen = rows.find((text) => /^[0-9a-f]{64} +-$/.test(text));
-  // Line ends of a paste are carriage returns, which the far side's terminal turns back.
+  // Line ends of a paste are carriage returns, which the instance's terminal converts back.
   const expected = await run(page, `yes 0123456789abcdef | head -c ${length} | sha256sum`);
   must(seen === expected, `pasted ${seen}, not ${expected}`);
 }
@@ -115,7 +115,7 @@ export async function tools({ page, shots }) {
   must((await page.evaluate(() => document.activeElement?.id)) === "find", "Shift+Escape does not leave the terminal");
 }
 
-/** The shell's end is told with its status; a new one is a click away. */
+/** The end of the shell is shown with its status, and a click opens a new one. */
 export async function exit({ page, shots }) {
   await type(page, "exit 3");
   await status(page, "The shell ended with status 3.");
@@ -125,7 +125,7 @@ export async function exit({ page, shots }) {
   must((await run(page, "echo again-$((1+1))")) === "again-2", "the second shell does not answer");
 }
 
-/** A connection that is cut comes back by itself, and what was typed for the old shell is not run in the new one. */
+/** A broken connection is restored automatically, and input for the old shell does not run in the new one. */
 export async function drop({ page, proxy, shots }) {
   await run(page, "old=shell");
   proxy.refuse = true;
@@ -209,8 +209,8 @@ export async function closeCodes({ fresh, address }) {
   for (const [code, text] of expected) {
     close = { code, reason: [1009, 4400, 4500].includes(code) ? text : "" };
     await page.goto(address);
-    const told = page.locator("#status", { hasText: text });
-    await told.waitFor({ timeout: TIMEOUT }).catch(async () => {
+    const line = page.locator("#status", { hasText: text });
+    await line.waitFor({ timeout: TIMEOUT }).catch(async () => {
       throw new Error(`${code}: ${await page.locator("#status").innerText()}`);
     });
   }
@@ -222,13 +222,13 @@ export async function closeCodes({ fresh, address }) {
 }
 
 /**
- * Nobody signed in, a token that is wrong, a sign-in that is over at a visit and under an open terminal: each is told, and
+ * No sign-in, a wrong token, a sign-in that is over at a visit and one that ends under an open terminal: each is reported, and
  * signing in is the way out of all of them, back into the terminal that was open.
  */
 export async function signIns({ device, link, address, shots }) {
   const token = new URLSearchParams(new URL(link).hash.slice(1)).get("token");
   const page = await device({ width: 1120, height: 700 });
-  const told = async (text) => {
+  const reported = async (text) => {
     const error = page.locator("#sign-in:not([hidden]) #sign-in-error");
     await error.filter({ hasText: text }).waitFor({ state: "attached", timeout: 2 * TIMEOUT }).catch(async () => {
       throw new Error(`no sign-in form that says ${text}: ${await page.locator("body").innerText()}`);
@@ -241,9 +241,9 @@ export async function signIns({ device, link, address, shots }) {
   };
 
   await page.goto(address);
-  await told(/^$/);
+  await reported(/^$/);
   await signIn("mistyped");
-  await told(/^The access token opens nothing here: .*ask the operator for a new one\.$/);
+  await reported(/^The access token opens nothing here: .*ask the operator for a new one\.$/);
   await accessible(page, "the sign-in form");
   await page.emulateMedia({ colorScheme: "light" });
   await page.locator("html[data-colors=light]").waitFor({ timeout: TIMEOUT });
@@ -254,12 +254,12 @@ export async function signIns({ device, link, address, shots }) {
   // The page itself is the same to a browser, whatever the fragment: it is left first.
   await page.goto("about:blank");
   await page.goto(`${address}#token=made-up`);
-  await told(/^The access token opens nothing here/);
+  await reported(/^The access token opens nothing here/);
   await signIn(token);
   await page.locator(".entry").first().click();
   await status(page, "Connected to");
 
-  // Over while nobody looks: told at the next visit, and no more once it is known.
+  // Over while the page is closed: reported at the next visit, once.
   const over = /^Your sign-in is over: .*Sign in again\.$/;
   const elsewhere = await page.context().newPage();
   await elsewhere.goto(`${address}favicon.svg`);
@@ -267,20 +267,20 @@ export async function signIns({ device, link, address, shots }) {
   await page.goto("about:blank");
   must((await end()) === 204, "signing out elsewhere fails");
   await page.goto(address);
-  await told(over);
+  await reported(over);
   await signIn(token);
   await page.locator(".entry").first().click();
   await status(page, "Connected to");
 
   // Over while a terminal is open: the gateway ends it.
   await end();
-  await told(over);
+  await reported(over);
   await page.screenshot({ path: join(shots, "sign-in-over.png") });
   await signIn(token);
   await status(page, "Connected to");
   must((await run(page, "echo back-$((1+1))")) === "back-2", "the terminal is not there again");
   await page.locator("#sign-out").click();
-  await told(/^$/);
+  await reported(/^$/);
   await page.context().close();
 }
 

@@ -1,4 +1,4 @@
-// A site of somebody else's: a static server with one page and the built client in it, as an application would ship it.
+// Another site: a static server with one page and the built client in it, as an application would ship it.
 
 import { execFile } from "node:child_process";
 import { createServer } from "node:http";

@@ -44,7 +44,7 @@ async function context(viewport, more = {}) {
   return browser.newContext({
     viewport,
     colorScheme: "dark",
-    // Loopback is left out of proxies unless told otherwise.
+    // By default, loopback bypasses proxies.
     proxy: { server: `http://127.0.0.1:${proxy.port}`, bypass: "<-loopback>" },
     permissions: ["clipboard-read", "clipboard-write"],
     ...more,

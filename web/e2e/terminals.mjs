@@ -49,12 +49,12 @@ async function play() {
   return { other, wide };
 }
 
-/** By the keyboard: the list opens, tells whose is whose, and keeps the focus where it is when one more comes. */
+/** By the keyboard: the list opens, shows the owners, and keeps the focus where it is when one more comes. */
 async function listed(page, workspace) {
   await page.locator("#list").focus();
   await page.keyboard.press("Enter");
   const rows = page.locator("#terminals-list li");
-  await told(page, "2 terminals are open.");
+  await announced(page, "2 terminals are open.");
   must((await page.locator("#list").getAttribute("aria-expanded")) === "true", "the button does not say that it is open");
   const texts = await rows.allInnerTexts();
   must(/^e2e · [0-9a-f]{8}/.test(texts[0]) && texts[0].includes("this one"), `the first row reads ${texts[0]}`);
@@ -68,7 +68,7 @@ async function listed(page, workspace) {
   await page.screenshot({ path: join(shots, "terminals-light.png") });
   await page.locator("#theme").click();
 
-  // One more of the same person's, in another tab: it comes by itself.
+  // One more of the same user, in another tab: it appears on its own.
   await page.locator("#list").focus();
   await page.keyboard.press("Tab");
   const focused = () => page.evaluate(() => document.activeElement?.getAttribute("aria-label"));
@@ -79,20 +79,20 @@ async function listed(page, workspace) {
   await tab.locator(`.entry[data-workspace="${workspace}"]`).click();
   await status(tab, "Connected to");
   await page.bringToFront();
-  await told(page, "3 terminals are open.");
+  await announced(page, "3 terminals are open.");
   must((await rows.nth(2).innerText()).includes("yours"), `the third row reads ${await rows.nth(2).innerText()}`);
   must((await focused()) === before, `the focus went to ${await focused()}`);
   await tab.close();
-  await told(page, "2 terminals are open.");
+  await announced(page, "2 terminals are open.");
 
   // To a screen reader.
   const spoken = await page.locator("#terminals").ariaSnapshot();
   for (const word of ['region "Open terminals"', "status: 2 terminals are open.", "list", "listitem", 'button "Close terminal']) {
-    must(spoken.includes(word), `a screen reader is not told ${word}:\n${spoken}`);
+    must(spoken.includes(word), `a screen reader does not get ${word}:\n${spoken}`);
   }
 }
 
-/** Somebody else's terminal is closed by the keyboard, once that was confirmed, and they are told. */
+/** Somebody else's terminal is closed by the keyboard, after a confirmation, and its viewer is notified. */
 async function closed(page, theirs) {
   const row = page.locator("#terminals-list li", { hasText: "other" });
   const close = row.getByRole("button");
@@ -114,7 +114,7 @@ async function closed(page, theirs) {
   await dialog.waitFor({ timeout: TIMEOUT });
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");
-  await told(page, "One terminal is open.");
+  await announced(page, "One terminal is open.");
   must(
     await page.evaluate(() => document.activeElement?.closest("#terminals-list") !== null),
     "the focus is lost with the row",
@@ -122,7 +122,7 @@ async function closed(page, theirs) {
   const text = "The terminal was ended by an operator.";
   await status(theirs, text);
   const rows = await theirs.locator(".xterm-rows > div").allInnerTexts();
-  must(rows.filter((line) => line.includes("ended by an operator")).length === 1, `it is told ${rows}`);
+  must(rows.filter((line) => line.includes("ended by an operator")).length === 1, `it reads ${rows}`);
   return text;
 }
 
@@ -154,7 +154,7 @@ async function phone(page) {
   await page.locator("#reconnect").tap();
   await status(page, "Connected to");
   await page.locator("#list").tap();
-  await told(page, "2 terminals are open.");
+  await announced(page, "2 terminals are open.");
   const wide = await page.evaluate(() => document.documentElement.scrollWidth);
   must(wide <= 400, `the page is ${wide} pixels wide`);
   await accessible(page, "the list on a phone");
@@ -168,7 +168,7 @@ async function phone(page) {
   await page.screenshot({ path: join(shots, "terminals-phone-close.png") });
   await page.getByRole("button", { name: "Close it" }).tap();
   await status(page, "The terminal was ended by an operator.");
-  await told(page, "One terminal is open.");
+  await announced(page, "One terminal is open.");
   await page.context().close();
   return wide;
 }
@@ -176,7 +176,7 @@ async function phone(page) {
 /** Whoever is not signed in any more sees the list no longer. */
 async function over(page) {
   await page.locator("#list").click();
-  await told(page, "One terminal is open.");
+  await announced(page, "One terminal is open.");
   const elsewhere = await page.context().newPage();
   await elsewhere.goto(`${home}favicon.svg`);
   await elsewhere.evaluate(async () => fetch("/auth/session", { method: "DELETE" }));
@@ -191,13 +191,13 @@ async function arrive(viewport, token, more = {}) {
   const page = await context.newPage();
   await page.goto(`${home}#token=${token}`);
   await page.locator("#app").waitFor({ timeout: TIMEOUT }).catch(async () => {
-    throw new Error(`nobody is let in: ${await page.locator("body").innerText()}`);
+    throw new Error(`the page is not let in: ${await page.locator("body").innerText()}`);
   });
   return page;
 }
 
 /** Waits until the list says `text`. */
-async function told(page, text) {
+async function announced(page, text) {
   const place = page.locator("#terminals-status");
   await place.filter({ hasText: text }).waitFor({ timeout: TIMEOUT }).catch(async () => {
     throw new Error(`the list says ${JSON.stringify(await place.innerText())}, not ${text}`);
