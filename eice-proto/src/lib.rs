@@ -75,3 +75,8 @@ pub use id::{EndpointId, InstanceId, MaxDuration, RemotePort};
 pub use params::{ParamError, TunnelParams};
 pub use request::{PresignedUrl, TunnelRequest};
 pub use timestamp::Timestamp;
+
+/// Compiles the README's examples as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
