@@ -194,55 +194,61 @@ impl Verb {
         }
     }
 
-    /// Whether it does without TLS: it tells of the program itself.
-    fn is_offline(&self) -> bool {
-        #[cfg(feature = "client")]
-        if matches!(self, Self::Completions(_) | Self::Man(_)) {
-            return true;
-        }
-        false
-    }
-
-    /// Runs it. `log` is there when a configuration file may say what is logged.
+    /// Runs it, or returns the future that does. `log` is there when a configuration file may say what is logged.
     #[cfg_attr(not(feature = "gateway"), allow(unused_variables, reason = "only `serve` has such a file"))]
-    async fn run(self, log: Option<telemetry::Log>) -> Result<u8, Failure> {
+    fn start(self, log: Option<telemetry::Log>) -> Work {
         match self {
             #[cfg(feature = "client")]
-            Self::Aws(args) => Ok(match args.read() {
-                Ok(call) => call.run().await,
-                Err(status) => status,
-            }),
+            Self::Aws(args) => match args.read() {
+                Ok(call) => Work::of(async { Ok(call.run().await) }),
+                Err(status) => Work::Done(Ok(status)),
+            },
             #[cfg(feature = "client")]
-            Self::HostKeys(args) => host_keys::run(*args),
+            Self::HostKeys(args) => Work::Done(host_keys::run(*args)),
             #[cfg(feature = "client")]
-            Self::Ssh(args) => ssh::run(*args).await,
+            Self::Ssh(args) => Work::of(ssh::run(*args)),
             #[cfg(feature = "client")]
-            Self::Exec(args) => exec::run(*args).await,
+            Self::Exec(args) => Work::of(exec::run(*args)),
             #[cfg(feature = "client")]
-            Self::Cp(args) => cp::run(*args).await,
+            Self::Cp(args) => Work::of(cp::run(*args)),
             #[cfg(feature = "client")]
-            Self::Tunnel(args) => tunnel::run(*args).await,
+            Self::Tunnel(args) => Work::of(tunnel::run(*args)),
             #[cfg(feature = "client")]
-            Self::Bench(args) => bench::run(*args).await,
+            Self::Bench(args) => Work::of(bench::run(*args)),
             #[cfg(feature = "client")]
-            Self::PushKey(args) => push_key::run(*args).await,
+            Self::PushKey(args) => Work::of(push_key::run(*args)),
             #[cfg(feature = "client")]
-            Self::SshConfig(args) => ssh_config::run(&args),
+            Self::SshConfig(args) => Work::Done(ssh_config::run(&args)),
             #[cfg(feature = "client")]
-            Self::Doctor(args) => doctor::run(*args).await,
+            Self::Doctor(args) => Work::of(doctor::run(*args)),
             #[cfg(feature = "client")]
-            Self::Policy(args) => policy::run(*args).await,
+            Self::Policy(args) => Work::of(policy::run(*args)),
             #[cfg(all(feature = "gateway", feature = "emulator"))]
-            Self::Demo(args) => demo::run(*args).await,
+            Self::Demo(args) => Work::of(demo::run(*args)),
             #[cfg(feature = "gateway")]
-            Self::Serve(args) => serve::run(*args, log).await,
+            Self::Serve(args) => Work::of(serve::run(*args, log)),
             #[cfg(feature = "emulator")]
-            Self::Emulator(args) => emulator::run(*args).await,
+            Self::Emulator(args) => Work::of(emulator::run(*args)),
             #[cfg(feature = "client")]
-            Self::Completions(args) => completions::run(&args),
+            Self::Completions(args) => Work::Done(completions::run(&args)),
             #[cfg(feature = "client")]
-            Self::Man(args) => man::run(&args),
+            Self::Man(args) => Work::Done(man::run(&args)),
         }
+    }
+}
+
+/// What is left of a verb after its start.
+enum Work {
+    /// Nothing: it needs neither a runtime nor TLS. `ssh` runs such a verb for each connection.
+    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "only client verbs end at once"))]
+    Done(Result<u8, Failure>),
+    /// This, on the runtime.
+    Future(BoxFuture<'static, Result<u8, Failure>>),
+}
+
+impl Work {
+    fn of(future: impl Future<Output = Result<u8, Failure>> + Send + 'static) -> Self {
+        Self::Future(Box::pin(future))
     }
 }
 
@@ -283,22 +289,11 @@ fn start(cli: Cli) -> Result<u8, Failure> {
     let filter = cli.log.log.as_deref().unwrap_or(cli.verb.default_filter());
     let log = telemetry::init(&telemetry::Config::new(filter, cli.log.log_format))
         .map_err(|error| Failure::because(exit::USAGE, "cannot set up logging", &error))?;
-    // Before the runtime, which they do not need: ssh runs the first for each connection.
-    #[cfg(feature = "client")]
-    match cli.verb {
-        Verb::HostKeys(args) => return host_keys::run(*args),
-        Verb::SshConfig(args) => return ssh_config::run(&args),
-        _ => {}
-    }
-    let is_offline = cli.verb.is_offline();
-    let work: BoxFuture<'static, Result<u8, Failure>> = match cli.verb {
-        #[cfg(feature = "client")]
-        Verb::Aws(args) => match args.read() {
-            Ok(call) => Box::pin(async { Ok(call.run().await) }),
-            Err(status) => return Ok(status),
-        },
-        // What the command line or the environment says comes first.
-        verb => Box::pin(verb.run(Some(log).filter(|_| cli.log.log.is_none()))),
+    // What the command line or the environment says comes first.
+    let log = Some(log).filter(|_| cli.log.log.is_none());
+    let work = match cli.verb.start(log) {
+        Work::Done(result) => return result,
+        Work::Future(work) => work,
     };
     // An error says that one is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -306,7 +301,7 @@ fn start(cli: Cli) -> Result<u8, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot start the runtime", &error))?;
-    let warm_up = if is_offline { None } else { warm_up_randomness() };
+    let warm_up = warm_up_randomness();
     let result = runtime.block_on(work);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
     // The library frees its generator as the process ends, and aborts when a thread is in the middle of it.
