@@ -30,10 +30,11 @@ test: ## everything: page, lints, unit and end-to-end tests, documentation, depe
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory features
+	$(MAKE) --no-print-directory publish-check
 	$(MAKE) --no-print-directory test-static
 	$(MAKE) --no-print-directory test-deb
 
-.PHONY: web-test features
+.PHONY: web-test features publish-check
 web-test: web/node_modules/.package-lock.json
 	cd web && npm run --silent check && npm run --silent test
 	$(MAKE) --no-print-directory web/dist/index.html
@@ -53,11 +54,24 @@ test-awscli: ## aws-cli v2 (AWS=/path/to/aws) against its transcripts and compar
 	scripts/setup.sh $(BUILD_NEEDS) sshd ssh ssh-keygen unshare
 	EICE_AWSCLI="$(AWS)" $(CARGO) test --locked --test e2e aws_shim::beside -- --ignored --nocapture --test-threads=1
 
-# Each feature alone; the other targets check the default features.
+# Each feature on its own, the library's without the program's; a default build covers the rest. The tree of `connect`
+# has nothing that only the program needs.
 features: setup-build
-	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features client
-	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features gateway
-	$(CARGO) check --locked -p eice --lib --bins --no-default-features --features emulator
+	$(CARGO) check --locked -p eice --lib --no-default-features
+	$(CARGO) check --locked -p eice --lib --no-default-features --features connect
+	$(CARGO) check --locked -p eice --lib --no-default-features --features gateway
+	$(CARGO) check --locked -p eice --lib --no-default-features --features emulator
+	$(CARGO) check --locked -p eice --bins --no-default-features --features client
+	$(CARGO) check --locked -p eice --bins --no-default-features --features cli,gateway
+	$(CARGO) check --locked -p eice --bins --no-default-features --features cli,emulator
+	@for crate in clap tracing-subscriber pty-process axum toml; do \
+		test -z "$$($(CARGO) tree --locked -p eice --no-default-features --features connect -e normal -i $$crate 2>/dev/null)" \
+			|| { echo "$$crate is in the tree of the feature connect" >&2; exit 1; }; \
+	done
+
+# What crates.io would get; the workflow compiles it once a week.
+publish-check: setup-build
+	$(CARGO) publish --locked --workspace --dry-run --no-verify --allow-dirty
 
 # The released binary: no shared library, no loader, and bundled TLS roots. `--target` keeps the flag from build scripts and
 # macros, which cannot be static. Without jitter entropy a process starts 30 ms sooner: docs/architecture.md, "Decisions".
@@ -69,7 +83,7 @@ STATIC_BUILT  := target/$(STATIC_TARGET)/static/eice
 comma := ,
 
 static: setup-build $(if $(filter all gateway,$(subst $(comma), ,$(FEATURES))),web/dist/index.html) ## one static binary, target/packages/eice (FEATURES: client, or all)
-	$(STATIC_BUILD) $(if $(filter all,$(FEATURES)),--all-features,--no-default-features --features $(FEATURES),bundled-roots)
+	$(STATIC_BUILD) $(if $(filter all,$(FEATURES)),--all-features,--no-default-features --features cli,$(FEATURES),bundled-roots)
 	install -D -m 755 $(STATIC_BUILT) target/packages/eice
 
 deb: setup-build web/dist/index.html ## the Debian package, target/packages/eice_VERSION_ARCH.deb

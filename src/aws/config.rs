@@ -11,6 +11,8 @@ use super::error::Error;
 use super::person::Person;
 use super::retry::Retries;
 
+use crate::setters::setters;
+
 /// How AWS is reached. Every absent value is taken from where the AWS tools take it: the standard environment
 /// variables, then the shared configuration files, then the instance metadata.
 #[derive(Clone, Debug, Default)]
@@ -127,6 +129,30 @@ fn without_user(url: &str) -> String {
             format!("{}://***{}", &cut[..scheme], &cut[at..])
         }
         _ => cut,
+    }
+}
+
+setters! {
+    Config {
+        profile: Option<String>,
+        region: Option<String>,
+        fallback_region: Option<String>,
+        credentials: Option<Credentials>,
+        endpoint_url: Option<String>,
+        endpoint_urls: EndpointUrls,
+        ca_bundle: Option<PathBuf>,
+        use_fips: Option<bool>,
+        use_dualstack: Option<bool>,
+        config_file: Option<PathBuf>,
+        retries: Retries,
+    }
+}
+
+setters! {
+    EndpointUrls {
+        ec2: Option<String>,
+        ec2_instance_connect: Option<String>,
+        sts: Option<String>,
     }
 }
 

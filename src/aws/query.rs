@@ -23,6 +23,8 @@ use super::http::Http;
 use super::retry::Retries;
 use super::xml;
 
+use crate::setters::setters;
+
 /// The API version of every call.
 const VERSION: &str = "2016-11-15";
 /// The largest answer that is read, in bytes. A page of 1000 instances takes about 3 MiB.
@@ -216,6 +218,13 @@ fn encode(text: &str, out: &mut String) {
             // Writing to a String cannot fail.
             let _ = write!(out, "%{byte:02X}");
         }
+    }
+}
+
+setters! {
+    Retries {
+        attempts: u32,
+        first_pause: Duration,
     }
 }
 

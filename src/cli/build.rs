@@ -19,6 +19,7 @@ use super::person::Terminal;
 #[cfg(feature = "client")]
 use super::target::AwsArgs;
 use crate::aws::{self, Aws};
+use crate::client::state;
 #[cfg(feature = "gateway")]
 use crate::config;
 use crate::connect::{self, Connector, HostKeyMode};
@@ -90,25 +91,11 @@ impl HostKeyOptions {
 
 /// The store of host keys in `file`, else in the user's own.
 pub(crate) fn host_key_file(file: Option<PathBuf>) -> Result<FileHostKeys, Failure> {
-    let file = file.or_else(|| state_file(|name| std::env::var_os(name).map(PathBuf::from)));
+    let file = file.or_else(state::host_keys_file);
     file.map(FileHostKeys::new).ok_or_else(|| {
         Failure::new(exit::CONFIG, "there is no place for host keys: HOME is not set")
             .with_hint("--host-keys names a file")
     })
-}
-
-/// The file of host keys in [`state_folder`].
-fn state_file(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
-    Some(state_folder(var)?.join("host_keys.json"))
-}
-
-/// `$XDG_STATE_HOME/eice`, else `~/.local/state/eice` (XDG Base Directory Specification).
-pub(crate) fn state_folder(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
-    let state = var("XDG_STATE_HOME").filter(|path| path.is_absolute());
-    let state = state.or_else(|| {
-        var("HOME").filter(|home| !home.as_os_str().is_empty()).map(|home| home.join(".local/state"))
-    })?;
-    Some(state.join("eice"))
 }
 
 /// A connector for the client verbs, with SSH tuned by `ssh`.
@@ -228,29 +215,4 @@ pub(crate) fn local_addr(listener: &TcpListener) -> Result<SocketAddr, Failure> 
     listener
         .local_addr()
         .map_err(|error| Failure::because(exit::INTERNAL, "the listener has no address", &error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn host_keys_are_kept_where_the_xdg_specification_says() {
-        let at = |pairs: &'static [(&str, &str)]| {
-            state_file(move |name| {
-                pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))
-            })
-        };
-        assert_eq!(at(&[("HOME", "/home/me")]), Some("/home/me/.local/state/eice/host_keys.json".into()));
-        assert_eq!(
-            at(&[("XDG_STATE_HOME", "/s"), ("HOME", "/home/me")]),
-            Some("/s/eice/host_keys.json".into())
-        );
-        assert_eq!(
-            at(&[("XDG_STATE_HOME", "relative"), ("HOME", "/home/me")]),
-            Some("/home/me/.local/state/eice/host_keys.json".into()),
-            "a relative path is to be ignored"
-        );
-        assert_eq!(at(&[("HOME", "")]), None);
-    }
 }

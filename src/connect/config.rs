@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::direct::Approach;
+use crate::setters::setters;
 use crate::ssh;
 
 /// How a [`Connector`](super::Connector) connects.
@@ -53,4 +54,13 @@ pub enum HostKeyMode {
     Strict,
     /// Any key passes and none is pinned: whoever sits between endpoint and instance reads and writes along.
     DangerAcceptAny,
+}
+
+setters! {
+    Config {
+        ssh: ssh::Config,
+        host_keys: HostKeyMode,
+        max_key_age: Duration,
+        approach: Approach,
+    }
 }

@@ -11,6 +11,7 @@ use super::explain;
 use super::route::Route;
 use crate::aws::Client;
 use crate::model::{Fault, InstanceTarget, Stage, StageError, StageObserver, staged};
+use crate::setters::setters;
 use crate::ssh::LoginKey;
 
 /// How long TCP to the instance may take; the tunnel's own limit.
@@ -96,4 +97,11 @@ pub(super) async fn dial(
         Ok(stream)
     };
     staged(Stage::Tcp, observer, dialling).await.map_err(|error: StageError| error.with_hint(hint))
+}
+
+setters! {
+    Approach {
+        direct: Option<IpAddr>,
+        key: Option<LoginKey>,
+    }
 }

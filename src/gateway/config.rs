@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Host, Origin, Platform};
 use crate::session;
+use crate::setters::setters;
 
 /// The gateway's settings. [`Config::new`] has every one but the origins at its default.
 #[derive(Clone, Debug)]
@@ -127,5 +128,43 @@ impl Config {
             drain_timeout: Duration::from_secs(10),
             session: session::Config::default(),
         }
+    }
+}
+
+setters! {
+    Config {
+        allowed_origins: Vec<Origin>,
+        allowed_hosts: Vec<Host>,
+        secure_cookie: bool,
+        public_status: bool,
+        metrics: bool,
+        ping_interval: Duration,
+        dead_peer_timeout: Duration,
+        ticket_ttl: Duration,
+        attach_timeout: Duration,
+        max_control_rate: u32,
+        max_message: usize,
+        max_body: usize,
+        max_files_body: usize,
+        max_file_requests: usize,
+        files_timeout: Duration,
+        max_diagnoses: usize,
+        diagnose_timeout: Duration,
+        request_timeout: Duration,
+        directory_timeout: Duration,
+        header_read_timeout: Duration,
+        write_stall_timeout: Duration,
+        max_connections: usize,
+        cookie_ttl: Duration,
+        max_cookies: usize,
+        max_wrong_tokens: u32,
+        wrong_token_window: Duration,
+        trusted_proxies: usize,
+        rate_limit: u32,
+        token_rate_limit: u32,
+        recheck_interval: Duration,
+        platform: Platform,
+        drain_timeout: Duration,
+        session: session::Config,
     }
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use axum::http::Uri;
 
+use crate::setters::setters;
 use crate::workspace::TokenDigest;
 
 /// The platform's settings. By default there is no platform: nobody gets in but by the directory's tokens.
@@ -146,6 +147,16 @@ impl ControlPlane {
 impl fmt::Debug for ControlPlane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ControlPlane").field("question", &self.question).finish_non_exhaustive()
+    }
+}
+
+setters! {
+    Platform {
+        admin_token: Option<TokenDigest>,
+        environment: Environment,
+        at_hand: AtHand,
+        org_id: Option<String>,
+        control_plane: Option<ControlPlane>,
     }
 }
 

@@ -7,6 +7,8 @@ use futures_util::future::BoxFuture;
 
 use super::{Report, Shell, Size, StageError, StageObserver, Target, Terminal};
 
+use crate::setters::setters;
+
 /// Turns a [`Target`] into an open [`Host`].
 ///
 /// The session and the gateway hold one as `Arc<dyn Connect>` and never learn how a host came to be.
@@ -148,4 +150,14 @@ pub struct HostIds {
     pub tunnel: Option<String>,
     /// The endpoint that carries the tunnel.
     pub endpoint: Option<String>,
+}
+
+setters! {
+    TerminalRequest {
+        size: Size,
+        term: String,
+        lang: Option<String>,
+        pty: bool,
+        shell: Option<Shell>,
+    }
 }

@@ -122,6 +122,11 @@ pub trait StageObserver: Send + Sync {
     fn on_stage(&self, event: StageEvent);
 }
 
+/// Ignores every stage.
+impl StageObserver for () {
+    fn on_stage(&self, _: StageEvent) {}
+}
+
 impl<F: Fn(StageEvent) + Send + Sync> StageObserver for F {
     fn on_stage(&self, event: StageEvent) {
         self(event);

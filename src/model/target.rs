@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use eice_proto::{EndpointId, InstanceId, MaxDuration, RemotePort};
 
+use crate::setters::setters;
+
 /// What a workspace resolves to, or what the command line names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -306,6 +308,45 @@ name! {
     EnvName, EnvName, 255,
     |b| b.is_ascii_alphabetic() || b == b'_',
     |b| b.is_ascii_alphanumeric() || b == b'_'
+}
+
+setters! {
+    Account {
+        profile: Option<String>,
+        role_arn: Option<String>,
+        external_id: Option<String>,
+    }
+}
+
+setters! {
+    ContainerShell {
+        container: ContainerName,
+        engine: Vec<String>,
+        env: Vec<(EnvName, String)>,
+        command: Option<Vec<String>>,
+    }
+}
+
+setters! {
+    InstanceTarget {
+        instance: InstanceId,
+        account: Account,
+        region: Option<String>,
+        endpoint: EndpointChoice,
+        private_address: Option<std::net::IpAddr>,
+        address_family: AddressFamily,
+        os_user: OsUser,
+        port: RemotePort,
+        max_duration: Option<MaxDuration>,
+        shell: Shell,
+    }
+}
+
+setters! {
+    LocalTarget {
+        candidates: Vec<ContainerName>,
+        env: Vec<(EnvName, String)>,
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::setters::setters;
+
 /// The sessions' settings.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -55,5 +57,23 @@ impl Default for Config {
             max_duration: None,
             max_duration_warning: Duration::from_secs(300),
         }
+    }
+}
+
+setters! {
+    Config {
+        max_sessions: usize,
+        max_per_workspace: usize,
+        max_per_user: usize,
+        connect_timeout: Duration,
+        close_timeout: Duration,
+        output_queue: usize,
+        max_piece: usize,
+        input_queue: usize,
+        idle_timeout: Option<Duration>,
+        idle_warning: Duration,
+        output_is_activity: bool,
+        max_duration: Option<Duration>,
+        max_duration_warning: Duration,
     }
 }

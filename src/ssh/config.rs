@@ -8,6 +8,8 @@ use russh::{Limits, Preferred, cipher, client, compression};
 
 use super::link::WhyClosed;
 
+use crate::setters::setters;
+
 /// Ciphers, the fastest first. The implementation's own order starts with ChaCha20 and leaves AES-128-GCM out.
 const CIPHERS: &[cipher::Name] =
     &[cipher::AES_256_GCM, cipher::AES_128_GCM, cipher::CHACHA20_POLY1305, cipher::AES_256_CTR];
@@ -159,5 +161,35 @@ impl std::fmt::Debug for Config {
             .field("channel_buffer", &self.channel_buffer)
             .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()
+    }
+}
+
+setters! {
+    Config {
+        window_size: u32,
+        max_packet_size: u32,
+        channel_buffer: usize,
+        keepalive_interval: Duration,
+        max_keepalives: usize,
+        rekey_bytes: usize,
+        rekey_interval: Duration,
+        timeouts: Timeouts,
+        why_closed: Option<WhyClosed>,
+    }
+}
+
+setters! {
+    Timeouts {
+        banner: Duration,
+        key_exchange: Duration,
+        witness: Duration,
+        witness_grace: Duration,
+        authentication: Duration,
+        channel: Duration,
+        shell: Duration,
+        hangup: Duration,
+        watcher: Duration,
+        round_trip: Duration,
+        close: Duration,
     }
 }

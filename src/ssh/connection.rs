@@ -17,6 +17,7 @@ use super::handshake::{Timed, closed_or_protocol, within};
 use super::link::{CutOnDrop, Link};
 use super::nudge::nudging;
 use crate::model::{Size, Stage, StageObserver, Terminal};
+use crate::setters::setters;
 
 /// An authenticated SSH connection.
 ///
@@ -205,5 +206,14 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("is_closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
+
+setters! {
+    ChannelRequest {
+        pty: Option<Pty>,
+        env: Vec<(String, String)>,
+        command: Option<String>,
+        watcher: Option<String>,
     }
 }

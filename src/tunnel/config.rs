@@ -7,6 +7,8 @@ use rustls::pki_types::CertificateDer;
 
 use super::proxy::ProxyConfig;
 
+use crate::setters::setters;
+
 /// How a tunnel is dialled.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -61,5 +63,26 @@ impl Default for Timeouts {
     fn default() -> Self {
         let each = Duration::from_secs(10);
         Self { tcp: each, proxy: each, tls: each, upgrade: each }
+    }
+}
+
+setters! {
+    Config {
+        native_roots: bool,
+        extra_ca: Vec<CertificateDer<'static>>,
+        ca_bundle: Option<PathBuf>,
+        proxy: ProxyConfig,
+        timeouts: Timeouts,
+        keepalive: Option<Duration>,
+        user_agent: String,
+    }
+}
+
+setters! {
+    Timeouts {
+        tcp: Duration,
+        proxy: Duration,
+        tls: Duration,
+        upgrade: Duration,
     }
 }

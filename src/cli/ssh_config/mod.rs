@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::build;
 use super::exit;
 use super::failure::Failure;
 use super::help::exit_help;
 use super::pushable_key;
 use super::target::TargetArgs;
+use crate::client::state;
 use crate::model::{InstanceName, OsUser};
 use block::{Block, Login};
 
@@ -188,7 +188,7 @@ impl SshConfigArgs {
 fn agent_folder(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     match var("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()) {
         Some(runtime) => Some(runtime.join("eice")),
-        None => Some(build::state_folder(var)?.join("ssh")),
+        None => Some(state::folder_in(var)?.join("ssh")),
     }
 }
 

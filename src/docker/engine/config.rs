@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::Address;
 
+use crate::setters::setters;
+
 /// How an engine is reached, and which of its containers count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -72,6 +74,14 @@ impl Label {
     /// Whether it is among `labels`.
     pub(super) fn is_in(&self, labels: &HashMap<String, String>) -> bool {
         labels.get(&self.key).is_some_and(|has| self.value.as_ref().is_none_or(|value| value == has))
+    }
+}
+
+setters! {
+    Config {
+        address: Address,
+        required_label: Label,
+        timeout: Duration,
     }
 }
 

@@ -10,6 +10,8 @@ use std::sync::PoisonError;
 use super::put::{MAX_BATCH_BYTES, MAX_BATCH_WORDS, MAX_SMALL};
 use super::{Error, Moved};
 
+use crate::setters::setters;
+
 /// The most files and folders that one copy takes.
 const MAX_ENTRIES: usize = 1_000_000;
 
@@ -177,6 +179,13 @@ fn too_many() -> Error {
     Error::TooMuch(format!(
         "there are more than {MAX_ENTRIES} files and folders; copy a part of them at a time"
     ))
+}
+
+setters! {
+    CopyOptions {
+        recursive: bool,
+        preserve: bool,
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use eice_proto::{InstanceId, MaxDuration};
 
 use super::DatabaseUrl;
 use crate::model::{EndpointChoice, InstanceTarget, OsUser};
+use crate::setters::setters;
 
 /// The settings of a directory in the platform's database. [`Config::new`] has every one but the URL at its default.
 ///
@@ -83,6 +84,18 @@ impl InstanceDefaults {
         target.endpoint = self.endpoint.clone();
         target.max_duration = self.max_duration;
         target
+    }
+}
+
+setters! {
+    Config {
+        url: DatabaseUrl,
+        max_connections: u32,
+        acquire_timeout: Duration,
+        query_timeout: Duration,
+        note_activity: bool,
+        note_last_used: bool,
+        instance: InstanceDefaults,
     }
 }
 
