@@ -113,7 +113,7 @@ impl Overrides {
     }
 }
 
-/// Where the platform's instances are when nothing says it (contract, section 4).
+/// Where the platform's instances are when nothing says it (docs/canvas.md, section 4).
 const PLATFORM_REGION: &str = "us-east-2";
 
 /// A configuration that cannot be used, with everything that is wrong with it.

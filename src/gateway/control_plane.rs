@@ -1,5 +1,5 @@
-//! Asks the control plane whose session the cookies of a browser are (platform contract, section 1,
-//! "VerifiedCPSession").
+//! Asks the control plane whose session the cookies of a browser are
+//! (docs/canvas.md, section 1.8).
 //!
 //! Its answers are kept for a moment, what fails is not, and the same question is asked once at a time.
 

@@ -1,4 +1,4 @@
-//! What a page of another origin may ask for (platform contract, section 1, "CORS"): a client that is not served
+//! What a page of another origin may ask for (docs/canvas.md, section 1.3): a client that is not served
 //! from here fetches its ticket from here.
 //!
 //! Origins that are not allowed do not come this far.

@@ -1,4 +1,4 @@
-//! What the platform tells its programs by environment variables (platform contract, sections 1 and 4).
+//! What the platform tells its programs by environment variables (docs/canvas.md, sections 1 and 4).
 
 use std::fmt;
 use std::str::FromStr;

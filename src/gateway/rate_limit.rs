@@ -1,5 +1,5 @@
-//! How many requests somebody may send: by peer, and by what they show (platform contract, section 1,
-//! "RateLimiter").
+//! How many requests somebody may send: by peer, and by what they show
+//! (docs/canvas.md, section 1.4).
 //!
 //! Counted is what passed the checks of `Host`, `Origin` and tenant: the answers to everything else cost no more
 //! than the refusal would. `/health` and its like are exempt, since a load balancer polls them.

@@ -6,7 +6,7 @@ use super::{Directory, DirectoryError, Lineage, WorkspaceId};
 /// what is deeper, or runs in a circle, is a table gone wrong.
 pub const MAX_ANCESTOR_STEPS: usize = 32;
 
-/// Whether the workspace `caller` may reach the workspace `target` (platform contract, section 1): it is the same
+/// Whether the workspace `caller` may reach the workspace `target` (docs/canvas.md, section 1.7): it is the same
 /// one, they share a parent or have none at all, or one stands somewhere above the other. What the workspaces are
 /// doing is no matter: a removed one still has its place. Somebody who is not there reaches nobody.
 ///

@@ -84,7 +84,7 @@ pub struct Lineage {
     pub parent: Option<WorkspaceId>,
 }
 
-/// What was done in a workspace: a row of the platform's `activity_logs` (platform contract, section 10).
+/// What was done in a workspace: a row of the platform's `activity_logs` (docs/canvas.md, section 10).
 #[derive(Clone, Debug)]
 pub struct Activity {
     /// The workspace.

@@ -10,7 +10,7 @@ const PREFIX: &str = "ws-";
 const SHORT_ID_LEN: usize = 12;
 
 /// The container of the workspace `id`, called `name`, beside the gateway: what it may be called, in the order of the
-/// platform (contract, section 4). The last is the workspace's own name, which anybody may have chosen: whoever
+/// platform (docs/canvas.md, section 4). The last is the workspace's own name, which anybody may have chosen: whoever
 /// opens it looks for the platform's label as well, and one that reads like a name after an id is none, since it would
 /// be another workspace's.
 pub(super) fn target(id: WorkspaceId, name: &str) -> LocalTarget {

@@ -7,7 +7,7 @@ use crate::docker::engine::{Address, Config, Label};
 const TLS: [&str; 2] = ["DOCKER_TLS_VERIFY", "DOCKER_TLS"];
 
 /// `[docker]`; `None` when no local workspace is opened. Unless that is said, an organisation's workspaces are instances
-/// (platform contract, section 4).
+/// (docs/canvas.md, section 4).
 pub(in crate::config) fn docker(reader: &mut Reader<'_>, serves_organisation: bool) -> Option<Config> {
     let mut section = reader.section("docker");
     let enabled = reader.flag(&mut section, "enabled");

@@ -1,9 +1,10 @@
 //! Terminals in containers of the engine beside this program, over the engine's own API.
 //!
-//! A local workspace is found by name among the containers that carry the platform's label (platform contract,
-//! section 4). Each terminal is two execs in its container: the shell, and a watcher whose stdin this program holds
-//! open. Whatever ends this program, even SIGKILL, ends that stdin, and the watcher then ends every process of the
-//! terminal: an exec outlives everything else. The shell starts only once the watcher watches and the PTY has its size.
+//! A local workspace is found by name among the containers that carry the platform's label
+//! (docs/canvas.md, section 4). Each terminal is two execs in its container: the shell, and a watcher whose stdin
+//! this program holds open. Whatever ends this program, even SIGKILL, ends that stdin, and the watcher then ends
+//! every process of the terminal: an exec outlives everything else. The shell starts only once the watcher watches
+//! and the PTY has its size.
 //!
 //! `bollard` speaks everything but the streams themselves: it takes bytes below 3 at the beginning of a PTY's output
 //! for the header of a frame. What a started exec says is read here, and read no faster than it is taken.

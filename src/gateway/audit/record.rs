@@ -145,8 +145,8 @@ impl Record {
     }
 }
 
-/// A kind of credential, as records name it; the platform's own words where it has some (platform contract, section
-/// 10).
+/// A kind of credential, as records name it; the platform's own words where it has some
+/// (docs/canvas.md, section 10).
 pub(in crate::gateway) fn credential(kind: Kind) -> &'static str {
     match kind {
         Kind::Admin => "admin-token",

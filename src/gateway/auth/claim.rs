@@ -1,4 +1,4 @@
-//! The workspace that a caller says to speak for (platform contract, section 1, "KI-005").
+//! The workspace that a caller says to speak for (docs/canvas.md, section 1.7).
 //!
 //! The header `X-Workspace-ID` restricts: a caller that names a workspace must be able to speak for it, and that
 //! workspace must be allowed to reach the other. Leaving it out opens nothing that the credential does not.

@@ -1,4 +1,4 @@
-//! Who asks, and what they may open: the platform's order (platform contract, section 1), with its holes closed.
+//! Who asks, and what they may open: the platform's order (docs/canvas.md, section 1.5), with its holes closed.
 //!
 //! `Host`, `Origin` and the tenant are checked first, by [`guard()`]; they keep out, and let nobody in. Then, the
 //! first of these that is there decides:

@@ -1,4 +1,4 @@
-//! Whether a request was meant for this tenant (platform contract, section 1, "TenantGuard").
+//! Whether a request was meant for this tenant (docs/canvas.md, section 1.2).
 //!
 //! It routes: a request that went astray to another organisation's gateway gets 404, which tells nothing. It is no
 //! credential, since whoever sends the request writes these headers.

@@ -19,8 +19,8 @@ use crate::model::StageEvent;
 use crate::workspace::Workspace;
 
 /// `GET /workspaces/{id}/terminal/diagnose`: walks through every stage of connecting, opens no terminal, and answers
-/// with what stands in the way, in the shape of `docs/doctor.md`. The status is 200 whatever it finds (platform
-/// contract, section 8, #2445).
+/// with what stands in the way, in the shape of `docs/doctor.md`. The status is 200 whatever it finds
+/// (docs/canvas.md, section 8).
 pub(in crate::gateway) async fn diagnose(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,

@@ -1,4 +1,4 @@
-//! Writing a workspace's files (platform contract, section 5).
+//! Writing a workspace's files (docs/canvas.md, section 5).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::gateway::State;
 
-/// `GET /metrics`, where the configuration has it: whoever asks is told (platform contract, section 1).
+/// `GET /metrics`, where the configuration has it: whoever asks is told (docs/canvas.md, section 1.1).
 pub(in crate::gateway) async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
     if state.config().metrics { render(&state) } else { StatusCode::NOT_FOUND.into_response() }
 }

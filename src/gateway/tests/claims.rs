@@ -1,4 +1,4 @@
-//! The workspace that a caller claims to be: the platform's own list of behaviours (platform contract, section 6,
+//! The workspace that a caller claims to be: the platform's own list of behaviours (docs/canvas.md, section 6,
 //! terminal_test.go), which ends there at the container or the dial and here at the upgrade.
 
 use axum::http::header::CONTENT_LENGTH;

@@ -1,4 +1,4 @@
-//! A page of another origin than the gateway's own, which is allowed (platform contract, section 1, "CORS").
+//! A page of another origin than the gateway's own, which is allowed (docs/canvas.md, section 1.3).
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The development mode (platform contract, section 1, step 4), which lets in who is at hand.
+//! The development mode (docs/canvas.md, section 1.5), which lets in who is at hand.
 
 use super::*;
 use crate::gateway::Environment;

@@ -1,4 +1,4 @@
-//! The tenant guard: the platform's own list of behaviours (platform contract, section 6, tenant_guard_test.go).
+//! The tenant guard: the platform's own list of behaviours (docs/canvas.md, section 6, tenant_guard_test.go).
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Rows of the platform's `activity_logs` (contract, section 10).
+//! Rows of the platform's `activity_logs` (docs/canvas.md, section 10).
 
 use std::sync::Arc;
 

@@ -61,7 +61,7 @@ pub struct InstanceDefaults {
     pub max_duration: Option<MaxDuration>,
 }
 
-/// The login name of the platform's instances (contract, section 4).
+/// The login name of the platform's instances (docs/canvas.md, section 4).
 const OS_USER: &str = "ubuntu";
 
 impl Default for InstanceDefaults {

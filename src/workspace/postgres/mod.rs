@@ -1,6 +1,6 @@
 //! The directory in the platform's own database, PostgreSQL.
 //!
-//! The schema is the platform's (contract, section 3 and "Token tables"), from migration 038 on, and is never
+//! The schema is the platform's (docs/canvas.md, sections 3 and 1.6), from migration 038 on, and is never
 //! changed here: three tables are read, and two things written, both best effort and behind the requests' backs: when a
 //! token was last used, and the rows of `activity_logs`. docs/postgres.md has the privileges that this takes.
 //!

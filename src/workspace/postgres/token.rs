@@ -1,4 +1,4 @@
-//! Whose token it is (platform contract, "Token tables").
+//! Whose token it is (docs/canvas.md, section 1.6).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

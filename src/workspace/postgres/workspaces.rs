@@ -1,4 +1,4 @@
-//! The platform's table `workspaces` (contract, section 3).
+//! The platform's table `workspaces` (docs/canvas.md, section 3).
 
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;

@@ -8,7 +8,7 @@ use super::reaper;
 use super::user::{User, unique};
 use super::wait::eventually;
 
-/// Where the platform has a workspace's files (platform contract, section 5). It belongs to root.
+/// Where the platform has a workspace's files (docs/canvas.md, section 5). It belongs to root.
 const PLATFORM: &str = "/opt/configs";
 
 /// A folder in it that belongs to a test's user, removed with all that is in it.

@@ -1,5 +1,5 @@
 //! Who gets into which workspace, told from outside: the behaviours that the platform's own tests assert of its
-//! terminal (contract, section 6), with the database as it really is.
+//! terminal (docs/canvas.md, section 6), with the database as it really is.
 
 use std::net::SocketAddr;
 
