@@ -28,6 +28,8 @@ pub(super) enum Refusal {
     Origin,
     /// It is for another tenant: that there is this one is not told.
     WrongTenant,
+    /// It names no tenant, and must.
+    MissingTenant,
     /// The path has no workspace in it.
     MissingId,
     /// There is neither a bearer token nor a cookie that counts.
@@ -85,6 +87,7 @@ impl Refusal {
             Self::Host => "host",
             Self::Origin => "origin",
             Self::WrongTenant => "wrong-tenant",
+            Self::MissingTenant => "missing-tenant",
             Self::MissingId => "missing-id",
             Self::MissingToken => "missing-token",
             Self::InvalidToken => "invalid-token",
@@ -123,6 +126,15 @@ impl IntoResponse for Refusal {
             Self::Host => (StatusCode::FORBIDDEN, json!({"error": "host not allowed"})),
             Self::Origin => (StatusCode::FORBIDDEN, json!({"error": "origin not allowed"})),
             Self::WrongTenant => (StatusCode::NOT_FOUND, Value::Null),
+            Self::MissingTenant => (
+                StatusCode::BAD_REQUEST,
+                json!({
+                    "error": "missing tenant routing header",
+                    "code": "TENANT_ORG_HEADER_REQUIRED",
+                    "required_header": "X-Molecule-Org-Id",
+                    "detail": "name the organization of this gateway in X-Molecule-Org-Id",
+                }),
+            ),
             Self::MissingId => (StatusCode::UNAUTHORIZED, json!({"error": "missing workspace ID"})),
             Self::MissingToken => {
                 (StatusCode::UNAUTHORIZED, json!({"error": "missing workspace auth token"}))

@@ -17,6 +17,7 @@
 //! | `GET /auth/session` | who the caller is |
 //! | `GET /health` | that the process answers; whatever `Host` says |
 //! | `GET /ready` | that terminals can be opened; whatever `Host` says |
+//! | `GET /buildinfo` | name and version of the program; whatever `Host` says |
 //! | `GET /metrics` | what is counted, for Prometheus; whatever `Host` says |
 //! | `GET /` and other paths | the page |
 //!
@@ -158,7 +159,7 @@ impl Gateway {
 
     /// Every route of the gateway, the page's included. Other routers may be merged with it.
     pub fn router(&self) -> Router {
-        use routes::{diagnose, files, health, metrics, sessions, sign_in, ticket, workspaces};
+        use routes::{build_info, diagnose, files, health, metrics, sessions, sign_in, ticket, workspaces};
 
         let state = &self.state;
         let quick = Router::new()
@@ -188,6 +189,7 @@ impl Gateway {
         let open = Router::new()
             .route("/health", get(health::health))
             .route("/ready", get(health::ready))
+            .route("/buildinfo", get(build_info::build_info))
             .route("/metrics", get(metrics::metrics));
         let open = self.within(open, |config| config.request_timeout);
         self.finish(checked.merge(page).merge(open.with_state(Arc::clone(state))))

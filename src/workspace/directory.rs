@@ -7,7 +7,7 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::{BearerToken, WorkspaceId};
+use super::{BearerToken, PlatformVersion, WorkspaceId};
 use crate::model::Target;
 
 /// Knows the workspaces and the tokens.
@@ -54,6 +54,11 @@ pub trait Directory: Send + Sync {
     /// [`DirectoryError`] when that cannot be told now.
     fn lineage(&self, id: WorkspaceId) -> BoxFuture<'_, Result<Option<Lineage>, DirectoryError>> {
         Box::pin(async move { Ok(self.find(id).await?.map(|found| Lineage { parent: found.parent })) })
+    }
+
+    /// The platform whose rules apply, as far as it is known so far. The default is the newest one.
+    fn platform_version(&self) -> PlatformVersion {
+        PlatformVersion::default()
     }
 
     /// Whether it can answer now; for a readiness probe. The default says yes.

@@ -14,6 +14,7 @@ mod fields;
 mod file;
 mod id;
 mod local;
+mod platform_version;
 #[cfg(feature = "gateway")]
 pub mod postgres;
 mod token;
@@ -26,4 +27,5 @@ pub use directory::{
 };
 pub use file::{FileDirectory, FileError, Problem};
 pub use id::{InvalidWorkspaceId, WorkspaceId};
+pub use platform_version::PlatformVersion;
 pub use token::{BearerToken, TokenDigest};

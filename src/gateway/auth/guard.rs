@@ -22,7 +22,7 @@ pub(in crate::gateway) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let checked = check(&state.config(), &request, true);
+    let checked = check(&state, &request, true);
     pass(checked, request, next).await
 }
 
@@ -33,7 +33,7 @@ pub(in crate::gateway) async fn guard_page(
     request: Request,
     next: Next,
 ) -> Response {
-    let checked = check(&state.config(), &request, false);
+    let checked = check(&state, &request, false);
     pass(checked, request, next).await
 }
 
@@ -44,12 +44,13 @@ async fn pass(checked: Result<(), Refusal>, request: Request, next: Next) -> Res
     }
 }
 
-fn check(config: &Config, request: &Request, minds_origin: bool) -> Result<(), Refusal> {
+fn check(state: &State, request: &Request, minds_origin: bool) -> Result<(), Refusal> {
+    let config = &state.config();
     check_host(config, request)?;
     if minds_origin {
         check_origin(config, request.headers())?;
     }
-    super::tenant::check(config, request.headers())?;
+    super::tenant::check(config, state.directory.platform_version(), request.headers())?;
     if request.uri().path().starts_with(NAMELESS) {
         return Err(Refusal::MissingId);
     }

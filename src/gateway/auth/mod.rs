@@ -34,6 +34,7 @@ pub(super) use credential::{Credential, Grant, Purpose};
 pub(super) use guard::{guard, guard_page};
 pub(super) use headers::{bearer, origin};
 pub(super) use peer::{Peer, peer, peer_of};
+pub(super) use tenant::X_MOLECULE_ORG_ID;
 
 use super::account::Asker;
 use super::answer::Refusal;

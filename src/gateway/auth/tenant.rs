@@ -1,7 +1,7 @@
-//! Whether a request was meant for this tenant (docs/canvas.md, section 1.2).
+//! Refuses requests that are not meant for this tenant (the platform's "TenantGuard").
 //!
-//! It routes: a request that went astray to another organisation's gateway gets 404, which tells nothing. It is no
-//! credential, since whoever sends the request writes these headers.
+//! This is routing and no credential: the client writes these headers. A request for another organization gets a 404
+//! without a body; one without any tenant header gets a 400 that names the header.
 
 use axum::http::header::REFERER;
 use axum::http::{HeaderMap, HeaderName};
@@ -9,19 +9,22 @@ use axum::http::{HeaderMap, HeaderName};
 use super::headers::{only, origin};
 use crate::gateway::answer::Refusal;
 use crate::gateway::{Config, Origin};
+use crate::workspace::PlatformVersion;
 
-const ORG_ID: HeaderName = HeaderName::from_static("x-molecule-org-id");
+/// The organization that a request is for.
+pub(in crate::gateway) const X_MOLECULE_ORG_ID: HeaderName = HeaderName::from_static("x-molecule-org-id");
 const REPLAY_SOURCE: HeaderName = HeaderName::from_static("fly-replay-src");
 
-/// What comes before the organisation in `Fly-Replay-Src`.
+/// Precedes the organization in `Fly-Replay-Src`.
 const STATE: &str = "state=";
 
-/// Refuses what names neither this tenant nor comes from one of its pages.
+/// Refuses a request that neither names this tenant nor comes from one of its pages. `platform` decides how a request
+/// without any tenant header is refused.
 ///
-/// What is open to whoever asks, such as `/health`, does not come here: it is exempt by its exact path.
-pub(super) fn check(config: &Config, headers: &HeaderMap) -> Result<(), Refusal> {
+/// Public routes such as `/health` are exempt by their exact paths and do not reach this check.
+pub(super) fn check(config: &Config, platform: PlatformVersion, headers: &HeaderMap) -> Result<(), Refusal> {
     let Some(ours) = config.platform.org_id.as_deref() else { return Ok(()) };
-    let names_us = only(headers, &ORG_ID).is_some_and(|id| id == Ok(ours))
+    let names_us = only(headers, &X_MOLECULE_ORG_ID).is_some_and(|id| id == Ok(ours))
         || only(headers, &REPLAY_SOURCE)
             .and_then(Result::ok)
             .and_then(replayed_for)
@@ -30,15 +33,28 @@ pub(super) fn check(config: &Config, headers: &HeaderMap) -> Result<(), Refusal>
         let referer = || only(headers, &REFERER).and_then(Result::ok).and_then(page_of);
         origin(headers).or_else(referer).is_some_and(|origin| config.allowed_origins.contains(&origin))
     };
-    if names_us || from_our_page() { Ok(()) } else { Err(Refusal::WrongTenant) }
+    if names_us || from_our_page() {
+        return Ok(());
+    }
+    let names_none = [X_MOLECULE_ORG_ID, REPLAY_SOURCE].iter().all(|name| is_empty(headers, name));
+    match platform {
+        PlatformVersion::April2026 => Err(Refusal::WrongTenant),
+        _ if names_none => Err(Refusal::MissingTenant),
+        _ => Err(Refusal::WrongTenant),
+    }
 }
 
-/// The organisation in `instance=…;region=…;t=…;state=<organisation>`, wherever in it.
+/// Whether the header `name` is absent, or present once without a value.
+fn is_empty(headers: &HeaderMap, name: &HeaderName) -> bool {
+    only(headers, name).is_none_or(|value| value == Ok(""))
+}
+
+/// Returns the organization in `instance=…;region=…;t=…;state=<organization>`; its position is free.
 fn replayed_for(source: &str) -> Option<&str> {
     source.split(';').find_map(|part| part.trim().strip_prefix(STATE))
 }
 
-/// The origin of the page at `url`.
+/// Returns the origin of the page at `url`.
 fn page_of(url: &str) -> Option<Origin> {
     let (scheme, rest) = url.split_once("://")?;
     let host = rest.split(['/', '?', '#']).next()?;

@@ -1,5 +1,6 @@
 //! The routes besides the terminal, one concern a file.
 
+pub(super) mod build_info;
 pub(super) mod diagnose;
 mod file_map;
 pub(super) mod files;

@@ -35,7 +35,11 @@ async fn a_preflight_is_answered_without_a_credential_and_asks_nobody() {
         let methods = answer.header("access-control-allow-methods");
         assert!(methods.split(',').any(|allowed| allowed == method), "{request}: {methods}");
         let allowed = answer.header("access-control-allow-headers");
-        assert_eq!(allowed, "origin,content-type,x-workspace-id,authorization");
+        assert_eq!(
+            allowed,
+            "origin,content-type,x-workspace-id,x-molecule-org-id,x-molecule-org-slug,x-confirm-name,authorization"
+        );
+        assert!(methods.split(',').any(|allowed| allowed == "PATCH"), "{methods}");
         assert!(varies_by_origin(&answer), "{answer:?}");
     }
 }
@@ -51,7 +55,7 @@ async fn a_preflight_of_another_origin_or_to_another_host_is_refused() {
         assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("access-control")), "{answer:?}");
     }
     assert_eq!(server.http(&path, &[("Origin", CANVAS), ask, ("Host", "evil.test")]).await.status, 403);
-    assert_eq!(server.http(&path, &[ask]).await.status, 404, "without an origin it is for no tenant");
+    assert_eq!(server.http(&path, &[ask]).await.status, 400, "it names no tenant");
 }
 
 #[tokio::test]
