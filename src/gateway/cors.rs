@@ -1,4 +1,4 @@
-//! CORS for pages of other allowed origins: methods and headers are the platform's.
+//! CORS for pages of other allowed origins: methods and headers are the platform's (docs/canvas.md, section 1.3).
 //!
 //! Requests of other origins are refused before this layer.
 

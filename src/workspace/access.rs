@@ -1,17 +1,17 @@
-//! Which workspaces may reach each other.
+//! The platform's rule of which workspaces may reach each other.
 
 use super::{Directory, DirectoryError, Lineage, WorkspaceId};
 
-/// How far up from a workspace's parent an ancestor is looked for, in steps. Trees of workspaces are a handful deep;
-/// what is deeper, or runs in a circle, is a table gone wrong.
+/// How many ancestors above a workspace's parent are searched. Real trees have a few levels; a longer chain, or a cycle,
+/// is corrupt data.
 pub const MAX_ANCESTOR_STEPS: usize = 32;
 
-/// Whether the workspace `caller` may reach the workspace `target` (docs/canvas.md, section 1.7): it is the same
-/// one, they share a parent or have none at all, or one stands somewhere above the other. What the workspaces are
-/// doing is no matter: a removed one still has its place. Somebody who is not there reaches nobody.
+/// Returns whether the workspace `caller` may reach the workspace `target`: they are the same, they share a parent, or one
+/// is an ancestor of the other. On the platform of April 2026, two workspaces without a parent may reach each other as
+/// well. The status is ignored: a removed workspace keeps its position. A missing workspace reaches nothing.
 ///
 /// # Errors
-/// [`DirectoryError`] when the directory cannot tell now. That is no refusal, and no permission either.
+/// [`DirectoryError`] when the directory cannot answer now. That neither grants nor denies.
 pub async fn can_communicate(
     directory: &dyn Directory,
     caller: WorkspaceId,
@@ -22,12 +22,18 @@ pub async fn can_communicate(
     }
     let Some(callers) = directory.lineage(caller).await? else { return Ok(false) };
     let Some(targets) = directory.lineage(target).await? else { return Ok(false) };
-    Ok(callers.parent == targets.parent
+    let are_siblings = match (callers.parent, targets.parent) {
+        (Some(callers), Some(targets)) => callers == targets,
+        // Asked after the lineages, so that the directory knows its schema.
+        (None, None) => directory.platform_version().roots_are_siblings(),
+        _ => false,
+    };
+    Ok(are_siblings
         || is_above(directory, caller, targets).await?
         || is_above(directory, target, callers).await?)
 }
 
-/// Whether `ancestor` stands somewhere above the workspace of `lineage`.
+/// Returns whether `ancestor` is above the workspace of `lineage`.
 async fn is_above(
     directory: &dyn Directory,
     ancestor: WorkspaceId,
@@ -55,14 +61,15 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::workspace::always;
+    use crate::workspace::{PlatformVersion, always};
 
-    /// Parents by number, and how often they were asked for.
+    /// Workspaces and their parents.
     #[derive(Default)]
     struct Tree {
         parents: BTreeMap<WorkspaceId, Option<WorkspaceId>>,
-        /// Whoever is asked for cannot be told.
+        /// Questions about this workspace fail.
         down_at: Option<WorkspaceId>,
+        version: PlatformVersion,
         asked: AtomicUsize,
     }
 
@@ -75,13 +82,16 @@ mod tests {
         Tree { parents, ..Tree::default() }
     }
 
-    /// Each number below the one before it, from 0, which is the root.
+    /// A chain whose root is 0.
     fn chain(len: u128) -> Tree {
         tree((0..len).map(|number| (number, number.checked_sub(1))))
     }
 
     impl Directory for Tree {
         always!(ready(Ok(Default::default())));
+        fn platform_version(&self) -> PlatformVersion {
+            self.version
+        }
         fn lineage(&self, id: WorkspaceId) -> BoxFuture<'_, Result<Option<Lineage>, DirectoryError>> {
             self.asked.fetch_add(1, Ordering::Relaxed);
             Box::pin(ready(if self.down_at == Some(id) {
@@ -97,7 +107,7 @@ mod tests {
             can_communicate(self, id(caller), id(target)).await.unwrap()
         }
 
-        /// Both ways: the rule knows no direction.
+        /// Asks both ways, because the rule is symmetric.
         async fn allows_both_ways(&self, a: u128, b: u128) -> bool {
             let (there, back) = (self.allows(a, b).await, self.allows(b, a).await);
             assert_eq!(there, back, "{a} and {b}");
@@ -106,10 +116,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn itself_without_a_look() {
-        let nobody = tree([]);
-        assert!(nobody.allows(7, 7).await);
-        assert_eq!(nobody.asked.into_inner(), 0);
+    async fn self_needs_no_query() {
+        let empty = tree([]);
+        assert!(empty.allows(7, 7).await);
+        assert_eq!(empty.asked.into_inner(), 0);
     }
 
     #[tokio::test]
@@ -118,18 +128,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn roots_are_siblings() {
-        assert!(tree([(1, None), (2, None)]).allows_both_ways(1, 2).await);
+    async fn roots_are_unrelated() {
+        assert!(!tree([(1, None), (2, None)]).allows_both_ways(1, 2).await);
     }
 
     #[tokio::test]
-    async fn a_parent_and_its_child() {
+    async fn roots_are_siblings_in_april() {
+        let version = PlatformVersion::April2026;
+        let roots = Tree { version, ..tree([(1, None), (2, None), (3, Some(2))]) };
+        assert!(roots.allows_both_ways(1, 2).await);
+        assert!(!roots.allows_both_ways(1, 3).await);
+    }
+
+    #[tokio::test]
+    async fn parent_and_child() {
         assert!(chain(3).allows_both_ways(1, 2).await);
         assert!(chain(2).allows_both_ways(0, 1).await);
     }
 
     #[tokio::test]
-    async fn not_cousins_nor_an_uncle() {
+    async fn cousins_and_uncles_are_unrelated() {
         // 0 above 1 and 2; 3 below 1, 4 below 2.
         let family = tree([(0, None), (1, Some(0)), (2, Some(0)), (3, Some(1)), (4, Some(2))]);
         assert!(!family.allows_both_ways(3, 4).await, "cousins");
@@ -137,14 +155,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn not_a_root_and_what_is_below_another() {
+    async fn trees_are_unrelated() {
         let two = tree([(0, None), (1, Some(0)), (10, None), (11, Some(10))]);
         assert!(!two.allows_both_ways(1, 10).await);
         assert!(!two.allows_both_ways(1, 11).await);
     }
 
     #[tokio::test]
-    async fn nobody_reaches_who_is_not_there_nor_the_other_way() {
+    async fn missing_workspace_is_unreachable_both_ways() {
         let one = chain(2);
         for other in [0, 1] {
             assert!(!one.allows_both_ways(other, 99).await);
@@ -153,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_grandparent_and_a_far_ancestor() {
+    async fn distant_ancestors() {
         let line = chain(12);
         assert!(line.allows_both_ways(0, 2).await);
         assert!(line.allows_both_ways(0, 11).await);
@@ -161,14 +179,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_parent_that_is_gone_ends_the_walk() {
+    async fn missing_parent_ends_the_walk() {
         let broken = tree([(1, Some(50)), (2, Some(1)), (3, None)]);
         assert!(!broken.allows_both_ways(2, 3).await);
         assert!(broken.allows_both_ways(1, 2).await);
     }
 
     #[tokio::test]
-    async fn a_walk_ends_after_32_steps_from_the_parent() {
+    async fn walk_ends_after_32_steps() {
         let steps = MAX_ANCESTOR_STEPS as u128;
         let line = chain(steps + 4);
         assert!(line.allows_both_ways(0, steps + 1).await);
@@ -176,8 +194,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_circle_ends() {
-        // 1 and 2 above each other, 3 above itself, 4 below the circle, 0 a root.
+    async fn cycles_end() {
+        // 1 and 2 are each other's parent, 3 its own; 4 is below 1; 0 is a root.
         let circle = tree([(0, None), (1, Some(2)), (2, Some(1)), (3, Some(3)), (4, Some(1))]);
         assert!(!circle.allows_both_ways(0, 4).await);
         assert!(!circle.allows_both_ways(0, 3).await);
@@ -188,8 +206,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_outage_is_no_answer() {
-        // Asked in this order: the caller, the target, and what is above each of them.
+    async fn outage_is_an_error() {
+        // The order of the questions: the caller, the target, and the ancestors of each.
         for down in [5, 1, 0, 4, 3, 2] {
             let line = Tree { down_at: Some(id(down)), ..chain(6) };
             assert!(can_communicate(&line, id(5), id(1)).await.is_err(), "down at {down}");

@@ -1,4 +1,4 @@
-//! Refuses requests that are not meant for this tenant (the platform's "TenantGuard").
+//! Refuses requests that are not meant for this tenant (docs/canvas.md, section 1.2).
 //!
 //! This is routing and no credential: the client writes these headers. A request for another organization gets a 404
 //! without a body; one without any tenant header gets a 400 that names the header.
