@@ -31,7 +31,7 @@ use crate::ssh::{self, HostKeySource};
 use crate::tunnel::ProxyConfig;
 use crate::tunnel::{self, Dialer};
 #[cfg(feature = "gateway")]
-use crate::workspace::{Directory, FileDirectory, postgres::PostgresDirectory};
+use crate::workspace::{Directory, FileDirectory, PlatformVersion, postgres::PostgresDirectory};
 
 /// What to do with a host key that is not known.
 #[cfg(feature = "client")]
@@ -137,7 +137,7 @@ pub(crate) fn connector(
 
 /// A connector for a gateway.
 #[cfg(feature = "gateway")]
-pub(crate) fn gateway_connector(config: &crate::config::Config) -> Result<Arc<Connector>, Failure> {
+pub(crate) fn gateway_connector(config: &crate::config::Config) -> Result<Connector, Failure> {
     let mode = match config.host_keys.policy {
         ssh::HostKeyPolicy::Strict => HostKeyMode::Strict,
         ssh::HostKeyPolicy::Witnessed => HostKeyMode::Console,
@@ -148,10 +148,18 @@ pub(crate) fn gateway_connector(config: &crate::config::Config) -> Result<Arc<Co
         None => HostKeyOptions { mode, ..HostKeyOptions::in_memory() },
     };
     let connector = assemble(config.aws.clone(), config.tunnel.clone(), &keys, ssh::Config::default())?;
-    Ok(Arc::new(match &config.docker {
+    Ok(match &config.docker {
         Some(docker) => connector.with_engine(Engine::new(docker.clone())),
         None => connector,
-    }))
+    })
+}
+
+/// Has `connector` open containers only while `directory` is one of the platform of August 2026.
+#[cfg(feature = "gateway")]
+pub(crate) fn with_containers_of_august(connector: Connector, directory: &Arc<dyn Directory>) -> Connector {
+    let directory = Arc::clone(directory);
+    let is_august = move || directory.platform_version() != PlatformVersion::April2026;
+    connector.with_engine_condition(Arc::new(is_august))
 }
 
 /// A connector to an emulator of this process, with host keys kept by `keys` and SSH tuned by `ssh`.

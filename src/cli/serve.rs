@@ -112,6 +112,11 @@ pub(crate) async fn run(args: ServeArgs, log: Option<Log>) -> Result<u8, Failure
     };
     let origins: Vec<String> = config.gateway.allowed_origins.iter().map(ToString::to_string).collect();
     let (directory, file) = build::directory(config.directory);
+    let connector = Arc::new(if config.docker_needs_august {
+        build::with_containers_of_august(connector, &directory)
+    } else {
+        connector
+    });
     tokio::spawn(tell_outage(Arc::clone(&directory)));
     let gateway = Gateway::new(config.gateway, Arc::clone(&directory), connector);
     gateway

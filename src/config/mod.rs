@@ -29,9 +29,11 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The browser's side.
     pub gateway: gateway::Config,
-    /// How the engine of local workspaces is reached. The default is as its own programs do, or `None`, no local
-    /// workspaces, where the gateway serves an organisation.
+    /// How the engine of local workspaces is reached. The default is as its own programs do. It is `None`, no local
+    /// workspaces, for an organization whose workspaces are in a file.
     pub docker: Option<docker::engine::Config>,
+    /// Whether local workspaces need the platform of August 2026, which the database's schema decides.
+    pub docker_needs_august: bool,
     /// How AWS is reached.
     pub aws: aws::Config,
     /// How tunnels are dialled.
@@ -152,11 +154,14 @@ impl Config {
         let audit = sections::audit(reader);
         let log = sections::log(reader);
         gateway.platform = sections::platform(reader);
-        let docker = sections::docker(reader, gateway.platform.org_id.is_some());
         let mut aws = sections::aws(reader);
         let tunnel = sections::tunnel(reader, &aws);
         let host_keys = sections::ssh(reader);
-        let directory = sections::directory(reader, overrides)?;
+        let directory = sections::directory(reader, overrides);
+        let has_database = matches!(directory, Some(Directory::Database(_)));
+        let (docker, docker_needs_august) =
+            sections::docker(reader, gateway.platform.org_id.is_some(), has_database);
+        let directory = directory?;
         if matches!(directory, Directory::Database(_)) {
             aws.fallback_region = Some(PLATFORM_REGION.to_owned());
         }
@@ -164,6 +169,7 @@ impl Config {
             listen,
             gateway,
             docker,
+            docker_needs_august,
             aws,
             tunnel,
             host_keys,

@@ -38,7 +38,14 @@ pub struct Connector {
     /// Opens the containers beside this program.
     #[cfg(feature = "gateway")]
     engine: Option<Engine>,
+    /// Decides whether the engine is used now; without it, always.
+    #[cfg(feature = "gateway")]
+    engine_condition: Option<EngineCondition>,
 }
+
+/// A condition that may change at run time.
+#[cfg(feature = "gateway")]
+pub type EngineCondition = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,6 +77,8 @@ impl Connector {
             config,
             #[cfg(feature = "gateway")]
             engine: None,
+            #[cfg(feature = "gateway")]
+            engine_condition: None,
         }
     }
 
@@ -78,6 +87,14 @@ impl Connector {
     #[must_use]
     pub fn with_engine(mut self, engine: Engine) -> Self {
         self.engine = Some(engine);
+        self
+    }
+
+    /// The same, which opens local workspaces only while `condition` holds.
+    #[cfg(feature = "gateway")]
+    #[must_use]
+    pub fn with_engine_condition(mut self, condition: EngineCondition) -> Self {
+        self.engine_condition = Some(condition);
         self
     }
 
@@ -99,6 +116,8 @@ impl Connector {
             config: Config { ssh, ..self.config.clone() },
             #[cfg(feature = "gateway")]
             engine: self.engine.clone(),
+            #[cfg(feature = "gateway")]
+            engine_condition: self.engine_condition.clone(),
         }
     }
 
@@ -131,10 +150,10 @@ impl Connector {
         self.push(&client, target, public, observer).await
     }
 
-    /// The engine of the containers beside this program.
+    /// Returns the engine of local workspaces, if it is used now.
     #[cfg(feature = "gateway")]
     pub(super) fn engine(&self) -> Option<&Engine> {
-        self.engine.as_ref()
+        self.engine.as_ref().filter(|_| self.engine_condition.as_ref().is_none_or(|holds| holds()))
     }
 
     /// How old a pushed key may be before it is pushed again.

@@ -1,4 +1,4 @@
-//! `[docker]`: the engine of the containers beside the gateway.
+//! `[docker]`: the engine of local workspaces' containers.
 
 use super::{Reader, seconds, set};
 use crate::docker::engine::{Address, Config, Label};
@@ -6,14 +6,19 @@ use crate::docker::engine::{Address, Config, Label};
 /// What makes Docker's own programs speak TLS to an engine that is reached over TCP.
 const TLS: [&str; 2] = ["DOCKER_TLS_VERIFY", "DOCKER_TLS"];
 
-/// `[docker]`; `None` when no local workspace is opened. Unless that is said, an organisation's workspaces are instances
-/// (docs/canvas.md, section 4).
-pub(in crate::config) fn docker(reader: &mut Reader<'_>, serves_organisation: bool) -> Option<Config> {
+/// `[docker]`; `None` if no local workspace is opened. The second value is whether only the platform of August opens them:
+/// an organization's workspaces were instances before, and a file's are where `enabled` is not set.
+pub(in crate::config) fn docker(
+    reader: &mut Reader<'_>,
+    serves_organization: bool,
+    has_database: bool,
+) -> (Option<Config>, bool) {
     let mut section = reader.section("docker");
     let enabled = reader.flag(&mut section, "enabled");
-    let is_enabled = enabled.unwrap_or(!serves_organisation);
+    let is_enabled = enabled.unwrap_or(!serves_organization || has_database);
+    let needs_august = enabled.is_none() && serves_organization;
     let mut config = Config::default();
-    // Of an engine that is not used, its address is nobody's concern: the environment may be another program's.
+    // Ignore DOCKER_HOST when local workspaces are off; it may belong to another program.
     let variable = is_enabled.then_some("DOCKER_HOST");
     let address: Option<Address> = reader.value(&mut section, "host", variable);
     set(&mut config.address, address);
@@ -31,5 +36,5 @@ pub(in crate::config) fn docker(reader: &mut Reader<'_>, serves_organisation: bo
              machine that speaks TLS, and unset this",
         );
     }
-    is_enabled.then_some(config)
+    (is_enabled.then_some(config), needs_august)
 }

@@ -89,7 +89,23 @@ fn the_administrators_token_may_be_in_a_file() {
 }
 
 #[test]
-fn local_workspaces_are_off_where_the_platform_has_an_organisation_unless_said_otherwise() {
+fn local_workspaces_depend_on_the_platform() {
+    let read = |docker: &str, env: &BTreeMap<String, String>| {
+        let text = format!(
+            "[gateway]\nallowed_hosts = ['a.example']\n[directory]\ndatabase_url = 'postgres://u@h/d'\n[docker]\n{docker}\n"
+        );
+        let config = Config::read(&text, env, &Overrides::default()).unwrap();
+        (config.docker.is_some(), config.docker_needs_august)
+    };
+    let organization = env(&[("MOLECULE_ORG_ID", "acme")]);
+    assert_eq!(read("", &organization), (true, true), "the schema decides");
+    assert_eq!(read("enabled = true", &organization), (true, false));
+    assert_eq!(read("enabled = false", &organization).0, false);
+    assert_eq!(read("", &env(&[])), (true, false));
+}
+
+#[test]
+fn local_workspaces_of_a_file_are_off_with_an_organization() {
     let read = |docker: &str, env: &BTreeMap<String, String>| {
         let text =
             format!("[gateway]\nallowed_hosts = ['a.example']\n[directory]\ntext = ''\n[docker]\n{docker}\n");
