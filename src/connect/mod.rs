@@ -24,6 +24,8 @@ mod locate;
 mod route;
 
 pub use config::{Config, HostKeyMode};
+#[cfg(feature = "gateway")]
+pub use connector::EngineCondition;
 pub use connector::{Connector, PUSHED_KEY_LIFETIME, PushedKey};
 pub use diagnose::Diagnosis;
 pub use direct::Approach;

@@ -46,6 +46,8 @@ pub(super) enum Refusal {
     WrongClaim,
     /// The workspace that the caller speaks for may not reach this one.
     Unrelated,
+    /// The organization's token does not open this workspace, if there is one.
+    OtherOrganization,
     /// There is no such workspace, or none that is the caller's: which of the two is not told.
     NotFound,
     /// The directory cannot answer.
@@ -96,6 +98,7 @@ impl Refusal {
             Self::MalformedClaim => "malformed-claim",
             Self::WrongClaim => "wrong-claim",
             Self::Unrelated => "unrelated",
+            Self::OtherOrganization => "other-organization",
             Self::NotFound => "not-found",
             Self::Unavailable(_) => "directory",
             Self::Unusable(_) => "unusable-entry",
@@ -156,6 +159,9 @@ impl IntoResponse for Refusal {
                 StatusCode::FORBIDDEN,
                 json!({"error": "not authorized to access this workspace's terminal"}),
             ),
+            Self::OtherOrganization => {
+                (StatusCode::FORBIDDEN, json!({"error": "org token not authorized for this workspace's org"}))
+            }
             Self::NotFound => (StatusCode::NOT_FOUND, json!({"error": "workspace not found"})),
             Self::SessionNotFound => (StatusCode::NOT_FOUND, json!({"error": "session not found"})),
             Self::Request(message) => (StatusCode::BAD_REQUEST, json!({"error": message})),

@@ -64,12 +64,23 @@ impl Cookies {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes a cookie that stands for `token`, and the value of its `Set-Cookie`.
-    pub(super) fn issue(&self, token: BearerToken, now: Instant) -> Option<(PageCookie, HeaderValue)> {
+    /// How long a cookie for a token is valid that is valid for `left`: a cookie never outlives its token.
+    pub(super) fn ttl(&self, left: Option<Duration>) -> Duration {
+        let ttl = self.settings().ttl;
+        left.map_or(ttl, |left| left.min(ttl))
+    }
+
+    /// Issues a cookie for `token` that is valid for `ttl`, and the value of its `Set-Cookie`.
+    pub(super) fn issue(
+        &self,
+        token: BearerToken,
+        ttl: Duration,
+        now: Instant,
+    ) -> Option<(PageCookie, HeaderValue)> {
         let value = random();
         let cookie = PageCookie { fingerprint: Fingerprint::of_random(&value)?, token: Arc::new(token) };
-        let Settings { name, attributes, ttl } = &*self.settings();
-        let until = now.checked_add(*ttl)?;
+        let Settings { name, attributes, .. } = &*self.settings();
+        let until = now.checked_add(ttl)?;
         let mut valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
         valid.insert(cookie.fingerprint, Arc::clone(&cookie.token), until);
         let seconds = ttl.as_secs();
@@ -175,8 +186,8 @@ mod tests {
     fn a_cookie_is_random_httponly_strict_and_secure_behind_https() {
         let now = Instant::now();
         let plain = cookies("http://localhost:8080", 9);
-        let (_, a) = plain.issue(token("t"), now).unwrap();
-        let (_, b) = plain.issue(token("t"), now).unwrap();
+        let (_, a) = plain.issue(token("t"), plain.ttl(None), now).unwrap();
+        let (_, b) = plain.issue(token("t"), plain.ttl(None), now).unwrap();
         assert_ne!(a, b);
         let text = a.to_str().unwrap();
         assert!(text.starts_with("eice-session-8080="), "{text}");
@@ -184,7 +195,8 @@ mod tests {
         assert_eq!(text.split(['=', ';']).nth(1).unwrap().len(), 64, "256 bits");
         assert!(a.is_sensitive());
 
-        let (_, secure) = cookies("https://acme.example", 9).issue(token("t"), now).unwrap();
+        let secure = cookies("https://acme.example", 9);
+        let (_, secure) = secure.issue(token("t"), secure.ttl(None), now).unwrap();
         let text = secure.to_str().unwrap();
         assert!(text.starts_with("__Host-eice-session-443=") && text.contains("; Secure;"), "{text}");
     }
@@ -193,7 +205,7 @@ mod tests {
     fn a_cookie_stands_for_its_token_until_it_ends_or_is_revoked() {
         let cookies = cookies("http://localhost:8080", 9);
         let now = Instant::now();
-        let (cookie, set) = cookies.issue(token("t1"), now).unwrap();
+        let (cookie, set) = cookies.issue(token("t1"), cookies.ttl(None), now).unwrap();
         let headers = sent_back(&set);
         assert_eq!(cookies.find(&headers, now).unwrap().token.expose(), "t1");
         assert!(cookies.is_valid(&cookie, now));
@@ -208,11 +220,26 @@ mod tests {
     }
 
     #[test]
+    fn cookie_does_not_outlive_its_token() {
+        let cookies = cookies("http://localhost:8080", 9);
+        let now = Instant::now();
+        let ttl = cookies.ttl(Some(Duration::from_secs(7)));
+        let (cookie, set) = cookies.issue(token("t"), ttl, now).unwrap();
+        assert!(set.to_str().unwrap().ends_with("; Max-Age=7"), "{set:?}");
+        assert!(cookies.is_valid(&cookie, now + Duration::from_secs(6)));
+        assert!(!cookies.is_valid(&cookie, now + Duration::from_secs(7)));
+        assert_eq!(cookies.ttl(Some(Duration::MAX)), Duration::from_secs(60));
+    }
+
+    #[test]
     fn the_store_is_bounded_and_the_oldest_makes_room() {
         let cookies = cookies("http://localhost:8080", 2);
         let now = Instant::now();
         let sent: Vec<_> = (0..3)
-            .map(|n| sent_back(&cookies.issue(token("t"), now + Duration::from_secs(n)).unwrap().1))
+            .map(|n| {
+                let now = now + Duration::from_secs(n);
+                sent_back(&cookies.issue(token("t"), cookies.ttl(None), now).unwrap().1)
+            })
             .collect();
         assert!(cookies.find(&sent[0], now).is_none());
         assert!(cookies.find(&sent[1], now).is_some() && cookies.find(&sent[2], now).is_some());

@@ -47,12 +47,18 @@ impl Tickets {
         *self.ttl.write().unwrap_or_else(PoisonError::into_inner) = ttl;
     }
 
-    /// A ticket for whoever was let in by `grant`, good for one socket of a page of `origin`.
-    pub(super) fn issue(&self, grant: Grant, origin: Option<Origin>, now: Instant) -> Option<String> {
+    /// Issues a ticket for the owner of `grant`, valid for `ttl` and for one socket of a page of `origin`.
+    pub(super) fn issue(
+        &self,
+        grant: Grant,
+        origin: Option<Origin>,
+        ttl: Duration,
+        now: Instant,
+    ) -> Option<String> {
         let text = random();
         let fingerprint = Fingerprint::of_random(&text)?;
         let mut valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
-        valid.insert(fingerprint, Ticket { grant, origin }, now.checked_add(self.ttl())?);
+        valid.insert(fingerprint, Ticket { grant, origin }, now.checked_add(ttl)?);
         Some(text)
     }
 
@@ -93,7 +99,7 @@ mod tests {
         let tickets = Tickets::new(Duration::from_secs(30));
         let (now, mine) = (Instant::now(), WorkspaceId::random());
         let origin: Origin = "https://acme.example".parse().unwrap();
-        let issue = || tickets.issue(grant(mine), Some(origin.clone()), now).unwrap();
+        let issue = || tickets.issue(grant(mine), Some(origin.clone()), tickets.ttl(), now).unwrap();
         let redeem = |ticket: &str, workspace, origin: Option<&Origin>, at| {
             tickets.redeem(ticket, workspace, origin, at).is_some()
         };
@@ -117,7 +123,7 @@ mod tests {
         let tickets = Tickets::new(Duration::from_secs(30));
         let now = Instant::now();
         for _ in 0..MAX_TICKETS + 5 {
-            tickets.issue(grant(WorkspaceId::random()), None, now);
+            tickets.issue(grant(WorkspaceId::random()), None, tickets.ttl(), now);
         }
         assert_eq!(tickets.valid.lock().unwrap().len(), MAX_TICKETS);
     }

@@ -1,13 +1,12 @@
 //! The trait that answers for workspaces, and what it answers with.
 
-use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::{BearerToken, PlatformVersion, WorkspaceId};
+use super::{BearerToken, PlatformVersion, Principal, WorkspaceId};
 use crate::model::Target;
 
 /// Knows the workspaces and the tokens.
@@ -61,12 +60,12 @@ pub trait Directory: Send + Sync {
         PlatformVersion::default()
     }
 
-    /// Whether it can answer now; for a readiness probe. The default says yes.
+    /// Checks that it can answer now, for a readiness probe. The default always can.
     ///
     /// # Errors
     /// [`DirectoryError`] when it cannot.
-    fn check(&self) -> BoxFuture<'_, Result<(), DirectoryError>> {
-        Box::pin(std::future::ready(Ok(())))
+    fn check(&self) -> BoxFuture<'_, Result<Health, DirectoryError>> {
+        Box::pin(std::future::ready(Ok(Health::default())))
     }
 
     /// Notes what was done in a workspace, where the directory keeps account of that. Best effort: a failure is
@@ -80,6 +79,15 @@ pub trait Directory: Send + Sync {
     fn settle(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// The state of a directory that can answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// The platform whose database it is.
+    pub platform: Option<PlatformVersion>,
+    /// Differences to what this version was checked against, by stable names. The log has the details.
+    pub warnings: Vec<&'static str>,
 }
 
 /// Where a workspace stands among the others.
@@ -224,11 +232,13 @@ fn with_workspace_id(mut target: Target, id: WorkspaceId) -> Target {
 /// What a workspace is doing, in the platform's words (its enum `workspace_status`), and `ready`, which its
 /// tutorial waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Status {
     /// Being made.
     Provisioning,
+    /// The machine runs, and its agent has not reported yet.
+    AwaitingAgent,
     /// In use.
     #[default]
     Online,
@@ -244,6 +254,8 @@ pub enum Status {
     Removed,
     /// Stopped for now.
     Paused,
+    /// Being stopped until it is used.
+    Hibernating,
     /// Stopped until it is used.
     Hibernated,
     /// The directory has a word for it that we do not know.
@@ -257,6 +269,7 @@ impl Status {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Provisioning => "provisioning",
+            Self::AwaitingAgent => "awaiting_agent",
             Self::Online => "online",
             Self::Ready => "ready",
             Self::Offline => "offline",
@@ -264,73 +277,9 @@ impl Status {
             Self::Failed => "failed",
             Self::Removed => "removed",
             Self::Paused => "paused",
+            Self::Hibernating => "hibernating",
             Self::Hibernated => "hibernated",
             Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// Somebody who is known, and what they may open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Principal {
-    /// A name for logs and audit records; not a secret.
-    pub name: String,
-    /// What kind of credential they showed.
-    pub kind: Kind,
-    /// What they may open.
-    pub access: Access,
-}
-
-/// What kind of credential somebody showed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// The platform's administrator.
-    Admin,
-    /// A token of the organisation: it speaks for every workspace.
-    Organisation,
-    /// A token of a workspace, or of a few: it speaks for those alone.
-    Workspace,
-    /// A person of the organisation, by the session of a browser.
-    Member,
-    /// Nobody showed one: the development mode lets everybody in.
-    Development,
-}
-
-/// Which workspaces somebody may open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Access {
-    /// Every one.
-    All,
-    /// These.
-    Only(BTreeSet<WorkspaceId>),
-}
-
-impl Principal {
-    /// The principal `name` with `access`, by a token: the organisation's when it opens everything.
-    #[must_use]
-    pub fn new(name: impl Into<String>, access: Access) -> Self {
-        let kind = match access {
-            Access::All => Kind::Organisation,
-            Access::Only(_) => Kind::Workspace,
-        };
-        Self { name: name.into(), kind, access }
-    }
-
-    /// Somebody else than the bearer of a token.
-    #[must_use]
-    pub fn of_kind(name: impl Into<String>, kind: Kind, access: Access) -> Self {
-        Self { name: name.into(), kind, access }
-    }
-
-    /// Whether they may open the workspace `id`.
-    #[must_use]
-    pub fn may_open(&self, id: WorkspaceId) -> bool {
-        match &self.access {
-            Access::All => true,
-            Access::Only(ids) => ids.contains(&id),
         }
     }
 }
@@ -368,18 +317,9 @@ mod tests {
     }
 
     #[test]
-    fn a_principal_opens_what_it_may_and_nothing_else() {
-        let (mine, other) = (WorkspaceId::random(), WorkspaceId::random());
-        let principal = Principal::new("ci", Access::Only([mine].into()));
-        assert!(principal.may_open(mine) && !principal.may_open(other));
-        assert!(Principal::new("admin", Access::All).may_open(other));
-        assert!(!Principal::new("none", Access::Only(BTreeSet::new())).may_open(mine));
-    }
-
-    #[test]
     fn a_status_is_written_as_the_platform_writes_it() {
         for status in
-            [Status::Provisioning, Status::Online, Status::Ready, Status::Hibernated, Status::Unknown]
+            [Status::AwaitingAgent, Status::Online, Status::Ready, Status::Hibernating, Status::Unknown]
         {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }

@@ -1,18 +1,21 @@
-//! What the container of a local workspace is called.
+//! The names of a local workspace's container.
 
 use super::WorkspaceId;
 use crate::model::{ContainerName, LocalTarget};
 
-/// What begins the name of every container that is called after a workspace's id.
+/// Begins the name of a container that is derived from a workspace's id.
 const PREFIX: &str = "ws-";
 
-/// How much of a workspace's id is in its container's first name, in characters.
+/// Begin the names that the platform gives to containers. A workspace's own name is no such name, since it would be
+/// another workspace's container.
+const RESERVED: [&str; 2] = [PREFIX, "mol-ws-"];
+
+/// The length of the part of a workspace's id in its container's first name, in characters.
 const SHORT_ID_LEN: usize = 12;
 
-/// The container of the workspace `id`, called `name`, beside the gateway: what it may be called, in the order of the
-/// platform (docs/canvas.md, section 4). The last is the workspace's own name, which anybody may have chosen: whoever
-/// opens it looks for the platform's label as well, and one that reads like a name after an id is none, since it would
-/// be another workspace's.
+/// Returns the container of the workspace `id`, called `name`, on the gateway's own engine: its candidate names in the
+/// platform's order. The last is the workspace's own name, which its users choose; the container must have the
+/// platform's label as well.
 pub(super) fn target(id: WorkspaceId, name: &str) -> LocalTarget {
     let id = id.to_string();
     let short = id.get(..SHORT_ID_LEN).unwrap_or(&id);
@@ -21,8 +24,8 @@ pub(super) fn target(id: WorkspaceId, name: &str) -> LocalTarget {
     for text in [format!("{PREFIX}{short}"), format!("{PREFIX}{id}")] {
         candidates.extend(text.parse());
     }
-    if !named.starts_with(PREFIX) {
-        // A name that no container can have is none.
+    if !RESERVED.iter().any(|prefix| named.starts_with(prefix)) {
+        // Nothing is added for a name that no container can have.
         candidates.extend(named.parse());
     }
     LocalTarget::new(candidates)
@@ -47,6 +50,8 @@ mod tests {
             assert_eq!(names(odd), by_id, "{odd:?}");
         }
         assert_eq!(names("WS-0a1b2c3d-4e5"), by_id, "once is enough");
-        assert_eq!(names("ws 11111111-222"), by_id, "another workspace's container is none of its own");
+        for others in ["ws 11111111-222", "mol-ws-test5-a9f3044fa3f2", "Mol WS-x"] {
+            assert_eq!(names(others), by_id, "{others:?} is another workspace's container");
+        }
     }
 }

@@ -17,15 +17,15 @@ mod local;
 mod platform_version;
 #[cfg(feature = "gateway")]
 pub mod postgres;
+mod principal;
 mod token;
 
 pub use access::{MAX_ANCESTOR_STEPS, can_communicate};
 #[cfg(test)]
 pub(crate) use always::always;
-pub use directory::{
-    Access, Activity, Directory, DirectoryError, Kind, Lineage, Principal, Status, Workspace,
-};
+pub use directory::{Activity, Directory, DirectoryError, Health, Lineage, Status, Workspace};
 pub use file::{FileDirectory, FileError, Problem};
 pub use id::{InvalidWorkspaceId, WorkspaceId};
 pub use platform_version::PlatformVersion;
+pub use principal::{Access, Kind, Principal};
 pub use token::{BearerToken, TokenDigest};

@@ -42,8 +42,9 @@ impl State {
     }
 }
 
-/// Whether somebody's claim to speak for `workspace` is believed: of a token that is the workspace's, or the
-/// organisation's, and of whoever showed no token. The administrator's token is no workspace's, as on the platform.
+/// Returns whether a caller may claim to speak for `workspace`: a token may for its workspaces, an organization's token for
+/// those that it opens, and a caller without a token for any. The administrator's token speaks for none, as on the
+/// platform.
 pub(in crate::gateway) fn may_speak_for(
     principal: &Principal,
     credential: &Credential,

@@ -41,7 +41,7 @@ use super::answer::Refusal;
 use super::control_plane::SessionCookies;
 use super::throttle::network;
 use super::{State, tickets};
-use crate::workspace::{Access, BearerToken, DirectoryError, Principal, Workspace, WorkspaceId};
+use crate::workspace::{Access, BearerToken, DirectoryError, Kind, Principal, Workspace, WorkspaceId};
 
 /// Somebody who is known and may open a workspace.
 #[derive(Debug)]
@@ -196,7 +196,10 @@ impl State {
         let target: Option<WorkspaceId> = id.parse().ok();
         let is_bound = matches!(principal.access, Access::Only(_));
         if is_bound && !target.is_some_and(|target| principal.may_open(target)) {
-            return Err(Refusal::InvalidToken);
+            return Err(match principal.kind {
+                Kind::Organisation => Refusal::OtherOrganization,
+                _ => Refusal::InvalidToken,
+            });
         }
         let caller = self.check_claim(parts, id, &principal, &credential).await?.or(caller);
         let workspace = self.find(&principal, id).await?;

@@ -1,4 +1,4 @@
-//! Whether the gateway is there, and whether it can work, for whoever watches over it.
+//! Liveness and readiness, for load balancers and monitoring.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,57 +13,71 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::gateway::State;
+use crate::workspace::Health;
 
-/// How long what the directory said of itself is believed: a probe that anybody may send is no way to burden it.
+/// How long the directory's last answer is used: anybody may send probes, and they must not burden the database.
 const BELIEVED: Duration = Duration::from_secs(1);
 
-/// When a probe that failed is worth repeating, in seconds.
+/// Seconds to wait after a failed probe.
 const RETRY_SECONDS: &str = "2";
 
-/// What the directory last said of itself, and when.
+/// The directory's last answer, `None` for an outage, and its time.
 #[derive(Debug, Default)]
-pub(in crate::gateway) struct Probe(Mutex<Option<(Instant, bool)>>);
+pub(in crate::gateway) struct Probe(Mutex<Option<(Instant, Option<Health>)>>);
 
-/// `GET /health`: that the process answers, to whoever asks. A page of any origin may learn that much, without reading
-/// the answer: it tells a gateway that does not let it in from one that is not there.
+/// `GET /health`: answers while the process does. A page of any origin may learn that much, without reading the answer: it
+/// distinguishes a gateway that refuses the page from one that is not there.
 pub(in crate::gateway) async fn health() -> impl IntoResponse {
     let of_any_origin = (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin");
     ([of_any_origin], Json(json!({"status": "ok"})))
 }
 
-/// `GET /ready`: whether terminals can be opened now, to whoever asks; what is in the way in a word each.
+/// `GET /ready`: whether terminals can be opened now; else why not, in a word each. It names the platform whose database
+/// it is, and warnings.
 pub(in crate::gateway) async fn ready(Shared(state): Shared<Arc<State>>) -> Response {
     let mut reasons = Vec::new();
     if state.sessions.is_draining() {
         reasons.push("draining");
     }
-    if !state.directory_answers().await {
+    let health = state.directory_health().await;
+    if health.is_none() {
         reasons.push("directory");
     }
-    if reasons.is_empty() {
-        return Json(json!({"status": "ready"})).into_response();
+    let status = if reasons.is_empty() { "ready" } else { "not ready" };
+    let mut body = json!({"status": status});
+    if !reasons.is_empty() {
+        body["reasons"] = json!(reasons);
     }
-    let body = Json(json!({"status": "not ready", "reasons": reasons}));
-    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, RETRY_SECONDS)], body).into_response()
+    let Health { platform, warnings } = health.unwrap_or_default();
+    if let Some(platform) = platform {
+        body["platform"] = json!(platform.as_str());
+    }
+    if !warnings.is_empty() {
+        body["warnings"] = json!(warnings);
+    }
+    if reasons.is_empty() {
+        return Json(body).into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, RETRY_SECONDS)], Json(body)).into_response()
 }
 
 impl State {
-    /// Whether the directory can answer. Probes that come together wait for one question.
-    async fn directory_answers(&self) -> bool {
+    /// Returns the state of the directory, if it can answer. Concurrent probes share one question.
+    async fn directory_health(&self) -> Option<Health> {
         let mut last = self.probe.0.lock().await;
-        if let Some((at, answers)) = *last
+        if let Some((at, health)) = &*last
             && at.elapsed() < BELIEVED
         {
-            return answers;
+            return health.clone();
         }
-        let answers = match self.ask(self.directory.check()).await {
-            Ok(()) => true,
+        let health = match self.ask(self.directory.check()).await {
+            Ok(health) => Some(health),
             Err(refusal) => {
                 tracing::warn!(?refusal, "the directory does not answer a probe");
-                false
+                None
             }
         };
-        *last = Some((Instant::now(), answers));
-        answers
+        *last = Some((Instant::now(), health.clone()));
+        health
     }
 }

@@ -1,7 +1,7 @@
 //! A bearer token traded for the page's cookie, and the cookie's end.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::Json;
 use axum::extract::{Request, State as Shared};
@@ -26,13 +26,14 @@ pub(in crate::gateway) async fn sign_in(
     let before = state.cookies.find(&parts.headers, now);
     // The cookie that it replaces opens nothing any more.
     state.cookies.revoke(&parts.headers, now);
-    let cookie = state.cookies.issue(token, now).map(|(cookie, header)| {
+    let ttl = state.cookies.ttl(principal.valid_for(SystemTime::now()));
+    let cookie = state.cookies.issue(token, ttl, now).map(|(cookie, header)| {
         if let Some(before) = before.filter(|before| before.token.digest() == cookie.token.digest()) {
             state.grants.renew(&before, &cookie);
         }
         header
     });
-    let body = json!({"name": principal.name, "expires_in": state.config().cookie_ttl.as_secs()});
+    let body = json!({"name": principal.name, "expires_in": ttl.as_secs()});
     let mut response = Json(body).into_response();
     response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
     Ok(response)

@@ -1,7 +1,7 @@
 //! What a browser shows to open a terminal.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::Json;
 use axum::extract::{Path, Request, State as Shared};
@@ -19,7 +19,9 @@ pub(in crate::gateway) async fn ticket(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
-    let Admitted { grant, .. } = state.admit(&parts, &id).await?;
-    let ticket = state.tickets.issue(grant, origin(&parts.headers), Instant::now());
-    Ok(Json(json!({"ticket": ticket, "expires_in": state.tickets.ttl().as_secs()})).into_response())
+    let Admitted { principal, grant, .. } = state.admit(&parts, &id).await?;
+    let left = principal.valid_for(SystemTime::now());
+    let ttl = left.map_or(state.tickets.ttl(), |left| left.min(state.tickets.ttl()));
+    let ticket = state.tickets.issue(grant, origin(&parts.headers), ttl, Instant::now());
+    Ok(Json(json!({"ticket": ticket, "expires_in": ttl.as_secs()})).into_response())
 }

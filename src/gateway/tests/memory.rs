@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use super::*;
 use crate::model::InstanceTarget;
-use crate::workspace::{Access, Lineage, Status};
+use crate::workspace::{Access, Kind, Lineage, Status};
 
 #[derive(Default)]
 pub(super) struct Memory {
@@ -39,6 +40,14 @@ impl Memory {
             if opens.is_empty() { Access::All } else { Access::Only(opens.iter().copied().collect()) };
         let digest = BearerToken::new(token).unwrap().digest().to_string();
         self.inner().tokens.insert(digest, Principal::new(token, access));
+    }
+
+    /// Has `token` of an organization open these workspaces, until it expires.
+    pub(super) fn anchored_token(&self, token: &str, opens: &[WorkspaceId], expires_at: Option<SystemTime>) {
+        let access = Access::Only(opens.iter().copied().collect());
+        let principal = Principal::of_kind(token, Kind::Organisation, access).expiring_at(expires_at);
+        let digest = BearerToken::new(token).unwrap().digest().to_string();
+        self.inner().tokens.insert(digest, principal);
     }
 
     pub(super) fn revoke(&self, token: &str) {

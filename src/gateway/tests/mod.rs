@@ -15,6 +15,7 @@ mod limits;
 mod members;
 mod memory;
 mod observed;
+mod organizations;
 mod rates;
 mod ready;
 mod revocation;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::workspace::{Health, PlatformVersion};
 
 /// A directory that can be taken down, and counts how often it is asked whether it is up.
 #[derive(Default)]
@@ -13,18 +14,22 @@ struct Switched {
     is_down: std::sync::atomic::AtomicBool,
     asked: AtomicUsize,
     hangs: bool,
+    health: Health,
 }
 
 impl Directory for Switched {
     always!(ready(Ok(Default::default())));
-    fn check(&self) -> BoxFuture<'_, Result<(), DirectoryError>> {
+    fn check(&self) -> BoxFuture<'_, Result<Health, DirectoryError>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if self.hangs {
             return Box::pin(std::future::pending());
         }
         let down = self.is_down.load(Ordering::Relaxed);
-        let answer =
-            if down { Err(DirectoryError::new("password for db.internal is wrong")) } else { Ok(()) };
+        let answer = if down {
+            Err(DirectoryError::new("password for db.internal is wrong"))
+        } else {
+            Ok(self.health.clone())
+        };
         Box::pin(ready(answer))
     }
 }
@@ -47,6 +52,17 @@ async fn it_is_ready_while_its_directory_answers_whoever_asks() {
 
     directory.is_down.store(false, Ordering::Relaxed);
     until(&server, 200).await;
+}
+
+#[tokio::test]
+async fn ready_names_the_platform_and_warnings() {
+    let platform = Some(PlatformVersion::April2026);
+    let health = Health { platform, warnings: vec!["newer-schema"] };
+    let directory = Arc::new(Switched { health, ..Switched::default() });
+    let server = Server::with(script(Mode::Open), directory, |_| {}, |_| Router::new()).await;
+    let answer = server.http("GET /ready", &[]).await;
+    let body = json!({"status": "ready", "platform": "2026-04", "warnings": ["newer-schema"]});
+    assert_eq!((answer.status, answer.json()), (200, body));
 }
 
 /// The answer once it has `status`: what was said last is believed for a moment.

@@ -265,8 +265,7 @@ async fn a_claim_that_does_not_hold_any_more_closes_its_terminal_alone() {
     alive(&lab, &mut plain).await;
 
     // A token that speaks for the caller no more.
-    lab.memory.change(lab.sibling, |workspace| workspace.parent = None);
-    lab.memory.change(lab.id, |workspace| workspace.parent = None);
+    lab.memory.change(lab.sibling, |workspace| workspace.parent = Some(lab.id));
     lab.memory.token("of-both", &[lab.id, lab.sibling]);
     let headers = [("Authorization", "Bearer of-both"), ("X-Workspace-ID", sibling.as_str())];
     let socket = lab.open(&headers).await;

@@ -124,7 +124,8 @@ async fn every_route_but_those_that_are_open_is_guarded_by_its_exact_path() {
     for request in requests {
         let headers = [BEARER, ("Content-Length", "0")];
         assert_eq!(server.http(&request, &headers).await.status, 400, "{request}");
-        let answer = server.http(&request, &[&headers[..], &[("X-Molecule-Org-Id", "org-xyz")]].concat()).await;
+        let answer =
+            server.http(&request, &[&headers[..], &[("X-Molecule-Org-Id", "org-xyz")]].concat()).await;
         assert_eq!((answer.status, answer.body.as_str()), (404, ""), "{request}");
     }
     // The page's files are for any origin, but not for any tenant.

@@ -1,6 +1,7 @@
 //! Connections to the database, few and bounded, and questions on them.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use sqlx::pool::PoolConnection;
@@ -9,8 +10,10 @@ use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::super::PlatformVersion;
 use super::Config;
 use super::error::{Cause, Error};
+use super::schema::{Lookup, Schema, SchemaCache};
 
 /// What the database sees as the name of its client, unless the URL gives another.
 const APPLICATION_NAME: &str = "eice";
@@ -32,6 +35,7 @@ pub(super) struct Database {
     query_timeout: Duration,
     /// Only one at a time finds out why there is no connection.
     probe: Semaphore,
+    schema: Arc<SchemaCache>,
 }
 
 impl Database {
@@ -56,6 +60,7 @@ impl Database {
             acquire_timeout: config.acquire_timeout,
             query_timeout: config.query_timeout + QUERY_GRACE,
             probe: Semaphore::new(1),
+            schema: Arc::new(SchemaCache::new()),
         }
     }
 
@@ -80,6 +85,42 @@ impl Database {
             }
             Err(_) => Err(Error::Silent { place: self.place.clone(), waited: self.query_timeout }),
         }
+    }
+
+    /// Asks `question` that depends on the schema, which is read on the same connection first unless it is known. After a
+    /// failure it is read again: the platform may have migrated meanwhile.
+    pub(super) async fn ask_by_schema<T, Q>(&self, question: Q) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        Q: for<'c> FnOnce(Arc<Schema>, &'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>>
+            + Send
+            + 'static,
+    {
+        let (cache, lookup) = (Arc::clone(&self.schema), self.schema.look_up(Instant::now()));
+        let asked = self.ask(move |connection| {
+            Box::pin(async move {
+                let schema = match lookup {
+                    Lookup::Known(schema) => schema,
+                    Lookup::Read(_permit) => cache.store(Schema::read(connection).await?, Instant::now()),
+                };
+                question(schema, connection).await
+            })
+        });
+        let answer = asked.await;
+        if answer.is_err() {
+            self.schema.invalidate();
+        }
+        answer
+    }
+
+    /// Returns the schema, at most as old as the cache keeps one.
+    pub(super) async fn schema(&self) -> Result<Arc<Schema>, Error> {
+        self.ask_by_schema(|schema, _| Box::pin(std::future::ready(Ok(schema)))).await
+    }
+
+    /// Returns the platform's version as far as it is known.
+    pub(super) fn platform_version(&self) -> PlatformVersion {
+        self.schema.version()
     }
 
     async fn connect(&self) -> Result<PoolConnection<Postgres>, Error> {

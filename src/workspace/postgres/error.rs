@@ -48,14 +48,35 @@ impl From<Error> for DirectoryError {
     }
 }
 
-/// A row that names an instance which can be none. The workspace cannot be opened; least of all as a local one.
+/// A workspace whose `instance_id` opens nothing.
 #[derive(Debug, thiserror::Error)]
-#[error("the workspace {workspace} has the instance_id {text:?}, which is none")]
-pub(super) struct InvalidInstance {
-    /// The workspace.
-    pub(super) workspace: WorkspaceId,
-    /// What stands there, cut.
-    pub(super) text: String,
+pub(super) enum InvalidInstance {
+    /// It is neither an instance's id nor, where the platform has those, a container's name.
+    #[error("the workspace {workspace} has the invalid instance_id {text:?}")]
+    Malformed {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// The start of the value.
+        text: String,
+    },
+    /// Another workspace has the same container.
+    #[error(
+        "the workspace {workspace} has the container {name:?} in its instance_id, which another workspace has as well"
+    )]
+    Contested {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// The container's name.
+        name: String,
+    },
+}
+
+/// A token that opens more workspaces than are read.
+#[derive(Debug, thiserror::Error)]
+#[error("the organization of {token:?} has more than {} workspaces", super::organization::MAX_WORKSPACES)]
+pub(super) struct TooManyWorkspaces {
+    /// The name of the token's principal.
+    pub(super) token: String,
 }
 
 /// What the driver says, in one line: its own errors print their cause and return it as well.

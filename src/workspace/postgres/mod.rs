@@ -1,17 +1,21 @@
 //! The directory in the platform's own database, PostgreSQL.
 //!
-//! The schema is the platform's (docs/canvas.md, sections 3 and 1.6), from migration 038 on, and is never
-//! changed here: three tables are read, and two things written, both best effort and behind the requests' backs: when a
-//! token was last used, and the rows of `activity_logs`. docs/postgres.md has the privileges that this takes.
+//! The schema is the platform's, from migration 038 on, and is never changed here. What it has decides which version of
+//! the platform's rules applies. Three tables are read. Two things are written, both asynchronously and best effort: when
+//! a token was last used, and the rows of `activity_logs`. docs/postgres.md has the privileges that this takes.
 //!
-//! A database that is down, slow or wrong is a [`DirectoryError`] within seconds, and never reads as "there is none".
-//! It may be down when the gateway starts, and go and come back while it runs.
+//! A database that is down, slow or wrong is a [`DirectoryError`] within seconds, and never reads as "not found". It may
+//! be down when the gateway starts, and go and come back while it runs.
 
 mod activity;
 mod config;
+mod containers;
 mod database;
 mod error;
+mod known;
 mod later;
+mod organization;
+mod schema;
 mod token;
 mod url;
 mod workspaces;
@@ -21,7 +25,10 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::{Activity, BearerToken, Directory, DirectoryError, Lineage, Principal, Workspace, WorkspaceId};
+use super::{
+    Activity, BearerToken, Directory, DirectoryError, Health, Lineage, PlatformVersion, Principal, Workspace,
+    WorkspaceId,
+};
 use activity::Activities;
 use database::Database;
 use later::Later;
@@ -110,8 +117,18 @@ impl Directory for PostgresDirectory {
         Box::pin(workspaces::lineage(&self.database, id))
     }
 
-    fn check(&self) -> BoxFuture<'_, Result<(), DirectoryError>> {
-        Box::pin(workspaces::check(&self.database))
+    fn platform_version(&self) -> PlatformVersion {
+        self.database.platform_version()
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<Health, DirectoryError>> {
+        Box::pin(async move {
+            workspaces::check(&self.database).await?;
+            token::check(&self.database).await?;
+            let schema = self.database.schema().await?;
+            let warnings = schema.warnings.iter().map(schema::Warning::code).collect();
+            Ok(Health { platform: Some(schema.version), warnings })
+        })
     }
 
     fn note(&self, activity: Activity) -> BoxFuture<'_, ()> {

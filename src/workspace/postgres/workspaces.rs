@@ -1,30 +1,33 @@
-//! The platform's table `workspaces` (docs/canvas.md, section 3).
+//! The platform's table `workspaces`.
 
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error as ValueError, StrDeserializer};
-use sqlx::query_as;
+use sqlx::{PgConnection, query_as};
 use uuid::Uuid;
 
-use super::super::{Access, DirectoryError, Lineage, Status, Workspace, WorkspaceId, local};
+use super::super::{Access, DirectoryError, Lineage, PlatformVersion, Status, Workspace, WorkspaceId, local};
 use super::InstanceDefaults;
+use super::containers::{Claims, Row};
 use super::database::Database;
 use super::error::InvalidInstance;
-use crate::model::Target;
+use crate::model::{ContainerName, LocalTarget, Target};
 
-/// How many workspaces are listed; what comes after these by name is not.
+/// The most workspaces that are listed, the first ones by name.
 const MAX_LISTED: i64 = 1000;
-/// How much of an instance id that is none is told, in characters.
+/// The most characters of an invalid `instance_id` that are logged.
 const MAX_EXCERPT: usize = 64;
+/// Precedes the id of an instance. August's platform takes any other value for the name of a container.
+const INSTANCE_PREFIX: &str = "i-";
 
-/// What is read of a row. The status is a text before migration 043 and an enum from then on.
+/// The columns that are read. The status is a text before migration 043 and an enum from then on.
 macro_rules! select {
     ($rest:literal) => {
         concat!("SELECT id, name, status::text, runtime, parent_id, instance_id FROM workspaces ", $rest)
     };
 }
 
-/// Finds out that the table is there with every column that is read, and may be read.
+/// Fails unless the table is there and every column may be read.
 const CHECK: &str = select!("LIMIT 0");
 const FIND: &str = select!("WHERE id = $1");
 const LIST_ALL: &str = select!("WHERE status::text <> 'removed' ORDER BY name, id LIMIT $1");
@@ -32,24 +35,26 @@ const LIST_SOME: &str =
     select!("WHERE id = ANY($2) AND status::text <> 'removed' ORDER BY name, id LIMIT $1");
 const LINEAGE: &str = "SELECT parent_id FROM workspaces WHERE id = $1";
 
-type Row = (Uuid, String, Option<String>, Option<String>, Option<Uuid>, Option<String>);
+type Columns = (Uuid, String, Option<String>, Option<String>, Option<Uuid>, Option<String>);
 
-/// The workspace `id`.
+/// Returns the workspace `id`.
 pub(super) async fn find(
     database: &Database,
     instance: &InstanceDefaults,
     id: WorkspaceId,
 ) -> Result<Option<Workspace>, DirectoryError> {
-    let id = *id.as_uuid();
-    let ask = database.ask(move |connection| {
-        Box::pin(async move { query_as(FIND).bind(id).fetch_optional(connection).await })
+    let (id, instance) = (*id.as_uuid(), instance.clone());
+    let ask = database.ask_by_schema(move |schema, connection| {
+        Box::pin(async move {
+            let columns: Option<Columns> = query_as(FIND).bind(id).fetch_optional(&mut *connection).await?;
+            settle(columns, &instance, schema.version, connection).await
+        })
     });
-    let row: Option<Row> = ask.await?;
-    row.map(|row| workspace(row, instance)).transpose().map_err(DirectoryError::unusable)
+    ask.await?.pop().transpose().map_err(DirectoryError::unusable)
 }
 
-/// The first [`MAX_LISTED`] workspaces within `access`, by name. One that cannot be reached for what its row says is
-/// left out, with a warning.
+/// Returns the first [`MAX_LISTED`] workspaces within `access`, by name. One whose row is invalid is left out, with a
+/// warning.
 pub(super) async fn list(
     database: &Database,
     instance: &InstanceDefaults,
@@ -59,63 +64,87 @@ pub(super) async fn list(
         Access::All => None,
         Access::Only(ids) => Some(ids.iter().map(|id| *id.as_uuid()).collect()),
     };
-    let ask = database.ask(move |connection| {
+    let instance = instance.clone();
+    let ask = database.ask_by_schema(move |schema, connection| {
         Box::pin(async move {
-            match some {
-                None => query_as(LIST_ALL).bind(MAX_LISTED).fetch_all(connection).await,
-                Some(ids) => query_as(LIST_SOME).bind(MAX_LISTED).bind(ids).fetch_all(connection).await,
-            }
+            let query = match some {
+                None => query_as(LIST_ALL).bind(MAX_LISTED),
+                Some(ids) => query_as(LIST_SOME).bind(MAX_LISTED).bind(ids),
+            };
+            let columns: Vec<Columns> = query.fetch_all(&mut *connection).await?;
+            settle(columns, &instance, schema.version, connection).await
         })
     });
-    let rows: Vec<Row> = ask.await?;
-    let read = rows.into_iter().map(|row| workspace(row, instance));
+    let read = ask.await?.into_iter();
     Ok(read
         .filter_map(|read| read.map_err(|error| tracing::warn!(%error, "left out of the list")).ok())
         .collect())
 }
 
-/// Where the workspace `id` stands.
+/// Returns the workspaces of these rows, each with the containers that only it claims.
+async fn settle(
+    columns: impl IntoIterator<Item = Columns>,
+    instance: &InstanceDefaults,
+    version: PlatformVersion,
+    connection: &mut PgConnection,
+) -> sqlx::Result<Vec<Result<Workspace, InvalidInstance>>> {
+    let read: Vec<_> = columns.into_iter().map(|columns| read(columns, instance, version)).collect();
+    let claims = Claims::of(read.iter().filter_map(|read| read.as_ref().ok()), connection).await?;
+    Ok(read.into_iter().map(|read| claims.settle(read?)).collect())
+}
+
+/// Returns the parent of the workspace `id`.
 pub(super) async fn lineage(database: &Database, id: WorkspaceId) -> Result<Option<Lineage>, DirectoryError> {
     let id = *id.as_uuid();
-    let ask = database.ask(move |connection| {
+    // The schema is read as well: the caller goes on to ask for the platform's version.
+    let ask = database.ask_by_schema(move |_, connection| {
         Box::pin(async move { query_as(LINEAGE).bind(id).fetch_optional(connection).await })
     });
     let row: Option<(Option<Uuid>,)> = ask.await?;
     Ok(row.map(|(parent,)| Lineage { parent: parent.map(Into::into) }))
 }
 
-/// Whether workspaces can be looked up now.
+/// Fails unless workspaces can be looked up now.
 pub(super) async fn check(database: &Database) -> Result<(), DirectoryError> {
     let ask = database.ask(|connection| {
-        Box::pin(async move { query_as::<_, Row>(CHECK).fetch_optional(connection).await })
+        Box::pin(async move { query_as::<_, Columns>(CHECK).fetch_optional(connection).await })
     });
     Ok(ask.await.map(drop)?)
 }
 
-/// The workspace that `row` is.
-fn workspace(row: Row, instance: &InstanceDefaults) -> Result<Workspace, InvalidInstance> {
-    let (id, name, status, runtime, parent, instance_id) = row;
+/// Reads one row.
+fn read(
+    columns: Columns,
+    instance: &InstanceDefaults,
+    version: PlatformVersion,
+) -> Result<Row, InvalidInstance> {
+    let (id, name, status, runtime, parent, instance_id) = columns;
     let id = WorkspaceId::from(id);
-    let target: Target = match instance_id.filter(|text| !text.is_empty()) {
+    let instance_id = instance_id.filter(|text| !text.is_empty());
+    let target: Target = match &instance_id {
         None => local::target(id, &name).into(),
-        Some(text) => match text.parse() {
-            Ok(found) => instance.target(found).into(),
-            Err(_) => {
-                return Err(InvalidInstance {
-                    workspace: id,
-                    text: text.chars().take(MAX_EXCERPT).collect(),
-                });
-            }
-        },
+        Some(text) => named(text, instance, version).ok_or_else(|| InvalidInstance::Malformed {
+            workspace: id,
+            text: text.chars().take(MAX_EXCERPT).collect(),
+        })?,
     };
     let name: String = name.chars().take(Workspace::MAX_NAME_LEN).collect();
     let mut workspace = Workspace::new(id, name, target).with_status(read_status(status.as_deref()));
     workspace.runtime = runtime;
     workspace.parent = parent.map(Into::into);
-    Ok(workspace)
+    Ok(Row { workspace, is_named: instance_id.is_some() })
 }
 
-/// The status that `text` is. A word that we do not know keeps nobody out; a removed one does in any spelling.
+/// Returns what an `instance_id` names.
+fn named(text: &str, instance: &InstanceDefaults, version: PlatformVersion) -> Option<Target> {
+    if text.starts_with(INSTANCE_PREFIX) || version == PlatformVersion::April2026 {
+        return Some(instance.target(text.parse().ok()?).into());
+    }
+    let container: ContainerName = text.parse().ok()?;
+    Some(LocalTarget::new(vec![container]).into())
+}
+
+/// Parses a status. An unknown word prevents nothing; `removed` does in any spelling.
 fn read_status(text: Option<&str>) -> Status {
     let word = text.unwrap_or_default().trim().to_ascii_lowercase();
     let word: StrDeserializer<'_, ValueError> = word.as_str().into_deserializer();
@@ -126,20 +155,24 @@ fn read_status(text: Option<&str>) -> Status {
 mod tests {
     use super::*;
 
-    fn row(status: Option<&str>, instance: Option<&str>) -> Row {
+    use PlatformVersion::{April2026, August2026};
+
+    fn columns(status: Option<&str>, instance: Option<&str>) -> Columns {
         let owned = |text: Option<&str>| text.map(str::to_owned);
         (Uuid::from_u128(1), "Lead One".into(), owned(status), None, None, owned(instance))
     }
 
-    fn read(row: Row) -> Result<Workspace, InvalidInstance> {
-        workspace(row, &InstanceDefaults::default())
+    fn read_in(version: PlatformVersion, columns: Columns) -> Result<Workspace, InvalidInstance> {
+        read(columns, &InstanceDefaults::default(), version).map(|row| row.workspace)
     }
 
     #[test]
-    fn a_status_is_read_for_what_it_is() {
+    fn status_words() {
         for (text, status) in [
             (Some("online"), Status::Online),
             (Some("hibernated"), Status::Hibernated),
+            (Some("hibernating"), Status::Hibernating),
+            (Some("awaiting_agent"), Status::AwaitingAgent),
             (Some("removed"), Status::Removed),
             (Some(" REMOVED\n"), Status::Removed),
             (Some("frozen"), Status::Unknown),
@@ -147,29 +180,49 @@ mod tests {
             (Some(""), Status::Unknown),
             (None, Status::Unknown),
         ] {
-            assert_eq!(read(row(text, None)).unwrap().status, status, "{text:?}");
+            assert_eq!(read_in(August2026, columns(text, None)).unwrap().status, status, "{text:?}");
         }
     }
 
     #[test]
-    fn only_a_row_without_an_instance_is_a_local_workspace() {
-        for nothing in [None, Some("")] {
-            let read = read(row(None, nothing)).unwrap();
-            let Target::Local(local) = read.target else { panic!("{nothing:?}: an instance") };
-            assert_eq!(local.candidates.last().unwrap().as_str(), "lead-one");
-        }
-        let remote = read(row(None, Some("i-0123456789abcdef0"))).unwrap();
-        assert_eq!(remote.target.instance().unwrap().os_user.as_str(), "ubuntu");
-        for none in [" ", "i-", "i-0123 ", "mi-0123456789abcdef0", "i-1\nx", &"i".repeat(1000)] {
-            let error = read(row(None, Some(none))).expect_err(none);
-            assert!(error.to_string().len() < 300, "{error}");
+    fn empty_instance_id_is_a_local_workspace() {
+        for version in [April2026, August2026] {
+            for empty in [None, Some("")] {
+                let read = read_in(version, columns(None, empty)).unwrap();
+                let Target::Local(local) = read.target else { panic!("{empty:?}: an instance") };
+                assert_eq!(local.candidates.last().unwrap().as_str(), "lead-one");
+            }
+            let remote = read_in(version, columns(None, Some("i-0123456789abcdef0"))).unwrap();
+            assert_eq!(remote.target.instance().unwrap().os_user.as_str(), "ubuntu");
         }
     }
 
     #[test]
-    fn a_name_is_cut_where_the_files_are() {
-        let mut long = row(None, None);
+    fn malformed_instance_id_opens_nothing() {
+        for version in [April2026, August2026] {
+            for bad in [" ", "i-", "i-0123 ", "i-x/../y", "i-1\nx", "-x", "a/b", &"i".repeat(1000)] {
+                let error = read_in(version, columns(None, Some(bad))).expect_err(bad);
+                assert!(error.to_string().len() < 300, "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn container_name_in_instance_id() {
+        for name in ["mol-ws-test5-a9f3044fa3f2", "pending", "mi-0123456789abcdef0", "I-1"] {
+            let read = read_in(August2026, columns(None, Some(name))).unwrap();
+            let Target::Local(local) = read.target else { panic!("{name}: an instance") };
+            let candidates: Vec<_> = local.candidates.iter().map(ContainerName::as_str).collect();
+            assert_eq!(candidates, [name]);
+            assert!(read_in(April2026, columns(None, Some(name))).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn long_name_is_cut() {
+        let mut long = columns(None, None);
         long.1 = "\u{e9}".repeat(Workspace::MAX_NAME_LEN + 1);
-        assert_eq!(read(long).unwrap().name.chars().count(), Workspace::MAX_NAME_LEN);
+        let read = read_in(August2026, long).unwrap();
+        assert_eq!(read.name.chars().count(), Workspace::MAX_NAME_LEN);
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The status and the body of the answer to one request on a connection of its own.
+/// Sends one request on a connection of its own, and returns status and body of the answer.
 pub(crate) async fn request(
     to: SocketAddr,
     method: &str,
@@ -18,6 +18,18 @@ pub(crate) async fn request(
     headers: &[(&str, &str)],
     body: &str,
 ) -> (u16, String) {
+    let (status, _, body) = request_with_head(to, method, path, headers, body).await;
+    (status, body)
+}
+
+/// As [`request`], with the head of the answer as the second value.
+pub(crate) async fn request_with_head(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, String, String) {
     let mut head =
         format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -37,7 +49,7 @@ pub(crate) async fn request(
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {answer:?}"));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
     let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    (status, if chunked { unchunked(body) } else { body.to_owned() })
+    (status, head.to_owned(), if chunked { unchunked(body) } else { body.to_owned() })
 }
 
 fn unchunked(mut body: &str) -> String {

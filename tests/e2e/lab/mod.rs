@@ -45,7 +45,7 @@ pub(crate) use containers::Container;
 pub(crate) use dns::Dns;
 pub(crate) use docker::Docker;
 pub(crate) use gateway_program::{GatewayProgram, OTHER_TOKEN, OTHER_WORKSPACE, PUBLIC_HOST, PUBLIC_ORIGIN};
-pub(crate) use http::request;
+pub(crate) use http::{request, request_with_head};
 pub(crate) use keys::{fingerprint, keygen};
 pub(crate) use noise::noise;
 pub(crate) use part::Part;

@@ -120,15 +120,26 @@ impl Postgres {
         eventually("PostgreSQL ends", || (!server.is_running()).then_some(()));
     }
 
-    /// A new database with the platform's tables; the status is an enum, as it is today.
+    /// Creates a database with the platform's tables of August 2026.
     #[track_caller]
     pub(crate) fn platform(&self) -> Database<'_> {
-        let database = self.platform_before_043();
-        database.run(include_str!("../../../fixtures/platform/status-enum.sql"));
+        let database = self.april();
+        database.run(include_str!("../../../fixtures/platform/august.sql"));
+        database.record_migrations(include_str!("../../../src/workspace/postgres/migrations-2026-08.txt"));
         database
     }
 
-    /// The same with a status that is a text.
+    /// Creates a database with the platform's tables of April 2026.
+    #[track_caller]
+    pub(crate) fn april(&self) -> Database<'_> {
+        let database = self.platform_before_043();
+        database.run(include_str!("../../../fixtures/platform/status-enum.sql"));
+        database.run(include_str!("../../../fixtures/platform/migrations.sql"));
+        database.record_migrations(include_str!("../../../src/workspace/postgres/migrations-2026-04.txt"));
+        database
+    }
+
+    /// Creates a database with the tables of April before migration 043: the status is a text.
     #[track_caller]
     pub(crate) fn platform_before_043(&self) -> Database<'_> {
         let database = self.empty();
@@ -210,6 +221,13 @@ impl Database<'_> {
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
+    /// Records the migrations of a list, a file name a line.
+    #[track_caller]
+    fn record_migrations(&self, names: &str) {
+        let values: Vec<String> = names.lines().map(|name| format!("('{name}')")).collect();
+        self.run(&format!("INSERT INTO schema_migrations (filename) VALUES {}", values.join(", ")));
+    }
+
     fn try_run(&self, sql: &str) -> Output {
         self.try_run_as(ADMIN, sql)
     }
@@ -217,6 +235,18 @@ impl Database<'_> {
     /// What comes of `sql` when `user` runs it.
     pub(crate) fn try_run_as(&self, user: &str, sql: &str) -> Output {
         self.psql().args(["-U", user, "-c", sql]).output().unwrap()
+    }
+
+    /// Runs `sql` in a transaction that stays open until the answer is committed or dropped.
+    #[track_caller]
+    pub(crate) fn begin(&self, sql: &str) -> Transaction {
+        let mut psql = Part::start(self.psql().stdin(Stdio::piped()).stdout(Stdio::null()));
+        let stdin = psql.child().stdin.as_mut().unwrap();
+        stdin.write_all(format!("BEGIN; {sql}; SELECT 'has run';\n").as_bytes()).unwrap();
+        let has_run = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                       AND state = 'idle in transaction' AND query LIKE 'SELECT ''has run''%'";
+        eventually("the statement has run", || (self.run(has_run) == "1").then_some(()));
+        Transaction { psql }
     }
 
     /// Holds a lock on the table `workspaces` that not even a reader passes, until it is dropped.
@@ -237,6 +267,21 @@ impl Database<'_> {
         let mut psql = self.postgres.client("psql", &self.name);
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
         psql
+    }
+}
+
+/// An open transaction. Dropping it rolls it back.
+pub(crate) struct Transaction {
+    psql: Part,
+}
+
+impl Transaction {
+    /// Commits it.
+    #[track_caller]
+    pub(crate) fn commit(mut self) {
+        let child = self.psql.child();
+        child.stdin.take().unwrap().write_all(b"COMMIT;\n").unwrap();
+        assert!(child.wait().unwrap().success());
     }
 }
 

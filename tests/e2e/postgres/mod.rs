@@ -2,8 +2,12 @@
 
 mod access;
 mod activities;
+mod containers;
+mod expiry;
+mod organizations;
 mod outages;
 mod privileges;
+mod schema;
 mod serve;
 mod tls;
 mod tokens;
@@ -63,4 +67,9 @@ fn add_workspace_token(database: &Database<'_>, of: WorkspaceId, token: &str) {
 fn add_org_token(database: &Database<'_>, token: &str) {
     let (hash, prefix) = (hash(token), &token[..8]);
     database.run(&format!("INSERT INTO org_api_tokens (token_hash, prefix) VALUES ({hash}, '{prefix}')"));
+}
+
+/// Has `token` of an organization expire now.
+fn expire(database: &Database<'_>, token: &str) {
+    database.run(&format!("UPDATE org_api_tokens SET expires_at = now() WHERE prefix = '{}'", &token[..8]));
 }

@@ -40,7 +40,7 @@ async fn the_privileges_of_the_page_are_enough_and_each_is_needed() {
     assert!(enough.authenticate(&bearer(&mine)).await.unwrap().is_some());
     assert!(enough.find(id).await.unwrap().is_some() && enough.lineage(id).await.unwrap().is_some());
     assert_eq!(enough.list(&Principal::new("a", Access::All)).await.unwrap().len(), 1);
-    enough.check().await.unwrap();
+    assert_eq!(enough.check().await.unwrap().warnings, <[&str; 0]>::default());
     enough.note(opened()).await;
     enough.settle().await;
     let written = "SELECT (SELECT count(last_used_at) FROM org_api_tokens), \
@@ -73,7 +73,8 @@ async fn the_privileges_of_the_page_are_enough_and_each_is_needed() {
         let less = directory(&url);
         let reads = less.authenticate(&bearer(&org)).await.is_ok()
             && less.authenticate(&bearer(&mine)).await.is_ok()
-            && less.find(id).await.is_ok();
+            && less.find(id).await.is_ok()
+            && less.check().await.is_ok_and(|health| health.warnings.is_empty());
         less.note(opened()).await;
         less.settle().await;
         assert!(!reads || database.run(written) != "1|1|1", "{grant} is not needed");

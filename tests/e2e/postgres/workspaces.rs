@@ -1,7 +1,9 @@
 //! What is read of `workspaces`.
 
 use eice::model::{EndpointChoice, Target};
-use eice::workspace::{Access, Directory, Principal, Status, Workspace, WorkspaceId, can_communicate};
+use eice::workspace::{
+    Access, Directory, PlatformVersion, Principal, Status, Workspace, WorkspaceId, can_communicate,
+};
 
 use super::{add_workspace, directory, tuned};
 use crate::lab::{Database, Postgres};
@@ -10,14 +12,15 @@ async fn find(directory: &dyn Directory, id: WorkspaceId) -> Workspace {
     directory.find(id).await.unwrap().expect("it is there")
 }
 
-/// Both schemas: the status is an enum today and was a text before.
-fn both() -> [Database<'static>; 2] {
-    [Postgres::shared().platform(), Postgres::shared().platform_before_043()]
+/// A database of each schema.
+fn schemas() -> [Database<'static>; 3] {
+    let postgres = Postgres::shared();
+    [postgres.platform(), postgres.april(), postgres.platform_before_043()]
 }
 
 #[tokio::test]
 async fn a_row_with_an_instance_is_reached_there_and_one_without_is_a_container() {
-    for database in both() {
+    for database in schemas() {
         let directory = directory(&database.url());
         let parent = add_workspace(&database, "Lead One", &[("runtime", "NULL"), ("instance_id", "''")]);
         let remote = add_workspace(
@@ -50,7 +53,11 @@ async fn a_row_with_an_instance_is_reached_there_and_one_without_is_a_container(
 
         let found = find(&directory, local).await;
         assert!(matches!(found.target, Target::Local(_)));
-        assert_eq!(found.runtime.as_deref(), Some("langgraph"), "the platform's default");
+        let default = match directory.platform_version() {
+            PlatformVersion::April2026 => "langgraph",
+            _ => "hermes",
+        };
+        assert_eq!(found.runtime.as_deref(), Some(default), "the platform's default");
         assert!(directory.find(WorkspaceId::random()).await.unwrap().is_none());
         directory.check().await.unwrap();
     }
@@ -84,10 +91,12 @@ async fn every_status_is_read_and_an_unknown_one_keeps_nobody_out() {
         ("paused", Status::Paused),
         ("hibernated", Status::Hibernated),
     ];
-    let [with_enum, with_text] = both();
-    for database in [&with_enum, &with_text] {
+    let [of_august, with_enum, with_text] = schemas();
+    let later = [("awaiting_agent", Status::AwaitingAgent), ("hibernating", Status::Hibernating)];
+    for database in [&of_august, &with_enum, &with_text] {
         let directory = directory(&database.url());
-        for (word, status) in words {
+        let later = later.iter().filter(|_| database.name == of_august.name);
+        for &(word, status) in words.iter().chain(later) {
             let id = add_workspace(database, word, &[("status", &format!("'{word}'"))]);
             assert_eq!(find(&directory, id).await.status, status, "{word}");
         }
@@ -109,8 +118,8 @@ async fn an_instance_id_that_is_none_is_an_error_and_no_container() {
     let database = Postgres::shared().platform();
     let directory = directory(&database.url());
     let good = add_workspace(&database, "good", &[]);
-    for bad in ["i-1;rm", "mi-0123456789abcdef0", " ", "pending"] {
-        let id = add_workspace(&database, "bad", &[("instance_id", &format!("'{bad}'"))]);
+    for bad in ["i-1;rm", "i-", " ", "a/b"] {
+        let id = add_workspace(&database, &format!("bad {bad}"), &[("instance_id", &format!("'{bad}'"))]);
         let error = directory.find(id).await.expect_err(bad);
         assert_eq!(error.to_string(), "the directory of workspaces has an entry that cannot be used");
         assert!(!error.is_outage());
@@ -124,7 +133,7 @@ async fn an_instance_id_that_is_none_is_an_error_and_no_container() {
 
 #[tokio::test]
 async fn the_list_has_what_may_be_opened_by_name_and_has_an_end() {
-    for database in both() {
+    for database in schemas() {
         let directory = directory(&database.url());
         let [b, a] = ["b", "a"].map(|name| add_workspace(&database, name, &[("status", "'online'")]));
         let removed = add_workspace(&database, "gone", &[("status", "'removed'")]);
@@ -141,13 +150,18 @@ async fn the_list_has_what_may_be_opened_by_name_and_has_an_end() {
 }
 
 #[tokio::test]
-async fn who_may_reach_whom_is_told_by_the_rows() {
-    let database = Postgres::shared().platform();
+async fn rows_decide_who_may_communicate() {
+    for database in schemas() {
+        rows_decide(&database).await;
+    }
+}
+
+async fn rows_decide(database: &Database<'_>) {
     let directory = directory(&database.url());
     let below = |name: &str, parent: WorkspaceId, status: &str| {
-        add_workspace(&database, name, &[("parent_id", &format!("'{parent}'")), ("status", status)])
+        add_workspace(database, name, &[("parent_id", &format!("'{parent}'")), ("status", status)])
     };
-    let [root, other_root] = ["root", "other"].map(|name| add_workspace(&database, name, &[]));
+    let [root, other_root] = ["root", "other"].map(|name| add_workspace(database, name, &[]));
     let left = below("left", root, "'online'");
     let right = below("right", root, "'removed'");
     let leaf = below("leaf", left, "'online'");
@@ -157,7 +171,8 @@ async fn who_may_reach_whom_is_told_by_the_rows() {
         assert_eq!(there, can_communicate(&directory, b, a).await.unwrap());
         there
     };
-    assert!(allowed(root, other_root).await, "roots");
+    let roots = allowed(root, other_root).await;
+    assert_eq!(roots, directory.platform_version() == PlatformVersion::April2026, "roots");
     assert!(allowed(left, right).await, "siblings, though one is removed");
     assert!(allowed(left, leaf).await && allowed(root, leaf).await, "above and below");
     assert!(!allowed(right, leaf).await && !allowed(leaf, far).await && !allowed(left, other_root).await);
