@@ -1,11 +1,10 @@
-//! Where environment variables come from.
+//! The source of environment variables.
 
 use std::collections::BTreeMap;
 
-/// Answers for environment variables, so that a test hands over a map and the process's environment is read in
-/// one place.
+/// A source of environment variables: the process's environment is read in one place, and tests pass a map.
 pub trait Lookup {
-    /// The value of `name`; `None` when it is unset, empty or not UTF-8.
+    /// Returns the value of `name`; `None` if it is unset, empty or not UTF-8.
     fn value(&self, name: &str) -> Option<String>;
 }
 

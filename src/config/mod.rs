@@ -1,4 +1,4 @@
-//! L5 · What `eice serve` is told: each module's own settings, composed from a file and the environment.
+//! L5 · The configuration of `eice serve`: each module's own settings, composed from a file and the environment.
 //!
 //! The command line wins over the environment, the environment over the file, the file over the defaults.
 //! Every problem is reported, not only the first, and before anything is bound or dialled.
@@ -19,24 +19,24 @@ pub use reloadable::needs_restart;
 use crate::ssh::HostKeyPolicy;
 use crate::workspace::{FileDirectory, postgres};
 use crate::{aws, docker, gateway, tunnel};
-use reader::Reader;
+use reader::SettingsReader;
 
-/// Everything that a gateway is built from.
+/// The settings of a gateway.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where it listens. The default is 127.0.0.1:8080.
+    /// The address to listen on. The default is 127.0.0.1:8080.
     pub listen: SocketAddr,
-    /// The browser's side.
+    /// Routes, limits and access.
     pub gateway: gateway::Config,
-    /// How the engine of local workspaces is reached. The default is as its own programs do. It is `None`, no local
-    /// workspaces, for an organization whose workspaces are in a file.
+    /// The container engine of local workspaces; `None` opens none. The default is the engine's own default, and `None`
+    /// for an organization whose workspaces are in a file.
     pub docker: Option<docker::engine::Config>,
     /// Whether local workspaces need the platform of August 2026, which the database's schema decides.
     pub docker_needs_august: bool,
-    /// How AWS is reached.
+    /// Credentials, region and endpoints of AWS.
     pub aws: aws::Config,
-    /// How tunnels are dialled.
+    /// Roots, proxy and timeouts of tunnels.
     pub tunnel: tunnel::Config,
     /// Which host keys are accepted.
     pub host_keys: HostKeys,
@@ -44,15 +44,15 @@ pub struct Config {
     pub directory: Directory,
     /// The certificate, where the gateway speaks TLS itself.
     pub tls: Option<Tls>,
-    /// Where the metrics are served by themselves. The default, `None`, has them at the gateway's own address.
+    /// A separate address for the metrics. The default, `None`, serves them on the gateway's own.
     pub metrics_listen: Option<SocketAddr>,
-    /// Where the audit log is written.
+    /// The audit log.
     pub audit: Audit,
-    /// What is logged, where neither the command line nor the environment says it. The default, `None`, is `info`.
+    /// The log filter, unless the command line or the environment has one. The default, `None`, is `info`.
     pub log: Option<String>,
 }
 
-/// A certificate that was read already.
+/// A certificate, already read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Tls {
@@ -67,21 +67,21 @@ impl Tls {
     pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 }
 
-/// Where the audit log is written, besides the log.
+/// The audit log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Audit {
-    /// The file. The default, `None`, is none.
+    /// The file. The default, `None`, writes none.
     pub file: Option<PathBuf>,
-    /// Whether a terminal that cannot be recorded there stays closed. The default is no.
+    /// Whether a terminal that cannot be recorded is refused. The default is no.
     pub is_required: bool,
 }
 
-/// Where the workspaces are, and who may open them.
+/// The workspaces, and who may open them.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Directory {
-    /// In a file, or in the configuration itself; read already.
+    /// In a file, or in the configuration itself; already read.
     File(FileDirectory),
     /// In the platform's database.
     Database(Box<postgres::Config>),
@@ -91,34 +91,34 @@ pub enum Directory {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostKeys {
-    /// What to do with one that is not known. The default is to trust it on first use.
+    /// The policy for an unknown key. The default trusts it on first use.
     pub policy: HostKeyPolicy,
-    /// Where they are kept. The default, `None`, keeps them in memory, for as long as the process runs.
+    /// The file that keeps them. The default, `None`, keeps them in memory for the life of the process.
     pub file: Option<PathBuf>,
 }
 
-/// What the command line says.
+/// Settings of the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Overrides {
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: Option<SocketAddr>,
     /// The file of the directory.
     pub directory: Option<PathBuf>,
 }
 
 impl Overrides {
-    /// These two.
+    /// Returns overrides of these settings.
     #[must_use]
     pub fn new(listen: Option<SocketAddr>, directory: Option<PathBuf>) -> Self {
         Self { listen, directory }
     }
 }
 
-/// Where the platform's instances are when nothing says it (docs/canvas.md, section 4).
+/// The region of the platform's instances when none is configured (docs/canvas.md, section 4).
 const PLATFORM_REGION: &str = "us-east-2";
 
-/// A configuration that cannot be used, with everything that is wrong with it.
+/// An invalid configuration, with every problem.
 #[derive(Debug, thiserror::Error)]
 #[error("the configuration has {} problem(s)", problems.len())]
 #[non_exhaustive]
@@ -131,12 +131,12 @@ impl Config {
     /// The largest file that is read, in bytes.
     pub const MAX_LEN: u64 = 1 << 20;
 
-    /// Reads `text` with `env` and `overrides` on top of it. Files that it names are read as well.
+    /// Reads `text`; `env` and then `overrides` take precedence. Reads the files that it names as well.
     ///
     /// # Errors
     /// [`Invalid`], with every problem at once.
     pub fn read(text: &str, env: &dyn Lookup, overrides: &Overrides) -> Result<Self, Invalid> {
-        let mut reader = Reader::new(text, env);
+        let mut reader = SettingsReader::new(text, env);
         let config = Self::compose(&mut reader, overrides);
         let problems = reader.finish();
         match config {
@@ -145,8 +145,8 @@ impl Config {
         }
     }
 
-    /// Everything that `reader` has; `None` where a part has no default and cannot be read.
-    fn compose(reader: &mut Reader<'_>, overrides: &Overrides) -> Option<Self> {
+    /// Composes the settings of `reader`; `None` if a part without a default cannot be read.
+    fn compose(reader: &mut SettingsReader<'_>, overrides: &Overrides) -> Option<Self> {
         let (listen, mut gateway) = sections::gateway(reader, overrides);
         sections::limits(reader, &mut gateway);
         let tls = sections::tls(reader, &mut gateway);

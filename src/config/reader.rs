@@ -1,43 +1,43 @@
-//! Reads settings one by one and remembers every problem, so that all are told at once.
+//! Reads settings one by one and collects every problem, so that all are reported at once.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 use super::lookup::Lookup;
 
-/// One thing that is wrong, and where.
+/// One invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {message}")]
 #[non_exhaustive]
 pub struct Problem {
     /// The setting: `gateway.listen` of the file, or the name of an environment variable.
     pub place: String,
-    /// What is wrong.
+    /// Why it is invalid.
     pub message: String,
 }
 
 impl Problem {
-    /// `place` is wrong: `message`.
+    /// Returns the problem `message` of the setting `place`.
     #[must_use]
     pub fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
         Self { place: place.into(), message: message.into() }
     }
 }
 
-/// Reads a file's tables with the environment on top of them.
-pub(super) struct Reader<'a> {
+/// Reads a file's tables; the environment takes precedence.
+pub(super) struct SettingsReader<'a> {
     root: toml::Table,
     env: &'a dyn Lookup,
     problems: Vec<Problem>,
-    /// Every setting that was asked for, as `table.key`.
+    /// Every setting that was read, as `table.key`.
     asked: Vec<String>,
 }
 
-/// One table of the file. What nobody asked for by the end is a misspelt setting.
+/// One table of the file. A key that was not read by [`SettingsReader::end`] is unknown.
 pub(super) struct Section {
     name: &'static str,
     table: toml::Table,
-    /// The keys that were asked for.
+    /// The keys that were read.
     asked: Vec<String>,
 }
 
@@ -48,8 +48,8 @@ impl Section {
     }
 }
 
-impl<'a> Reader<'a> {
-    /// Reads `text`. A text that is no TOML is one problem.
+impl<'a> SettingsReader<'a> {
+    /// Parses `text`. Invalid TOML is one problem.
     pub(super) fn new(text: &str, env: &'a dyn Lookup) -> Self {
         let (root, problems) = match text.parse::<toml::Table>() {
             Ok(root) => (root, Vec::new()),
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
         Self { root, env, problems, asked: Vec::new() }
     }
 
-    /// Takes the table `[name]`; an empty one when it is not there.
+    /// Removes and returns the table `[name]`, empty if absent.
     pub(super) fn section(&mut self, name: &'static str) -> Section {
         let table = match self.root.remove(name) {
             None => toml::Table::new(),
@@ -74,14 +74,14 @@ impl<'a> Reader<'a> {
         Section { name, table, asked: Vec::new() }
     }
 
-    /// Takes `key`; that it is there is a problem, and `why` says which.
+    /// Reports the problem `why` if `key` is present.
     pub(super) fn refuse(&mut self, section: &mut Section, key: &str, why: &str) {
         if section.take(key).is_some() {
             self.problem(format!("{}.{key}", section.name), why);
         }
     }
 
-    /// Ends a section: what is left in it is unknown.
+    /// Ends a section and reports its unknown keys.
     pub(super) fn end(&mut self, section: Section) {
         self.asked.extend(section.asked);
         for key in section.table.keys() {
@@ -89,13 +89,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Every setting that was asked for.
+    /// Returns every setting that was read.
     #[cfg(test)]
     pub(super) fn asked(&self) -> &[String] {
         &self.asked
     }
 
-    /// Ends the file and tells every problem.
+    /// Reports unknown tables and returns every problem.
     pub(super) fn finish(mut self) -> Vec<Problem> {
         for key in self.root.keys() {
             self.problems.push(Problem::new(key.clone(), "there is no such table"));
@@ -103,22 +103,22 @@ impl<'a> Reader<'a> {
         self.problems
     }
 
-    /// A variable of the environment.
+    /// Returns a variable of the environment.
     pub(super) fn env(&self, name: &str) -> Option<String> {
         self.env.value(name)
     }
 
-    /// How many problems there are so far.
+    /// Returns the number of problems so far.
     pub(super) fn count(&self) -> usize {
         self.problems.len()
     }
 
-    /// Remembers a problem.
+    /// Adds a problem.
     pub(super) fn problem(&mut self, place: impl Into<String>, message: impl Into<String>) {
         self.problems.push(Problem::new(place, message));
     }
 
-    /// The text of `key`, or of the variable `env`, which wins, with the name of the place it came from.
+    /// Returns the name and the text of the variable `env`, else of `key`.
     fn text(&mut self, section: &mut Section, key: &str, env: Option<&str>) -> Option<(String, String)> {
         let place = format!("{}.{key}", section.name);
         let in_file = section.take(key);
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value of `key`, or of the variable `env`, which wins.
+    /// Returns the value of the variable `env`, else of `key`.
     pub(super) fn value<T: FromStr<Err: Display>>(
         &mut self,
         section: &mut Section,
@@ -155,8 +155,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The values of the array `key`, or of the comma-separated variable `env`, which wins. Each wrong one is a
-    /// problem of its own. `None` when neither is there.
+    /// Returns the values of the comma-separated variable `env`, else of the array `key`; `None` without either. Each
+    /// invalid value is a problem of its own.
     pub(super) fn list<T: FromStr<Err: Display>>(
         &mut self,
         section: &mut Section,
@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
         Some(values)
     }
 
-    /// The whole seconds of `key`, `min` to `max`.
+    /// Returns `key` in whole seconds, `min` to `max`.
     pub(super) fn seconds(
         &mut self,
         section: &mut Section,
@@ -210,7 +210,7 @@ impl<'a> Reader<'a> {
         self.number(section, key, min, max).map(std::time::Duration::from_secs)
     }
 
-    /// The whole number of `key`, `min` to `max`.
+    /// Returns the whole number `key`, `min` to `max`.
     pub(super) fn number(&mut self, section: &mut Section, key: &str, min: u64, max: u64) -> Option<u64> {
         let place = format!("{}.{key}", section.name);
         let number = match section.take(key)? {
@@ -226,7 +226,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The flag of `key`.
+    /// Returns the flag `key`.
     pub(super) fn flag(&mut self, section: &mut Section, key: &str) -> Option<bool> {
         match section.take(key)? {
             toml::Value::Boolean(flag) => Some(flag),
@@ -239,7 +239,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// `a table`, `an array`: the type of a value as a sentence names it.
+/// Returns the type of `value` with its article: `a table`, `an array`.
 fn indefinite(value: &toml::Value) -> String {
     let kind = value.type_str();
     let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
@@ -254,13 +254,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_environment_wins_over_the_file_and_every_problem_is_told_by_its_place() {
+    fn environment_wins_and_problems_name_their_place() {
         let env = BTreeMap::from([
             ("EICE_A".to_owned(), "127.0.0.1:1".to_owned()),
             ("EICE_B".to_owned(), "nonsense".to_owned()),
         ]);
         let text = "[s]\na = '127.0.0.1:2'\nc = 7\nd = [1, 'x']\ne = 'x'\nn = 11\n[t]\n";
-        let mut reader = Reader::new(text, &env);
+        let mut reader = SettingsReader::new(text, &env);
         let mut section = reader.section("s");
         assert_eq!(
             reader.value::<SocketAddr>(&mut section, "a", Some("EICE_A")).unwrap(),
@@ -276,9 +276,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_is_told_with_its_line() {
+    fn invalid_toml_names_its_line() {
         let env = BTreeMap::new();
-        let problems = Reader::new("[a]\nb = \n", &env).finish();
+        let problems = SettingsReader::new("[a]\nb = \n", &env).finish();
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].place, "line 2");
     }

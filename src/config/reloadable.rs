@@ -1,10 +1,10 @@
-//! What follows a reload, and what needs a restart.
+//! Settings that a reload applies, and those that need a restart.
 
 use std::collections::BTreeSet;
 
 use super::sections::DATABASE_ONLY;
 
-/// Whether a setting needs a restart; what no arm names does.
+/// Returns whether a setting needs a restart. A setting that no arm names does.
 fn is_fixed(table: &str, key: &str) -> bool {
     match table {
         "audit" | "log" | "platform" => false,
@@ -16,8 +16,8 @@ fn is_fixed(table: &str, key: &str) -> bool {
     }
 }
 
-/// The settings that differ between two files and will not count before a restart, as `table.key`. Values are not
-/// told: some are secret.
+/// Returns the settings that differ between two files and need a restart, as `table.key`. Values are omitted: some are
+/// secret.
 #[must_use]
 pub fn needs_restart(before: &str, after: &str) -> Vec<String> {
     let (before, after) = (parse(before), parse(after));
@@ -39,7 +39,7 @@ pub fn needs_restart(before: &str, after: &str) -> Vec<String> {
     changed
 }
 
-/// The tables of a file that was read before, so that it cannot be wrong.
+/// Parses a file that was read before, so that it is valid.
 fn parse(text: &str) -> toml::Table {
     text.parse().unwrap_or_default()
 }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_needs_a_restart_is_named_and_what_follows_is_not() {
+    fn settings_that_need_a_restart_are_named() {
         let before = "[gateway]\nlisten = '127.0.0.1:1'\nallowed_origins = ['https://a.example']\n\
                       [limits]\nmax_sessions = 5\nmax_connections = 9\n[aws]\nregion = 'eu-west-1'\n\
                       [directory]\ndatabase_url = 'postgres://eice:secret@a/b'\n";

@@ -1,4 +1,4 @@
-//! The tables of the file, a module each.
+//! The tables of the file, one module each.
 
 mod audit;
 mod aws;
@@ -28,26 +28,26 @@ pub(super) use ssh::ssh;
 pub(super) use tls::tls;
 pub(super) use tunnel::tunnel;
 
-use super::reader::{Reader, Section};
+use super::reader::{Section, SettingsReader};
 use super::{HostKeys, Overrides};
 
-/// The longest time that a setting may name: a day.
+/// The longest time of any setting, in seconds: a day.
 const MAX_SECONDS: u64 = 24 * 3600;
 
-/// Sets a setting that is there.
+/// Replaces `to` if there is a value.
 fn set<T>(to: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *to = value;
     }
 }
 
-/// Sets a time in whole seconds that is there.
-fn seconds(reader: &mut Reader<'_>, section: &mut Section, key: &str, to: &mut Duration) {
+/// Reads a time in whole seconds.
+fn seconds(reader: &mut SettingsReader<'_>, section: &mut Section, key: &str, to: &mut Duration) {
     set(to, reader.seconds(section, key, 1, MAX_SECONDS));
 }
 
-/// Sets a count that is there.
-fn count(reader: &mut Reader<'_>, section: &mut Section, key: &str, max: u64, to: &mut usize) {
+/// Reads a count.
+fn count(reader: &mut SettingsReader<'_>, section: &mut Section, key: &str, max: u64, to: &mut usize) {
     let number = reader.number(section, key, 1, max);
     set(to, number.and_then(|number| usize::try_from(number).ok()));
 }

@@ -18,7 +18,7 @@ fn places(error: &Invalid) -> Vec<&str> {
 }
 
 #[test]
-fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
+fn command_line_wins_over_env_and_file() {
     let text = "[gateway]\nlisten = '127.0.0.1:1'\nallowed_origins = ['https://a.example']\n\
                 [directory]\ntext = ''\n";
     let nothing = env(&[]);
@@ -37,7 +37,7 @@ fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
-fn every_problem_is_told_at_once_and_names_its_place() {
+fn all_problems_are_reported_with_places() {
     let text = "
         [gateway]
         listen = 'nowhere'
@@ -71,11 +71,11 @@ fn every_problem_is_told_at_once_and_names_its_place() {
             "workspaces",
         ]
     );
-    assert!(!format!("{error:?}").contains("hunter2"), "a password is not told");
+    assert!(!format!("{error:?}").contains("hunter2"), "the password is hidden");
 }
 
 #[test]
-fn what_must_be_said_is_asked_for() {
+fn required_settings_are_reported() {
     let error = Config::read("", &env(&[]), &Overrides::default()).unwrap_err();
     assert_eq!(places(&error), ["gateway.allowed_origins", "directory.file"]);
     let text = "[gateway]\nallowed_hosts = ['a.example']\n[ssh]\nhost_key = 'strict'\n[directory]\ntext = '[[token]]'\n";
@@ -85,7 +85,7 @@ fn what_must_be_said_is_asked_for() {
 }
 
 #[test]
-fn each_host_key_policy_has_its_name_and_only_strict_needs_a_file() {
+fn only_strict_host_keys_need_a_file() {
     let policy = |name: &str| {
         let text = format!(
             "[gateway]\nallowed_hosts = ['a.example']\n[ssh]\nhost_key = '{name}'\n[directory]\ntext = ''\n"
@@ -99,7 +99,7 @@ fn each_host_key_policy_has_its_name_and_only_strict_needs_a_file() {
 }
 
 #[test]
-fn the_limits_are_read_and_bounded() {
+fn limits_are_read_and_bounded() {
     let text = |more: &str| {
         format!("[gateway]\nallowed_origins = ['https://a.example']\n{more}\n[directory]\ntext = ''\n")
     };
@@ -115,7 +115,7 @@ fn the_limits_are_read_and_bounded() {
     assert_eq!(places(&error), expected.map(|key| format!("gateway.{key}")));
 }
 
-/// The gateway's settings with these `[limits]`.
+/// Reads the gateway's settings with these `[limits]`.
 fn limits(lines: &str) -> Result<gateway::Config, Invalid> {
     let text = format!(
         "[gateway]\nallowed_origins = ['https://a.example']\n[limits]\n{lines}\n[directory]\ntext = ''\n"
@@ -124,7 +124,7 @@ fn limits(lines: &str) -> Result<gateway::Config, Invalid> {
 }
 
 #[test]
-fn nought_is_never_where_there_may_be_no_limit_and_a_problem_elsewhere() {
+fn zero_disables_optional_limits_only() {
     let never = limits("idle_timeout_secs = 0\nidle_warning_secs = 0\nmax_duration_secs = 0").unwrap();
     assert_eq!((never.session.idle_timeout, never.session.max_duration), (None, None));
     assert!(never.session.idle_warning.is_zero());
@@ -147,7 +147,7 @@ fn nought_is_never_where_there_may_be_no_limit_and_a_problem_elsewhere() {
 }
 
 #[test]
-fn what_goes_together_is_asked_for_together() {
+fn dependent_settings_are_required() {
     let read = |more: &str| {
         let text = format!(
             "[gateway]\nallowed_origins = ['http://a.example', 'http://localhost:3000']\n\
@@ -158,7 +158,7 @@ fn what_goes_together_is_asked_for_together() {
     let problem = |more: &str| places(&read(more).unwrap_err()).join(" ");
     assert_eq!(problem("[tls]\ncert_file = '/nonexistent/c'"), "tls.key_file");
     assert_eq!(problem("[tls]\nkey_file = '/nonexistent/c'"), "tls.cert_file");
-    // An http page cannot be this gateway's with TLS, save one on this machine.
+    // With TLS, only a page on this machine may be http.
     let both = "[tls]\ncert_file = '/nonexistent/c'\nkey_file = '/nonexistent/c'";
     assert_eq!(problem(both), "gateway.allowed_origins tls");
     assert_eq!(problem("[audit]\nrequired = true"), "audit.file");

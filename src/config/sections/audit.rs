@@ -1,10 +1,10 @@
-//! `[audit]`: where the audit log is written.
+//! `[audit]`: the audit log.
 
-use super::Reader;
+use super::SettingsReader;
 use crate::config::Audit;
 
-/// `[audit]`
-pub(in crate::config) fn audit(reader: &mut Reader<'_>) -> Audit {
+/// Reads `[audit]`.
+pub(in crate::config) fn audit(reader: &mut SettingsReader<'_>) -> Audit {
     let mut section = reader.section("audit");
     let file = reader.value(&mut section, "file", Some("EICE_AUDIT_FILE"));
     let is_required = reader.flag(&mut section, "required").unwrap_or_default();

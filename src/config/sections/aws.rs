@@ -1,10 +1,10 @@
-//! `[aws]`: how AWS is reached.
+//! `[aws]`: credentials, region and endpoints.
 
-use super::Reader;
+use super::SettingsReader;
 use crate::aws;
 
-/// `[aws]`. What is absent is taken from where every AWS tool takes it.
-pub(in crate::config) fn aws(reader: &mut Reader<'_>) -> aws::Config {
+/// Reads `[aws]`. Absent settings come from the same places as for every AWS tool.
+pub(in crate::config) fn aws(reader: &mut SettingsReader<'_>) -> aws::Config {
     let mut section = reader.section("aws");
     let mut text = |key: &str| reader.value(&mut section, key, None);
     let mut config = aws::Config {

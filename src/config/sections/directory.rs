@@ -2,17 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Overrides, Reader, Section, set};
+use super::{Overrides, Section, SettingsReader, set};
 use crate::config::Directory;
 use crate::model::EndpointChoice;
 use crate::workspace::postgres::{Config, DatabaseUrl, InstanceDefaults};
 use crate::workspace::{FileDirectory, FileError};
 
-/// The platform's variable. It counts only where nothing else says which directory: other programs read it as well.
+/// The platform's variable, used only if no directory is configured: other programs read it as well.
 const PLATFORM_URL: &str = "DATABASE_URL";
-/// The longest pool of connections that may be asked for.
+/// The largest connection pool.
 const MAX_CONNECTIONS: u64 = 1000;
-/// What means something only with a database.
+/// The settings that need a database.
 pub(in crate::config) const DATABASE_ONLY: [&str; 8] = [
     "max_connections",
     "note_activity",
@@ -24,8 +24,11 @@ pub(in crate::config) const DATABASE_ONLY: [&str; 8] = [
     "max_duration",
 ];
 
-/// `[directory]`: a file, the same text in place, or the platform's database.
-pub(in crate::config) fn directory(reader: &mut Reader<'_>, overrides: &Overrides) -> Option<Directory> {
+/// Reads `[directory]`: a file, the same text inline, or the platform's database.
+pub(in crate::config) fn directory(
+    reader: &mut SettingsReader<'_>,
+    overrides: &Overrides,
+) -> Option<Directory> {
     let mut section = reader.section("directory");
     let file: Option<PathBuf> = reader.value(&mut section, "file", Some("EICE_DIRECTORY"));
     let file = overrides.directory.clone().or(file);
@@ -59,22 +62,22 @@ pub(in crate::config) fn directory(reader: &mut Reader<'_>, overrides: &Override
     };
     if !matches!(directory, Some(Directory::Database(_))) && !is_wrong {
         for key in DATABASE_ONLY {
-            reader.refuse(&mut section, key, "it needs database_url: a file says it for each workspace");
+            reader.refuse(&mut section, key, "it needs database_url: in a file, each workspace has it");
         }
     }
     reader.end(section);
     directory
 }
 
-/// The platform's own variable.
-fn platform_url(reader: &mut Reader<'_>) -> Option<DatabaseUrl> {
+/// Reads the platform's own variable.
+fn platform_url(reader: &mut SettingsReader<'_>) -> Option<DatabaseUrl> {
     let url = reader.env(PLATFORM_URL)?;
     url.parse().map_err(|error| reader.problem(PLATFORM_URL, format!("{error}"))).ok()
 }
 
-/// What a file or text says, unless it is wrong.
+/// Returns the directory that was read, or reports its problems.
 fn checked(
-    reader: &mut Reader<'_>,
+    reader: &mut SettingsReader<'_>,
     place: &str,
     read: Result<FileDirectory, FileError>,
 ) -> Option<FileDirectory> {
@@ -93,8 +96,8 @@ fn checked(
     }
 }
 
-/// The database at `url`.
-fn database(reader: &mut Reader<'_>, section: &mut Section, url: DatabaseUrl) -> Directory {
+/// Reads the settings of the database at `url`.
+fn database(reader: &mut SettingsReader<'_>, section: &mut Section, url: DatabaseUrl) -> Directory {
     let mut config = Config::new(url);
     let max = reader.number(section, "max_connections", 1, MAX_CONNECTIONS);
     set(&mut config.max_connections, max.and_then(|max| u32::try_from(max).ok()));
@@ -104,8 +107,8 @@ fn database(reader: &mut Reader<'_>, section: &mut Section, url: DatabaseUrl) ->
     Directory::Database(Box::new(config))
 }
 
-/// What all instances have in common.
-fn instance(reader: &mut Reader<'_>, section: &mut Section) -> InstanceDefaults {
+/// Reads the settings that all instances share.
+fn instance(reader: &mut SettingsReader<'_>, section: &mut Section) -> InstanceDefaults {
     let mut instance = InstanceDefaults::default();
     set(&mut instance.os_user, reader.value(section, "os_user", Some("WORKSPACE_EC2_OS_USER")));
     instance.region = reader.value(section, "region", None);

@@ -1,15 +1,15 @@
-//! `[docker]`: the engine of local workspaces' containers.
+//! `[docker]`: the engine of local workspaces.
 
-use super::{Reader, seconds, set};
+use super::{SettingsReader, seconds, set};
 use crate::docker::engine::{Address, Config, Label};
 
-/// What makes Docker's own programs speak TLS to an engine that is reached over TCP.
+/// The variables that make Docker's own programs use TLS over TCP.
 const TLS: [&str; 2] = ["DOCKER_TLS_VERIFY", "DOCKER_TLS"];
 
-/// `[docker]`; `None` if no local workspace is opened. The second value is whether only the platform of August opens them:
-/// an organization's workspaces were instances before, and a file's are where `enabled` is not set.
+/// Reads `[docker]`; `None` opens no local workspaces. The second value is whether only the platform of August opens them:
+/// before it, an organization's workspaces were instances. With a file, an organization must set `enabled`.
 pub(in crate::config) fn docker(
-    reader: &mut Reader<'_>,
+    reader: &mut SettingsReader<'_>,
     serves_organization: bool,
     has_database: bool,
 ) -> (Option<Config>, bool) {

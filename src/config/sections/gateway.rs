@@ -1,29 +1,32 @@
-//! `[gateway]`: the browser's side.
+//! `[gateway]`: listening, origins, cookies and proxies.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 
-use super::{Overrides, Reader, seconds, set};
+use super::{Overrides, SettingsReader, seconds, set};
 use crate::gateway::{Config, Host, Origin};
 
-/// Where a gateway listens when nobody says: TLS ends in front of it.
+/// The default address: loopback, behind a proxy that terminates TLS.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
-/// How many proxies may be trusted.
+/// The most trusted proxies.
 const MAX_PROXIES: u64 = 16;
 
-/// The longest time between two questions whether a terminal may stay open, in seconds: with the time for the answers
-/// nothing outlives its revocation by 30 s.
+/// The longest interval between two checks of an open terminal, in seconds: with the time for the answers, no terminal
+/// outlives its revocation by 30 s.
 const MAX_RECHECK_SECONDS: u64 = 25;
 
-/// `[gateway]`
-pub(in crate::config) fn gateway(reader: &mut Reader<'_>, overrides: &Overrides) -> (SocketAddr, Config) {
+/// Reads `[gateway]`.
+pub(in crate::config) fn gateway(
+    reader: &mut SettingsReader<'_>,
+    overrides: &Overrides,
+) -> (SocketAddr, Config) {
     let mut section = reader.section("gateway");
     let listen = reader.value(&mut section, "listen", Some("EICE_LISTEN"));
     let listen = overrides.listen.or(listen).unwrap_or(DEFAULT_LISTEN);
     let origins: Option<Vec<Origin>> =
         reader.list(&mut section, "allowed_origins", Some("EICE_ALLOWED_ORIGINS"));
-    // The platform's own variable counts where nothing else does.
+    // The platform's own variable is the last resort.
     let origins = origins.or_else(|| reader.list(&mut section, "allowed_origins", Some("CORS_ORIGINS")));
     let hosts: Option<Vec<Host>> = reader.list(&mut section, "allowed_hosts", Some("EICE_ALLOWED_HOSTS"));
     if origins.is_none() && hosts.is_none() {

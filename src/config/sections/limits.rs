@@ -1,17 +1,17 @@
-//! `[limits]`: how much and how long, for sessions, browsers and requests.
+//! `[limits]`: counts, sizes and times of sessions, sockets and requests.
 
 use std::time::Duration;
 
-use super::{MAX_SECONDS, Reader, Section, count, seconds, set};
+use super::{MAX_SECONDS, Section, SettingsReader, count, seconds, set};
 use crate::gateway::Config;
 
-/// The largest message or queue that may be allowed, in bytes.
+/// The largest message or queue, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
-/// The most of anything that may be allowed.
+/// The largest count.
 const MAX_COUNT: u64 = 1 << 20;
 
-/// `[limits]`
-pub(in crate::config) fn limits(reader: &mut Reader<'_>, config: &mut Config) {
+/// Reads `[limits]`.
+pub(in crate::config) fn limits(reader: &mut SettingsReader<'_>, config: &mut Config) {
     let mut whole = reader.section("limits");
     let section = &mut whole;
     let session = &mut config.session;
@@ -53,12 +53,16 @@ pub(in crate::config) fn limits(reader: &mut Reader<'_>, config: &mut Config) {
     reader.end(whole);
 }
 
-/// A time in whole seconds; 0 is never.
-fn time_or_never(reader: &mut Reader<'_>, section: &mut Section, key: &str) -> Option<Option<Duration>> {
+/// Reads a time in whole seconds; 0 disables the limit.
+fn time_or_never(
+    reader: &mut SettingsReader<'_>,
+    section: &mut Section,
+    key: &str,
+) -> Option<Option<Duration>> {
     time_or_none(reader, section, key).map(|time| Some(time).filter(|time| !time.is_zero()))
 }
 
-/// A time in whole seconds; 0 is none.
-fn time_or_none(reader: &mut Reader<'_>, section: &mut Section, key: &str) -> Option<Duration> {
+/// Reads a time in whole seconds; 0 is allowed.
+fn time_or_none(reader: &mut SettingsReader<'_>, section: &mut Section, key: &str) -> Option<Duration> {
     reader.seconds(section, key, 0, MAX_SECONDS)
 }

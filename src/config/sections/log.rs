@@ -1,10 +1,10 @@
-//! `[log]`: what is logged, where neither the command line nor the environment says it.
+//! `[log]`: the log filter, unless the command line or the environment has one.
 
-use super::Reader;
+use super::SettingsReader;
 use crate::telemetry;
 
-/// `[log]`
-pub(in crate::config) fn log(reader: &mut Reader<'_>) -> Option<String> {
+/// Reads `[log]`.
+pub(in crate::config) fn log(reader: &mut SettingsReader<'_>) -> Option<String> {
     let mut section = reader.section("log");
     let filter: Option<String> = reader.value(&mut section, "filter", None);
     reader.end(section);

@@ -1,12 +1,12 @@
-//! `[metrics]`: where what is counted can be read.
+//! `[metrics]`: the address of the metrics.
 
 use std::net::SocketAddr;
 
-use super::{Reader, set};
+use super::{SettingsReader, set};
 use crate::gateway::Config;
 
-/// `[metrics]`: the address of their own, where they have one; then the gateway's own address does not have them.
-pub(in crate::config) fn metrics(reader: &mut Reader<'_>, config: &mut Config) -> Option<SocketAddr> {
+/// Reads `[metrics]` and returns the separate address, if any; the gateway's own then does not serve them.
+pub(in crate::config) fn metrics(reader: &mut SettingsReader<'_>, config: &mut Config) -> Option<SocketAddr> {
     let mut section = reader.section("metrics");
     set(&mut config.metrics, reader.flag(&mut section, "enabled"));
     let listen: Option<SocketAddr> = reader.value(&mut section, "listen", Some("EICE_METRICS_LISTEN"));

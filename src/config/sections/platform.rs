@@ -1,16 +1,16 @@
-//! `[platform]`: the platform around the gateway, by its own environment variables.
+//! `[platform]`: the platform around the gateway, with its own environment variables.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{Reader, set};
+use super::{SettingsReader, set};
 use crate::gateway::{ControlPlane, InvalidControlPlane, Platform};
 use crate::workspace::{BearerToken, TokenDigest};
 
-/// `[platform]`
-pub(in crate::config) fn platform(reader: &mut Reader<'_>) -> Platform {
+/// Reads `[platform]`.
+pub(in crate::config) fn platform(reader: &mut SettingsReader<'_>) -> Platform {
     let mut section = reader.section("platform");
     let mut platform = Platform::default();
     let file: Option<PathBuf> = reader.value(&mut section, "admin_token_file", None);
@@ -29,7 +29,7 @@ pub(in crate::config) fn platform(reader: &mut Reader<'_>) -> Platform {
         let plane = match slug {
             Some(slug) => ControlPlane::new(&url, &slug),
             None => {
-                let message = "it needs org_slug (MOLECULE_ORG_SLUG) as well: the organisation to ask for";
+                let message = "it needs org_slug (MOLECULE_ORG_SLUG) as well: the organization to query";
                 reader.problem("platform.control_plane_url", message);
                 return platform;
             }
@@ -43,8 +43,8 @@ pub(in crate::config) fn platform(reader: &mut Reader<'_>) -> Platform {
     platform
 }
 
-/// The administrator's token: `ADMIN_TOKEN`, else what is in `file`. A problem does not repeat it.
-fn admin_token(reader: &mut Reader<'_>, file: Option<&Path>) -> Option<TokenDigest> {
+/// Reads the administrator's token: `ADMIN_TOKEN`, else the content of `file`. Problems do not repeat it.
+fn admin_token(reader: &mut SettingsReader<'_>, file: Option<&Path>) -> Option<TokenDigest> {
     let (place, text): (String, Zeroizing<String>) = match (reader.env("ADMIN_TOKEN"), file) {
         (Some(text), _) => ("ADMIN_TOKEN".to_owned(), text.into()),
         (None, Some(file)) => {
@@ -66,7 +66,7 @@ fn admin_token(reader: &mut Reader<'_>, file: Option<&Path>) -> Option<TokenDige
     token.map(|token| token.digest())
 }
 
-/// The text of `file`, no more of it than a token and its line's end may have.
+/// Reads `file`, up to the length of a token and its line end.
 fn read(file: &Path) -> io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     let max = BearerToken::MAX_LEN as u64 + 2;

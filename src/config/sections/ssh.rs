@@ -2,10 +2,10 @@
 
 use std::str::FromStr;
 
-use super::{HostKeys, Reader};
+use super::{HostKeys, SettingsReader};
 use crate::ssh::HostKeyPolicy;
 
-/// A policy by its name.
+/// A policy, parsed from its name.
 struct PolicyName(HostKeyPolicy);
 
 impl FromStr for PolicyName {
@@ -21,8 +21,8 @@ impl FromStr for PolicyName {
     }
 }
 
-/// `[ssh]`
-pub(in crate::config) fn ssh(reader: &mut Reader<'_>) -> HostKeys {
+/// Reads `[ssh]`.
+pub(in crate::config) fn ssh(reader: &mut SettingsReader<'_>) -> HostKeys {
     let mut section = reader.section("ssh");
     let policy: Option<PolicyName> = reader.value(&mut section, "host_key", Some("EICE_HOST_KEY"));
     let file = reader.value(&mut section, "host_keys", Some("EICE_HOST_KEYS"));

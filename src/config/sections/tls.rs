@@ -1,14 +1,14 @@
-//! `[tls]`: the certificate, where the gateway speaks TLS itself.
+//! `[tls]`: the certificate, if the gateway speaks TLS itself.
 
 use std::error::Error as _;
 use std::path::PathBuf;
 
-use super::{Reader, seconds};
+use super::{SettingsReader, seconds};
 use crate::config::Tls;
 use crate::gateway::{Config, Pair, TlsFiles};
 
-/// `[tls]`, and what follows for the gateway: with TLS, every page of ours is an https page.
-pub(in crate::config) fn tls(reader: &mut Reader<'_>, config: &mut Config) -> Option<Tls> {
+/// Reads `[tls]` and adapts the gateway's settings: with TLS, every page of ours is an https page.
+pub(in crate::config) fn tls(reader: &mut SettingsReader<'_>, config: &mut Config) -> Option<Tls> {
     let mut section = reader.section("tls");
     let cert: Option<PathBuf> = reader.value(&mut section, "cert_file", Some("EICE_TLS_CERT_FILE"));
     let key: Option<PathBuf> = reader.value(&mut section, "key_file", Some("EICE_TLS_KEY_FILE"));

@@ -1,13 +1,13 @@
-//! `[tunnel]`: how tunnels are dialled.
+//! `[tunnel]`: roots, proxy and timeouts of tunnels.
 
 use std::path::PathBuf;
 
-use super::{MAX_SECONDS, Reader, seconds};
+use super::{MAX_SECONDS, SettingsReader, seconds};
 use crate::aws;
 use crate::tunnel::{Config, Proxy, ProxyConfig};
 
-/// `[tunnel]`
-pub(in crate::config) fn tunnel(reader: &mut Reader<'_>, aws: &aws::Config) -> Config {
+/// Reads `[tunnel]`.
+pub(in crate::config) fn tunnel(reader: &mut SettingsReader<'_>, aws: &aws::Config) -> Config {
     let mut section = reader.section("tunnel");
     let ca_bundle = reader.value(&mut section, "ca_bundle", None);
     let ca_bundle = ca_bundle.or_else(|| aws.ca_bundle.clone());
@@ -16,7 +16,7 @@ pub(in crate::config) fn tunnel(reader: &mut Reader<'_>, aws: &aws::Config) -> C
     let proxy: Option<String> = reader.value(&mut section, "proxy", None);
     let no_proxy: Option<String> = reader.value(&mut section, "no_proxy", None);
     let read = match proxy {
-        // Said here, so the environment is not asked; `none` is how to say that there is none.
+        // The file replaces the environment; `none` means no proxy.
         Some(proxy) if proxy == "none" => Ok(ProxyConfig::none()),
         Some(proxy) => Proxy::parse("tunnel.proxy", &proxy)
             .map(|proxy| ProxyConfig::new(proxy, no_proxy.as_deref().unwrap_or_default())),

@@ -4,12 +4,12 @@ use super::*;
 
 const GATEWAY: &str = "[gateway]\nallowed_hosts = ['a.example']\n";
 
-/// What `[directory]` with `lines` comes to.
+/// Reads `[directory]` with `lines`.
 fn directory(lines: &str, pairs: &[(&str, &str)]) -> Result<Config, Invalid> {
     Config::read(&format!("{GATEWAY}[directory]\n{lines}\n"), &env(pairs), &Overrides::default())
 }
 
-/// The database that it names.
+/// Returns the database that it names.
 fn database(config: Result<Config, Invalid>) -> postgres::Config {
     match config.unwrap().directory {
         Directory::Database(database) => *database,
@@ -18,7 +18,7 @@ fn database(config: Result<Config, Invalid>) -> postgres::Config {
 }
 
 #[test]
-fn a_directory_is_one_of_file_text_and_database() {
+fn directory_has_exactly_one_source() {
     let url = "database_url = 'postgres://u:canary@file.example/d'";
     assert_eq!(database(directory(url, &[])).url.place(), "file.example:5432/d");
     let set = [
@@ -30,7 +30,7 @@ fn a_directory_is_one_of_file_text_and_database() {
     assert_eq!(database(directory("", &set[1..])).url.place(), "platform.example:5432/d");
     assert_eq!(database(directory(url, &set[1..])).url.place(), "file.example:5432/d");
     let text = directory("text = ''", &set[1..]).unwrap();
-    assert!(matches!(text.directory, Directory::File(_)), "DATABASE_URL is for whoever names nothing else");
+    assert!(matches!(text.directory, Directory::File(_)), "DATABASE_URL is the last resort");
 
     for both in [
         format!("text = ''\n{url}"),
@@ -43,7 +43,7 @@ fn a_directory_is_one_of_file_text_and_database() {
 }
 
 #[test]
-fn a_database_has_the_platforms_defaults_and_settings_of_its_own() {
+fn database_has_platform_defaults() {
     let plain = directory("database_url = 'postgres://u@h/d'", &[]).unwrap();
     assert_eq!(plain.aws.fallback_region.as_deref(), Some("us-east-2"));
     let plain = database(Ok(plain));
@@ -68,7 +68,7 @@ fn a_database_has_the_platforms_defaults_and_settings_of_its_own() {
 }
 
 #[test]
-fn a_database_url_that_is_wrong_is_told_without_its_password() {
+fn invalid_database_url_hides_its_password() {
     for (lines, pairs, place) in [
         ("database_url = 'postgres://u:canary#pw@h/d'", &[][..], "directory.database_url"),
         ("", &[("EICE_DATABASE_URL", "canary")], "EICE_DATABASE_URL"),

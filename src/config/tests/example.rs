@@ -1,15 +1,15 @@
-//! The example file, held to the settings that there are.
+//! The example file has every setting.
 
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../../docs/serve.example.toml");
 
-/// The example with its commented settings switched on.
+/// Returns the example with its commented settings enabled.
 fn uncommented() -> String {
     EXAMPLE
         .lines()
         .map(|line| line.strip_prefix("#:").unwrap_or(line))
-        // It would be read, and is not there.
+        // The file does not exist.
         .filter(|line| !line.starts_with("admin_token_file"))
         .collect::<Vec<_>>()
         .join("\n")
@@ -17,7 +17,7 @@ fn uncommented() -> String {
 }
 
 #[test]
-fn the_example_is_read_as_it_stands_and_with_every_setting_switched_on() {
+fn example_is_valid_with_every_setting() {
     let nothing = env(&[]);
     let plain = EXAMPLE.replace("file = \"/etc/eice/directory.toml\"", "text = ''");
     assert_ne!(plain, EXAMPLE);
@@ -36,14 +36,18 @@ fn the_example_is_read_as_it_stands_and_with_every_setting_switched_on() {
     assert_eq!(all.gateway.platform.at_hand, defaults.platform.at_hand);
     assert!(all.gateway.platform.org_id.is_some() && all.gateway.platform.control_plane.is_some());
     assert_eq!(all.gateway.session.max_sessions, defaults.session.max_sessions);
-    assert_eq!(all.docker, Some(docker::engine::Config::default()), "said so, organisation or not");
+    assert_eq!(
+        all.docker,
+        Some(docker::engine::Config::default()),
+        "explicit, with or without an organization"
+    );
     assert_eq!(all.tunnel.timeouts, tunnel::Config::default().timeouts);
     assert_eq!(all.tunnel.keepalive, Some(Duration::from_secs(25)));
 }
 
 #[test]
-fn the_example_names_every_setting_and_shows_the_true_defaults() {
-    // What is there and what is asked for, with a directory of each kind.
+fn example_has_every_setting_and_default() {
+    // The settings in the example and those that are read, with a directory of each kind.
     let mut table = String::new();
     let mut shown: Vec<String> = Vec::new();
     for line in EXAMPLE.lines() {
@@ -65,14 +69,14 @@ fn the_example_names_every_setting_and_shows_the_true_defaults() {
     }
     asked.retain(|setting| setting != "directory.text");
     let missing: Vec<_> = asked.iter().filter(|setting| !shown.contains(setting)).collect();
-    assert_eq!(missing, Vec::<&String>::new(), "the example does not name them");
+    assert_eq!(missing, Vec::<&String>::new(), "missing in the example");
     let unknown: Vec<_> = shown.iter().filter(|setting| !asked.contains(setting)).collect();
-    assert_eq!(unknown, Vec::<&String>::new(), "nobody asks for them");
+    assert_eq!(unknown, Vec::<&String>::new(), "unknown settings in the example");
 
     let plain = EXAMPLE.replace("file = \"/etc/eice/directory.toml\"", "text = ''");
     let plain = Config::read(&plain, &env(&[]), &Overrides::default()).unwrap();
     let mut all = Config::read(&uncommented(), &env(&[]), &Overrides::default()).unwrap();
-    // There the example has one for want of a default.
+    // These have no default; the example shows a value.
     all.gateway.platform = plain.gateway.platform.clone();
     assert_eq!(format!("{:?}", all.gateway), format!("{:?}", plain.gateway));
     assert_eq!(
@@ -82,10 +86,10 @@ fn the_example_names_every_setting_and_shows_the_true_defaults() {
     assert_eq!(all.log.as_deref(), Some("info"));
 }
 
-/// Every setting that is asked for when `text` is read.
+/// Returns every setting that is read from `text`.
 fn settings(text: &str) -> Vec<String> {
     let nothing = env(&[]);
-    let mut reader = Reader::new(text, &nothing);
+    let mut reader = SettingsReader::new(text, &nothing);
     let _ = Config::compose(&mut reader, &Overrides::default());
     reader.asked().to_vec()
 }

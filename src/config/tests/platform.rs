@@ -1,16 +1,16 @@
-//! What the platform says of itself: its variables, its administrator's token.
+//! The platform's own variables and its administrator's token.
 
 use super::*;
 use crate::workspace::BearerToken;
 
-/// The platform's settings, by these variables.
+/// Reads the platform's settings from these variables.
 fn platform(pairs: &[(&str, &str)]) -> Result<gateway::Config, Invalid> {
     let text = "[gateway]\nallowed_origins = ['https://a.example']\n[directory]\ntext = ''\n";
     Config::read(text, &env(pairs), &Overrides::default()).map(|config| config.gateway)
 }
 
 #[test]
-fn the_platforms_own_variables_are_read() {
+fn platform_variables_are_read() {
     let config = platform(&[
         ("ADMIN_TOKEN", "canary-admin"),
         ("MOLECULE_ENV", "Dev"),
@@ -24,12 +24,12 @@ fn the_platforms_own_variables_are_read() {
     assert!(!format!("{config:?}").contains("canary"));
     let digest = BearerToken::new("canary-admin").unwrap().digest();
     assert!(config.platform.admin_token == Some(digest));
-    assert!(!config.platform.is_development(), "there is an administrator's token");
+    assert!(!config.platform.is_development(), "an administrator's token is configured");
     assert_eq!(config.platform.org_id.as_deref(), Some("org-1"));
     let plane = gateway::ControlPlane::new("https://cp.example", "acme").unwrap();
     assert_eq!(config.platform.control_plane, Some(plane));
     assert_eq!(config.rate_limit, 1000);
-    assert_eq!(config.allowed_origins.len(), 1, "what is said of the gateway itself comes first");
+    assert_eq!(config.allowed_origins.len(), 1, "the gateway's own setting comes first");
 
     assert!(platform(&[("MOLECULE_ENV", "development")]).unwrap().platform.is_development());
     let nothing = platform(&[]).unwrap().platform;
@@ -41,7 +41,7 @@ fn the_platforms_own_variables_are_read() {
 }
 
 #[test]
-fn what_is_wrong_with_the_platform_is_told_without_its_secrets() {
+fn platform_problems_hide_secrets() {
     let error = platform(&[
         ("ADMIN_TOKEN", "hunter2 hunter2"),
         ("MOLECULE_ORG_ID", "  "),
@@ -61,11 +61,11 @@ fn what_is_wrong_with_the_platform_is_told_without_its_secrets() {
     let error =
         platform(&[("CP_UPSTREAM_URL", "https://cp.example"), ("MOLECULE_ORG_SLUG", "a b")]).unwrap_err();
     assert_eq!(places(&error), ["platform.org_slug"]);
-    assert!(platform(&[("MOLECULE_ORG_SLUG", "acme")]).is_ok(), "a slug alone asks nobody");
+    assert!(platform(&[("MOLECULE_ORG_SLUG", "acme")]).is_ok(), "a slug alone is unused");
 }
 
 #[test]
-fn the_administrators_token_may_be_in_a_file() {
+fn admin_token_may_be_in_a_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let read = |pairs: &[(&str, &str)]| {
         let text = format!(
@@ -112,19 +112,19 @@ fn local_workspaces_of_a_file_are_off_with_an_organization() {
         Config::read(&text, env, &Overrides::default())
     };
     let nothing = env(&[]);
-    let organisation = env(&[("MOLECULE_ORG_ID", "acme"), ("DOCKER_HOST", "ssh://elsewhere")]);
+    let organization = env(&[("MOLECULE_ORG_ID", "acme"), ("DOCKER_HOST", "ssh://elsewhere")]);
     assert_eq!(read("", &nothing).unwrap().docker, Some(docker::engine::Config::default()));
-    assert_eq!(read("", &organisation).unwrap().docker, None, "and nobody minds the address");
+    assert_eq!(read("", &organization).unwrap().docker, None, "the address is ignored");
     assert_eq!(read("[platform]\norg_id = 'acme'", &nothing).unwrap().docker, None);
     assert_eq!(read("enabled = false", &nothing).unwrap().docker, None);
-    assert_eq!(places(&read("enabled = true", &organisation).unwrap_err()), ["DOCKER_HOST"]);
+    assert_eq!(places(&read("enabled = true", &organization).unwrap_err()), ["DOCKER_HOST"]);
 
-    let said = "host = 'unix:///a'\nrequired_label = 'x=1'\ntimeout_secs = 3";
-    let config = read(said, &nothing).unwrap().docker.unwrap();
+    let settings = "host = 'unix:///a'\nrequired_label = 'x=1'\ntimeout_secs = 3";
+    let config = read(settings, &nothing).unwrap().docker.unwrap();
     assert_eq!((config.address.to_string(), config.timeout), ("unix:///a".into(), Duration::from_secs(3)));
     assert_eq!(config.required_label.to_string(), "x=1");
     let set = env(&[("DOCKER_HOST", "tcp://127.0.0.1:1")]);
-    assert_eq!(read(said, &set).unwrap().docker.unwrap().address.to_string(), "tcp://127.0.0.1:1");
+    assert_eq!(read(settings, &set).unwrap().docker.unwrap().address.to_string(), "tcp://127.0.0.1:1");
 
     let wrong = "host = 'https://engine:2376'\nrequired_label = ''\ntimeout_secs = 0\nsocket = 1";
     let error = read(wrong, &nothing).unwrap_err();
