@@ -10,6 +10,7 @@ use super::BenchArgs;
 use crate::cli::build::{self, HostKeyOptions};
 use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
+use crate::cli::target::AwsArgs;
 use crate::connect::Connector;
 #[cfg(feature = "emulator")]
 use crate::emulator;
@@ -97,7 +98,7 @@ impl Place {
     )]
     pub(super) fn env(&self, folder: &Path) -> Vec<(String, OsString)> {
         match &self.kind {
-            Kind::Account(args) => account_env(args, &self.target),
+            Kind::Account(args) => account_env(&args.client.to.aws, &self.target),
             #[cfg(feature = "emulator")]
             Kind::Emulator(emulator, _) => emulator_env(emulator.access(), folder),
         }
@@ -127,14 +128,19 @@ impl Place {
     }
 }
 
-/// What the command line says, as every AWS client reads it from its environment.
-fn account_env(args: &BenchArgs, target: &InstanceTarget) -> Vec<(String, OsString)> {
-    let aws = &args.client.to.aws;
+/// The command line's settings, as every AWS client reads them from its environment.
+fn account_env(aws: &AwsArgs, target: &InstanceTarget) -> Vec<(String, OsString)> {
     let region = target.region.as_ref().map(OsString::from);
+    let profile = target.account.profile.as_ref().map(OsString::from);
+    // Keys in the environment would win over AWS_PROFILE; empty ones count as unset.
+    let no_key = profile.as_ref().map(|_| OsString::new());
     let pairs = [
         ("AWS_REGION", region.clone()),
         ("AWS_DEFAULT_REGION", region),
-        ("AWS_PROFILE", target.account.profile.as_ref().map(OsString::from)),
+        ("AWS_PROFILE", profile),
+        ("AWS_ACCESS_KEY_ID", no_key.clone()),
+        ("AWS_SECRET_ACCESS_KEY", no_key.clone()),
+        ("AWS_SESSION_TOKEN", no_key),
         ("AWS_ENDPOINT_URL", aws.endpoint_url.as_ref().map(OsString::from)),
         ("AWS_CA_BUNDLE", aws.ca_bundle.as_ref().map(OsString::from)),
     ];
@@ -146,4 +152,21 @@ fn emulator_env(access: &emulator::Access, folder: &Path) -> Vec<(String, OsStri
     let pairs = access.env().into_iter().map(|(name, value)| (name.to_owned(), OsString::from(value)));
     // Its instance has another host key each time, which is none of the user's own store's business.
     pairs.chain([("EICE_HOST_KEYS".to_owned(), folder.join("host_keys.json").into())]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Account;
+
+    #[test]
+    fn profile_of_a_peer_wins_over_keys() {
+        let mut target = InstanceTarget::new("i-1".parse().unwrap());
+        assert_eq!(account_env(&AwsArgs::default(), &target), []);
+        target.account = Account::new(Some("b".into()), None, None);
+        let env = account_env(&AwsArgs::default(), &target);
+        let value = |name: &str| env.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        assert_eq!(value("AWS_PROFILE"), Some("b".into()));
+        assert_eq!(value("AWS_ACCESS_KEY_ID"), Some("".into()));
+    }
 }
