@@ -127,3 +127,33 @@ async fn https_is_trusted_by_the_ca_bundle_and_not_without_it() {
     assert!(error_chain(&error).to_lowercase().contains("certificate"), "{}", error_chain(&error));
     server.abort();
 }
+
+#[tokio::test]
+async fn web_identity_is_assumed_without_a_signature() {
+    let sts = Server::start(vec![ok("<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+        <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIAWEB</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+        <SessionToken>t</SessionToken><Expiration>2199-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>\
+        <ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></AssumeRoleWithWebIdentityResponse>")]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "a-token\n").unwrap();
+    let variables = [
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
+        ("AWS_ROLE_ARN", "arn:aws:iam::1:role/web"),
+    ];
+    let config = Config {
+        endpoint_urls: EndpointUrls { sts: Some(sts.url.clone()), ..EndpointUrls::default() },
+        environment: Environment::of(&variables),
+        ..Config::default()
+    };
+    let client = Aws::new(config).client(&Account::default(), None).await.unwrap();
+    assert_eq!(client.credentials().await.unwrap().access_key_id(), "ASIAWEB");
+    let asked = sts.bodies().remove(0);
+    assert!(
+        asked.contains("WebIdentityToken=a-token&") || asked.ends_with("WebIdentityToken=a-token"),
+        "{asked}"
+    );
+    assert!(asked.contains("RoleSessionName=eice"), "{asked}");
+    assert_eq!(sts.seen.lock().unwrap()[0].header("authorization"), None);
+}

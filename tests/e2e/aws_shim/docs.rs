@@ -72,7 +72,15 @@ async fn each_option_of_every_command_does_what_the_table_says() {
         scene.world.emulator.access().ca_file().to_str().unwrap().to_owned(),
     );
     std::fs::create_dir(scene.home.path().join(".aws")).unwrap();
-    std::fs::write(scene.home.path().join(".aws/config"), "[profile p]\nregion = eu-west-1\n").unwrap();
+    // A profile that is named has credentials of its own.
+    let env = scene.env();
+    let key = |name: &str| env.iter().find(|(known, _)| known == name).unwrap().1.clone();
+    let profile = format!(
+        "[profile p]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+        key("AWS_ACCESS_KEY_ID"),
+        key("AWS_SECRET_ACCESS_KEY")
+    );
+    std::fs::write(scene.home.path().join(".aws/config"), profile).unwrap();
     let of_all: Vec<Row> = rows().into_iter().filter(|row| row.command == "Every command").collect();
     assert_eq!(of_all.len(), 19);
     for Row { option, fate, .. } in of_all {

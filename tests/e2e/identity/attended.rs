@@ -27,9 +27,9 @@ async fn mfa_code_is_asked_for_once() {
         let before = codes(&scene).len();
         let mut tty = Tty::start(args, &env, scene.shell.home.path(), None);
         tty.until(&format!("Enter MFA code for {serial}: "));
-        tty.types("123456\r");
+        tty.types("998877\r");
         assert!(tty.ends().success(), "{}", tty.said());
-        assert!(!tty.said().contains("123456"), "the code is not shown: {}", tty.said());
+        assert!(!tty.said().contains("998877"), "the code is not shown: {}", tty.said());
         assert_eq!(codes(&scene).len(), before + 1, "{args:?}");
         assert_eq!(codes(&scene)[before]["serialNumber"], serial);
         assert_eq!(scene.callers(), ["terminal"]);
@@ -55,15 +55,6 @@ async fn process_may_ask_on_the_terminal() {
     assert!(tty.ends().success(), "{}", tty.said());
     assert_eq!(scene.callers(), ["option"]);
     // Without a terminal it reads nothing, least of all what is for the command.
-    let command = scene.shell.command(&args);
-    let mut words = vec![command.get_program().to_owned()];
-    words.extend(command.get_args().map(ToOwned::to_owned));
-    let mut detached = std::process::Command::new("setsid");
-    detached
-        .arg("--wait")
-        .args(words)
-        .env_clear()
-        .envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))));
-    let said = crate::lab::run_to_end(detached, b"42\n").await;
+    let said = crate::lab::run_to_end(scene.detached(&args), b"42\n").await;
     assert!(said.code == Some(78) && said.stderr.contains("credential_process"), "{said:?}");
 }

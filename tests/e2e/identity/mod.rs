@@ -3,10 +3,12 @@
 
 mod attended;
 mod matrix;
+mod metadata;
 mod odd;
 mod settings;
 
 use std::fmt::Write as _;
+use std::process::Command;
 use std::sync::Mutex;
 
 use eice::emulator::{Config, Policy, Principal, Role};
@@ -16,7 +18,11 @@ use crate::lab::{Said, Shell, World};
 /// The places that can name a principal, the strongest first; each names the principal of the same name.
 pub(super) const PLACES: [&str; 5] = ["option", "workspace", "environment", "variable", "default"];
 
-/// The role of the emulated account, and the device that it asks for.
+/// The principal of the machine, whose keys come with a token.
+pub(super) const MACHINE: &str = "machine";
+pub(super) const SESSION_TOKEN: &str = "a-session-token";
+
+/// The role of the emulated account.
 pub(super) const ROLE: &str = "arn:aws:iam::123456789012:role/terminal";
 
 /// An account with a principal for each place, and a user with a profile for each.
@@ -44,8 +50,16 @@ impl Scene {
             policies: vec![everything()],
             ..Principal::default()
         });
+        let machine = Principal {
+            name: MACHINE.to_owned(),
+            access_key_id: key_id(MACHINE),
+            secret_access_key: secret(MACHINE).into(),
+            session_token: Some(SESSION_TOKEN.into()),
+            policies: vec![everything()],
+        };
+        let principals = principals.into_iter().chain([machine]).collect();
         let role = Role { name: "terminal".into(), policies: vec![everything()], ..Role::default() };
-        let config = Config { principals: principals.into(), roles: vec![role], ..Config::default() };
+        let config = Config { principals, roles: vec![role], ..Config::default() };
         let world = World::with(config).await;
         let mut shell = Shell::new(&world);
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
@@ -82,9 +96,18 @@ impl Scene {
 
     /// Runs `eice ARGS` with `variables` as well.
     pub(super) async fn run(&self, args: &[&str], variables: &[(&str, String)]) -> Said {
-        let mut command = self.shell.command(args);
+        let mut command = self.detached(args);
         command.envs(variables.iter().map(|(name, value)| (*name, value)));
         crate::lab::run_to_end(command, b"").await
+    }
+
+    /// `eice ARGS` without a terminal, even where the tests have one: it would ask there.
+    pub(super) fn detached(&self, args: &[&str]) -> Command {
+        let plain = self.shell.command(args);
+        let mut command = Command::new(crate::lab::program("setsid"));
+        command.arg("--wait").arg(plain.get_program()).args(plain.get_args());
+        command.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
     }
 
     /// Who called since this was asked last: each name once, and roles by the role's.

@@ -135,6 +135,8 @@ async fn unusable_credentials_say_why_in_a_few_words() {
         "[profile denied]\nrole_arn = arn:aws:iam::123456789012:role/absent\nsource_profile = option\n";
     let mfa = role("source_profile = option\nmfa_serial = arn:aws:iam::123456789012:mfa/me");
     let login = "[profile login]\nlogin_session = arn:aws:iam::123456789012:user/me\n";
+    let sso = "[profile sso]\nsso_session = my sso\nsso_account_id = 123456789012\nsso_role_name = r\n\
+        [sso-session \"my sso\"]\nsso_region = eu-west-1\nsso_start_url = https://sso.example\n";
     let profile = |name| set(&[("AWS_PROFILE", name)]);
     for (file, variables, codes, words) in [
         ("", profile("nope"), (78, 255), &["nope"][..]),
@@ -149,6 +151,7 @@ async fn unusable_credentials_say_why_in_a_few_words() {
         (denied, profile("denied"), (77, 254), &["AccessDenied", "sts:AssumeRole"]),
         (&mfa, profile("role"), (78, 255), &["MFA", "mfa/me"]),
         (login, profile("login"), (78, 255), &["aws login"]),
+        (sso, profile("sso"), (78, 255), &["aws sso login --profile sso"]),
         ("[default]\nretry_mode = x\n", vec![], (78, 255), &["retry_mode", "default"]),
         ("", set(&[("AWS_MAX_ATTEMPTS", "x")]), (78, 255), &["AWS_MAX_ATTEMPTS"]),
     ] {
