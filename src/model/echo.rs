@@ -16,12 +16,12 @@ use super::{
     StageObserver, StageState, Target, Terminal, TerminalEvent, TerminalRequest,
 };
 
-/// How many writes wait to be read back before the next one waits itself.
+/// The number of unread writes that are queued before the next write waits.
 const QUEUE: usize = 16;
 /// Ctrl-D.
 const END_OF_TRANSMISSION: u8 = 4;
 
-/// A terminal that answers with what it is sent.
+/// Opens a terminal that echoes its input.
 #[must_use]
 pub fn open() -> Terminal {
     let (send, receive) = mpsc::channel(QUEUE);
@@ -33,7 +33,7 @@ pub fn open() -> Terminal {
     }
 }
 
-/// Connects to nothing; each of its terminals is an echo.
+/// A [`Connect`] without a network: each of its terminals is an echo.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo;
 
@@ -80,11 +80,11 @@ fn pass(observer: &dyn StageObserver, stage: Stage) {
 
 type ExitCell = Arc<watch::Sender<Option<Exit>>>;
 
-/// The first exit counts.
+/// Sets the exit once; later exits are ignored.
 fn finish(cell: &ExitCell, exit: Exit) {
-    cell.send_if_modified(|told| {
-        let is_first = told.is_none();
-        told.get_or_insert(exit);
+    cell.send_if_modified(|current| {
+        let is_first = current.is_none();
+        current.get_or_insert(exit);
         is_first
     });
 }
@@ -158,7 +158,7 @@ struct EchoControl {
 
 impl Control for EchoControl {
     fn resize(&self, size: Size) -> BoxFuture<'_, io::Result<()>> {
-        // A full queue loses the answer: a resize must not wait.
+        // When the queue is full the reply is dropped: a resize must not wait.
         let _ = self.send.try_send(Bytes::from(format!("[{}x{}]", size.cols(), size.rows())));
         async { Ok(()) }.boxed()
     }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_write_that_nobody_reads_waits_and_a_close_frees_it() {
+    async fn full_queue_write_waits_until_close() {
         let Terminal { mut input, output: _output, control } = open();
         for _ in 0..QUEUE {
             input.write(Bytes::from_static(b"x")).await.unwrap();

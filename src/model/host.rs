@@ -1,4 +1,4 @@
-//! How the upper layers ask for a machine and for a terminal in it.
+//! The traits through which the upper layers open a host and a terminal on it.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,29 +11,28 @@ use crate::setters::setters;
 
 /// Turns a [`Target`] into an open [`Host`].
 ///
-/// The session and the gateway hold one as `Arc<dyn Connect>` and never learn how a host came to be.
+/// The session and the gateway hold one as `Arc<dyn Connect>` and do not depend on how a host is reached.
 pub trait Connect: Send + Sync {
-    /// Opens a connection to `target`, telling `observer` of each stage.
+    /// Opens a connection to `target` and reports each stage to `observer`.
     ///
-    /// Every stage has a deadline of its own. Dropping the future abandons the attempt and leaves nothing
-    /// behind.
+    /// Every stage has its own deadline. Dropping the future abandons the attempt and leaves nothing behind.
     fn connect<'a>(
         &'a self,
         target: &'a Target,
         observer: &'a dyn StageObserver,
     ) -> BoxFuture<'a, Result<Box<dyn Host>, StageError>>;
 
-    /// Whether it is worth trying, where that is known at once: for a container beside this program. What takes the
-    /// network is found out by [`Self::connect`]. The default says yes.
+    /// Returns at once whether connecting can succeed, where that is known without the network: for a local
+    /// container. For other targets only [`Self::connect`] finds out. The default returns `Ok`.
     ///
     /// # Errors
-    /// [`NotReady`] when it is not.
+    /// [`NotReady`] when connecting cannot succeed.
     fn ready<'a>(&'a self, _target: &'a Target) -> BoxFuture<'a, Result<(), NotReady>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Walks through every stage of connecting without opening a terminal for anybody, and tells what stands in the
-    /// way and what would mend it. It ends within its own time. The default, `None`, cannot.
+    /// Runs through every stage of connecting without handing out a terminal, and reports what fails and how to
+    /// fix it. It has its own time limit. The default returns `None`: diagnosis is not supported.
     fn diagnose<'a>(
         &'a self,
         _target: &'a Target,
@@ -49,14 +48,14 @@ impl fmt::Debug for dyn Connect {
     }
 }
 
-/// Why connecting is not worth trying.
+/// Why connecting cannot succeed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotReady {
     /// There is no container engine, or it does not answer.
     #[error("Docker not available")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// No container of that name runs, or none that is the platform's.
+    /// No container of that name runs, or the one that runs does not carry the platform's label.
     #[error("container not running")]
     Container,
 }
@@ -72,10 +71,10 @@ pub trait Host: Send + Sync {
         observer: &'a dyn StageObserver,
     ) -> BoxFuture<'a, Result<Terminal, StageError>>;
 
-    /// What an audit record or a support case needs to find this connection again.
+    /// Returns the ids that an audit record or a support case needs to identify this connection.
     fn ids(&self) -> HostIds;
 
-    /// How long the way to the far side and back takes now; `None` where there is none, or it cannot be told.
+    /// Measures the round trip to the remote; `None` when there is no network path or it cannot be measured.
     fn round_trip(&self) -> BoxFuture<'_, Option<Duration>> {
         Box::pin(std::future::ready(None))
     }
@@ -90,17 +89,17 @@ impl fmt::Debug for dyn Host {
     }
 }
 
-/// What a terminal should look like to the process in it.
+/// How a terminal presents itself to its process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TerminalRequest {
-    /// Its size. The default is 80x24.
+    /// The terminal size. The default is 80x24.
     pub size: Size,
     /// `TERM`. The default is `xterm-256color`.
     pub term: String,
-    /// `LANG`, where there is one to pass on. The default is `C.UTF-8`.
+    /// `LANG`, if it is passed on. The default is `C.UTF-8`.
     pub lang: Option<String>,
-    /// Whether there is a PTY. Without one, stdout and stderr come apart, every byte passes as it is, and input
+    /// Whether a PTY is allocated. Without one, stdout and stderr are separate, bytes pass unchanged, and input
     /// has an end. The default is yes.
     pub pty: bool,
     /// What runs in it. The default, `None`, is the target's own shell.
@@ -108,20 +107,20 @@ pub struct TerminalRequest {
 }
 
 impl TerminalRequest {
-    /// A request for a terminal of `size`, everything else at its default.
+    /// Returns a request for a terminal of `size` with defaults for everything else.
     #[must_use]
     pub fn new(size: Size) -> Self {
         Self { size, ..Self::default() }
     }
 
-    /// A request for the target's own shell or command without a PTY.
+    /// Returns a request for the target's own shell or command without a PTY.
     #[must_use]
     pub fn without_pty() -> Self {
         Self { pty: false, ..Self::default() }
     }
 
-    /// A request for the command line `command` without a PTY, given to the login shell as it stands: whatever
-    /// in it came from elsewhere must be quoted already.
+    /// Returns a request for the command line `command` without a PTY. The login shell gets it verbatim, so
+    /// values from elsewhere must be quoted already.
     #[must_use]
     pub fn command(command: impl Into<String>) -> Self {
         Self { shell: Some(Shell::Command(command.into())), ..Self::without_pty() }

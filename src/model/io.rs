@@ -1,4 +1,4 @@
-//! A terminal: bytes in, bytes out, resize, exit.
+//! The traits of a terminal: bytes in, bytes out, resize, exit.
 
 use std::fmt;
 use std::io;
@@ -8,15 +8,15 @@ use futures_util::future::BoxFuture;
 
 use super::Size;
 
-/// One open terminal, in three parts that are used side by side.
+/// One open terminal, in three parts that are used concurrently.
 ///
-/// They are apart because they wait for different things: input waits for the far side's window, output for
-/// the far side's bytes, and a resize must wait for neither. Dropping all three ends the terminal at the far
-/// side (hang-up, then kill) without blocking; [`Control::close`] does the same and waits for it.
+/// The parts are separate because they wait for different things: input waits for the remote's window, output
+/// for the remote's bytes, and a resize must wait for neither. Dropping all three ends the remote terminal
+/// (hang-up, then kill) without blocking; [`Control::close`] does the same and waits.
 pub struct Terminal {
-    /// Bytes to the far side.
+    /// Bytes to the remote.
     pub input: Box<dyn Input>,
-    /// Bytes and the exit from the far side.
+    /// Bytes and the exit from the remote.
     pub output: Box<dyn Output>,
     /// Resize, signal, close.
     pub control: Box<dyn Control>,
@@ -28,22 +28,22 @@ impl fmt::Debug for Terminal {
     }
 }
 
-/// Bytes to a terminal.
+/// The input half of a terminal.
 pub trait Input: Send {
-    /// Hands `data` over, waiting for room at the far side. All of it is taken or an error is returned.
+    /// Sends `data`, waiting until the remote can take it. Either all of it is taken or an error is returned.
     ///
-    /// Dropping the future may have sent a part.
+    /// If the future is dropped, a part may have been sent.
     fn write(&mut self, data: Bytes) -> BoxFuture<'_, io::Result<()>>;
 
-    /// Says that no more input follows. A PTY has no such notion; there it hangs nothing up and does nothing.
+    /// Signals the end of input. A PTY has no end of input: there it does nothing.
     fn end(&mut self) -> BoxFuture<'_, io::Result<()>>;
 }
 
-/// What a terminal says.
+/// An event from a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TerminalEvent {
-    /// Bytes from the far side; with a PTY, stdout and stderr are one stream.
+    /// Bytes from the remote; with a PTY, stdout and stderr are one stream.
     Output(Bytes),
     /// Bytes from stderr, where there is no PTY to merge them.
     Stderr(Bytes),
@@ -51,24 +51,23 @@ pub enum TerminalEvent {
     Exit(Exit),
 }
 
-/// Bytes and the exit from a terminal.
+/// The output half of a terminal.
 pub trait Output: Send {
-    /// The next event; `None` after the exit.
+    /// Returns the next event; `None` after the exit.
     ///
-    /// Cancel safe: dropping the future loses nothing. A connection that breaks under the terminal is an
-    /// error, never a quiet end.
+    /// Cancel safe: dropping the future loses nothing. A broken connection is an error, never a normal end.
     fn next(&mut self) -> BoxFuture<'_, Option<io::Result<TerminalEvent>>>;
 }
 
-/// What can be asked of a terminal while its input and output are busy.
+/// The control handle of a terminal, usable while its input and output are busy.
 pub trait Control: Send + Sync {
-    /// Tells the far side its new size.
+    /// Sets the size of the remote terminal.
     fn resize(&self, size: Size) -> BoxFuture<'_, io::Result<()>>;
 
-    /// Sends a signal to the process at the far side, where it can be.
+    /// Sends a signal to the remote process, if the remote supports it.
     fn signal(&self, signal: Signal) -> BoxFuture<'_, io::Result<()>>;
 
-    /// Ends the terminal and waits, within a bound, until nothing of it is left at the far side.
+    /// Ends the terminal and waits, within a bound, until the remote has cleaned up.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
@@ -89,7 +88,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// The name that SSH uses: `HUP`, `INT` and so on.
+    /// Returns the name that SSH uses: `HUP`, `INT` and so on.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -102,7 +101,7 @@ impl Signal {
     }
 }
 
-/// How a process ended.
+/// How a process exited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Exit {
@@ -115,12 +114,12 @@ pub enum Exit {
         /// Whether a core was dumped.
         core_dumped: bool,
     },
-    /// The channel closed and the far side told neither.
+    /// The channel closed without a status or a signal.
     Unknown,
 }
 
 impl Exit {
-    /// The status that a shell would show: the code, 128 plus the signal's number, or 255 when unknown.
+    /// Returns the status as a shell shows it: the code, 128 plus the signal's number, or 255 when unknown.
     #[must_use]
     pub fn code(&self) -> u32 {
         match self {
@@ -144,7 +143,7 @@ impl fmt::Display for Exit {
     }
 }
 
-/// Linux's number of an SSH signal name; 127 for one that it does not know, so that a status stays below 256.
+/// Returns Linux's number for an SSH signal name; 127 for an unknown name, so that the status stays below 256.
 fn signal_number(name: &str) -> u32 {
     match name {
         "HUP" => 1,
@@ -169,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exit_reads_and_counts_as_a_shell_shows_it() {
+    fn exit_codes_match_the_shell() {
         assert_eq!(Exit::Code(7).code(), 7);
         assert_eq!(Exit::Code(7).to_string(), "exited 7");
         let killed = Exit::Signal { name: "KILL".into(), core_dumped: false };
@@ -178,6 +177,6 @@ mod tests {
         assert_eq!(Exit::Unknown.code(), 255);
         let odd = Exit::Signal { name: "\u{1b}[2J".into(), core_dumped: true };
         assert_eq!(odd.code(), 255);
-        assert!(!odd.to_string().contains('\u{1b}'), "a name from the far side stays printable");
+        assert!(!odd.to_string().contains('\u{1b}'), "a name from the remote stays printable");
     }
 }

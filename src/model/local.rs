@@ -1,4 +1,4 @@
-//! A process on a PTY of this machine.
+//! A local process on a PTY.
 
 use std::ffi::OsString;
 use std::io;
@@ -21,29 +21,29 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Control, Exit, Input, Output, Signal, Size, Terminal, TerminalEvent, processes};
 
-/// The room made for one [`TerminalEvent::Output`].
+/// The read buffer reserved for one [`TerminalEvent::Output`].
 const MAX_READ: usize = 32 * 1024;
-/// How long after the process's end its terminal may stay silent before no more output is waited for. Only
-/// met when a process that it left behind still holds the terminal open.
+/// How long to wait for more output after the process has exited. Only relevant when a process that it left
+/// behind still holds the terminal open.
 const DRAIN_IDLE: Duration = Duration::from_millis(200);
 
-/// What to run on a PTY.
+/// A command to run on a PTY.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// The program, searched for in this process's `PATH` when it has no slash.
+    /// The program, looked up in this process's `PATH` when it has no slash.
     pub program: OsString,
-    /// What it is told that its name is; a shell whose name begins with `-` is a login shell.
+    /// Its `argv[0]`; a shell whose name begins with `-` is a login shell.
     pub arg0: Option<OsString>,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// Its whole environment; nothing of this process's is passed on.
+    /// The complete environment; nothing is inherited from this process.
     pub env: Vec<(OsString, OsString)>,
-    /// Where it starts. `None` is where this process is.
+    /// The working directory. `None` is this process's own.
     pub cwd: Option<PathBuf>,
 }
 
 impl Command {
-    /// Runs `program` without arguments and without an environment.
+    /// Returns a command for `program` without arguments and with an empty environment.
     #[must_use]
     pub fn new(program: impl Into<OsString>) -> Self {
         Self { program: program.into(), arg0: None, args: Vec::new(), env: Vec::new(), cwd: None }
@@ -56,7 +56,7 @@ impl Command {
         self
     }
 
-    /// Adds environment variables; of two with one name the later counts.
+    /// Adds environment variables; a later one overrides an earlier one of the same name.
     #[must_use]
     pub fn env<K: Into<OsString>, V: Into<OsString>>(
         mut self,
@@ -69,11 +69,11 @@ impl Command {
 
 /// Starts `command` as the leader of a new session on a new PTY of `size`. Needs a Tokio runtime.
 ///
-/// The end of a terminal is a hang-up to its whole session and, half a second later, a kill. A process that
-/// made itself a session of its own with `setsid` lives on, as it does under sshd.
+/// When the terminal ends, its whole session gets a hang-up and, half a second later, a kill. A process that
+/// started its own session with `setsid` survives, as it does under sshd.
 ///
 /// # Errors
-/// When there is no PTY left, or the program cannot be started.
+/// When no PTY is available or the program cannot be started.
 pub fn spawn(command: Command, size: Size) -> io::Result<Terminal> {
     let (pty, pts) = pty_process::open().map_err(io_error)?;
     pty.resize(pty_process::Size::new(size.rows(), size.cols())).map_err(io_error)?;
@@ -92,10 +92,10 @@ pub fn spawn(command: Command, size: Size) -> io::Result<Terminal> {
     let child = process.spawn(pts).map_err(io_error)?;
     let leader = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
     let (read, write) = pty.into_split();
-    let (told, exit) = watch::channel(None);
+    let (report, exit) = watch::channel(None);
     let stop = CancellationToken::new();
     let guard = Arc::new(stop.clone().drop_guard());
-    tokio::spawn(supervise(child, leader, stop.clone(), told));
+    tokio::spawn(supervise(child, leader, stop.clone(), report));
     Ok(Terminal {
         input: Box::new(LocalInput { write, _guard: Arc::clone(&guard) }),
         output: Box::new(LocalOutput {
@@ -117,22 +117,22 @@ fn io_error(error: pty_process::Error) -> io::Error {
     }
 }
 
-/// Waits for the process's end or brings it about, and tells of it.
+/// Waits for the process to exit, or ends it when asked to, and publishes the exit.
 async fn supervise(
     mut child: Child,
     leader: u32,
     stop: CancellationToken,
-    told: watch::Sender<Option<Exit>>,
+    report: watch::Sender<Option<Exit>>,
 ) {
     let exit = tokio::select! {
         status = child.wait() => {
-            // What is left of its session loses its terminal now, as it would under sshd.
+            // The rest of its session loses its terminal now, as it would under sshd.
             processes::send(&processes::members(leader), rustix::process::Signal::HUP);
             status.map_or(Exit::Unknown, processes::exit_of)
         }
         () = stop.cancelled() => processes::end(&mut child, leader).await,
     };
-    told.send_replace(Some(exit));
+    report.send_replace(Some(exit));
 }
 
 struct LocalInput {
@@ -160,16 +160,16 @@ struct LocalOutput {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// The terminal may say more.
+    /// More output may follow.
     Open,
-    /// Nobody holds the terminal any more; the exit is yet to be told.
+    /// The terminal has no holder left; the exit is not reported yet.
     Silent,
-    /// The exit was told.
+    /// The exit was reported.
     Done,
 }
 
 impl LocalOutput {
-    /// The next bytes. `None` at the end; Linux says so with EIO.
+    /// Returns the next bytes, or `None` at the end, which Linux reports as EIO.
     async fn read(&mut self) -> Option<Bytes> {
         self.buffer.reserve(MAX_READ);
         match self.read.read_buf(&mut self.buffer).await {
@@ -238,13 +238,13 @@ impl Control for LocalControl {
 
     fn signal(&self, signal: Signal) -> BoxFuture<'_, io::Result<()>> {
         let leader = i32::try_from(self.leader).ok().and_then(Pid::from_raw);
-        // What a keyboard could have sent goes where the keyboard's goes: to the foreground job.
+        // A signal that a keyboard can send goes to the foreground job, as a keyboard's does.
         let group = match signal {
             Signal::Int | Signal::Quit => tcgetpgrp(&self.master).ok().or(leader),
             Signal::Hup | Signal::Term | Signal::Kill => leader,
         };
         let done = match group {
-            // A leader that was reaped leads nobody, and its number may be another's by now.
+            // After the leader is reaped, its process id may belong to another process.
             _ if self.exit.borrow().is_some() => Ok(()),
             Some(group) => kill_process_group(group, processes::number_of(signal)).map_err(io::Error::from),
             None => Ok(()),

@@ -1,12 +1,12 @@
-//! L1 · The traits and plain types that the upper layers share.
+//! L1 · The domain types and traits that the upper layers share.
 //!
-//! A [`Target`] says where a terminal should open, [`Connect`] turns it into a [`Host`], and a host opens
-//! [`Terminal`]s. Every step on the way is a named [`Stage`]; a failure is a [`StageError`] that says which
-//! stage failed, at whose door the fault lies, and what to do about it.
+//! A [`Target`] names where a terminal opens, [`Connect`] turns it into a [`Host`], and a host opens
+//! [`Terminal`]s. Each step is a named [`Stage`]; a failure is a [`StageError`] with the stage, the kind of
+//! fault, and a hint.
 //!
 //! Targets describe instances, endpoints and containers as plain data: nothing here calls AWS, SSH, Docker or a
-//! browser. Two terminals that need no network are here as well: [`local`], a process on a PTY of this machine, and
-//! [`echo`], which returns its input.
+//! browser. Two terminals need no network and are here as well: [`local`], a process on a local PTY, and [`echo`],
+//! which returns its input.
 
 pub mod echo;
 mod host;

@@ -1,4 +1,4 @@
-//! How a person names an instance.
+//! The ways in which a user names an instance.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,22 +11,22 @@ use super::InvalidTarget;
 /// The longest value of an EC2 tag, in characters (EC2 user guide, "Tag restrictions").
 const MAX_TAG_VALUE: usize = 256;
 
-/// Marks a Name tag that reads like something else: `name:10.0.0.1`.
+/// Marks a Name tag that looks like something else: `name:10.0.0.1`.
 const NAME_PREFIX: &str = "name:";
 
-/// An instance as a person names it: `i-0123456789abcdef0`, `10.0.1.23`, the UUID of a workspace, or a Name tag.
+/// An instance as a user names it: `i-0123456789abcdef0`, `10.0.1.23`, the UUID of a workspace, or a Name tag.
 ///
-/// What starts with `i-` is an id, so that a mistyped one is not looked for as a tag; `name:` before a tag takes
-/// everything behind it as it stands. Nothing may start with `-`: it would read as an option to whoever passes it
-/// on.
+/// A text that starts with `i-` is always an id, so that a mistyped one is not looked up as a tag. After
+/// `name:`, the rest is a tag verbatim. No name may start with `-`: another program would take it for an
+/// option.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InstanceName {
-    /// By its id: nothing is looked up to find it.
+    /// By its id: no lookup is needed.
     Id(InstanceId),
     /// By its private address, IPv4 or IPv6.
     Address(IpAddr),
-    /// By the workspace that it is for: 36 characters, in lower case.
+    /// By the workspace that it serves: 36 characters, in lower case.
     Workspace(String),
     /// By the value of its tag `Name`.
     Tag(String),
@@ -59,7 +59,7 @@ impl FromStr for InstanceName {
 }
 
 impl InstanceName {
-    /// The text that is read as this name again, whatever a tag looks like.
+    /// Returns a text that parses as this name again, whatever a tag looks like.
     #[must_use]
     pub fn to_argument(&self) -> String {
         match self {
@@ -79,12 +79,12 @@ impl fmt::Display for InstanceName {
     }
 }
 
-/// Whether `text` can be the value of a tag.
+/// Returns whether `text` can be the value of a tag.
 fn is_tag_value(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= MAX_TAG_VALUE && !text.chars().any(char::is_control)
 }
 
-/// Whether `text` is a UUID with its hyphens.
+/// Returns whether `text` is a UUID with hyphens.
 fn is_uuid(text: &str) -> bool {
     text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
 }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_an_id_an_address_a_workspace_or_a_tag() {
+    fn instance_name_parses_each_form() {
         let parsed = |text: &str| text.parse::<InstanceName>().unwrap();
         assert_eq!(parsed("i-0123"), InstanceName::Id("i-0123".parse().unwrap()));
         assert_eq!(parsed("10.0.1.23"), InstanceName::Address("10.0.1.23".parse().unwrap()));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_reads_back_as_the_name_it_was() {
+    fn argument_round_trips() {
         for text in ["i-0123", "fd00::1", "web 1", "name:i-1", "name:10.0.0.1", "name:-x", "name:name:x"] {
             let name: InstanceName = text.parse().unwrap();
             assert_eq!(name.to_argument().parse(), Ok(name), "{text}");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_of_them_is_refused_and_quoted_within_bounds() {
+    fn invalid_name_is_rejected() {
         for bad in ["", "-oProxyCommand=x", "i-", "i-1;id", "a\nb", "name:", "name:\u{1b}"] {
             assert!(bad.parse::<InstanceName>().is_err(), "{bad:?}");
         }

@@ -1,4 +1,4 @@
-//! Ending the processes of this machine that a terminal started.
+//! Ends the local processes that a terminal started.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -15,22 +15,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Signal};
 
-/// How long processes have after a hang-up before they are killed.
+/// The grace period between a hang-up and a kill.
 const HANGUP_GRACE: Duration = Duration::from_millis(500);
-/// How often it is looked whether they are gone.
+/// How often to check whether processes are gone.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// How long a killed process may take to be reaped.
+/// The time limit for reaping a killed process.
 const REAP_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long [`close`] waits at most.
+/// The time limit of [`close`].
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The processes of the session, or of the process group, that `leader` leads: jobs that a shell put into
-/// groups of their own included, what called `setsid` not. Zombies do not count.
+/// Returns the processes in the session or the process group of `leader`. Jobs that a shell put into their own
+/// groups are included; processes that called `setsid` and zombies are not.
 pub(crate) fn members(leader: u32) -> Vec<Pid> {
     select(|_, stat| stat.group == leader || stat.session == leader)
 }
 
-/// The processes of this user whose environment, as they were started, has `marker` (`NAME=value`).
+/// Returns this user's processes whose initial environment contains `marker` (`NAME=value`).
 #[cfg(feature = "emulator")]
 pub(crate) fn marked(marker: &str) -> Vec<Pid> {
     select(|pid, _| {
@@ -39,18 +39,18 @@ pub(crate) fn marked(marker: &str) -> Vec<Pid> {
     })
 }
 
-/// Sends `signal` to each of `processes` that is still there.
+/// Sends `signal` to each of `processes` that still exists.
 pub(crate) fn send(processes: &[Pid], signal: Number) {
     for pid in processes {
         let _ = kill_process(*pid, signal);
     }
 }
 
-/// Hangs up what `leader` leads, then kills what is left of it after a grace, and reaps the child.
+/// Hangs up the session of `leader`, kills what is left after a grace period, and reaps the child.
 pub(crate) async fn end(child: &mut Child, leader: u32) -> Exit {
     let there = members(leader);
     send(&there, Number::HUP);
-    // A stopped job does not see the hang-up until it goes on.
+    // A stopped job handles the hang-up only once it continues.
     send(&there, Number::CONT);
     let deadline = Instant::now() + HANGUP_GRACE;
     while Instant::now() < deadline {
@@ -69,8 +69,8 @@ pub(crate) async fn end(child: &mut Child, leader: u32) -> Exit {
     exit
 }
 
-/// Asks whoever supervises a process to [`end`] it, by cancelling `stop`, and waits within a bound until `exit` is told.
-/// The process is ended even when the future is dropped.
+/// Asks the supervisor of a process to [`end`] it, by cancelling `stop`, and waits within a bound until `exit`
+/// is set. The process is ended even if the future is dropped.
 pub(crate) fn close(
     stop: &CancellationToken,
     mut exit: watch::Receiver<Option<Exit>>,
@@ -82,8 +82,8 @@ pub(crate) fn close(
     .boxed()
 }
 
-/// Kills what `find` finds until it finds nothing, within a bound: a killed process is there for a moment yet, and
-/// what was forked while the list was made was not in it.
+/// Kills the processes that `find` returns until it returns none, within a bound. A killed process exists for a
+/// moment longer, and one forked during the listing is not in it.
 pub(crate) async fn kill(find: impl Fn() -> Vec<Pid>) {
     let deadline = Instant::now() + REAP_TIMEOUT;
     loop {
@@ -96,7 +96,7 @@ pub(crate) async fn kill(find: impl Fn() -> Vec<Pid>) {
     }
 }
 
-/// How a process of this machine ended.
+/// Returns how a local process exited.
 pub(crate) fn exit_of(status: ExitStatus) -> Exit {
     match (status.code(), status.signal()) {
         (Some(code), _) => Exit::Code(code.unsigned_abs()),
@@ -105,7 +105,7 @@ pub(crate) fn exit_of(status: ExitStatus) -> Exit {
     }
 }
 
-/// The number of a signal on this machine.
+/// Returns the number of a signal on this machine.
 pub(crate) fn number_of(signal: Signal) -> Number {
     match signal {
         Signal::Hup => Number::HUP,
@@ -116,7 +116,7 @@ pub(crate) fn number_of(signal: Signal) -> Number {
     }
 }
 
-/// The name that SSH has for a signal number of Linux (RFC 4254, section 6.10), or one in the form that it
+/// Returns SSH's name for a Linux signal number (RFC 4254, section 6.10), or one in the form that the RFC
 /// leaves to each implementation.
 fn signal_name(number: i32) -> String {
     let name = match number {
@@ -149,8 +149,8 @@ fn select(wanted: impl Fn(i32, &Stat) -> bool) -> Vec<Pid> {
     pids.filter(|pid| stat(*pid).is_some_and(|stat| wanted(*pid, &stat))).filter_map(Pid::from_raw).collect()
 }
 
-/// The process group and session of a process that is no zombie. proc(5): the name may hold anything, so the
-/// fields are counted from its last parenthesis.
+/// Returns the process group and session of a process that is not a zombie. The name may contain anything, so
+/// the fields are counted from its last parenthesis (proc(5)).
 fn stat(pid: i32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();

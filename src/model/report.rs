@@ -1,5 +1,5 @@
-//! What a walk through every stage of connecting found out, in a form that people, scripts and browsers can be
-//! shown. `docs/doctor.md` explains every name for its readers; none of them changes.
+//! The result of a diagnosis: every check of connecting, for users, scripts and browsers. `docs/doctor.md`
+//! explains every name; the names are stable.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use super::{Fault, Stage, StageError, Statement};
 
 macro_rules! checks {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// One thing that is looked at, in the order in which it is.
+        /// One check of a diagnosis. The order is that in which they run.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Check {
@@ -22,7 +22,7 @@ macro_rules! checks {
             /// Every check, in order.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// Its stable name. Where a stage has one, it is the stage's.
+            /// Returns its stable name: the stage's name where it has a stage.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -34,9 +34,9 @@ macro_rules! checks {
 }
 
 checks! {
-    /// Credentials and region are found, and AWS says whose they are.
+    /// Credentials and region are found, and AWS identifies the caller.
     Credentials = "credentials",
-    /// `DescribeInstances`: may it be called, and is the instance there?
+    /// `DescribeInstances`: may it be called, and does the instance exist?
     Instance = "instance",
     /// The instance runs.
     InstanceState = "instance-state",
@@ -44,21 +44,21 @@ checks! {
     Endpoint = "endpoint",
     /// The endpoint can be used.
     EndpointState = "endpoint-state",
-    /// The endpoint carries an address that the instance has.
+    /// The endpoint supports an address that the instance has.
     AddressFamily = "address-family",
-    /// The security groups let the tunnel through, as far as they can be read.
+    /// The security groups allow the tunnel, as far as they can be read.
     SecurityGroups = "security-groups",
     /// `SendSSHPublicKey`.
     KeyPush = "key-push",
     /// TCP to the endpoint, or to the proxy.
     Tcp = "tcp",
-    /// Through the proxy.
+    /// The tunnel through the proxy.
     Proxy = "proxy",
     /// TLS to the endpoint.
     Tls = "tls",
     /// `OpenTunnel`.
     Upgrade = "upgrade",
-    /// sshd's first words.
+    /// sshd's identification.
     Banner = "banner",
     /// Key exchange, and the host key.
     KeyExchange = "key-exchange",
@@ -68,14 +68,14 @@ checks! {
     Channel = "channel",
     /// The container engine answers this user.
     Engine = "engine",
-    /// The container is there and runs.
+    /// The container exists and runs.
     Container = "container",
     /// A shell starts on a PTY and ends with 0.
     Shell = "shell",
 }
 
 impl Check {
-    /// The check that finds out about `stage`.
+    /// Returns the check that covers `stage`.
     #[must_use]
     pub fn of(stage: Stage) -> Self {
         match stage {
@@ -102,34 +102,34 @@ impl Serialize for Check {
     }
 }
 
-/// What came of a check.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// All is well.
+    /// It succeeded.
     Passed,
-    /// A terminal cannot be opened because of it.
+    /// It failed, and therefore a terminal cannot be opened.
     Failed,
-    /// A terminal opens all the same.
+    /// A terminal opens, but something needs attention.
     Warned,
-    /// An earlier failure stands before it.
+    /// It did not run because an earlier check failed.
     NotReached,
-    /// There is nothing to look at; the message says why.
+    /// It does not apply; the message says why.
     Skipped,
 }
 
-/// What would mend a failure.
+/// A change that fixes a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Fix {
-    /// A statement for the IAM policy of the caller.
+    /// A statement to add to the caller's IAM policy.
     IamStatement {
         /// The statement.
         statement: Statement,
     },
-    /// A rule for a security group.
+    /// A rule to add to a security group.
     SecurityGroupRule {
         /// The group's id.
         group: String,
@@ -140,7 +140,7 @@ pub enum Fix {
         /// The other end: a security group's id or an address block.
         peer: String,
     },
-    /// A tag for a resource.
+    /// A tag to add to a resource.
     Tag {
         /// The resource's id.
         resource: String,
@@ -151,26 +151,26 @@ pub enum Fix {
     },
 }
 
-/// One check and what came of it.
+/// One check and its outcome.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Step {
-    /// Which.
+    /// The check.
     pub name: Check,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// How long it took, where anything was done for it; in milliseconds as JSON.
+    /// How long it took, if it ran; in milliseconds as JSON.
     #[serde(rename = "ms", serialize_with = "milliseconds")]
     pub took: Option<Duration>,
-    /// The AWS request id, where AWS was asked.
+    /// The AWS request id, if AWS was called.
     pub request_id: Option<String>,
-    /// What was found, what went wrong, or why nothing was looked at. Without control characters.
+    /// What was found, what failed, or why the check did not run. Without control characters.
     pub message: String,
-    /// At whose door a failure lies.
+    /// The kind of fault of a failure.
     pub fault: Option<Fault>,
     /// What to do about it.
     pub hint: Option<String>,
-    /// What exactly is missing.
+    /// The exact changes that are missing.
     pub fixes: Vec<Fix>,
 }
 
@@ -183,7 +183,7 @@ fn milliseconds<S: Serializer>(took: &Option<Duration>, serializer: S) -> Result
 }
 
 impl Step {
-    /// `name` came to `outcome`: `message`.
+    /// Returns the result of the check `name`.
     #[must_use]
     pub fn new(name: Check, outcome: Outcome, message: impl AsRef<str>) -> Self {
         Self {
@@ -198,7 +198,7 @@ impl Step {
         }
     }
 
-    /// `name` failed by `error`.
+    /// Returns the result of the check `name`, which failed with `error`.
     #[must_use]
     pub fn failed(name: Check, error: &StageError) -> Self {
         Self {
@@ -209,21 +209,21 @@ impl Step {
         }
     }
 
-    /// It took this long.
+    /// Sets how long it took.
     #[must_use]
     pub fn after(mut self, took: Option<Duration>) -> Self {
         self.took = took;
         self
     }
 
-    /// AWS knows of it by this id.
+    /// Sets the AWS request id.
     #[must_use]
     pub fn with_request_id(mut self, request_id: Option<String>) -> Self {
         self.request_id = request_id;
         self
     }
 
-    /// This would mend it.
+    /// Adds a change that fixes the failure.
     #[must_use]
     pub fn with_fix(mut self, fix: Fix) -> Self {
         self.fixes.push(fix);
@@ -231,7 +231,7 @@ impl Step {
     }
 }
 
-/// What was looked at, as far as it came to be known.
+/// What was diagnosed, as far as it is known.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Subject {
@@ -255,7 +255,7 @@ pub struct Subject {
     pub port: Option<u16>,
 }
 
-/// What a walk through every stage found out. As JSON it is `docs/doctor.md`'s schema.
+/// The result of a diagnosis. Its JSON has the schema in `docs/doctor.md`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     ok: bool,
@@ -268,11 +268,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// The report of `steps`. A check that has none was not reached.
+    /// Returns the report of `steps`. Checks without an entry were not reached.
     #[must_use]
     pub fn new(subject: Subject, mut steps: BTreeMap<Check, Step>, took: Duration) -> Self {
         let first = steps.values().find(|step| step.outcome == Outcome::Failed).map(|step| step.name);
-        // What was not reached stands behind the failure before it.
+        // A check that was not reached names the failure before it.
         let mut because = first.map_or("an earlier check", Check::name);
         let steps: Vec<_> = Check::ALL
             .iter()
@@ -290,37 +290,37 @@ impl Report {
         Self { ok, first_failure: first, subject, took: Some(took), steps }
     }
 
-    /// Whether a terminal can be opened: nothing failed and everything was reached.
+    /// Returns whether a terminal can be opened: nothing failed and everything was reached.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.ok
     }
 
-    /// The first check that failed.
+    /// Returns the first check that failed.
     #[must_use]
     pub fn first_failure(&self) -> Option<&Step> {
         self.steps.iter().find(|step| Some(step.name) == self.first_failure)
     }
 
-    /// What was looked at.
+    /// Returns what was diagnosed.
     #[must_use]
     pub fn subject(&self) -> &Subject {
         &self.subject
     }
 
-    /// Every check, in order.
+    /// Returns every check, in order.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// What came of `check`.
+    /// Returns the result of `check`.
     #[must_use]
     pub fn step(&self, check: Check) -> Option<&Step> {
         self.steps.iter().find(|step| step.name == check)
     }
 
-    /// How long it took as a whole.
+    /// Returns how long the diagnosis took.
     #[must_use]
     pub fn took(&self) -> Duration {
         self.took.unwrap_or_default()
@@ -334,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_names_its_first_failure_and_what_was_not_reached() {
+    fn report_json_names_first_failure() {
         let denied =
             StageError::new(Stage::Upgrade, Fault::Denied, "no\u{1b}").with_request_id(Some("r-1".into()));
         let steps = [
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn each_check_has_a_name_of_its_own_and_each_stage_a_check_of_its_name() {
+    fn check_names_are_unique_and_match_stages() {
         let mut names: Vec<_> = Check::ALL.iter().map(|check| check.name()).collect();
         names.sort_unstable();
         names.dedup();

@@ -2,31 +2,31 @@
 
 use std::num::NonZeroU16;
 
-/// The size of a terminal in character cells, at least 1x1 and at most [`Size::MAX`] each way.
+/// The size of a terminal in character cells: from 1x1 to [`Size::MAX`] in each direction.
 ///
-/// The default is 80x24, what a legacy viewer gets because it never sends a size.
+/// The default is 80x24, which a legacy viewer gets because it never sends a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Size {
     cols: NonZeroU16,
     rows: NonZeroU16,
 }
 
-/// A size that is zero or larger than [`Size::MAX`] in some direction.
+/// A size that is zero or above [`Size::MAX`] in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("terminal size {cols}x{rows} is not within 1x1 and {max}x{max}", max = Size::MAX)]
 #[non_exhaustive]
 pub struct InvalidSize {
-    /// The columns that were asked for.
+    /// The requested columns.
     pub cols: u16,
-    /// The rows that were asked for.
+    /// The requested rows.
     pub rows: u16,
 }
 
 impl Size {
-    /// The most columns or rows: a screen model's memory grows with the product of the two.
+    /// The most columns or rows: a screen model's memory grows with their product.
     pub const MAX: u16 = 1000;
 
-    /// A size of `cols` columns and `rows` rows.
+    /// Returns a size of `cols` columns and `rows` rows.
     ///
     /// # Errors
     /// [`InvalidSize`] when either is 0 or above [`Size::MAX`].
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_size_is_never_zero_and_never_huge() {
+    fn size_outside_bounds_is_rejected() {
         assert_eq!(Size::default(), Size::new(80, 24).unwrap());
         assert!(Size::new(1, Size::MAX).is_ok());
         assert!(Size::new(0, 24).is_err());

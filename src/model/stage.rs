@@ -1,21 +1,21 @@
-//! The named, timed steps of connecting, and how one fails.
+//! The named, timed stages of connecting, and their errors.
 
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// One named, timed step of connecting. The order is that of a session's life; key push and dial overlap.
+/// One named, timed stage of connecting, in the order of a session; key push and dial overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// The workspace's row is looked up.
+    /// The lookup of the workspace's row.
     Workspace,
-    /// AWS credentials and region are found.
+    /// The resolution of AWS credentials and region.
     Credentials,
     /// `DescribeInstances`.
     Instance,
-    /// `DescribeInstanceConnectEndpoints`, and the choice among them.
+    /// `DescribeInstanceConnectEndpoints` and the choice of one.
     Endpoint,
     /// `SendSSHPublicKey`.
     KeyPush,
@@ -29,7 +29,7 @@ pub enum Stage {
     Upgrade,
     /// The SSH server's identification: the first byte from the instance itself.
     Banner,
-    /// SSH key exchange and the host key's check.
+    /// SSH key exchange and the check of the host key.
     KeyExchange,
     /// SSH public-key authentication with the pushed key.
     Authentication,
@@ -58,7 +58,7 @@ impl Stage {
         Self::Shell,
     ];
 
-    /// The stage's stable name, as it stands in JSON, metrics and logs.
+    /// Returns the stable name, as used in JSON, metrics and logs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -86,39 +86,39 @@ impl fmt::Display for Stage {
     }
 }
 
-/// What happened to a stage.
+/// The state of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StageState {
-    /// It began.
+    /// The stage began.
     Started,
-    /// It is done, and took this long.
+    /// The stage succeeded after this time.
     Passed(Duration),
-    /// It failed after this long; the error follows as the result of the whole.
+    /// The stage failed after this time; the error is the result of the whole.
     Failed(Duration),
 }
 
-/// News of a stage.
+/// A change in the state of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StageEvent {
-    /// Which one.
+    /// The stage.
     pub stage: Stage,
-    /// What happened to it.
+    /// Its new state.
     pub state: StageState,
 }
 
 impl StageEvent {
-    /// News that `stage` is now in `state`.
+    /// Returns the event that `stage` is now in `state`.
     #[must_use]
     pub fn new(stage: Stage, state: StageState) -> Self {
         Self { stage, state }
     }
 }
 
-/// Is told of each stage as it happens. Called on the connecting task, so it must not block.
+/// Receives each stage event. Called on the connecting task, so it must not block.
 pub trait StageObserver: Send + Sync {
-    /// News of a stage.
+    /// Handles one event.
     fn on_stage(&self, event: StageEvent);
 }
 
@@ -133,11 +133,11 @@ impl<F: Fn(StageEvent) + Send + Sync> StageObserver for F {
     }
 }
 
-/// Runs one stage of work and tells `observer` of it. Dropped under way it says nothing more: it was abandoned,
-/// it did not fail.
+/// Runs `work` as one stage and reports it to `observer`. If the future is dropped, no further event is
+/// reported: the stage was abandoned, it did not fail.
 ///
 /// # Errors
-/// Those of `work`.
+/// Returns the error of `work`.
 pub async fn staged<T, E>(
     stage: Stage,
     observer: &dyn StageObserver,
@@ -152,21 +152,21 @@ pub async fn staged<T, E>(
     result
 }
 
-/// At whose door a failure lies, which decides what a caller does next.
+/// The kind of fault, which decides what a caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
-    /// What was asked for is malformed or contradicts itself.
+    /// The request is malformed or contradicts itself.
     Usage,
-    /// No credentials, or AWS does not accept them (a wrong clock included).
+    /// No credentials, or AWS rejects them (possibly because of a wrong clock).
     Credentials,
-    /// AWS understood who asks and says no.
+    /// AWS authenticated the caller and denied the call.
     Denied,
-    /// The instance, endpoint, workspace or container is not there.
+    /// The instance, endpoint, workspace or container does not exist.
     NotFound,
-    /// It is there, but in a state that cannot be used: stopped, still being created.
+    /// It exists, but in an unusable state: stopped, still being created.
     State,
-    /// A quota or a rate is used up; later may work.
+    /// A quota or a rate limit is exceeded; a retry may succeed.
     Quota,
     /// A connection could not be made or broke.
     Network,
@@ -174,24 +174,24 @@ pub enum Fault {
     Proxy,
     /// The peer's certificate is not trusted or names another host.
     Tls,
-    /// The peer said something that the protocol does not allow.
+    /// The peer violated the protocol.
     Protocol,
-    /// The host key is not the one that is pinned.
+    /// The host key differs from the pinned one.
     HostKey,
     /// The instance does not accept the key.
     Authentication,
     /// The deadline of the stage passed.
     Timeout,
-    /// The process that should run cannot be started at the far side.
+    /// The remote could not start the process.
     Remote,
-    /// What this program is set up with cannot be used: a file that cannot be read or written, or is damaged.
+    /// This program's configuration is unusable: a file is unreadable, unwritable or damaged.
     Configuration,
-    /// A fault of this program.
+    /// A bug in this program.
     Internal,
 }
 
 impl Fault {
-    /// The fault's stable name, as it stands in JSON, metrics and logs.
+    /// Returns the stable name, as used in JSON, metrics and logs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -221,10 +221,10 @@ impl serde::Serialize for Fault {
     }
 }
 
-/// A stage that failed.
+/// A failed stage.
 ///
-/// `Display` prints one level, `stage: message`; the cause is in [`source`](Error::source), the way out in
-/// [`hint`](Self::hint).
+/// `Display` prints one level, `stage: message`; the cause is in [`source`](Error::source), what to do about it
+/// in [`hint`](Self::hint).
 #[derive(Debug)]
 pub struct StageError {
     stage: Stage,
@@ -236,66 +236,68 @@ pub struct StageError {
 }
 
 impl StageError {
-    /// `stage` failed through `fault`: `message`, one sentence without a full stop and without the cause.
+    /// Returns an error of `stage`; `message` is one sentence without a full stop and without the cause.
     #[must_use]
     pub fn new(stage: Stage, fault: Fault, message: impl Into<Cow<'static, str>>) -> Self {
         Self { stage, fault, message: message.into(), hint: None, request_id: None, source: None }
     }
 
-    /// Adds what to do about it.
+    /// Sets the hint: what to do about it.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Adds the AWS request id, the one thing AWS support asks for.
+    /// Sets the AWS request id, which AWS support asks for.
     #[must_use]
     pub fn with_request_id(mut self, request_id: Option<String>) -> Self {
         self.request_id = request_id;
         self
     }
 
-    /// Adds the cause.
+    /// Sets the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// The stage that failed.
+    /// Returns the stage that failed.
     #[must_use]
     pub fn stage(&self) -> Stage {
         self.stage
     }
 
-    /// At whose door the failure lies.
+    /// Returns the kind of fault.
     #[must_use]
     pub fn fault(&self) -> Fault {
         self.fault
     }
 
-    /// What went wrong, without the stage and the cause.
+    /// Returns what went wrong, without the stage and the cause.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What to do about it.
+    /// Returns what to do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 
-    /// The AWS request id.
+    /// Returns the AWS request id.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
 
-    /// The message and its causes on one line, control bytes escaped: for a log or a terminal.
+    /// Returns the message and its causes on one line, with control characters escaped, for a log or a
+    /// terminal.
     ///
-    /// Texts from the far side reach a person through here, so an escape sequence in one must not.
+    /// Texts from the remote are shown to users through this function, so escape sequences in them must not
+    /// pass.
     #[must_use]
     pub fn chain(&self) -> String {
         let message = escape_control(&self.message);
@@ -318,7 +320,7 @@ impl Error for StageError {
     }
 }
 
-/// `error` and its causes on one line, as they are.
+/// Returns `error` and its causes on one line, unescaped.
 pub(crate) fn error_chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
@@ -330,7 +332,7 @@ pub(crate) fn error_chain(error: &dyn Error) -> String {
     line
 }
 
-/// `text` with C0, DEL and C1 control characters escaped, so that it cannot drive a terminal or forge a line.
+/// Escapes C0, DEL and C1 control characters, so that `text` cannot control a terminal or forge a line.
 #[must_use]
 pub fn escape_control(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
@@ -348,7 +350,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_stage_has_its_own_name_and_the_order_is_that_of_a_session() {
+    fn stage_names_are_unique_and_ordered() {
         let mut names: Vec<_> = Stage::ALL.iter().map(|stage| stage.name()).collect();
         names.sort_unstable();
         names.dedup();
@@ -357,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn display_prints_one_level_and_the_chain_prints_all_of_them_escaped() {
+    fn display_is_one_level_chain_is_all() {
         let cause = std::io::Error::other("refused\u{1b}[31m");
         let error = StageError::new(Stage::Tcp, Fault::Network, "cannot reach the endpoint")
             .with_hint("check the route")

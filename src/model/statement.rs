@@ -1,33 +1,32 @@
-//! A statement of an IAM policy, as plain data: made where AWS is known, shown where it is not.
+//! An IAM policy statement as plain data, so that layers without AWS can show it.
 
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-/// What a condition asks: operator, then key, then the values of which one must fit.
+/// The conditions of a statement: operator, then key, then the values of which one must match.
 pub type Conditions = BTreeMap<&'static str, BTreeMap<String, Texts>>;
 
-/// A statement that allows something. It serialises as IAM reads it, its members in the order in which people
-/// write them.
+/// An `Allow` statement. It serializes as IAM reads it, with its members in the customary order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 #[non_exhaustive]
 pub struct Statement {
-    /// Its name: letters and digits, no other of the policy's.
+    /// Its id: letters and digits, unique in the policy.
     pub sid: String,
-    /// Always `Allow`: what is not allowed is denied.
+    /// Always `Allow`: everything else is denied by default.
     effect: &'static str,
     /// The actions, as `service:Name`.
     pub action: Texts,
-    /// The ARNs that they are allowed on, with `*` for any text.
+    /// The ARNs to which they apply; `*` matches any text.
     pub resource: Texts,
-    /// When.
+    /// The conditions.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub condition: Conditions,
 }
 
 impl Statement {
-    /// Allows `action` on `resource`, whenever.
+    /// Returns a statement that allows `action` on `resource` unconditionally.
     #[must_use]
     pub fn allow(sid: impl Into<String>, action: impl Into<Texts>, resource: impl Into<Texts>) -> Self {
         Self {
@@ -39,7 +38,8 @@ impl Statement {
         }
     }
 
-    /// Only when one of `values` fits the condition key `key` by `operator`. No value at all is no condition.
+    /// Adds a condition: one of `values` must match the key `key` by `operator`. Without values, no condition
+    /// is added.
     #[must_use]
     pub fn when(mut self, operator: &'static str, key: impl Into<String>, values: impl Into<Texts>) -> Self {
         let values = values.into();
@@ -50,7 +50,7 @@ impl Statement {
     }
 }
 
-/// One text or several. One alone is written without brackets.
+/// One text or several. A single one is serialized without brackets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Texts(pub Vec<String>);
 
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_reads_as_people_write_it() {
+    fn statement_serializes_in_iam_order() {
         let statement =
             Statement::allow("Key", "ec2-instance-connect:SendSSHPublicKey", "arn:aws:ec2:*:*:instance/*")
                 .when("StringEquals", "ec2:osuser", Texts::from_iter(["a", "b"]))

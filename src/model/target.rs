@@ -1,4 +1,4 @@
-//! What a terminal should open in.
+//! Where a terminal opens.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,18 +7,18 @@ use eice_proto::{EndpointId, InstanceId, MaxDuration, RemotePort};
 
 use crate::setters::setters;
 
-/// What a workspace resolves to, or what the command line names.
+/// A target: what a workspace resolves to, or what the command line names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Target {
     /// An EC2 instance, reached through an EC2 Instance Connect Endpoint.
     Instance(Box<InstanceTarget>),
-    /// A container of the engine beside this program.
+    /// A local container, of the engine that this program talks to.
     Local(Box<LocalTarget>),
 }
 
 impl Target {
-    /// The instance, where it is one.
+    /// Returns the instance, if it is one.
     #[must_use]
     pub fn instance(&self) -> Option<&InstanceTarget> {
         match self {
@@ -34,36 +34,35 @@ impl From<InstanceTarget> for Target {
     }
 }
 
-/// An EC2 instance and how to reach it. [`InstanceTarget::new`] has every field but the id at its default.
+/// An EC2 instance and how to reach it. [`InstanceTarget::new`] sets every field but the id to its default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InstanceTarget {
     /// The instance.
     pub instance: InstanceId,
-    /// Whose credentials are used. The default is the process's own.
+    /// The credentials to use. The default is the process's own.
     pub account: Account,
-    /// The region. The default, `None`, is what the credential chain says.
+    /// The region. The default, `None`, is that of the credential chain.
     pub region: Option<String>,
-    /// The endpoint. The default is the choice that aws-cli makes (protocol reference, section e).
+    /// The endpoint. The default makes the same choice as aws-cli (protocol reference, section e).
     pub endpoint: EndpointChoice,
-    /// The private address to tunnel to, when it is known: spares DescribeInstances where the endpoint is
-    /// known as well.
+    /// The private address to tunnel to, if known: saves DescribeInstances when the endpoint is known as well.
     pub private_address: Option<std::net::IpAddr>,
-    /// Which of the instance's private addresses. The default takes IPv4 before IPv6.
+    /// The address family. The default prefers IPv4 over IPv6.
     pub address_family: AddressFamily,
     /// The login name. The default is `ec2-user`, as aws-cli's.
     pub os_user: OsUser,
     /// The port on the instance. The default is 22.
     pub port: RemotePort,
-    /// The tunnel's longest life. The default, `None`, is the service's: 3600 s. A policy that caps
-    /// `maxTunnelDuration` needs it to be given.
+    /// The longest lifetime of the tunnel. The default, `None`, is the service's: 3600 s. Required if a policy
+    /// has a condition on `maxTunnelDuration`.
     pub max_duration: Option<MaxDuration>,
     /// What runs in the terminal. The default is the login shell.
     pub shell: Shell,
 }
 
 impl InstanceTarget {
-    /// The instance `instance`, everything else at its default.
+    /// Returns a target for `instance` with defaults for everything else.
     #[must_use]
     pub fn new(instance: InstanceId) -> Self {
         Self {
@@ -80,7 +79,7 @@ impl InstanceTarget {
         }
     }
 
-    /// Whether the way to it cannot be found without looking the instance up.
+    /// Returns whether the instance must be looked up to find a route to it.
     #[must_use]
     pub fn needs_instance(&self) -> bool {
         self.private_address.is_none() || !self.endpoint.is_named()
@@ -93,25 +92,26 @@ impl From<LocalTarget> for Target {
     }
 }
 
-/// A container of the engine beside this program, under one of several names.
+/// A local container, under one of several names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LocalTarget {
-    /// What it may be called. The first one that runs, and that the platform has labelled as its own, is taken.
+    /// Its possible names. The first one that runs and carries the platform's label is used.
     pub candidates: Vec<ContainerName>,
-    /// Added to the environment of the shell, besides `TERM` and `LANG`. Values may be anything without NUL.
+    /// Variables for the shell's environment, in addition to `TERM` and `LANG`. Values may contain anything but
+    /// NUL.
     pub env: Vec<(EnvName, String)>,
 }
 
 impl LocalTarget {
-    /// The container that is called one of `candidates`.
+    /// Returns a target for the container with one of the names `candidates`.
     #[must_use]
     pub fn new(candidates: Vec<ContainerName>) -> Self {
         Self { candidates, env: Vec::new() }
     }
 }
 
-/// Whose AWS credentials a target needs. All absent: the process's own default chain.
+/// The AWS credentials of a target. Without any field: the process's default chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Account {
@@ -119,55 +119,55 @@ pub struct Account {
     pub profile: Option<String>,
     /// A role to assume, by ARN, from the profile's or the chain's credentials.
     pub role_arn: Option<String>,
-    /// The external id that the role's trust policy asks for.
+    /// The external id that the role's trust policy requires.
     pub external_id: Option<String>,
 }
 
 impl Account {
-    /// The account that `profile`, `role_arn` and `external_id` name.
+    /// Returns the account that `profile`, `role_arn` and `external_id` name.
     #[must_use]
     pub fn new(profile: Option<String>, role_arn: Option<String>, external_id: Option<String>) -> Self {
         Self { profile, role_arn, external_id }
     }
 }
 
-/// Which endpoint carries the tunnel.
+/// The endpoint that carries the tunnel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndpointChoice {
-    /// One in the instance's subnet, else the first in its VPC.
+    /// One in the instance's subnet, or else the first in its VPC.
     #[default]
     Automatic,
-    /// This one; its DNS name is looked up.
+    /// This endpoint; its DNS name is looked up.
     Id(EndpointId),
-    /// This one at this DNS name: nothing is looked up.
+    /// This endpoint at this DNS name; nothing is looked up.
     Known {
         /// The endpoint.
         id: EndpointId,
-        /// Its DNS name, with `:port` where that is not 443.
+        /// Its DNS name, with `:port` unless that is 443.
         dns_name: String,
     },
 }
 
 impl EndpointChoice {
-    /// Whether it says which endpoint, so that the instance's VPC need not be known.
+    /// Returns whether it names an endpoint, so that the instance's VPC is not needed.
     #[must_use]
     pub fn is_named(&self) -> bool {
         !matches!(self, Self::Automatic)
     }
 
-    /// Whether it says everything, so that nothing is looked up.
+    /// Returns whether it is complete, so that nothing is looked up.
     #[must_use]
     pub fn is_known(&self) -> bool {
         matches!(self, Self::Known { .. })
     }
 }
 
-/// Which private address of the instance is used.
+/// The private address of the instance that is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AddressFamily {
-    /// IPv4 where there is one that the endpoint can carry, else IPv6.
+    /// IPv4 if there is an address that the endpoint supports, or else IPv6.
     #[default]
     Any,
     /// IPv4 only.
@@ -176,14 +176,14 @@ pub enum AddressFamily {
     Ipv6,
 }
 
-/// What runs in a terminal.
+/// The program that runs in a terminal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Shell {
     /// The user's login shell.
     #[default]
     Login,
-    /// This command line, given to the login shell as it stands.
+    /// This command line, passed to the login shell verbatim.
     Command(String),
     /// A shell inside a container on the instance.
     Container(ContainerShell),
@@ -198,46 +198,47 @@ pub struct ContainerShell {
     /// The engine's program and its first arguments: `["docker"]` (the default), `["sudo", "-n", "docker"]`,
     /// `["podman"]`. Each is quoted for the remote shell.
     pub engine: Vec<String>,
-    /// Added to the environment of the shell, besides `TERM` and `LANG`. Values may be anything without NUL.
+    /// Variables for the shell's environment, in addition to `TERM` and `LANG`. Values may contain anything but
+    /// NUL.
     pub env: Vec<(EnvName, String)>,
-    /// What runs: a program and its arguments, which no shell reads. The default, `None`, is a shell: bash where
-    /// there is one, else sh.
+    /// The program and its arguments, which no shell interprets. The default, `None`, is a shell: bash if
+    /// available, or else sh.
     pub command: Option<Vec<String>>,
 }
 
 impl ContainerShell {
-    /// A shell in `container` by way of plain `docker`.
+    /// Returns a shell in `container`, opened with plain `docker`.
     #[must_use]
     pub fn new(container: ContainerName) -> Self {
         Self { container, engine: vec!["docker".into()], env: Vec::new(), command: None }
     }
 
-    /// The same container and engine, with `command` in place of a shell.
+    /// Returns the same container and engine with `command` in place of a shell.
     #[must_use]
     pub fn running(&self, command: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { command: Some(command.into_iter().map(Into::into).collect()), ..self.clone() }
     }
 }
 
-/// A part of a target that is not what it should be.
+/// An invalid part of a target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidTarget {
-    /// Not a login name.
+    /// An invalid login name.
     #[error(
         "{0:?} is not an OS user: 1 to 32 letters, digits and @ . _ -, not starting with a digit or sign"
     )]
     OsUser(String),
-    /// Not a container's name.
+    /// An invalid container name.
     #[error("{0:?} is not a container name: letters, digits and _ . -, starting with a letter or digit")]
     Container(String),
-    /// Nothing that names an instance.
+    /// A text that does not name an instance.
     #[error(
         "{0:?} names no instance: it must be an id (i-…), a private address, a workspace's UUID or a Name tag \
          (`name:` before one that reads like something else)"
     )]
     InstanceName(String),
-    /// Not the name of an environment variable.
+    /// An invalid environment variable name.
     #[error(
         "{0:?} is not the name of an environment variable: letters, digits and _, not starting with a digit"
     )]
@@ -251,7 +252,7 @@ macro_rules! name {
         pub struct $name(String);
 
         impl $name {
-            /// The name as text.
+            /// Returns the name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -289,15 +290,15 @@ name! {
 }
 
 impl Default for OsUser {
-    /// `ec2-user`, as aws-cli's.
+    /// Returns `ec2-user`, the default of aws-cli.
     fn default() -> Self {
         Self("ec2-user".into())
     }
 }
 
 name! {
-    /// A container's name or id as Docker takes it: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, at most 255 characters. It
-    /// cannot be taken for an option, and needs no quoting in any shell.
+    /// A container's name or id as Docker accepts it: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, at most 255 characters. It
+    /// cannot be mistaken for an option and needs no quoting in any shell.
     ContainerName, Container, 255,
     |b| b.is_ascii_alphanumeric(),
     |b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')
@@ -354,7 +355,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_cannot_carry_a_command_or_an_option() {
+    fn names_reject_commands_and_options() {
         for bad in ["", "-x", "a b", "a;b", "$(id)", "a\nb", "a/b", "\u{e9}"] {
             assert!(bad.parse::<ContainerName>().is_err(), "{bad:?}");
             assert!(bad.parse::<OsUser>().is_err(), "{bad:?}");

@@ -1,4 +1,4 @@
-//! The control of a terminal that has none, for tests.
+//! A terminal control that does nothing, for tests.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use futures_util::future::{BoxFuture, ready};
 
 use super::{Control, Signal, Size};
 
-/// Takes every size, signal and close, and does nothing about it.
+/// Accepts every size, signal and close without effect.
 pub(crate) struct Unmoved;
 
 impl Control for Unmoved {

@@ -39,7 +39,7 @@ async fn exit(output: &mut dyn Output) -> (String, Exit) {
 }
 
 #[tokio::test]
-async fn a_command_has_a_terminal_of_its_size_and_all_its_output_comes_before_its_status() {
+async fn output_precedes_exit_status() {
     let mut terminal = sh("stty size; tty >/dev/null && echo yes; seq 1 20000 | tail -1; exit 7");
     let (seen, exit) = exit(&mut *terminal.output).await;
     assert_eq!(seen, "24 80\r\nyes\r\n20000\r\n");
@@ -47,8 +47,9 @@ async fn a_command_has_a_terminal_of_its_size_and_all_its_output_comes_before_it
 }
 
 #[tokio::test]
-async fn input_is_echoed_a_resize_is_seen_and_the_interrupt_key_reaches_the_job() {
-    // Not a `read`: a signal that comes between a shell's look for one and its read waits for the next line.
+async fn resize_and_ctrl_c_reach_the_job() {
+    // Not a `read`: a signal that arrives between the shell's check and its `read` would wait for the next
+    // line.
     let mut terminal =
         sh("trap 'stty size' WINCH; trap 'echo int; exit 3' INT; echo on; while :; do sleep 0.1; done");
     let mut seen = String::new();
@@ -65,7 +66,7 @@ async fn input_is_echoed_a_resize_is_seen_and_the_interrupt_key_reaches_the_job(
 }
 
 #[tokio::test]
-async fn a_signal_is_told_as_one() {
+async fn signal_is_reported_by_name() {
     let mut terminal = sh("echo on; exec sleep 1000");
     let mut seen = String::new();
     read_until(&mut *terminal.output, &mut seen, |seen| seen.contains("on")).await;
@@ -74,7 +75,7 @@ async fn a_signal_is_told_as_one() {
     assert_eq!(exit, Exit::Signal { name: "TERM".into(), core_dumped: false });
 }
 
-/// A shell that ignores the hang-up, with a job in a group of its own, and their session's leader.
+/// Starts a shell that ignores the hang-up, with a job in its own group; returns the session's leader too.
 async fn stubborn() -> (Terminal, u32) {
     let mut terminal =
         sh("set -m; trap '' HUP TERM; sleep 1000 & echo pid $$ on; while :; do sleep 1000; done");
@@ -96,7 +97,7 @@ async fn gone(leader: u32) {
 }
 
 #[tokio::test]
-async fn closing_leaves_no_process_even_of_a_shell_that_ignores_the_hang_up() {
+async fn close_kills_shell_that_ignores_hangup() {
     let (mut terminal, leader) = stubborn().await;
     terminal.control.close().await;
     assert!(processes::members(leader).is_empty());
@@ -104,7 +105,7 @@ async fn closing_leaves_no_process_even_of_a_shell_that_ignores_the_hang_up() {
 }
 
 #[tokio::test]
-async fn dropping_leaves_no_process_and_no_descriptor() {
+async fn drop_leaves_no_process_or_descriptor() {
     let (terminal, leader) = stubborn().await;
     let slave = std::fs::read_link(format!("/proc/{leader}/fd/0")).unwrap();
     let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
@@ -119,7 +120,7 @@ async fn dropping_leaves_no_process_and_no_descriptor() {
     assert!(is_master_open());
     drop(terminal);
     gone(leader).await;
-    // Another test may get a terminal of the same number, for a while.
+    // Another test may briefly reuse the same terminal number.
     timeout(ENOUGH, async {
         while is_master_open() || std::path::Path::new(&format!("/proc/{leader}")).exists() {
             tokio::task::yield_now().await;
@@ -130,7 +131,7 @@ async fn dropping_leaves_no_process_and_no_descriptor() {
 }
 
 #[tokio::test]
-async fn a_job_left_in_the_background_does_not_hold_the_end_back() {
+async fn background_job_does_not_delay_exit() {
     let mut terminal = sh("trap '' HUP; sleep 1000 & echo pid $$; exit 0");
     let (seen, exit) = exit(&mut *terminal.output).await;
     assert_eq!(exit, Exit::Code(0));
@@ -140,13 +141,13 @@ async fn a_job_left_in_the_background_does_not_hold_the_end_back() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_is_an_error() {
+async fn missing_program_is_an_error() {
     let error = spawn(Command::new("/nonexistent/program"), Size::default()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
 }
 
 #[tokio::test]
-async fn the_environment_is_the_given_one_only() {
+async fn environment_is_not_inherited() {
     let mut terminal = sh("/usr/bin/env | grep -v -e ^PWD= -e ^_= -e ^SHLVL= -e ^OLDPWD=");
     assert_eq!(exit(&mut *terminal.output).await.0, "PATH=/usr/bin:/bin\r\n");
 }
