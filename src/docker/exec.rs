@@ -1,22 +1,23 @@
-//! The exec template.
+//! The command line of an exec on an instance.
 
 use std::fmt;
 
 use uuid::Uuid;
 
-use super::{InvalidCommand, quote};
+use super::error::InvalidCommand;
+use super::quote::quote;
 use crate::model::ContainerShell;
 
-/// What runs in the container. A shell that fails to `exec` does not come back in dash and busybox, and 127 is
-/// also a user's own exit status, so that bash is looked for before it is tried.
+/// The shell that runs in the container. dash and busybox do not return from a failed `exec`, and 127 may also
+/// be the user's own exit status, so bash is looked up before it is tried.
 pub(super) const SHELL: &str = "command -v bash >/dev/null && exec bash; exec sh";
 
-/// Runs the arguments as they stand, after a line that says that the engine has come so far: only the marker's
-/// value, which nobody can foresee, so that what an engine complains of and what a command says are never taken for
-/// one another.
+/// Runs the arguments verbatim after printing a line that shows that the engine has started. The line is the
+/// marker's value, which is unpredictable, so that errors of the engine and output of the command cannot be
+/// confused.
 const RUN: &str = "echo \"$EICE_TERMINAL\" >&2; exec \"$@\"";
 
-/// A variable in the environment of one terminal's processes, by which the watcher finds them.
+/// An environment variable of one terminal's processes, by which the watcher finds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marker(Uuid);
 
@@ -24,14 +25,14 @@ impl Marker {
     /// The variable's name.
     pub const NAME: &str = "EICE_TERMINAL";
 
-    /// A marker that no other terminal has.
+    /// Returns a marker that no other terminal has.
     #[must_use]
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
 
-    /// The variable's value: what a [`ContainerShell::command`] says on stderr, as a line of its own, before anything
-    /// else does.
+    /// Returns the variable's value: the line that a [`ContainerShell::command`] prints on stderr before
+    /// anything else.
     #[must_use]
     pub fn value(&self) -> String {
         self.0.to_string()
@@ -39,17 +40,17 @@ impl Marker {
 }
 
 impl fmt::Display for Marker {
-    /// `EICE_TERMINAL=…`, which no shell needs quotes for.
+    /// Formats it as `EICE_TERMINAL=…`, which needs no quotes in a shell.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", Self::NAME, self.0)
     }
 }
 
-/// The command line that opens `shell` or runs its command, its processes marked with `marker`; on a PTY where `pty` says so. `TERM`
-/// and `LANG` are those that the login shell has.
+/// Returns the command line that opens `shell` or runs its command, on a PTY if `pty` is set. Its processes
+/// carry `marker`. `TERM` and `LANG` are those of the login shell.
 ///
 /// # Errors
-/// [`InvalidCommand`] when there is no engine, the command has no word, or a value holds a NUL byte.
+/// [`InvalidCommand`] when there is no engine, the command is empty, or a value contains a NUL byte.
 pub fn exec_command(shell: &ContainerShell, marker: &Marker, pty: bool) -> Result<String, InvalidCommand> {
     let mut words = engine(shell)?;
     let flags = if pty { "-it" } else { "-i" };
@@ -74,7 +75,7 @@ pub fn exec_command(shell: &ContainerShell, marker: &Marker, pty: bool) -> Resul
     Ok(words.join(" "))
 }
 
-/// The engine's words, quoted.
+/// Returns the engine's words, quoted.
 pub(super) fn engine(shell: &ContainerShell) -> Result<Vec<String>, InvalidCommand> {
     if shell.engine.iter().all(String::is_empty) {
         return Err(InvalidCommand::NoEngine);
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_template_is_as_documented_and_every_foreign_value_is_quoted() {
+    fn exec_command_quotes_every_value() {
         let marker = Marker::random();
         let mut shell = ContainerShell::new("ws-1".parse().unwrap());
         assert_eq!(

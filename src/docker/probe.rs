@@ -1,25 +1,25 @@
-//! Command lines that find out, without leaving anything, why a container cannot be opened.
+//! Command lines that find out, without side effects, why a container cannot be opened.
 
-use super::exec::{engine, quoted};
-use super::{InvalidCommand, Marker, exec_command};
+use super::error::InvalidCommand;
+use super::exec::{Marker, engine, exec_command, quoted};
 use crate::model::ContainerShell;
 
-/// The command line that asks the engine of `shell` for anything at all: it exits with 0 when the engine answers this
-/// user.
+/// Returns a command line that sends the engine of `shell` a trivial request: it exits with 0 when the engine
+/// serves this user.
 ///
 /// # Errors
-/// [`InvalidCommand`] when there is no engine or a word holds a NUL byte.
+/// [`InvalidCommand`] when there is no engine or a word contains a NUL byte.
 pub fn engine_probe(shell: &ContainerShell) -> Result<String, InvalidCommand> {
     let mut words = engine(shell)?;
-    // Docker, podman and nerdctl have it, and it asks the daemon where there is one.
+    // Docker, podman and nerdctl support it, and it contacts the daemon if there is one.
     words.extend(["ps", "-q", "-n", "1"].map(String::from));
     Ok(words.join(" "))
 }
 
-/// The command line that prints the state of the container of `shell`: `running`, `exited` and so on.
+/// Returns a command line that prints the state of the container of `shell`: `running`, `exited` and so on.
 ///
 /// # Errors
-/// As [`engine_probe`].
+/// Those of [`engine_probe`].
 pub fn container_probe(shell: &ContainerShell) -> Result<String, InvalidCommand> {
     let mut words = engine(shell)?;
     words.extend([
@@ -32,10 +32,10 @@ pub fn container_probe(shell: &ContainerShell) -> Result<String, InvalidCommand>
     Ok(words.join(" "))
 }
 
-/// The command line that starts a shell as [`super::exec_command`] does, on a PTY, which ends at once.
+/// Returns a command line that starts a shell on a PTY as [`super::exec_command`] does; it exits at once.
 ///
 /// # Errors
-/// As [`engine_probe`].
+/// Those of [`engine_probe`].
 pub fn shell_probe(shell: &ContainerShell, marker: &Marker) -> Result<String, InvalidCommand> {
     exec_command(&shell.running(["sh", "-c", "exit 0"]), marker, true)
 }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_one_word_per_part() {
+    fn probes_quote_every_word() {
         let mut shell = ContainerShell::new("ws-1".parse().unwrap());
         assert_eq!(engine_probe(&shell).unwrap(), "docker ps -q -n 1");
         assert_eq!(container_probe(&shell).unwrap(), "docker container inspect -f '{{.State.Status}}' ws-1");

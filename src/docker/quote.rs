@@ -1,18 +1,18 @@
-//! The one quoting function.
+//! Quoting for a POSIX shell.
 
-/// A text with a NUL byte, which no shell can be given.
+/// A text with a NUL byte, which cannot be passed to a shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a NUL byte cannot be quoted")]
 #[non_exhaustive]
 pub struct NulByte;
 
-/// `word` as one word of a POSIX shell's command line: what stands in single quotes stands for itself, save the
-/// single quote, which is written `'\''` (POSIX.1-2017, Shell Command Language, 2.2.2).
+/// Quotes `word` as one word of a POSIX shell's command line: everything in single quotes is literal, except
+/// the single quote, which is written `'\''` (POSIX.1-2017, Shell Command Language, 2.2.2).
 ///
 /// A word that needs no quotes gets none.
 ///
 /// # Errors
-/// [`NulByte`] when `word` holds one: the shell would see the text up to it, with its quote open.
+/// [`NulByte`] when `word` contains one: the shell would see the text before it, with an open quote.
 pub fn quote(word: &str) -> Result<String, NulByte> {
     if word.contains('\0') {
         return Err(NulByte);
@@ -26,11 +26,11 @@ pub fn quote(word: &str) -> Result<String, NulByte> {
     Ok(format!("'{}'", word.replace('\'', r"'\''")))
 }
 
-/// The same for bytes, such as a path's. What is not UTF-8 is written by `printf`, so that the text stays text on its
-/// way through whatever reads it as such.
+/// Quotes bytes, such as a path. Bytes that are not UTF-8 are written with `printf`, so that the command line
+/// stays valid text for every program that it passes through.
 ///
 /// # Errors
-/// [`NulByte`] when `word` holds one.
+/// [`NulByte`] when `word` contains one.
 pub fn quote_bytes(word: &[u8]) -> Result<String, NulByte> {
     if word.contains(&0) {
         return Err(NulByte);
@@ -59,12 +59,12 @@ mod tests {
 
     use super::*;
 
-    /// What a real `sh` makes of the words of `line`: each followed by a NUL.
+    /// Returns the words that a real `sh` reads from `line`, each followed by a NUL.
     fn words(line: &str) -> Vec<u8> {
         words_by(&["/bin/sh"], line)
     }
 
-    /// The same by another shell.
+    /// Returns the same for another shell.
     fn words_by(shell: &[&str], line: &str) -> Vec<u8> {
         let script = format!(r"printf '%s\0' {line}");
         let output = Command::new(shell[0]).args(&shell[1..]).args(["-c", &script]).output().unwrap();
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_need_no_quotes_get_none() {
+    fn plain_words_stay_unquoted() {
         assert_eq!(quote("docker").unwrap(), "docker");
         assert_eq!(quote("").unwrap(), "''");
         assert_eq!(quote("a'b").unwrap(), r"'a'\''b'");
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_quoted_alike_as_text_and_as_bytes() {
+    fn text_and_bytes_quote_alike() {
         for text in ["", "plain", "a'b", "\u{e9}\n"] {
             assert_eq!(quote_bytes(text.as_bytes()), quote(text));
         }
@@ -94,7 +94,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn every_sh_reads_back_the_bytes_of_a_path(
+        fn quoted_bytes_round_trip_in_every_sh(
             paths in proptest::collection::vec(proptest::collection::vec(1_u8..=255, 0..24), 1..4),
         ) {
             let line: Vec<_> = paths.iter().map(|path| quote_bytes(path).unwrap()).collect();
@@ -112,7 +112,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
         #[test]
-        fn a_real_sh_reads_back_what_was_quoted(
+        fn quoted_text_round_trips_in_sh(
             values in proptest::collection::vec("[^\0]{0,40}", 1..4),
             nasty in proptest::collection::vec(
                 proptest::sample::select(vec!["'", "\\", "\n", "$(id)", "`id`", "\"", " ", "*", "!", "-n", "&", ";", "#", "\u{7f}", "\u{e9}"]),

@@ -1,18 +1,18 @@
-//! The watcher: what ends the processes of a terminal that `docker exec -it` leaves behind.
+//! The watcher: ends the processes of a terminal that `docker exec -it` leaves behind.
 
-use super::exec::{engine, quoted};
-use super::{InvalidCommand, Marker};
+use super::error::InvalidCommand;
+use super::exec::{Marker, engine, quoted};
 use crate::model::ContainerShell;
 
-/// Waits for the end of stdin, then ends every process whose environment carries `$1`.
+/// Waits for the end of stdin, then ends every process whose environment contains `$1`.
 ///
-/// Builtins only, save `sleep`: dash, bash and busybox run it, and so does an image without grep or ps. A round
-/// looks at every process's environment (a NUL is nothing to `read`, a newline in a value ends one of its
-/// lines). The first round sends HUP, and CONT so that a stopped job hears it; the sixth and later ones KILL.
-/// Two clean rounds in a row are the end, because one may pass just before the engine starts the shell. After
-/// 60 rounds, 12 s, something cannot be killed, and that is an error: 3, which no engine exits with.
+/// It uses only builtins, except for `sleep`: it runs in dash, bash and busybox, and in an image without grep
+/// or ps. A round reads every process's environment (`read` ignores a NUL; a newline in a value starts a new
+/// line). The first round sends HUP, and CONT so that stopped jobs handle it; the sixth and later ones send
+/// KILL. Two clean rounds in a row are the end, because one may pass just before the engine starts the shell.
+/// If processes are left after 60 rounds, 12 s, the status is 3, which no engine exits with.
 ///
-/// The script's own environment does not carry the marker, its arguments do.
+/// The script's own environment does not contain the marker, its arguments do.
 pub(super) const SCRIPT: &str = "\
 while read -r _; do :; done; \
 clean=0; round=0; \
@@ -30,14 +30,14 @@ sleep 0.2 2>/dev/null || sleep 1; \
 done; \
 [ $clean -ge 2 ] || exit 3";
 
-/// The command line that ends the processes marked with `marker` in the container of `shell`, once its stdin
+/// Returns the command line that ends the processes with `marker` in the container of `shell` when its stdin
 /// ends. It exits with 0 when none is left.
 ///
-/// The engine passes on the end of stdin even when its own program is killed, so that a broken connection sets
-/// the watcher to work as well. It misses what has another user's environment to hide or has cleared its own.
+/// The engine passes on the end of stdin even when its own program is killed, so a broken connection starts the
+/// watcher as well. It misses processes whose environment is cleared or belongs to another user.
 ///
 /// # Errors
-/// [`InvalidCommand`] when there is no engine or a word holds a NUL byte.
+/// [`InvalidCommand`] when there is no engine or a word contains a NUL byte.
 pub fn watcher_command(shell: &ContainerShell, marker: &Marker) -> Result<String, InvalidCommand> {
     let mut words = engine(shell)?;
     words.extend(["exec".into(), "-i".into(), quoted(shell.container.as_str(), "the container")?]);
@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs the script under `shell` as the engine would.
+    /// Runs the script with `shell`, as the engine would.
     fn watch(shell: &[&str], marker: &Marker) -> Child {
         Command::new(shell[0])
             .args(&shell[1..])
@@ -63,11 +63,10 @@ mod tests {
             .unwrap()
     }
 
-    /// A shell with the marker, a background job, a job that ignores HUP and one in a session of its own; each
-    /// is known to run when this returns.
+    /// Starts a shell with the marker, a background job, a job that ignores HUP and one in its own session; all
+    /// of them run when this returns.
     ///
-    /// Who has said that it is up stays the program that it is: a process has no environment to read for the
-    /// moment in which it becomes another.
+    /// A job that has printed `up` no longer calls exec: during exec, a process has no readable environment.
     fn victim(marker: &Marker) -> Child {
         let text = marker.to_string();
         let (name, value) = text.split_once('=').unwrap();
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_with_the_marker_is_left_and_everything_else_is() {
+    fn watcher_kills_only_marked_processes() {
         for shell in [&["/bin/sh"][..], &["/bin/bash"], &["/bin/busybox", "sh"]] {
             let (marker, other) = (Marker::random(), Marker::random());
             let mut bystander = victim(&other);
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watcher_with_nothing_to_do_is_done_soon() {
+    fn watcher_exits_when_nothing_is_marked() {
         let began = Instant::now();
         let mut watcher = watch(&["/bin/sh"], &Marker::random());
         drop(watcher.stdin.take());
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_one_word_per_part() {
+    fn watcher_command_quotes_every_word() {
         let marker = Marker::random();
         let line = watcher_command(&ContainerShell::new("ws-1".parse().unwrap()), &marker).unwrap();
         assert!(line.starts_with("docker exec -i ws-1 sh -c 'while read"), "{line}");

@@ -44,7 +44,7 @@ pub struct InstanceTarget {
     pub account: Account,
     /// The region. The default, `None`, is that of the credential chain.
     pub region: Option<String>,
-    /// The endpoint. The default makes the same choice as aws-cli (protocol reference, section e).
+    /// The endpoint. The default makes the same choice as aws-cli (docs/protocol.md, section e).
     pub endpoint: EndpointChoice,
     /// The private address to tunnel to, if known: saves DescribeInstances when the endpoint is known as well.
     pub private_address: Option<std::net::IpAddr>,

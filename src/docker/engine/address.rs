@@ -1,18 +1,18 @@
-//! Where an engine listens.
+//! The address of an engine.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The port of an engine that is reached over plain TCP, where none is named.
+/// The default port of an engine over plain TCP.
 const DEFAULT_PORT: u16 = 2375;
 
-/// The address of an engine, in the form that `DOCKER_HOST` has. The default is `unix:///var/run/docker.sock`.
+/// The address of an engine, in the format of `DOCKER_HOST`. The default is `unix:///var/run/docker.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Address {
-    /// A socket of this machine, by its absolute path.
+    /// A local socket, by its absolute path.
     Unix(String),
-    /// `host:port`, in the clear: whoever else reaches it is root on its machine.
+    /// `host:port`, unencrypted: every client that can connect to it is root on the engine's machine.
     Tcp(String),
 }
 
@@ -23,27 +23,27 @@ impl Default for Address {
 }
 
 impl Address {
-    /// Whether it is the network's, where Docker's own programs can be told to speak TLS.
+    /// Returns whether it is a TCP address, for which Docker's own programs may use TLS.
     #[must_use]
     pub fn is_tcp(&self) -> bool {
         matches!(self, Self::Tcp(_))
     }
 }
 
-/// A text that is not the address of an engine that can be used.
+/// A text that is not a usable address of an engine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidAddress {
-    /// It would need TLS.
+    /// It requires TLS.
     #[error(
         "TLS to a Docker engine is not supported: use its socket, unix:///var/run/docker.sock, or a proxy on this \
          machine that speaks TLS"
     )]
     Tls,
-    /// Docker's own programs reach it by other means.
+    /// A scheme that only Docker's own programs support.
     #[error("{0}:// is not supported for a Docker engine: it must be unix:///path or tcp://host:port")]
     Scheme(String),
-    /// It is no address.
+    /// It is not an address.
     #[error("{0:?} is not the address of a Docker engine: it must be unix:///path or tcp://host:port")]
     Malformed(String),
 }
@@ -59,7 +59,7 @@ impl FromStr for Address {
             "tcp" | "http" => {
                 let authority: http::uri::Authority =
                     rest.strip_suffix('/').unwrap_or(rest).parse().map_err(|_| malformed())?;
-                // Whoever writes a password here should not read it again in a log.
+                // A password in the address must not appear in a log.
                 if authority.as_str().contains('@') || authority.host().is_empty() {
                     return Err(InvalidAddress::Malformed(format!("{scheme}://…@…")));
                 }
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_what_docker_host_says() {
+    fn address_parses_docker_host() {
         for (text, shown) in [
             ("unix:///run/user/1000/docker.sock", "unix:///run/user/1000/docker.sock"),
             ("tcp://127.0.0.1:4243", "tcp://127.0.0.1:4243"),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused_with_the_way_out() {
+    fn unsupported_address_is_rejected() {
         assert_eq!("https://engine:2376".parse::<Address>(), Err(InvalidAddress::Tls));
         assert_eq!("ssh://me@engine".parse::<Address>(), Err(InvalidAddress::Scheme("ssh".into())));
         for bad in
@@ -108,7 +108,7 @@ mod tests {
         {
             assert!(matches!(bad.parse::<Address>(), Err(InvalidAddress::Malformed(_))), "{bad:?}");
         }
-        let told = "tcp://me:hunter2@engine".parse::<Address>().unwrap_err().to_string();
-        assert!(!told.contains("hunter2"), "{told}");
+        let message = "tcp://me:hunter2@engine".parse::<Address>().unwrap_err().to_string();
+        assert!(!message.contains("hunter2"), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! An exec is started over a connection that its streams then have to themselves.
+//! Starts an exec on a connection of its own, which then carries the exec's streams.
 
 use std::pin::Pin;
 
@@ -12,14 +12,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::Address;
+use super::address::Address;
 use super::error::{EngineError, innermost};
 
-/// How much of a refusal is read, in bytes.
-const MAX_REFUSAL: usize = 4096;
+/// The most bytes of an error response that are read.
+const MAX_ERROR_BODY: usize = 4096;
 
-/// The streams of an exec: what is written goes to its stdin, what is read is the rest. The end of either is told to the
-/// other side.
+/// The streams of an exec: writes go to its stdin, reads come from its output. A shutdown of either direction
+/// reaches the other side.
 pub(super) type Attached = TokioIo<Upgraded>;
 
 /// Starts the exec `id` of the engine at `address`.
@@ -32,7 +32,7 @@ pub(super) async fn start(address: &Address, id: &str, tty: bool) -> Result<Atta
         }
         Address::Tcp(authority) => {
             let stream = TcpStream::connect(authority).await.map_err(lost)?;
-            // A keystroke is a packet.
+            // Send keystrokes without delay.
             stream.set_nodelay(true).map_err(lost)?;
             exchange(address, stream, id, tty).await
         }
@@ -47,7 +47,7 @@ async fn exchange(
 ) -> Result<Attached, EngineError> {
     let lost = |error: hyper::Error| EngineError::unreachable(address, innermost(error));
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
-    // It ends with the exchange: what comes of it has the stream from then on.
+    // The task ends with the exchange; the upgraded stream outlives it.
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "a connection to the Docker engine ended");
@@ -65,22 +65,22 @@ async fn exchange(
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE, "tcp")
         .body(format!(r#"{{"Detach":false,"Tty":{tty}}}"#))
-        .map_err(|error| EngineError::Nonsense(error.into()))?;
+        .map_err(|error| EngineError::Invalid(error.into()))?;
     let response = sender.send_request(request).await.map_err(lost)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(refusal(response).await);
+        return Err(read_error(response).await);
     }
     Ok(TokioIo::new(hyper::upgrade::on(response).await.map_err(lost)?))
 }
 
-/// What an answer says that is not what was asked for.
-async fn refusal(response: Response<Incoming>) -> EngineError {
+/// Turns a response other than 101 into an error.
+async fn read_error(response: Response<Incoming>) -> EngineError {
     let (head, mut body) = response.into_parts();
     let mut text: Vec<u8> = Vec::new();
     while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         let data: Bytes = frame.into_data().unwrap_or_default();
-        text.extend_from_slice(data.take(MAX_REFUSAL - text.len()).chunk());
-        if text.len() == MAX_REFUSAL {
+        text.extend_from_slice(data.take(MAX_ERROR_BODY - text.len()).chunk());
+        if text.len() == MAX_ERROR_BODY {
             break;
         }
     }

@@ -1,4 +1,4 @@
-//! The questions that are put to the engine.
+//! The client of the engine's API.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,19 +8,20 @@ use bollard::query_parameters::{InspectContainerOptions, ResizeExecOptionsBuilde
 use bollard::{API_DEFAULT_VERSION, Docker};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::address::Address;
 use super::attach::{self, Attached};
+use super::config::Config;
 use super::error::EngineError;
-use super::{Address, Config};
 use crate::model::{Exit, Size};
 
-/// How long the end of a process may take to be known after that of its output. The engine itself waits 2 s for the
-/// rest of the output.
+/// How long the exit status may lag behind the end of the output. The engine itself waits 2 s for the rest of
+/// the output.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How soon it is asked again, at first.
+/// The initial interval between queries for the exit status.
 const EXIT_RETRY: Duration = Duration::from_millis(2);
 
-/// A client of the engine. Cheap to clone; the clones share everything.
+/// A client of the engine. Cheap to clone; clones share their state.
 #[derive(Clone)]
 pub(super) struct Client {
     shared: Arc<Shared>,
@@ -28,11 +29,11 @@ pub(super) struct Client {
 
 struct Shared {
     config: Config,
-    /// Made when first needed: the socket must be there for it.
+    /// Created on first use: its socket must exist by then.
     docker: OnceLock<Docker>,
 }
 
-/// What an exec is started with.
+/// The parameters of an exec.
 pub(super) struct Exec<'a> {
     pub(super) container: &'a str,
     pub(super) command: Vec<String>,
@@ -41,8 +42,9 @@ pub(super) struct Exec<'a> {
     pub(super) stdin: bool,
 }
 
-/// The keys that make the engine let go of a PTY, which leaves its process running. It cannot be told to have none, and
-/// its own, Ctrl-P Ctrl-Q, hold back every Ctrl-P of a shell. These hold back a Ctrl-^ until the next key.
+/// The key sequence that makes the engine detach from a PTY, which leaves its process running. It cannot be
+/// disabled, and the default, Ctrl-P Ctrl-Q, delays every Ctrl-P of a shell. This one delays Ctrl-^ until the next
+/// key.
 const DETACH_KEYS: &str = "ctrl-^,ctrl-@,ctrl-_,ctrl-^,ctrl-@,ctrl-_";
 
 impl Client {
@@ -58,13 +60,14 @@ impl Client {
         &self.shared.config.address
     }
 
-    /// Whether the engine answers at all.
+    /// Checks that the engine responds.
     pub(super) async fn ping(&self) -> Result<(), EngineError> {
         let docker = self.docker()?;
         self.within(docker.ping()).await.map(drop)
     }
 
-    /// The container that goes by `name`, which may be more than its name; `None` when there is none.
+    /// Returns the container that the engine finds for `name`, possibly by an id prefix; `None` when there is
+    /// none.
     pub(super) async fn inspect(&self, name: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
         let docker = self.docker()?;
         match self.within(docker.inspect_container(name, None::<InspectContainerOptions>)).await {
@@ -74,7 +77,8 @@ impl Client {
         }
     }
 
-    /// Makes an exec, and gives its id. What is not started leaves nothing but a line in the engine's memory.
+    /// Creates an exec and returns its id. An exec that is never started is only a record in the engine's
+    /// memory.
     pub(super) async fn create(&self, exec: Exec<'_>) -> Result<String, EngineError> {
         let config = ExecConfig {
             attach_stdin: Some(exec.stdin),
@@ -90,21 +94,21 @@ impl Client {
         Ok(self.within(docker.create_exec(exec.container, config)).await?.id)
     }
 
-    /// Starts the exec `id`, with its streams on a connection of their own.
+    /// Starts the exec `id` with its streams on a connection of their own.
     pub(super) async fn start(&self, id: &str, tty: bool) -> Result<Attached, EngineError> {
         let after = self.config().timeout;
         let started = timeout(after, attach::start(self.address(), id, tty)).await;
         started.unwrap_or_else(|_| Err(EngineError::Silent { address: self.address().clone(), after }))
     }
 
-    /// Gives the PTY of the exec `id` another size.
+    /// Resizes the PTY of the exec `id`.
     pub(super) async fn resize(&self, id: &str, size: Size) -> Result<(), EngineError> {
         let docker = self.docker()?;
         let options = ResizeExecOptionsBuilder::default().w(size.cols().into()).h(size.rows().into()).build();
         self.within(docker.resize_exec(id, options)).await
     }
 
-    /// How the exec `id`, whose output has ended, ended; `None` when it goes on.
+    /// Returns how the exec `id`, whose output has ended, exited; `None` when it is still running.
     pub(super) async fn exit(&self, id: &str) -> Result<Option<Exit>, EngineError> {
         let docker = self.docker()?;
         let (deadline, mut retry) = (Instant::now() + EXIT_TIMEOUT, EXIT_RETRY);
@@ -114,7 +118,7 @@ impl Client {
                 let code = exec.exit_code.and_then(|code| u32::try_from(code).ok());
                 return Ok(Some(code.map_or(Exit::Unknown, Exit::Code)));
             }
-            // The output may be over a little before that is known.
+            // The output may end slightly before the exit status is known.
             if Instant::now() + retry > deadline {
                 return Ok(None);
             }
@@ -127,7 +131,7 @@ impl Client {
         if let Some(docker) = self.shared.docker.get() {
             return Ok(docker.clone());
         }
-        // Its own deadline counts whole seconds; ours is within.
+        // Bollard's own timeout has whole seconds; ours is shorter.
         let seconds = self.config().timeout.as_secs() + 1;
         let made = match self.address() {
             Address::Unix(path) => Docker::connect_with_unix(path, seconds, API_DEFAULT_VERSION),
@@ -139,10 +143,10 @@ impl Client {
 
     async fn within<T>(
         &self,
-        question: impl Future<Output = Result<T, bollard::errors::Error>>,
+        request: impl Future<Output = Result<T, bollard::errors::Error>>,
     ) -> Result<T, EngineError> {
         let after = self.config().timeout;
-        let answer = timeout(after, question).await;
+        let answer = timeout(after, request).await;
         let answer = answer.unwrap_or(Err(bollard::errors::Error::RequestTimeoutError));
         answer.map_err(|error| EngineError::new(error, self.address(), after))
     }

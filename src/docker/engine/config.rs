@@ -1,23 +1,23 @@
-//! What the engine's side is told.
+//! The configuration of the engine's client.
 
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::Address;
+use super::address::Address;
 
 use crate::setters::setters;
 
-/// How an engine is reached, and which of its containers count.
+/// How an engine is reached, and which of its containers may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where it listens. The default is `unix:///var/run/docker.sock`.
+    /// The engine's address. The default is `unix:///var/run/docker.sock`.
     pub address: Address,
-    /// What a container must carry to be seen at all. The default is the label that the platform gives to all that are its
-    /// own, `molecule.platform.managed`, with whatever value.
+    /// The label that a container must carry to be visible. The default is `molecule.platform.managed` with any
+    /// value, which the platform sets on all of its containers.
     pub required_label: Label,
-    /// How long a question to the engine may take. The default is 10 s.
+    /// The time limit of one request to the engine. The default is 10 s.
     pub timeout: Duration,
 }
 
@@ -31,14 +31,14 @@ impl Default for Config {
     }
 }
 
-/// A label that containers carry: `key`, with whatever value, or `key=value`.
+/// A container label: `key` with any value, or `key=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
     key: String,
     value: Option<String>,
 }
 
-/// A text that is no label.
+/// A text that is not a label.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a label: it must be a key without spaces, or key=value")]
 #[non_exhaustive]
@@ -71,7 +71,7 @@ impl std::fmt::Display for Label {
 }
 
 impl Label {
-    /// Whether it is among `labels`.
+    /// Returns whether `labels` contains it.
     pub(super) fn is_in(&self, labels: &HashMap<String, String>) -> bool {
         labels.get(&self.key).is_some_and(|has| self.value.as_ref().is_none_or(|value| value == has))
     }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_is_its_key_or_its_key_and_one_value() {
+    fn label_matches_key_or_key_and_value() {
         let labels =
             HashMap::from([("a.b".to_owned(), "true".to_owned()), ("empty".to_owned(), String::new())]);
         let is_in = |label: &str| label.parse::<Label>().unwrap().is_in(&labels);

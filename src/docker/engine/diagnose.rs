@@ -1,67 +1,67 @@
-//! A walk through what a local terminal needs.
+//! Diagnoses a local terminal.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::Engine;
-use super::find::{Container, Failure};
+use super::client::Client;
+use super::find::{Container, FindError};
 use super::host::LocalHost;
 use crate::model::{
     Check, Exit, Fault, Host as _, LocalTarget, Outcome, Report, Shell, Stage, StageError, StageObserver,
     Step, Subject, TerminalEvent, TerminalRequest,
 };
 
-/// How long it may take as a whole.
+/// The time limit of a diagnosis.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is looked at.
+/// The checks that apply to a local container.
 const CHECKS: [Check; 3] = [Check::Engine, Check::Container, Check::Shell];
 
-/// The failure of a local workspace where there is no engine at all.
+/// Returns the error of a local workspace when no engine is configured.
 #[must_use]
 pub fn no_engine() -> StageError {
     StageError::new(Stage::Workspace, Fault::State, "Docker not available").with_hint(
-        "this gateway opens no containers beside it: set [docker] enabled = true to have it do so (off by \
-         default where it serves an organisation), or give the workspace its instance",
+        "this gateway does not open local containers: set [docker] enabled = true (off by default where it \
+         serves an organization), or set the instance of the workspace",
     )
 }
 
-/// The report on `target` where there is no engine at all.
+/// Returns the report on `target` when no engine is configured.
 #[must_use]
 pub fn report_without_engine(target: &LocalTarget) -> Report {
-    let mut walk = Walk::new(target);
-    walk.put(Step::failed(Check::Engine, &no_engine()));
-    walk.report()
+    let mut diagnosis = Diagnosis::new(target);
+    diagnosis.put(Step::failed(Check::Engine, &no_engine()));
+    diagnosis.report()
 }
 
 pub(super) async fn diagnose(
-    engine: &Engine,
+    client: &Client,
     target: &LocalTarget,
     observer: &dyn StageObserver,
     within: Duration,
 ) -> Report {
-    let mut walk = Walk::new(target);
-    if timeout(within, walk.run(engine, target, observer)).await.is_err() {
-        walk.out_of_time(within);
+    let mut diagnosis = Diagnosis::new(target);
+    if timeout(within, diagnosis.run(client, target, observer)).await.is_err() {
+        diagnosis.out_of_time(within);
     }
-    walk.report()
+    diagnosis.report()
 }
 
-struct Walk {
+struct Diagnosis {
     subject: Subject,
     steps: BTreeMap<Check, Step>,
     began: Instant,
-    /// What is looked at, and since when.
+    /// The running check and its start.
     current: (Check, Instant),
 }
 
-impl Walk {
+impl Diagnosis {
     fn new(target: &LocalTarget) -> Self {
         let not_needed = Check::ALL.iter().filter(|check| !CHECKS.contains(check));
         let skipped = |check: &Check| {
-            let why = "a container beside the gateway: nothing of AWS or SSH is used";
+            let why = "a local container: AWS and SSH are not used";
             (*check, Step::new(*check, Outcome::Skipped, why))
         };
         let container = target.candidates.first().map(ToString::to_string);
@@ -74,24 +74,24 @@ impl Walk {
         }
     }
 
-    async fn run(&mut self, engine: &Engine, target: &LocalTarget, observer: &dyn StageObserver) {
-        let address = engine.client.address();
+    async fn run(&mut self, client: &Client, target: &LocalTarget, observer: &dyn StageObserver) {
+        let address = client.address();
         self.begin(Check::Engine);
-        let answers = engine.client.ping().await;
+        let answers = client.ping().await;
         let answers = answers.map(|()| ((), format!("the Docker engine at {address} answers")));
         if self.judge(answers.map_err(|error| error.into_stage_error(Stage::Workspace))).is_none() {
             return;
         }
         self.begin(Check::Container);
-        let found = engine.client.find(target).await;
+        let found = client.find(target).await;
         let found = found.map(|container| {
             let message = format!("{} runs", container.name);
             (container, message)
         });
-        let Some(container) = self.judge(found.map_err(Failure::into_stage_error)) else { return };
+        let Some(container) = self.judge(found.map_err(FindError::into_stage_error)) else { return };
         self.subject.container = Some(container.name.to_string());
         self.begin(Check::Shell);
-        let tried = shell(engine, container, target, observer).await;
+        let tried = shell(client, container, target, observer).await;
         self.judge(tried.map(|message| ((), message)));
     }
 
@@ -103,7 +103,7 @@ impl Walk {
         self.steps.insert(step.name, step);
     }
 
-    /// Keeps what came of the current check.
+    /// Records the result of the running check.
     fn judge<T>(&mut self, outcome: Result<(T, String), StageError>) -> Option<T> {
         let (check, since) = self.current;
         let took = Some(since.elapsed());
@@ -120,7 +120,7 @@ impl Walk {
     }
 
     fn out_of_time(&mut self, within: Duration) {
-        let message = format!("it was not done when the {} s for everything were over", within.as_secs_f32());
+        let message = format!("the diagnosis did not finish within {} s", within.as_secs_f32());
         let error = StageError::new(Stage::Shell, Fault::Timeout, message)
             .with_hint("check the load of the Docker engine, and try again");
         self.judge::<()>(Err(error));
@@ -131,15 +131,15 @@ impl Walk {
     }
 }
 
-/// Starts a shell on a PTY, which ends at once.
+/// Starts a shell on a PTY that exits at once.
 async fn shell(
-    engine: &Engine,
+    client: &Client,
     container: Container,
     target: &LocalTarget,
     observer: &dyn StageObserver,
 ) -> Result<String, StageError> {
     let name = container.name.clone();
-    let host = LocalHost::new(engine.client.clone(), container, target.env.clone());
+    let host = LocalHost::new(client.clone(), container, target.env.clone());
     let request =
         TerminalRequest { shell: Some(Shell::Command("exit 0".into())), ..TerminalRequest::default() };
     let mut terminal = host.open_terminal(&request, observer).await?;
@@ -157,7 +157,7 @@ async fn shell(
         Ok(Exit::Code(0)) => Ok(format!("sh started on a PTY in {name} and ended with 0")),
         Ok(exit) => Err(failed(format!("a shell that should end with 0 in {name} {exit}"))
             .with_hint("check the container's sh, and what limits its processes")),
-        Err(error) => Err(failed(format!("a shell in {name} broke off"))
+        Err(error) => Err(failed(format!("the connection to a shell in {name} broke"))
             .with_hint("read the engine's log, and try again")
             .with_source(error)),
     }

@@ -1,4 +1,4 @@
-//! How a question to the engine fails.
+//! The errors of requests to the engine.
 
 use std::error::Error as StdError;
 use std::io;
@@ -6,25 +6,25 @@ use std::time::Duration;
 
 use bollard::errors::Error as BollardError;
 
-use super::Address;
+use super::address::Address;
 use crate::model::{Fault, Stage, StageError};
 
-/// The engine did not do what it was asked.
+/// A failed request to the engine.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EngineError {
     #[error("the Docker engine at {address} cannot be reached")]
     Unreachable { address: Address, source: io::Error },
     #[error("the Docker engine at {address} did not answer within {after:?}")]
     Silent { address: Address, after: Duration },
-    /// It says no, in its own words.
-    #[error("the Docker engine says: {message}")]
+    /// The engine's error response, with its own message.
+    #[error("the Docker engine responded: {message}")]
     Refused { status: u16, message: String },
-    #[error("the Docker engine's answer makes no sense")]
-    Nonsense(#[source] Box<dyn StdError + Send + Sync>),
+    #[error("the Docker engine's response is invalid")]
+    Invalid(#[source] Box<dyn StdError + Send + Sync>),
 }
 
 impl EngineError {
-    /// What `error` is, which came of a question to the engine at `address`, for which there was time `after`.
+    /// Converts `error` of a request to the engine at `address` with the time limit `after`.
     pub(super) fn new(error: BollardError, address: &Address, after: Duration) -> Self {
         match error {
             BollardError::DockerResponseServerError { status_code, message } => {
@@ -37,7 +37,7 @@ impl EngineError {
             BollardError::HyperLegacyError { err } => Self::unreachable(address, innermost(err)),
             BollardError::HyperResponseError { err } => Self::unreachable(address, innermost(err)),
             BollardError::IOError { err } => Self::unreachable(address, err),
-            other => Self::Nonsense(Box::new(other)),
+            other => Self::Invalid(Box::new(other)),
         }
     }
 
@@ -45,7 +45,7 @@ impl EngineError {
         Self::Unreachable { address: address.clone(), source }
     }
 
-    /// The failure of `stage` that this is, with the way out.
+    /// Converts it to an error of `stage`, with a hint.
     pub(super) fn into_stage_error(self, stage: Stage) -> StageError {
         let (fault, hint) = match &self {
             Self::Unreachable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => (
@@ -58,7 +58,7 @@ impl EngineError {
                 (
                     Fault::State,
                     "start the engine; if the gateway runs in a container itself, mount the engine's socket there; if \
-                     the engine listens elsewhere, say so in [docker] host",
+                     the engine listens elsewhere, set [docker] host",
                 )
             }
             Self::Unreachable { .. } => (Fault::Network, "check that the engine runs, and try again"),
@@ -71,10 +71,10 @@ impl EngineError {
             }
             Self::Refused { status: 401 | 403, .. } => (
                 Fault::Denied,
-                "whatever guards the engine must let the gateway inspect containers and run execs",
+                "let the gateway inspect containers and run execs in the engine's authorization",
             ),
             Self::Refused { .. } => (Fault::Remote, "read the engine's log"),
-            Self::Nonsense(_) => {
+            Self::Invalid(_) => {
                 (Fault::Protocol, "check that what listens at [docker] host is a Docker engine")
             }
         };
@@ -82,18 +82,18 @@ impl EngineError {
         let error = StageError::new(stage, fault, message).with_hint(hint);
         match self {
             Self::Unreachable { source, .. } => error.with_source(source),
-            Self::Nonsense(source) => error.with_source(source),
+            Self::Invalid(source) => error.with_source(source),
             Self::Silent { .. } | Self::Refused { .. } => error,
         }
     }
 }
 
-/// What the operating system said, beneath all that libraries say.
+/// Returns the operating system's error beneath the layers of libraries.
 pub(super) fn innermost(error: impl StdError + Send + Sync + 'static) -> io::Error {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
     while let Some(at) = cause {
         cause = match at.downcast_ref::<io::Error>() {
-            // One that wraps another names the other's cause as its own.
+            // An error that wraps another one reports the other's cause as its own.
             Some(found) => match (found.get_ref(), found.raw_os_error()) {
                 (Some(wrapped), _) => Some(wrapped),
                 (None, Some(code)) => return io::Error::from_raw_os_error(code),
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_reached_says_how_to_reach_it() {
+    fn engine_error_has_fault_and_hint() {
         let denied = io::Error::from_raw_os_error(13);
         let address = Address::default();
         let error = EngineError::new(BollardError::IOError { err: denied }, &address, Duration::ZERO);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_is_the_operating_systems_however_deep_it_lies() {
+    fn innermost_is_the_os_error() {
         let deep = io::Error::other(io::Error::from_raw_os_error(111));
         assert_eq!(innermost(deep).kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(innermost(io::Error::other("words")).to_string(), "words");

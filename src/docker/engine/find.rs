@@ -1,4 +1,4 @@
-//! Which container a local workspace is.
+//! Finds the container of a local workspace.
 
 use bollard::models::ContainerInspectResponse;
 
@@ -6,33 +6,34 @@ use super::client::Client;
 use super::error::EngineError;
 use crate::model::{ContainerName, Fault, LocalTarget, Stage, StageError};
 
-/// A running container of the platform's.
+/// A running container that carries the platform's label.
 #[derive(Clone)]
 pub(super) struct Container {
-    /// Its id: a name may pass to another one.
+    /// Its id: a name may later belong to another container.
     pub(super) id: String,
-    /// The name that it was found by.
+    /// The name that matched.
     pub(super) name: ContainerName,
 }
 
-/// Why none was found.
+/// Why no container was found.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum FindError {
     Engine(EngineError),
     Missing(Missing),
 }
 
-/// What there is instead: the names that were looked for, each with the state of its container where there is one.
+/// The names that were looked up, each with the state of its container if one exists.
 #[derive(Debug)]
 pub(super) struct Missing(Vec<(ContainerName, Option<String>)>);
 
 impl Client {
-    /// The first candidate of `target` that runs and carries the label. One without the label is as if it were not
-    /// there, and so is one that merely has an id like the name: the engine takes the beginning of an id for a name.
-    pub(super) async fn find(&self, target: &LocalTarget) -> Result<Container, Failure> {
+    /// Returns the first candidate of `target` that runs and carries the label. A container without the label
+    /// is treated as missing, and so is one whose id merely starts with the name: the engine accepts an id
+    /// prefix as a name.
+    pub(super) async fn find(&self, target: &LocalTarget) -> Result<Container, FindError> {
         let mut seen = Vec::new();
         for name in &target.candidates {
-            let found = self.inspect(name.as_str()).await.map_err(Failure::Engine)?;
+            let found = self.inspect(name.as_str()).await.map_err(FindError::Engine)?;
             let Some(found) = found.filter(|found| self.is_meant(found, name)) else {
                 seen.push((name.clone(), None));
                 continue;
@@ -43,7 +44,7 @@ impl Client {
             }
             seen.push((name.clone(), state.status.map(|status| status.to_string())));
         }
-        Err(Failure::Missing(Missing(seen)))
+        Err(FindError::Missing(Missing(seen)))
     }
 
     fn is_meant(&self, found: &ContainerInspectResponse, name: &ContainerName) -> bool {
@@ -54,13 +55,13 @@ impl Client {
         let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
         let is_labelled = labels.is_some_and(|labels| label.is_in(labels));
         if !is_labelled {
-            tracing::info!(container = %name, %label, "a container without the label is passed over");
+            tracing::info!(container = %name, %label, "ignoring a container without the label");
         }
         is_labelled
     }
 }
 
-impl Failure {
+impl FindError {
     pub(super) fn into_stage_error(self) -> StageError {
         match self {
             Self::Engine(error) => error.into_stage_error(Stage::Workspace),
@@ -78,8 +79,8 @@ impl Missing {
         }
         let names: Vec<_> = self.0.iter().map(|(name, _)| name.as_str()).collect();
         let message = match names.as_slice() {
-            [] => "the workspace has no container's name".to_owned(),
-            names => format!("no container of the platform's is called {}", names.join(" or ")),
+            [] => "the workspace has no container name".to_owned(),
+            names => format!("no container with the platform's label is named {}", names.join(" or ")),
         };
         StageError::new(Stage::Workspace, Fault::NotFound, message).with_hint("start the workspace")
     }
@@ -90,10 +91,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_container_error_lists_names() {
         let name = |text: &str| text.parse::<ContainerName>().unwrap();
         let none = Missing(vec![(name("ws-1"), None), (name("ws-12"), None)]).into_stage_error();
-        assert_eq!(none.message(), "no container of the platform's is called ws-1 or ws-12");
+        assert_eq!(none.message(), "no container with the platform's label is named ws-1 or ws-12");
         assert_eq!(none.fault(), Fault::NotFound);
         let stopped =
             Missing(vec![(name("ws-1"), None), (name("ws-12"), Some("exited".into()))]).into_stage_error();

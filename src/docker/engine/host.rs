@@ -1,4 +1,4 @@
-//! A container as a host.
+//! A container as a [`Host`].
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -13,12 +13,12 @@ use crate::model::{
     EnvName, Host, HostIds, Stage, StageError, StageObserver, Terminal, TerminalRequest, staged,
 };
 
-/// A container of the engine beside this program.
+/// A local container.
 pub(super) struct LocalHost {
     client: Client,
     container: Container,
     env: Vec<(EnvName, String)>,
-    /// Over the terminals that are open.
+    /// The watchers of the open terminals.
     watches: Mutex<Vec<Weak<Watch>>>,
 }
 
@@ -27,7 +27,7 @@ impl LocalHost {
         Self { client, container, env, watches: Mutex::default() }
     }
 
-    /// The watchers that are there, which are forgotten here.
+    /// Removes and returns the watchers that still exist.
     fn take_watches(&self) -> Vec<Arc<Watch>> {
         let watches = std::mem::take(&mut *self.watches.lock().unwrap_or_else(PoisonError::into_inner));
         watches.iter().filter_map(Weak::upgrade).collect()
@@ -54,7 +54,7 @@ impl Host for LocalHost {
         HostIds::default()
     }
 
-    /// To the engine and back: from there to the container there is no way to speak of.
+    /// Measures the round trip to the engine; the container itself adds no measurable time.
     fn round_trip(&self) -> BoxFuture<'_, Option<Duration>> {
         Box::pin(async {
             let began = Instant::now();

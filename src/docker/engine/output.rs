@@ -1,4 +1,4 @@
-//! What an exec says, read no faster than it is taken.
+//! Reads the output of an exec with backpressure.
 
 use std::io;
 
@@ -8,27 +8,27 @@ use tokio::io::{AsyncReadExt as _, ReadHalf};
 use super::attach::Attached;
 use crate::model::TerminalEvent;
 
-/// How much is read at once, in bytes.
+/// The read buffer, in bytes.
 const READ_SIZE: usize = 16 << 10;
 
 /// The length of a frame's header, in bytes (Engine API, "Attach to a container", stream format).
 const HEADER: usize = 8;
 
-/// The half of an exec's streams that says something.
-pub(super) struct Reader {
+/// The reading half of an exec's streams.
+pub(super) struct ExecReader {
     read: ReadHalf<Attached>,
     decoder: Decoder,
-    /// Said again before anything else.
+    /// Returned again before anything else.
     unread: Option<TerminalEvent>,
 }
 
-impl Reader {
-    /// Reads what a PTY says, or stdout and stderr in frames.
+impl ExecReader {
+    /// Returns a reader of a PTY's output, or of frames of stdout and stderr.
     pub(super) fn new(read: ReadHalf<Attached>, tty: bool) -> Self {
         Self { read, decoder: Decoder::new(tty), unread: None }
     }
 
-    /// The next bytes; `None` at the end. Cancel safe.
+    /// Returns the next bytes; `None` at the end. Cancel safe.
     pub(super) async fn next(&mut self) -> io::Result<Option<TerminalEvent>> {
         if let Some(event) = self.unread.take() {
             return Ok(Some(event));
@@ -44,12 +44,12 @@ impl Reader {
         }
     }
 
-    /// Has `event` said again.
+    /// Makes `event` the next one to be returned.
     pub(super) fn unread(&mut self, event: TerminalEvent) {
         self.unread = Some(event);
     }
 
-    /// Leaves `echo` out, should it come next.
+    /// Skips `echo` if the output begins with it.
     pub(super) fn skip_echo(&mut self, echo: &'static [u8]) {
         if let Format::Raw { echo: skipped } = &mut self.decoder.format {
             *skipped = echo;
@@ -57,7 +57,7 @@ impl Reader {
     }
 }
 
-/// Bytes to events. A frame is passed on as it comes: how long it is plays no part.
+/// Decodes bytes to events. A frame is passed on in pieces as it arrives, so its length is never buffered.
 struct Decoder {
     buffer: BytesMut,
     format: Format,
@@ -65,16 +65,16 @@ struct Decoder {
 
 #[derive(Clone, Copy)]
 enum Format {
-    /// As a PTY has it.
+    /// The raw output of a PTY.
     Raw {
-        /// What is to be left out.
+        /// The echo to skip.
         echo: &'static [u8],
     },
-    /// In frames of two streams.
+    /// Frames of two streams.
     Frames {
-        /// Whose frame it is.
+        /// Whether the current frame is stderr.
         stderr: bool,
-        /// How much of it is still to come.
+        /// The number of its bytes that are still to come.
         left: usize,
     },
 }
@@ -85,7 +85,7 @@ impl Decoder {
         Self { buffer: BytesMut::new(), format }
     }
 
-    /// The next of what is buffered.
+    /// Returns the next event from the buffer.
     fn take(&mut self) -> io::Result<Option<TerminalEvent>> {
         match &mut self.format {
             Format::Raw { echo } => {
@@ -108,11 +108,10 @@ impl Decoder {
                     let [stream, _, _, _, length @ ..] = *header;
                     *stderr = match stream {
                         0 | 1 => false,
-                        // 3 is the engine's own complaint.
+                        // Stream 3 carries the engine's own errors.
                         2 | 3 => true,
                         other => {
-                            let message =
-                                format!("the Docker engine speaks of a stream {other}, which there is not");
+                            let message = format!("the Docker engine sent a frame of unknown stream {other}");
                             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
                         }
                     };
@@ -129,12 +128,12 @@ impl Decoder {
         }
     }
 
-    /// Nothing more comes.
+    /// Handles the end of the output.
     fn end(&self) -> io::Result<()> {
         match self.format {
             Format::Frames { left, .. } if left > 0 || !self.buffer.is_empty() => Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
-                "the Docker engine broke off within a frame",
+                "the Docker engine closed the connection within a frame",
             )),
             _ => Ok(()),
         }
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_pty_says_is_passed_on_whatever_it_begins_with() {
+    fn pty_output_passes_unchanged() {
         let mut decoder = Decoder::new(true);
         for bytes in [&[0_u8, 1, 2][..], &[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 9], b"\r\n"] {
             let events = decoded(&mut decoder, bytes).unwrap();
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_echo_is_left_out_once_and_only_at_the_beginning() {
+    fn echo_is_skipped_once_at_the_start() {
         let out = |text: &'static [u8]| TerminalEvent::Output(Bytes::from_static(text));
         for (pieces, expected) in [
             (&[&b"\r"[..], b"\n$ \r\n"][..], &[out(b"$ \r\n")][..]),
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_not_one_is_an_error_and_so_is_half_a_frame() {
+    fn malformed_or_partial_frame_is_an_error() {
         let mut decoder = Decoder::new(false);
         assert_eq!(decoded(&mut decoder, b"OCI runtime").unwrap_err().kind(), io::ErrorKind::InvalidData);
         for half in [&frame(1, b"abc")[..10], &[1, 0, 0][..]] {
@@ -197,7 +196,7 @@ mod tests {
             decoded(&mut decoder, half).unwrap();
             assert_eq!(decoder.end().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         }
-        // A length that nobody could hold is no reason to hold anything.
+        // A huge announced length must not be allocated.
         let mut decoder = Decoder::new(false);
         let events = decoded(&mut decoder, &[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, b'x']).unwrap();
         assert_eq!(events, [TerminalEvent::Output(Bytes::from_static(b"x"))]);
@@ -205,7 +204,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_streams_come_apart_however_they_are_cut(
+        fn frames_decode_across_any_chunking(
             frames in proptest::collection::vec((1_u8..=2, proptest::collection::vec(any::<u8>(), 0..40)), 0..8),
             cut in 1_usize..50,
         ) {

@@ -1,53 +1,54 @@
-//! What is run in a container.
+//! The commands that are run in a container.
 
-use super::words;
-use crate::docker::Marker;
-use crate::docker::exec::SHELL;
+use crate::docker::exec::{Marker, SHELL};
 use crate::docker::watcher;
 
-/// Says, on stderr, that the engine has come so far, and which process it is; then waits for a line. Nothing of the
-/// user's runs before that: the PTY has its size by then, and the watcher watches. Where nobody is left to send the line,
-/// the process ends.
+/// Prints the marker and its process id on stderr, then waits for a line. No user code runs before that line:
+/// by then the PTY has its size and the watcher is running. If the sender is gone, the process exits.
 const START: &str = "echo \"$EICE_TERMINAL $$\" >&2; read -r _ || exit 1; ";
 
-/// The line that it waits for. A PTY echoes it, and nothing else is said before.
+/// The line that it waits for. A PTY echoes it, and nothing precedes the echo.
 pub(super) const GO: &[u8] = b"\n";
 
-/// What a PTY takes for the end of the input, in place of [`GO`]: the process ends.
+/// End of input for a PTY, sent in place of [`GO`]: the process exits.
 pub(super) const GIVE_UP: &[u8] = b"\x04";
 
-/// What a PTY makes of [`GO`].
+/// The PTY's echo of [`GO`].
 pub(super) const ECHO: &[u8] = b"\r\n";
 
-/// A shell: bash where there is one, else sh.
+/// Returns a shell: bash if available, or else sh.
 pub(super) fn shell() -> Vec<String> {
     vec!["sh".into(), "-c".into(), format!("{START}{SHELL}")]
 }
 
-/// The program and the arguments in `command`, which no shell reads.
+/// Returns the program and arguments in `command`, which no shell interprets.
 pub(super) fn command(command: Vec<String>) -> Vec<String> {
     let mut all = vec!["sh".into(), "-c".into(), format!("{START}exec \"$@\""), "sh".into()];
     all.extend(command);
     all
 }
 
-/// The watcher over the processes with `marker`. It says an empty line when it watches.
+/// Returns the watcher of the processes with `marker`. It prints an empty line when it is running.
 pub(super) fn watch(marker: &Marker) -> Vec<String> {
     vec!["sh".into(), "-c".into(), format!("echo; {}", watcher::SCRIPT), "sh".into(), marker.to_string()]
 }
 
-/// Sends the signal `name` to the process `pid`.
+/// Returns a command that sends the signal `name` to the process `pid`.
 pub(super) fn signal(name: &str, pid: u32) -> Vec<String> {
     words(&["sh", "-c", "kill -s \"$1\" \"$2\"", "sh", name, &pid.to_string()])
 }
 
-/// Where the line ends that [`START`] says, and which process it names; `None` as long as it has not come.
-pub(super) fn started(said: &[u8], marker: &Marker) -> Option<(usize, Option<u32>)> {
+/// Returns where the line of [`START`] ends and which process it names; `None` while it is incomplete.
+pub(super) fn started(output: &[u8], marker: &Marker) -> Option<(usize, Option<u32>)> {
     let mark = marker.value();
-    let begin = said.windows(mark.len()).position(|window| window == mark.as_bytes())? + mark.len();
-    let end = begin + said[begin..].iter().position(|&byte| byte == b'\n')?;
-    let pid = std::str::from_utf8(&said[begin..end]).ok().and_then(|text| text.trim().parse().ok());
+    let begin = output.windows(mark.len()).position(|window| window == mark.as_bytes())? + mark.len();
+    let end = begin + output[begin..].iter().position(|&byte| byte == b'\n')?;
+    let pid = std::str::from_utf8(&output[begin..end]).ok().and_then(|text| text.trim().parse().ok());
     Some((end + 1, pid))
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -57,7 +58,7 @@ mod tests {
 
     use super::*;
 
-    /// Starts `words` under `shell`, which stands in for the `sh` of an image.
+    /// Starts `words` with `shell` in the role of the image's `sh`.
     fn start(shell: &[&str], words: &[String], marker: &Marker) -> std::process::Child {
         Command::new(shell[0])
             .args(&shell[1..])
@@ -71,14 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_runs_before_its_line_came_and_every_byte_behind_it_is_the_commands() {
+    fn command_waits_for_its_start_line() {
         for shell in [&["/bin/sh"][..], &["/bin/bash"], &["/bin/busybox", "sh"]] {
             let marker = Marker::random();
             let mut child = start(shell, &command(words(&["cat"])), &marker);
             let mut line = String::new();
             BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-            let told = started(line.as_bytes(), &marker);
-            assert_eq!(told, Some((line.len(), Some(child.id()))), "{shell:?}: {line:?}");
+            let found = started(line.as_bytes(), &marker);
+            assert_eq!(found, Some((line.len(), Some(child.id()))), "{shell:?}: {line:?}");
             let mut stdin = child.stdin.take().unwrap();
             stdin.write_all(&[GO, b"typed\n"].concat()).unwrap();
             drop(stdin);
@@ -89,7 +90,7 @@ mod tests {
 
             let mut alone = start(shell, &command(words(&["touch", "/nonexistent/x"])), &marker);
             drop(alone.stdin.take());
-            assert_eq!(alone.wait().unwrap().code(), Some(1), "{shell:?}: nobody sends the line");
+            assert_eq!(alone.wait().unwrap().code(), Some(1), "{shell:?}: without the line");
             let mut said = String::new();
             alone.stderr.take().unwrap().read_to_string(&mut said).unwrap();
             assert!(!said.contains("nonexistent"), "{shell:?}: {said}");
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_found_behind_other_words_and_only_as_a_whole() {
+    fn start_line_is_found_after_other_output() {
         let marker = Marker::random();
         let mark = marker.value();
         assert_eq!(started(format!("words\r\n{mark} 7").as_bytes(), &marker), None);

@@ -11,24 +11,24 @@ use tokio_util::sync::CancellationToken;
 use super::attach::Attached;
 use super::client::{Client, Exec};
 use super::error::EngineError;
-use super::output::Reader;
+use super::output::ExecReader;
 use super::script;
 use super::watch::Watch;
 use crate::model::{Control, Exit, Input, Output, Signal, Size, Terminal, TerminalEvent};
 
-/// What the parts have in common. With the last of them the watcher's stdin ends.
-pub(super) struct Life {
+/// The state that the parts share. When the last part is dropped, the watcher's stdin ends.
+pub(super) struct ExecState {
     client: Client,
     container: String,
     exec: String,
-    /// The process's number in the container.
+    /// The process id in the container.
     pid: Option<u32>,
     watch: Arc<Watch>,
-    /// The process has ended.
+    /// Cancelled when the process has exited.
     ended: CancellationToken,
 }
 
-impl Life {
+impl ExecState {
     pub(super) fn new(
         client: Client,
         container: String,
@@ -39,12 +39,12 @@ impl Life {
         Arc::new(Self { client, container, exec, pid, watch, ended: CancellationToken::new() })
     }
 
-    /// How the process ended, once its output has.
+    /// Returns how the process exited, once its output has ended.
     async fn exit(&self) -> io::Result<Exit> {
         let exit = match self.client.exit(&self.exec).await {
             Ok(Some(exit)) => Ok(exit),
-            Ok(None) => Err(io::Error::other("the Docker engine let go of the terminal")),
-            // An exec goes with its container.
+            Ok(None) => Err(io::Error::other("the Docker engine detached from the terminal")),
+            // An exec ends with its container.
             Err(EngineError::Refused { status: 404 | 409, .. }) => {
                 Err(io::Error::other("the workspace's container has stopped"))
             }
@@ -54,18 +54,18 @@ impl Life {
         exit
     }
 
-    /// Runs `asked`, unless the process has ended.
-    async fn while_running<T>(&self, asked: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    /// Runs `request`, unless the process has exited.
+    async fn while_running<T>(&self, request: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         tokio::select! {
             biased;
             () = self.ended.cancelled() => Err(ended()),
-            answer = asked => answer,
+            result = request => result,
         }
     }
 
     async fn signal(&self, signal: Signal) -> io::Result<()> {
         let Some(pid) = self.pid else {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "the process's number is not known"));
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "the process id is unknown"));
         };
         let exec = Exec {
             container: &self.container,
@@ -77,7 +77,7 @@ impl Life {
         let run = async {
             let id = self.client.create(exec).await?;
             let (read, _write) = tokio::io::split(self.client.start(&id, false).await?);
-            let mut reader = Reader::new(read, false);
+            let mut reader = ExecReader::new(read, false);
             while let Ok(Some(_)) = reader.next().await {}
             self.client.exit(&id).await
         };
@@ -92,30 +92,30 @@ fn ended() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the process has ended")
 }
 
-/// The terminal whose streams are `reader` and `write`.
+/// Returns the terminal with the streams `reader` and `write`.
 pub(super) fn terminal(
-    reader: Reader,
+    reader: ExecReader,
     write: WriteHalf<Attached>,
     has_pty: bool,
-    life: Arc<Life>,
+    state: Arc<ExecState>,
 ) -> Terminal {
     Terminal {
-        input: Box::new(ExecInput { write, has_pty, life: Arc::clone(&life) }),
-        output: Box::new(ExecOutput { reader, state: State::Open, life: Arc::clone(&life) }),
-        control: Box::new(ExecControl { life }),
+        input: Box::new(ExecInput { write, has_pty, state: Arc::clone(&state) }),
+        output: Box::new(ExecOutput { reader, phase: Phase::Open, state: Arc::clone(&state) }),
+        control: Box::new(ExecControl { state }),
     }
 }
 
 struct ExecInput {
     write: WriteHalf<Attached>,
     has_pty: bool,
-    life: Arc<Life>,
+    state: Arc<ExecState>,
 }
 
 impl Input for ExecInput {
     fn write(&mut self, data: Bytes) -> BoxFuture<'_, io::Result<()>> {
-        let Self { write, life, .. } = self;
-        Box::pin(life.while_running(async move {
+        let Self { write, state, .. } = self;
+        Box::pin(state.while_running(async move {
             write.write_all(&data).await.map_err(|error| match error.kind() {
                 io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => ended(),
                 _ => error,
@@ -124,68 +124,69 @@ impl Input for ExecInput {
     }
 
     fn end(&mut self) -> BoxFuture<'_, io::Result<()>> {
-        let Self { write, has_pty, life } = self;
+        let Self { write, has_pty, state } = self;
         Box::pin(async move {
             if *has_pty {
                 return Ok(());
             }
-            life.while_running(write.shutdown()).await
+            state.while_running(write.shutdown()).await
         })
     }
 }
 
 struct ExecOutput {
-    reader: Reader,
-    state: State,
-    life: Arc<Life>,
+    reader: ExecReader,
+    phase: Phase,
+    state: Arc<ExecState>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum Phase {
     Open,
-    /// All is said, and how the process ended is to be found out.
-    Said,
+    /// The output has ended; the exit is still to be queried.
+    Ended,
     Over,
 }
 
 impl Output for ExecOutput {
     fn next(&mut self) -> BoxFuture<'_, Option<io::Result<TerminalEvent>>> {
         Box::pin(async {
-            if self.state == State::Open {
+            if self.phase == Phase::Open {
                 match self.reader.next().await {
                     Ok(Some(event)) => return Some(Ok(event)),
                     Ok(None) => {}
-                    // The engine may break a connection off when the process ends; it knows better how that was.
-                    Err(error) => tracing::debug!(%error, "the streams of a terminal broke off"),
+                    // The engine may break a connection when the process exits; the exit status is queried
+                    // separately.
+                    Err(error) => tracing::debug!(%error, "the streams of a terminal broke"),
                 }
-                self.state = State::Said;
+                self.phase = Phase::Ended;
             }
-            if self.state == State::Over {
+            if self.phase == Phase::Over {
                 return None;
             }
-            let exit = self.life.exit().await;
-            self.state = State::Over;
+            let exit = self.state.exit().await;
+            self.phase = Phase::Over;
             Some(exit.map(TerminalEvent::Exit))
         })
     }
 }
 
 struct ExecControl {
-    life: Arc<Life>,
+    state: Arc<ExecState>,
 }
 
 impl Control for ExecControl {
     fn resize(&self, size: Size) -> BoxFuture<'_, io::Result<()>> {
         let resize =
-            async move { self.life.client.resize(&self.life.exec, size).await.map_err(io::Error::other) };
-        Box::pin(self.life.while_running(resize))
+            async move { self.state.client.resize(&self.state.exec, size).await.map_err(io::Error::other) };
+        Box::pin(self.state.while_running(resize))
     }
 
     fn signal(&self, signal: Signal) -> BoxFuture<'_, io::Result<()>> {
-        Box::pin(self.life.while_running(self.life.signal(signal)))
+        Box::pin(self.state.while_running(self.state.signal(signal)))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.life.watch.finish())
+        Box::pin(self.state.watch.finish())
     }
 }

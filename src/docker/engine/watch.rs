@@ -1,4 +1,5 @@
-//! The watcher of one terminal: a second exec, which outlives the first and us and ends what is left of the first.
+//! The watcher of one terminal: a second exec, which outlives the first and this program, and ends the first's
+//! processes.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -11,38 +12,38 @@ use tokio_util::sync::CancellationToken;
 use super::attach::Attached;
 use super::client::{Client, Exec};
 use super::error::EngineError;
-use super::open::{NotStarted, wait_for};
-use super::output::Reader;
+use super::output::ExecReader;
 use super::script;
-use crate::docker::Marker;
+use super::start::{NotStarted, wait_for};
+use crate::docker::exec::Marker;
 use crate::model::Exit;
 
-/// How long it may take to end everything: it gives up itself after 12 s.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// The time limit for ending everything: the script itself gives up after 12 s.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A watcher that runs. It sets to work when its stdin ends: by [`Watch::finish`], or when this is dropped, or when this
-/// process is gone.
+/// A running watcher. It starts its work when its stdin ends: on [`Watch::finish`], when this is dropped, or
+/// when this process is gone.
 pub(super) struct Watch {
     client: Client,
     exec: String,
-    streams: Mutex<Option<(Reader, WriteHalf<Attached>)>>,
-    /// It has done its work, or is out of our hands.
+    streams: Mutex<Option<(ExecReader, WriteHalf<Attached>)>>,
+    /// Cancelled when it has finished or was detached.
     cleared: CancellationToken,
 }
 
-/// A watcher that was started, and may not watch yet. Dropped, it sets to work as soon as it does.
-pub(super) struct Starting {
+/// A watcher that was started but may not be running yet. If dropped, it starts its work as soon as it runs.
+pub(super) struct StartingWatch {
     client: Client,
     exec: String,
-    reader: Reader,
+    reader: ExecReader,
     write: WriteHalf<Attached>,
 }
 
-impl Starting {
-    /// Waits until it watches.
+impl StartingWatch {
+    /// Waits until it is running.
     pub(super) async fn ready(mut self) -> Result<Watch, NotStarted> {
-        let says_a_line = |said: &[u8]| said.ends_with(b"\n").then_some((said.len(), ()));
-        wait_for(&self.client, &self.exec, &mut self.reader, says_a_line).await?;
+        let first_line = |output: &[u8]| output.ends_with(b"\n").then_some((output.len(), ()));
+        wait_for(&self.client, &self.exec, &mut self.reader, first_line).await?;
         let streams = Mutex::new(Some((self.reader, self.write)));
         let cleared = CancellationToken::new();
         Ok(Watch { client: self.client, exec: self.exec, streams, cleared })
@@ -50,56 +51,56 @@ impl Starting {
 }
 
 impl Watch {
-    /// Starts one over the processes with `marker`.
+    /// Starts a watcher for the processes with `marker`.
     pub(super) async fn start(
         client: &Client,
         container: &str,
         marker: &Marker,
-    ) -> Result<Starting, NotStarted> {
+    ) -> Result<StartingWatch, NotStarted> {
         let exec =
             Exec { container, command: script::watch(marker), env: Vec::new(), tty: false, stdin: true };
         let exec = client.create(exec).await?;
         let (read, write) = tokio::io::split(client.start(&exec, false).await?);
-        Ok(Starting { client: client.clone(), exec, reader: Reader::new(read, false), write })
+        Ok(StartingWatch { client: client.clone(), exec, reader: ExecReader::new(read, false), write })
     }
 
-    /// Ends its stdin and waits, within a bound, until it has ended everything.
+    /// Ends its stdin and waits, within a bound, until it has ended every process.
     pub(super) async fn finish(&self) {
         let Some((mut reader, mut write)) = self.take() else {
             return self.cleared.cancelled().await;
         };
         let _cleared = self.cleared.clone().drop_guard();
         let work = async {
-            write.shutdown().await.map_err(Failure::Stream)?;
-            while reader.next().await.map_err(Failure::Stream)?.is_some() {}
-            self.client.exit(&self.exec).await.map_err(Failure::Engine)
+            write.shutdown().await.map_err(WatchError::Stream)?;
+            while reader.next().await.map_err(WatchError::Stream)?.is_some() {}
+            self.client.exit(&self.exec).await.map_err(WatchError::Engine)
         };
-        match timeout(PATIENCE, work).await {
+        match timeout(FINISH_TIMEOUT, work).await {
             Ok(Ok(Some(Exit::Code(0)))) => {}
-            // Everything in it has ended with the container.
-            Ok(Err(Failure::Engine(EngineError::Refused { status: 404 | 409, .. }))) => {}
+            // All processes ended with the container.
+            Ok(Err(WatchError::Engine(EngineError::Refused { status: 404 | 409, .. }))) => {}
             Ok(Ok(exit)) => tracing::warn!(?exit, "the watcher of a terminal failed"),
-            Ok(Err(error)) => tracing::warn!(?error, "the watcher of a terminal cannot be heard"),
-            Err(_) => tracing::warn!(after = ?PATIENCE, "the watcher of a terminal did not finish"),
+            Ok(Err(error)) => tracing::warn!(?error, "lost the connection to the watcher of a terminal"),
+            Err(_) => tracing::warn!(after = ?FINISH_TIMEOUT, "the watcher of a terminal did not finish"),
         }
     }
 
-    /// Ends its stdin and leaves it to its work.
+    /// Ends its stdin and does not wait for its work.
     pub(super) fn leave(&self) {
         if self.take().is_some() {
             self.cleared.cancel();
         }
     }
 
-    fn take(&self) -> Option<(Reader, WriteHalf<Attached>)> {
+    fn take(&self) -> Option<(ExecReader, WriteHalf<Attached>)> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// Why nothing is known of its work.
+/// Why the result of its work is unknown.
 #[derive(Debug)]
-#[allow(dead_code, reason = "shown as it is, in a log")]
-enum Failure {
+#[allow(dead_code, reason = "used by Debug, in a log")]
+enum WatchError {
     Stream(io::Error),
     Engine(EngineError),
 }
