@@ -201,7 +201,7 @@ fn assemble(
             None => failure,
         }
     })?;
-    let config = connect::Config::new(ssh, keys.mode);
+    let config = connect::ConnectConfig::new(ssh, keys.mode);
     Ok(Connector::new(Aws::new(aws), dialer, Arc::clone(&keys.store), config))
 }
 

@@ -15,7 +15,7 @@ use super::raw;
 use super::stop::Signals;
 use super::target::Destination;
 use crate::aws::policy::Tag;
-use crate::connect::Diagnosis;
+use crate::connect::DiagnoseOptions;
 use crate::model::{Report, Shell};
 use crate::ssh;
 use table::{Style, render};
@@ -96,7 +96,8 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<u8, Failure> {
 impl DoctorArgs {
     async fn diagnose(&self, progress: &super::progress::Progress) -> Result<Report, Failure> {
         let connector = self.client.connector(ssh::Config::default())?;
-        let diagnosis = Diagnosis { timeout: Duration::from_secs(self.timeout), tag: Some(self.tag.clone()) };
+        let diagnosis =
+            DiagnoseOptions { timeout: Duration::from_secs(self.timeout), tag: Some(self.tag.clone()) };
         let user = self.destination.login(self.client.os_user.as_ref())?;
         let to = &self.client.to;
         let shell = self.container.shell()?;

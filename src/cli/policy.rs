@@ -202,7 +202,7 @@ impl PolicyArgs {
         let user = destination.login(self.os_user.first())?;
         let looking = async {
             let target = to.locate(&connector, &destination.instance, user, &progress).await?;
-            let way = connector.way(&target, &progress).await?;
+            let way = connector.tunnel_target(&target, &progress).await?;
             Ok::<_, Failure>((target, way))
         };
         let looked_up = looking.await;

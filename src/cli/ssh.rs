@@ -120,7 +120,7 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
             if args.forwards.is_empty() {
                 return Ok(None);
             }
-            let connector = Arc::new(connector.tuned(crate::ssh::Config::forwards()));
+            let connector = Arc::new(connector.with_ssh_config(crate::ssh::Config::forwards()));
             let target = target.clone();
             let starting = Forwards::start(listeners, connector, target, false, args.client.quiet, &|_| {});
             starting.await.map(Some)

@@ -1,4 +1,4 @@
-//! Key push and dial side by side, joined at authentication.
+//! Connects to an instance: key push and dial run concurrently and join at authentication.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,23 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
-
-use super::beside::{Push, beside};
-use super::config::{Config, HostKeyMode};
+use super::concurrent::{Push, run_concurrently};
+use super::config::{ConnectConfig, ConnectMethod, HostKeyMode};
 use super::console;
-use super::diagnose::Diagnosis;
-use super::direct::{self, Approach, Reach};
-use super::explain::{self, Place};
+use super::dial::{dial_direct, dial_tunnel};
+use super::explain::{self, PeerContext};
 use super::host::SshHost;
-use super::route::Route;
+use super::resolve;
+use super::route::{ConnectPath, Route, TunnelTarget};
 use crate::aws::{Aws, Client, partition};
 #[cfg(feature = "gateway")]
 use crate::docker::engine::Engine;
-use crate::model::{
-    Account, Connect, Host, HostIds, InstanceTarget, NotReady, Report, Stage, StageError, StageObserver,
-    Target, staged,
-};
+use crate::model::{Account, HostIds, InstanceTarget, Stage, StageError, StageObserver, staged};
 use crate::ssh::{
     self, EphemeralKey, Handshake, HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource, LoginKey,
 };
@@ -34,8 +29,8 @@ pub struct Connector {
     pub(super) aws: Arc<Aws>,
     pub(super) dialer: Dialer,
     pub(super) host_keys: Arc<dyn HostKeySource>,
-    config: Config,
-    /// Opens the containers beside this program.
+    config: ConnectConfig,
+    /// The engine of the local containers.
     #[cfg(feature = "gateway")]
     engine: Option<Engine>,
     /// Decides whether the engine is used now; without it, always.
@@ -53,23 +48,24 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// How long an instance knows a pushed key (EC2 Instance Connect API reference, `SendSSHPublicKey`).
+/// How long an instance accepts a pushed key (EC2 Instance Connect API reference, `SendSSHPublicKey`).
 pub const PUSHED_KEY_LIFETIME: Duration = Duration::from_secs(60);
 
-/// A key that the instance knows for [`PUSHED_KEY_LIFETIME`].
+/// A key that the instance accepts for [`PUSHED_KEY_LIFETIME`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PushedKey {
-    /// When the push began: the lifetime counts from there or a little later.
+    /// When the push began: the lifetime starts then or slightly later.
     pub at: Instant,
-    /// The request, as CloudTrail has it.
+    /// The request id, as recorded by CloudTrail.
     pub request_id: String,
 }
 
 impl Connector {
-    /// Connects with `aws`'s credentials and `dialer`'s tunnels; host keys are pinned in `host_keys`.
+    /// Returns a connector with `aws`'s credentials and `dialer`'s tunnels; host keys are pinned in
+    /// `host_keys`.
     #[must_use]
-    pub fn new(aws: Aws, dialer: Dialer, host_keys: Arc<dyn HostKeySource>, config: Config) -> Self {
+    pub fn new(aws: Aws, dialer: Dialer, host_keys: Arc<dyn HostKeySource>, config: ConnectConfig) -> Self {
         Self {
             aws: Arc::new(aws),
             dialer,
@@ -82,7 +78,7 @@ impl Connector {
         }
     }
 
-    /// The same, which opens local workspaces as well: the containers of `engine`.
+    /// Also opens local workspaces: the containers of `engine`.
     #[cfg(feature = "gateway")]
     #[must_use]
     pub fn with_engine(mut self, engine: Engine) -> Self {
@@ -90,7 +86,7 @@ impl Connector {
         self
     }
 
-    /// The same, which opens local workspaces only while `condition` holds.
+    /// Opens local workspaces only while `condition` holds.
     #[cfg(feature = "gateway")]
     #[must_use]
     pub fn with_engine_condition(mut self, condition: EngineCondition) -> Self {
@@ -98,22 +94,22 @@ impl Connector {
         self
     }
 
-    /// The same by another `approach`: the credentials and what was looked up are shared.
+    /// Returns a connector with another connect method; credentials and cached lookups are shared.
     #[must_use]
-    pub fn by(&self, approach: Approach) -> Self {
-        let mut connector = self.tuned(self.config.ssh.clone());
-        connector.config.approach = approach;
+    pub fn with_method(&self, method: ConnectMethod) -> Self {
+        let mut connector = self.with_ssh_config(self.config.ssh.clone());
+        connector.config.method = method;
         connector
     }
 
-    /// The same with SSH tuned by `ssh`: the credentials and what was looked up are shared.
+    /// Returns a connector with other SSH settings; credentials and cached lookups are shared.
     #[must_use]
-    pub fn tuned(&self, ssh: ssh::Config) -> Self {
+    pub fn with_ssh_config(&self, ssh: ssh::Config) -> Self {
         Self {
             aws: Arc::clone(&self.aws),
             dialer: self.dialer.clone(),
             host_keys: Arc::clone(&self.host_keys),
-            config: Config { ssh, ..self.config.clone() },
+            config: ConnectConfig { ssh, ..self.config.clone() },
             #[cfg(feature = "gateway")]
             engine: self.engine.clone(),
             #[cfg(feature = "gateway")]
@@ -121,25 +117,47 @@ impl Connector {
         }
     }
 
-    /// Opens a tunnel to the target's port and nothing more: no key is pushed, no SSH is spoken.
+    /// Opens a tunnel to the target's port, without a key push and without SSH.
     ///
     /// # Errors
-    /// Of the stages credentials to upgrade.
+    /// Errors of the stages credentials to upgrade.
     pub async fn open_tunnel(
         &self,
         target: &InstanceTarget,
         observer: &dyn StageObserver,
     ) -> Result<Tunnel, StageError> {
         let client = self.client_of(target, observer).await?;
-        let route = self.route(&client, target, observer).await?;
-        self.dial(&client, &route, target, observer).await
+        let route = resolve::route(&client, target, observer).await?;
+        dial_tunnel(&self.dialer, &client, &route, target, observer).await
     }
 
-    /// Lets the holder of the key `public`, one line as OpenSSH writes it, log in to the target for
-    /// [`PUSHED_KEY_LIFETIME`].
+    /// Returns where a tunnel to `target` goes; everything left open is looked up. Nothing is dialed.
     ///
     /// # Errors
-    /// Of the stages credentials and key push.
+    /// Errors of the stages credentials to endpoint.
+    pub async fn tunnel_target(
+        &self,
+        target: &InstanceTarget,
+        observer: &dyn StageObserver,
+    ) -> Result<TunnelTarget, StageError> {
+        let client = self.client_of(target, observer).await?;
+        let Route { chosen, account, .. } = resolve::route(&client, target, observer).await?;
+        let account = match account {
+            Some(account) => account,
+            None => {
+                let asked = client.caller_identity().await;
+                asked.map_err(|error| explain::from_aws_call(Stage::Credentials, error))?.account
+            }
+        };
+        let region = client.region().to_owned();
+        Ok(TunnelTarget { region, account, endpoint: chosen.id, address: chosen.address })
+    }
+
+    /// Pushes the public key `public`, one line in OpenSSH's format, so that its holder can log in to the
+    /// target for [`PUSHED_KEY_LIFETIME`].
+    ///
+    /// # Errors
+    /// Errors of the stages credentials and key push.
     pub async fn push_key(
         &self,
         target: &InstanceTarget,
@@ -150,77 +168,77 @@ impl Connector {
         self.push(&client, target, public, observer).await
     }
 
-    /// Returns the engine of local workspaces, if it is used now.
+    /// Returns the engine of the local containers, if it is used now.
     #[cfg(feature = "gateway")]
     pub(super) fn engine(&self) -> Option<&Engine> {
         self.engine.as_ref().filter(|_| self.engine_condition.as_ref().is_none_or(|holds| holds()))
     }
 
-    /// How old a pushed key may be before it is pushed again.
+    /// Returns the age at which a pushed key is pushed again.
     pub(super) fn max_key_age(&self) -> Duration {
         self.config.max_key_age
     }
 
-    /// The AWS calls, for whoever asks more of them than a connection needs.
+    /// Returns the AWS client, for calls beyond those of a connection.
     #[must_use]
     pub fn aws(&self) -> &Aws {
         &self.aws
     }
 
-    /// Opens an SSH connection to the target, for whoever wants more of it than a [`Host`] gives.
+    /// Opens an SSH connection to the target, for callers that need more than a [`Host`](crate::model::Host) offers.
     ///
     /// Dropping the future abandons the attempt and leaves nothing behind.
     ///
     /// # Errors
-    /// Of the stages credentials to authentication.
+    /// Errors of the stages credentials to authentication.
     pub async fn connect_ssh(
         &self,
         target: &InstanceTarget,
         observer: &dyn StageObserver,
     ) -> Result<SshHost, StageError> {
-        let approach = &self.config.approach;
+        let method = &self.config.method;
         let client = self.client_of(target, observer).await?;
-        let (key, public) = match &approach.key {
+        let (key, public) = match &method.key {
             Some(key) => (key.clone(), None),
             None => {
-                let key = EphemeralKey::generate().map_err(explain::key)?;
-                let public = key.public_openssh().map_err(explain::key)?;
+                let key = EphemeralKey::generate().map_err(explain::from_key_generation)?;
+                let public = key.public_openssh().map_err(explain::from_key_generation)?;
                 (LoginKey::from(key), Some(public))
             }
         };
 
-        let at_hand = AtomicBool::new(false);
+        let is_key_ready = AtomicBool::new(false);
         let push = Box::pin(async {
             let pushed = match &public {
                 Some(public) => self.push(&client, target, public, observer).await.map(Some),
                 None => Ok(None),
             };
-            at_hand.store(true, Ordering::Relaxed);
+            is_key_ready.store(true, Ordering::Relaxed);
             pushed
         });
-        let (reach, push) = beside(push, self.reach(approach, &client, target, observer)).await;
-        let reach = reach?;
+        let (path, push) = run_concurrently(push, resolve::path(method, &client, target, observer)).await;
+        let path = path?;
         let push = push.settled()?;
         let reached = async {
             let source = Arc::clone(&self.host_keys);
-            let check = self.host_key_check(&client, reach.account(), target, source).await?;
-            let (mut shaken, place) = match &reach {
-                Reach::Endpoint(route) => {
-                    let tunnel = self.dial(&client, route, target, observer).await?;
+            let check = self.host_key_check(&client, path.account(), target, source).await?;
+            let (mut shaken, peer) = match &path {
+                ConnectPath::Endpoint(route) => {
+                    let tunnel = dial_tunnel(&self.dialer, &client, route, target, observer).await?;
                     self.shake_hands(tunnel, check, route, target, observer).await?
                 }
-                Reach::Direct { address, .. } => {
+                ConnectPath::Direct { address, .. } => {
                     self.shake_hands_directly(*address, check, target, observer).await?
                 }
             };
-            // Beside a push that is under way it costs nothing; with the key at hand it would cost a round trip.
-            if !at_hand.load(Ordering::Relaxed) {
+            // While a push is pending this costs nothing; when the key is available it would cost a round trip.
+            if !is_key_ready.load(Ordering::Relaxed) {
                 let begun = shaken.begin_authentication(observer).await;
-                begun.map_err(|error| explain::ssh(error, &place))?;
+                begun.map_err(|error| explain::from_ssh(error, &peer))?;
             }
-            Ok((shaken, place))
+            Ok((shaken, peer))
         };
-        let ((shaken, place), mut pushed) = match push {
+        let ((shaken, peer), mut pushed) = match push {
             Push::Done(pushed) => (reached.await?, pushed),
             Push::Running(push) => futures_util::future::try_join(reached, push).await?,
         };
@@ -232,10 +250,10 @@ impl Connector {
         {
             pushed = Some(self.push(&client, target, public, observer).await?);
         }
-        log_in((shaken, place), key, pushed, target, observer).await
+        log_in((shaken, peer), key, pushed, target, observer).await
     }
 
-    /// What is done about host keys.
+    /// Returns how host keys are verified.
     pub(super) fn host_key_mode(&self) -> HostKeyMode {
         self.config.host_keys
     }
@@ -248,10 +266,10 @@ impl Connector {
         self.client(&target.account, target.region.as_deref(), observer).await
     }
 
-    /// The AWS calls of `account` in `region`, with credentials at hand.
+    /// Returns the AWS client of `account` in `region`, with its credentials resolved.
     ///
     /// # Errors
-    /// Of the stage credentials.
+    /// Errors of the stage credentials.
     pub async fn client(
         &self,
         account: &Account,
@@ -264,10 +282,10 @@ impl Connector {
             Ok(client)
         })
         .await
-        .map_err(|error| explain::aws_call(Stage::Credentials, error))
+        .map_err(|error| explain::from_aws_call(Stage::Credentials, error))
     }
 
-    /// Pushes `public`, the public half of a key.
+    /// Pushes the public key `public`.
     pub(super) async fn push(
         &self,
         client: &Client,
@@ -279,11 +297,11 @@ impl Connector {
         let push = client.send_ssh_public_key(&target.instance, &target.os_user, public);
         let request_id = staged(Stage::KeyPush, observer, push)
             .await
-            .map_err(|error| explain::aws(Stage::KeyPush, error, target, Some(client.region())))?;
+            .map_err(|error| explain::from_aws(Stage::KeyPush, error, target, Some(client.region())))?;
         Ok(PushedKey { at, request_id })
     }
 
-    /// SSH over `tunnel`, as far as it goes without the user.
+    /// Performs the SSH handshake over `tunnel`, up to authentication.
     pub(super) async fn shake_hands(
         &self,
         tunnel: Tunnel,
@@ -291,35 +309,35 @@ impl Connector {
         route: &Route,
         target: &InstanceTarget,
         observer: &dyn StageObserver,
-    ) -> Result<(Handshake, Place), StageError> {
-        let place = Place::new(target, route, &tunnel, self.host_keys.location().map(Path::to_owned));
+    ) -> Result<(Handshake, PeerContext), StageError> {
+        let peer = PeerContext::new(target, route, &tunnel, self.host_keys.location().map(Path::to_owned));
         let mut config = self.config.ssh.clone();
         let status = tunnel.status();
         config.why_closed = Some(Arc::new(move || explain::close_reason(&status)));
         let shaken = ssh::handshake(tunnel, &config, check, &target.os_user, observer)
             .await
-            .map_err(|error| explain::ssh(error, &place))?;
-        Ok((shaken, place))
+            .map_err(|error| explain::from_ssh(error, &peer))?;
+        Ok((shaken, peer))
     }
 
-    /// The same over TCP straight to `address`.
+    /// Performs the SSH handshake over TCP directly to `address`.
     async fn shake_hands_directly(
         &self,
         address: IpAddr,
         check: HostKeyCheck,
         target: &InstanceTarget,
         observer: &dyn StageObserver,
-    ) -> Result<(Handshake, Place), StageError> {
-        let stream = direct::dial(address, target, observer).await?;
-        let place = Place::direct(target, address, self.host_keys.location().map(Path::to_owned));
+    ) -> Result<(Handshake, PeerContext), StageError> {
+        let stream = dial_direct(address, target, observer).await?;
+        let peer = PeerContext::direct(target, address, self.host_keys.location().map(Path::to_owned));
         let shaken = ssh::handshake(stream, &self.config.ssh, check, &target.os_user, observer)
             .await
-            .map_err(|error| explain::ssh(error, &place))?;
-        Ok((shaken, place))
+            .map_err(|error| explain::from_ssh(error, &peer))?;
+        Ok((shaken, peer))
     }
 
-    /// Which host keys pass, by what `source` has pinned. That is looked up here already, before the dial, so that
-    /// the console, if it is to be asked, answers beside it.
+    /// Returns the check of the host key against the pins in `source`. The pins are loaded here, before the
+    /// dial, so that a console that has to be queried responds concurrently.
     pub(super) async fn host_key_check(
         &self,
         client: &Arc<Client>,
@@ -337,74 +355,34 @@ impl Connector {
         let owner = account.unwrap_or(HostKeyScope::UNKNOWN);
         let scope = HostKeyScope::new(partition(region), owner, region, &target.instance);
         let mut check = HostKeyCheck::pinned(scope, source, policy);
-        // Who spares EC2 the look-ups is not made to ask it without need: it may not even be reachable.
+        // Without an account, no lookup was made: EC2 may not even be reachable, so the console is not queried
+        // needlessly.
         if policy == HostKeyPolicy::Witnessed || account.is_some() {
             check = check.with_witness(console::witness(Arc::clone(client), target.instance.clone()));
         }
         check
             .prepare(&self.config.ssh.timeouts)
             .await
-            .map_err(|error| explain::host_key_store(error, self.host_keys.location()))?;
+            .map_err(|error| explain::from_host_key_store(error, self.host_keys.location()))?;
         Ok(check)
     }
 }
 
 /// Authenticates with `key`, which was `pushed`.
 pub(super) async fn log_in(
-    (shaken, place): (Handshake, Place),
+    (shaken, peer): (Handshake, PeerContext),
     key: impl Into<LoginKey>,
     pushed: impl Into<Option<PushedKey>>,
     target: &InstanceTarget,
     observer: &dyn StageObserver,
 ) -> Result<SshHost, StageError> {
-    let connection = shaken.authenticate(key, observer).await.map_err(|error| explain::ssh(error, &place))?;
+    let connection =
+        shaken.authenticate(key, observer).await.map_err(|error| explain::from_ssh(error, &peer))?;
     let key_push = pushed.into().map(|pushed| pushed.request_id);
     let ids = HostIds {
         key_push,
-        tunnel: place.tunnel_request_id.clone(),
-        endpoint: place.endpoint.as_ref().map(ToString::to_string),
+        tunnel: peer.tunnel_request_id.clone(),
+        endpoint: peer.endpoint.as_ref().map(ToString::to_string),
     };
-    Ok(SshHost::new(connection, target.shell.clone(), ids, place))
-}
-
-impl Connect for Connector {
-    fn connect<'a>(
-        &'a self,
-        target: &'a Target,
-        observer: &'a dyn StageObserver,
-    ) -> BoxFuture<'a, Result<Box<dyn Host>, StageError>> {
-        Box::pin(async move {
-            match target {
-                Target::Instance(target) => {
-                    let host = self.connect_ssh(target, observer).await?;
-                    Ok(Box::new(host) as Box<dyn Host>)
-                }
-                Target::Local(target) => self.connect_local(target, observer).await,
-            }
-        })
-    }
-
-    fn ready<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), NotReady>> {
-        Box::pin(async move {
-            match target {
-                Target::Instance(_) => Ok(()),
-                Target::Local(target) => self.local_ready(target).await,
-            }
-        })
-    }
-
-    fn diagnose<'a>(
-        &'a self,
-        target: &'a Target,
-        observer: &'a dyn StageObserver,
-    ) -> BoxFuture<'a, Option<Report>> {
-        Box::pin(async move {
-            match target {
-                Target::Instance(target) => {
-                    Some(Self::diagnose(self, target, &Diagnosis::default(), observer).await)
-                }
-                Target::Local(target) => self.diagnose_local(target, observer).await,
-            }
-        })
-    }
+    Ok(SshHost::new(connection, target.shell.clone(), ids, peer))
 }

@@ -7,33 +7,33 @@ use eice_proto::InstanceId;
 use crate::aws::{self, Client, ConsoleForm};
 use crate::ssh::host_keys::{Testimony, Witness};
 
-/// Why a console says nothing of host keys.
+/// Why a console yields no host keys.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConsoleError {
     /// There is no output, or none yet.
     #[error("the console of {0} is empty")]
     Empty(InstanceId),
-    /// There is, and it has no host keys.
+    /// There is output without host keys.
     #[error("the console of {0} shows no host keys")]
     NoKeys(InstanceId),
-    /// It could not be had.
+    /// It could not be read.
     #[error("the console of {instance} cannot be read")]
     Call {
-        /// Whose console.
+        /// The instance.
         instance: InstanceId,
-        /// Why.
+        /// The cause.
         source: aws::Error,
     },
 }
 
-/// Asks for the console of `instance`: as it stands now, and where that shows no keys or cannot be had, as it was
-/// posted after the last boot, which the ring may have lost since.
+/// Reads the console of `instance`: its current output, and if that shows no keys or is unavailable, the output
+/// posted after the last boot, which the ring buffer may have lost since.
 pub(super) fn witness(client: Arc<Client>, instance: InstanceId) -> Witness {
     Box::pin(async move {
         let latest = match read(&client, &instance, ConsoleForm::Latest).await {
             Ok(Some(testimony)) if !testimony.is_empty() => return Ok(testimony),
             Ok(latest) => latest,
-            // Not every instance type can tell how its console stands now.
+            // Not every instance type supports the current output.
             Err(aws::Error::State(_)) => None,
             Err(source) => return Err(ConsoleError::Call { instance, source }.into()),
         };
@@ -46,7 +46,7 @@ pub(super) fn witness(client: Arc<Client>, instance: InstanceId) -> Witness {
     })
 }
 
-/// What the console tells in one form; `None` when it is empty. The output itself ends here.
+/// Reads the console's host keys in one form; `None` when it is empty. The output itself is dropped here.
 async fn read(
     client: &Client,
     instance: &InstanceId,

@@ -1,4 +1,4 @@
-//! What the layers below say, as the failure of a stage: at whose door it lies, and the way out.
+//! Converts errors of the lower layers into [`StageError`]s: stage, fault, hint.
 
 mod host_key;
 
@@ -17,22 +17,22 @@ use crate::model::{Fault, InstanceTarget, OsUser, Stage, StageError};
 use crate::ssh;
 use crate::tunnel::{self, Status, Tunnel};
 
-/// Where a connection went, for the texts of its failures.
-pub(super) struct Place {
+/// Where a connection went, for its error messages.
+pub(super) struct PeerContext {
     pub(super) instance: InstanceId,
     pub(super) os_user: OsUser,
     pub(super) port: RemotePort,
-    /// The endpoint, unless the instance is reached without one.
+    /// The endpoint, unless the connection is direct.
     pub(super) endpoint: Option<EndpointId>,
     pub(super) address: IpAddr,
     pub(super) tunnel_request_id: Option<String>,
-    /// The file of the pinned host keys, where they are in one.
+    /// The file of the pinned host keys, if they are in a file.
     host_keys: Option<PathBuf>,
     status: Option<Status>,
 }
 
-impl Place {
-    /// Behind `tunnel`.
+impl PeerContext {
+    /// Returns the context of a connection through `tunnel`.
     pub(super) fn new(
         target: &InstanceTarget,
         route: &Route,
@@ -51,7 +51,7 @@ impl Place {
         }
     }
 
-    /// At `address`, without an endpoint in between.
+    /// Returns the context of a direct connection to `address`.
     pub(super) fn direct(target: &InstanceTarget, address: IpAddr, host_keys: Option<PathBuf>) -> Self {
         Self {
             instance: target.instance.clone(),
@@ -65,13 +65,13 @@ impl Place {
         }
     }
 
-    /// Why the tunnel ended, if there is one and it has.
+    /// Returns why the tunnel ended, if there is one and it has ended.
     fn close_reason(&self) -> Option<CloseReason> {
         self.status.as_ref().and_then(Status::close_reason)
     }
 
-    /// What to look at when nothing answers.
-    fn reach(&self) -> String {
+    /// Returns the hint for a target that does not answer.
+    fn unreachable_hint(&self) -> String {
         let Self { instance, port, address, endpoint, .. } = self;
         match endpoint {
             Some(endpoint) => format!(
@@ -80,19 +80,19 @@ impl Place {
                  from it"
             ),
             None => format!(
-                "check that {address} can be reached from here, that the security group of {instance} lets {port} \
+                "check that {address} is reachable, that the security group of {instance} lets {port} \
                  in, and that sshd listens there"
             ),
         }
     }
 }
 
-/// Why a tunnel ended, when that was not our own doing.
+/// Returns why a tunnel ended, unless it was closed locally.
 pub(super) fn close_reason(status: &Status) -> Option<String> {
     status.close_reason().filter(|reason| *reason != CloseReason::Local).map(|reason| reason.to_string())
 }
 
-/// What stands below an error: its own text is the message already.
+/// Displays the cause of an error, whose own text is the message already.
 #[derive(Debug)]
 struct Below<E>(E);
 
@@ -111,14 +111,14 @@ impl<E: StdError> StdError for Below<E> {
     }
 }
 
-/// AWS's own words, when a stage failed because AWS refused a call.
+/// Returns AWS's error response, if a stage failed because AWS rejected a call.
 #[must_use]
 pub fn refusal(error: &StageError) -> Option<&aws::Refusal> {
     error.source()?.downcast_ref::<Below<aws::Error>>()?.0.refusal()
 }
 
-/// A failure in the error's own words, with what stands below it as the cause.
-fn plain<E>(stage: Stage, fault: Fault, error: E) -> StageError
+/// Converts an error: its own text becomes the message, its cause the cause.
+fn from_error<E>(stage: Stage, fault: Fault, error: E) -> StageError
 where
     E: StdError + Send + Sync + 'static,
 {
@@ -126,12 +126,12 @@ where
     if error.source().is_some() { failure.with_source(Below(error)) } else { failure }
 }
 
-/// A key that cannot be made.
-pub(super) fn key(error: ssh::Error) -> StageError {
-    plain(Stage::KeyPush, Fault::Internal, error)
+/// Converts an error of generating a key.
+pub(super) fn from_key_generation(error: ssh::Error) -> StageError {
+    from_error(Stage::KeyPush, Fault::Internal, error)
 }
 
-/// The stage of a choice that failed: an instance that does not run is found out with the endpoint.
+/// Returns the stage of a failed choice: a stopped instance is only detected with the endpoint.
 pub(super) fn route_stage(error: &aws::Error) -> Stage {
     match error {
         aws::Error::Choice(ChoiceError::InstanceState { .. } | ChoiceError::NoAddress { .. }) => {
@@ -141,8 +141,8 @@ pub(super) fn route_stage(error: &aws::Error) -> Stage {
     }
 }
 
-/// An AWS call that failed in `stage`.
-pub(super) fn aws(
+/// Converts an error of an AWS call in `stage`.
+pub(super) fn from_aws(
     stage: Stage,
     error: aws::Error,
     target: &InstanceTarget,
@@ -158,26 +158,26 @@ pub(super) fn aws(
         )),
         _ => None,
     };
-    let failure = aws_call(stage, error);
+    let failure = from_aws_call(stage, error);
     match hint {
         Some(hint) => failure.with_hint(hint),
         None => failure,
     }
 }
 
-/// An AWS call that failed in `stage`, before there was a target.
-pub(super) fn aws_call(stage: Stage, error: aws::Error) -> StageError {
+/// Converts an error of an AWS call in `stage` that has no target yet.
+pub(super) fn from_aws_call(stage: Stage, error: aws::Error) -> StageError {
     let hint = error.hint();
     let request_id = error.request_id().map(str::to_owned);
-    let failure = plain(stage, error.fault(), error).with_request_id(request_id);
+    let failure = from_error(stage, error.fault(), error).with_request_id(request_id);
     match hint {
         Some(hint) => failure.with_hint(hint),
         None => failure,
     }
 }
 
-/// A dial that failed.
-pub(super) fn tunnel(
+/// Converts an error of dialing a tunnel.
+pub(super) fn from_tunnel(
     error: tunnel::Error,
     target: &InstanceTarget,
     route: &Route,
@@ -190,18 +190,18 @@ pub(super) fn tunnel(
         error => error.hint(),
     };
     let request_id = error.request_id().map(str::to_owned);
-    let failure = plain(error.stage(), error.fault(), error).with_request_id(request_id);
+    let failure = from_error(error.stage(), error.fault(), error).with_request_id(request_id);
     match hint {
         Some(hint) => failure.with_hint(hint),
         None => failure,
     }
 }
 
-/// What a policy must say for this tunnel.
+/// Returns what a policy must allow for this tunnel.
 fn open_tunnel_permission(target: &InstanceTarget, route: &Route, region: &str) -> String {
     format!(
         "allow ec2-instance-connect:OpenTunnel on arn:{}:ec2:{region}:{}:instance-connect-endpoint/{} in the IAM \
-         policy of the caller: it is authorised on the endpoint, not on the instance; its conditions must allow \
+         policy of the caller: it is authorized on the endpoint, not on the instance; its conditions must allow \
          remotePort {}, privateIpAddress {}{}",
         partition(region),
         route.account.as_deref().unwrap_or("ACCOUNT"),
@@ -210,37 +210,38 @@ fn open_tunnel_permission(target: &InstanceTarget, route: &Route, region: &str) 
         route.chosen.address,
         match target.max_duration {
             Some(duration) => format!(" and maxTunnelDuration {duration}"),
-            None => "; one on maxTunnelDuration needs a duration to be asked for".to_owned(),
+            None => "; one on maxTunnelDuration requires a duration".to_owned(),
         },
     )
 }
 
-/// A store of host keys that does not tell what is pinned; `store` is its file, where it is one.
-pub(super) fn host_key_store(error: ssh::Error, store: Option<&Path>) -> StageError {
+/// Converts an error of the host key store; `store` is its file, if it is one.
+pub(super) fn from_host_key_store(error: ssh::Error, store: Option<&Path>) -> StageError {
     let otherwise = || (Fault::Timeout, "check the disk that the store of host keys is on".to_owned());
-    let (fault, hint) = host_key::way_out(&error, store).unwrap_or_else(otherwise);
-    plain(error.stage(), fault, error).with_hint(hint)
+    let (fault, hint) = host_key::fault_and_hint(&error, store).unwrap_or_else(otherwise);
+    from_error(error.stage(), fault, error).with_hint(hint)
 }
 
-/// Whether these words before any identification are those of an sshd with too many clients (OpenSSH, `sshd.c`).
+/// Returns whether this output before the identification is that of an sshd with too many clients (OpenSSH,
+/// `sshd.c`).
 fn is_sshd_too_busy(said: &str) -> bool {
     ["Exceeded MaxStartups", "Not allowed at this time"].iter().any(|words| said.contains(words))
 }
 
-/// An SSH failure at `place`.
-pub(super) fn ssh(error: ssh::Error, place: &Place) -> StageError {
+/// Converts an SSH error of the connection `peer`.
+pub(super) fn from_ssh(error: ssh::Error, peer: &PeerContext) -> StageError {
     let stage = error.stage();
-    let request_id = place.tunnel_request_id.clone();
-    let Place { instance, os_user, port, address, .. } = place;
-    let reach = place.reach();
+    let request_id = peer.tunnel_request_id.clone();
+    let PeerContext { instance, os_user, port, address, .. } = peer;
+    let unreachable_hint = peer.unreachable_hint();
     if let ssh::Error::Closed { stage: Stage::Banner | Stage::KeyExchange, said: None, .. } = &error {
-        match place.close_reason() {
+        match peer.close_reason() {
             Some(CloseReason::Peer { .. } | CloseReason::Eof | CloseReason::Clean)
                 if stage == Stage::Banner =>
             {
                 let message = format!("the endpoint could not connect to {address} port {port}");
                 return StageError::new(stage, Fault::Network, message)
-                    .with_hint(reach)
+                    .with_hint(unreachable_hint)
                     .with_request_id(request_id)
                     .with_source(error);
             }
@@ -248,21 +249,21 @@ pub(super) fn ssh(error: ssh::Error, place: &Place) -> StageError {
         }
     }
     if let (ssh::Error::Closed { .. }, Some(endpoint), Some(CloseReason::Protocol(_))) =
-        (&error, &place.endpoint, place.close_reason())
+        (&error, &peer.endpoint, peer.close_reason())
     {
-        return plain(stage, Fault::Protocol, error)
+        return from_error(stage, Fault::Protocol, error)
             .with_hint(format!(
-                "check that {endpoint} is an EC2 Instance Connect Endpoint and that no proxy changes what it says"
+                "check that {endpoint} is an EC2 Instance Connect Endpoint and that no proxy changes its responses"
             ))
             .with_request_id(request_id);
     }
-    if let Some((fault, hint)) = host_key::way_out(&error, place.host_keys.as_deref()) {
-        return plain(stage, fault, error).with_hint(hint).with_request_id(request_id);
+    if let Some((fault, hint)) = host_key::fault_and_hint(&error, peer.host_keys.as_deref()) {
+        return from_error(stage, fault, error).with_hint(hint).with_request_id(request_id);
     }
     let (fault, hint) = match &error {
-        ssh::Error::Timeout { stage: Stage::Banner, .. } => (Fault::Timeout, reach),
+        ssh::Error::Timeout { stage: Stage::Banner, .. } => (Fault::Timeout, unreachable_hint),
         ssh::Error::Timeout { .. } => {
-            (Fault::Timeout, format!("check the load of {instance}, and the way to it; try again"))
+            (Fault::Timeout, format!("check the load of {instance} and the network; try again"))
         }
         ssh::Error::NotSsh { .. } => {
             (Fault::Protocol, format!("check what listens on port {port} of {instance}: it is not sshd"))
@@ -272,7 +273,7 @@ pub(super) fn ssh(error: ssh::Error, place: &Place) -> StageError {
         }
         ssh::Error::Closed { said: Some(_), .. } => (
             Fault::Quota,
-            format!("sshd on {instance} takes no more connections for now (MaxStartups): try again"),
+            format!("sshd on {instance} accepts no more connections for now (MaxStartups): try again"),
         ),
         ssh::Error::Closed { stage: Stage::Authentication, .. } => {
             (Fault::Authentication, format!("read sshd's log on {instance}: it ended the authentication"))
@@ -310,5 +311,5 @@ pub(super) fn ssh(error: ssh::Error, place: &Place) -> StageError {
             (Fault::Protocol, format!("check what answers on port {port} of {instance}, and sshd's log"))
         }
     };
-    plain(stage, fault, error).with_hint(hint).with_request_id(request_id)
+    from_error(stage, fault, error).with_hint(hint).with_request_id(request_id)
 }

@@ -1,4 +1,4 @@
-//! An open SSH connection as a host.
+//! An SSH connection as a [`Host`].
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::engine;
-use super::explain::{self, Place};
+use super::container_start::{self, EngineContext};
+use super::explain::{self, PeerContext};
 use crate::docker::{InvalidCommand, Marker, exec_command, watcher_command};
 use crate::model::{
     Fault, Host, HostIds, Shell, Stage, StageError, StageObserver, Terminal, TerminalRequest,
 };
 use crate::ssh::{ChannelRequest, Connection, ForwardAddress, ForwardError, ForwardStream, Offering, Pty};
 
-/// An SSH connection to an instance through a tunnel.
+/// An SSH connection to an instance.
 pub struct SshHost {
     connection: Connection,
     shell: Shell,
     ids: HostIds,
-    place: Place,
+    peer: PeerContext,
 }
 
 impl fmt::Debug for SshHost {
@@ -29,18 +29,18 @@ impl fmt::Debug for SshHost {
 }
 
 impl SshHost {
-    pub(super) fn new(connection: Connection, shell: Shell, ids: HostIds, place: Place) -> Self {
-        Self { connection, shell, ids, place }
+    pub(super) fn new(connection: Connection, shell: Shell, ids: HostIds, peer: PeerContext) -> Self {
+        Self { connection, shell, ids, peer }
     }
 
-    /// Opens what `request` asks for.
+    /// Opens the terminal that `request` describes.
     ///
-    /// In a container it comes with a watcher on a second channel, which ends what the container engine leaves
-    /// behind: when the terminal ends, is closed or dropped, or when the connection breaks.
+    /// A terminal in a container has a watcher on a second channel. It ends what the container engine leaves
+    /// behind when the terminal ends, is closed or dropped, or when the connection breaks.
     ///
     /// # Errors
-    /// Of the stages channel and shell. An engine that cannot open the container is told apart from a shell
-    /// that ends at once.
+    /// Errors of the stages channel and shell. An engine that cannot open the container is distinguished from a
+    /// shell that exits at once.
     pub async fn open(
         &self,
         request: &TerminalRequest,
@@ -56,15 +56,16 @@ impl SshHost {
             .connection
             .open(&channel, observer)
             .await
-            .map_err(|error| explain::ssh(error, &self.place))?;
+            .map_err(|error| explain::from_ssh(error, &self.peer))?;
         match shell {
             Shell::Container(container) => {
-                let place = engine::Place { container, user: &self.place.os_user };
+                let context = EngineContext { container, user: &self.peer.os_user };
                 match &container.command {
-                    None => engine::started(terminal, place).await,
+                    None => container_start::wait_for_shell(terminal, context).await,
                     Some(_) => {
-                        let (mark, timeout) = (marker.value(), engine::COMMAND_START_TIMEOUT);
-                        engine::running(terminal, &mark, request.pty, timeout, place).await
+                        let (mark, timeout) = (marker.value(), container_start::COMMAND_START_TIMEOUT);
+                        container_start::wait_for_command(terminal, &mark, request.pty, timeout, context)
+                            .await
                     }
                 }
             }
@@ -75,7 +76,7 @@ impl SshHost {
     /// Connects from the instance to `to`: see [`Connection::forward`].
     ///
     /// # Errors
-    /// When the instance does not connect, or the connection is gone.
+    /// When the instance does not connect, or the connection is closed.
     pub async fn forward(
         &self,
         to: &ForwardAddress,
@@ -84,47 +85,48 @@ impl SshHost {
         self.connection.forward(to, from).await
     }
 
-    /// Lets the instance listen at `at`: see [`Connection::listen`].
+    /// Makes the instance listen at `at`: see [`Connection::listen`].
     ///
     /// # Errors
-    /// When the instance does not listen, or the connection is gone.
+    /// When the instance does not listen, or the connection is closed.
     pub async fn listen(&self, at: &ForwardAddress) -> Result<Offering, ForwardError> {
         self.connection.listen(at).await
     }
 
-    /// Lets what is opened from now on use our agent: see [`Connection::offer_agent`].
+    /// Offers our agent to channels that are opened from now on: see [`Connection::offer_agent`].
     #[must_use]
     pub fn offer_agent(&self) -> Offering {
         self.connection.offer_agent()
     }
 
-    /// Whether the connection waits for a reader of a forwarded one: see [`Connection::is_stalled`].
+    /// Returns whether the connection is blocked by the reader of a forwarded one: see
+    /// [`Connection::is_stalled`].
     #[must_use]
     pub fn is_stalled(&self) -> bool {
         self.connection.is_stalled()
     }
 
-    /// Opens what `request` asks for, as it stands: no watcher is added, no engine listened to.
+    /// Opens the channel that `request` describes, without adding a watcher or checking the engine.
     pub(super) async fn open_channel(
         &self,
         request: &ChannelRequest,
         observer: &dyn StageObserver,
     ) -> Result<Terminal, StageError> {
-        self.connection.open(request, observer).await.map_err(|error| explain::ssh(error, &self.place))
+        self.connection.open(request, observer).await.map_err(|error| explain::from_ssh(error, &self.peer))
     }
 
-    /// Whose connection it is.
-    pub(super) fn place(&self) -> &Place {
-        &self.place
+    /// Returns where the connection goes.
+    pub(super) fn peer(&self) -> &PeerContext {
+        &self.peer
     }
 
-    /// Whether the connection is gone.
+    /// Returns whether the connection is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.connection.is_closed()
     }
 
-    /// Waits until the connection is gone and says why where that is known.
+    /// Resolves when the connection is closed, with the reason if it is known.
     pub async fn closed(&self) -> Option<String> {
         self.connection.closed().await
     }
@@ -179,7 +181,7 @@ mod tests {
     use crate::model::ContainerShell;
 
     #[test]
-    fn only_a_container_has_a_watcher_and_it_looks_for_the_same_marker() {
+    fn only_container_request_has_a_watcher() {
         let (request, marker) = (TerminalRequest::default(), Marker::random());
         let login = channel_request(&Shell::Login, &request, &marker).unwrap();
         assert!(login.command.is_none() && login.watcher.is_none() && login.pty.is_some());

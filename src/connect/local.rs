@@ -1,6 +1,6 @@
-//! Local workspaces: the containers beside this program, where it may open them.
+//! Local workspaces: opens local containers, if an engine is configured.
 
-use super::Connector;
+use super::connector::Connector;
 #[cfg(feature = "gateway")]
 use crate::docker::engine::{no_engine, report_without_engine};
 #[cfg(not(feature = "gateway"))]
@@ -39,7 +39,7 @@ impl Connector {
     }
 }
 
-/// Only a gateway is beside containers.
+/// Without the gateway, no engine is built in.
 #[cfg(not(feature = "gateway"))]
 impl Connector {
     pub(super) async fn connect_local(
@@ -50,12 +50,12 @@ impl Connector {
         Err(StageError::new(
             Stage::Workspace,
             Fault::Usage,
-            "this program reaches instances only, and the workspace is a container beside it",
+            "this program supports instances only, and the workspace is a local container",
         ))
     }
 
     pub(super) async fn local_ready(&self, _: &LocalTarget) -> Result<(), NotReady> {
-        Err(NotReady::Engine("this program reaches instances only".into()))
+        Err(NotReady::Engine("this program supports instances only".into()))
     }
 
     pub(super) async fn diagnose_local(&self, _: &LocalTarget, _: &dyn StageObserver) -> Option<Report> {

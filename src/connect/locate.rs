@@ -1,4 +1,4 @@
-//! From what a person calls an instance to its id.
+//! Finds the instance id for the name that a user gave.
 
 use std::net::IpAddr;
 
@@ -16,13 +16,13 @@ const MAX_LISTED: usize = 8;
 const NAME_TAG: &str = "Name";
 
 impl Connector {
-    /// The instance that `name` means in `account` and `region`. A workspace is looked for by the tag
-    /// `workspace_tag`. Nothing is asked of AWS for an id.
+    /// Returns the instance that `name` refers to in `account` and `region`. A workspace is found by the tag
+    /// `workspace_tag`. For an id, AWS is not called.
     ///
-    /// One that runs is preferred to others that do not.
+    /// A running instance is preferred to stopped ones.
     ///
     /// # Errors
-    /// Of the stages credentials and instance: AWS's refusals, none found, or several that nothing tells apart.
+    /// Errors of the stages credentials and instance: a rejected call, no match, or an ambiguous one.
     pub async fn locate(
         &self,
         name: &InstanceName,
@@ -39,7 +39,7 @@ impl Connector {
         };
         let client = self.client(account, region, observer).await?;
         let found = staged(Stage::Instance, observer, client.find_instances(&filter)).await;
-        let found = found.map_err(|error| explain::aws_call(Stage::Instance, error))?;
+        let found = found.map_err(|error| explain::from_aws_call(Stage::Instance, error))?;
         the_one(&found, name, workspace_tag, &client).map(|instance| instance.id.clone())
     }
 }
@@ -48,7 +48,7 @@ fn tagged(key: &str, value: &str) -> InstanceFilter {
     InstanceFilter::Tag { key: key.to_owned(), value: value.to_owned() }
 }
 
-/// The only one of `found`, or the only one that runs.
+/// Returns the only one of `found`, or the only one that runs.
 fn the_one<'a>(
     found: &'a [Instance],
     name: &InstanceName,
@@ -72,7 +72,7 @@ fn the_one<'a>(
                 InstanceName::Workspace(_) => {
                     "name it by its instance id, or give a directory of workspaces with --directory"
                 }
-                _ => "check spelling, region and profile; names are compared letter by letter",
+                _ => "check spelling, region and profile; names are case-sensitive",
             };
             Err(StageError::new(Stage::Instance, Fault::NotFound, message).with_hint(hint))
         }

@@ -1,35 +1,35 @@
 //! L3 · From a target to an open host: key push, tunnel and SSH together.
 //!
-//! A [`Connector`] looks the instance and its endpoint up, dials the tunnel and takes SSH as far as it goes
-//! without a key, while a fresh key is pushed at the same time; the two meet at public-key authentication.
-//! Whatever fails is a [`StageError`](crate::model::StageError) that names the stage, at whose door the fault
-//! lies, and what to change.
+//! A [`Connector`] looks up the instance and its endpoint, dials the tunnel and performs the SSH handshake up
+//! to authentication, while an ephemeral key is pushed concurrently; the two join at public-key authentication.
+//! Every failure is a [`StageError`](crate::model::StageError) with the stage, the kind of fault, and a hint.
 //!
-//! A container beside this program is opened by its engine instead: see [`Connector::with_engine`].
+//! A local container is opened by its engine instead: see [`Connector::with_engine`].
 //!
-//! One connection carries one terminal for now: a host is never shared.
+//! Each connection carries one terminal; hosts are not shared.
 
-mod beside;
+mod concurrent;
 mod config;
 mod connector;
 mod console;
+mod container_start;
 mod diagnose;
-mod direct;
-mod engine;
+mod dial;
+mod dispatch;
 mod explain;
 mod host;
-mod kept_key;
 mod local;
 mod locate;
+mod refreshing_key;
+mod resolve;
 mod route;
 
-pub use config::{Config, HostKeyMode};
+pub use config::{ConnectConfig, ConnectMethod, HostKeyMode};
 #[cfg(feature = "gateway")]
 pub use connector::EngineCondition;
 pub use connector::{Connector, PUSHED_KEY_LIFETIME, PushedKey};
-pub use diagnose::Diagnosis;
-pub use direct::Approach;
+pub use diagnose::DiagnoseOptions;
 pub use explain::refusal;
 pub use host::SshHost;
-pub use kept_key::KeptKey;
-pub use route::Way;
+pub use refreshing_key::RefreshingKey;
+pub use route::TunnelTarget;

@@ -1,32 +1,27 @@
-//! The way to an instance: looked up, signed, dialled.
+//! The route to an instance.
 
 use std::net::IpAddr;
-use std::time::SystemTime;
 
-use eice_proto::request::DEFAULT_EXPIRES;
-use eice_proto::{Authority, EndpointId, Timestamp, TunnelRequest};
+use eice_proto::{Authority, EndpointId};
 
-use super::connector::Connector;
-use super::explain;
-use crate::aws::{Chosen, Client, Instance, RouteRequest};
-use crate::model::{Fault, InstanceTarget, Stage, StageError, StageObserver, staged};
-use crate::tunnel::Tunnel;
+use crate::aws::{Chosen, Instance, RouteRequest};
+use crate::model::{Fault, InstanceTarget, Stage, StageError};
 
-/// The way to an instance.
+/// The route to an instance through an endpoint.
 pub(super) struct Route {
     pub(super) chosen: Chosen,
     pub(super) authority: Authority,
-    /// The account that owns the instance, when it was looked up.
+    /// The account that owns the instance, if it was looked up.
     pub(super) account: Option<String>,
 }
 
-/// Where a tunnel goes: all that a policy must allow of it.
+/// Where a tunnel goes: everything that a policy must allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Way {
+pub struct TunnelTarget {
     /// The region.
     pub region: String,
-    /// The account that owns the instance, or, where nothing was looked up, that of the caller.
+    /// The account that owns the instance, or the caller's if nothing was looked up.
     pub account: String,
     /// The endpoint.
     pub endpoint: EndpointId,
@@ -35,7 +30,7 @@ pub struct Way {
 }
 
 impl Route {
-    /// The way by `chosen` to an instance of `account`.
+    /// Returns the route through `chosen` to an instance of `account`.
     pub(super) fn new(chosen: Chosen, account: Option<String>) -> Result<Self, StageError> {
         let authority = chosen.dns_name.parse().map_err(|error| {
             let message = format!("{:?} is not the DNS name of an endpoint", chosen.dns_name);
@@ -45,7 +40,27 @@ impl Route {
     }
 }
 
-/// What is asked of the choice of an endpoint for `target`, which is `instance` where that was looked up.
+/// The path to an instance.
+pub(super) enum ConnectPath {
+    Endpoint(Route),
+    Direct {
+        address: IpAddr,
+        /// The account that owns the instance.
+        account: Option<String>,
+    },
+}
+
+impl ConnectPath {
+    /// Returns the account that owns the instance, if it was looked up.
+    pub(super) fn account(&self) -> Option<&str> {
+        match self {
+            Self::Endpoint(route) => route.account.as_deref(),
+            Self::Direct { account, .. } => account.as_deref(),
+        }
+    }
+}
+
+/// Returns the request for an endpoint for `target`, whose description is `instance` if it was looked up.
 pub(super) fn route_request<'a>(
     target: &'a InstanceTarget,
     instance: Option<&'a Instance>,
@@ -54,75 +69,4 @@ pub(super) fn route_request<'a>(
     request.address = target.private_address;
     request.family = target.address_family;
     request
-}
-
-impl Connector {
-    /// Looks up what the target leaves open.
-    pub(super) async fn route(
-        &self,
-        client: &Client,
-        target: &InstanceTarget,
-        observer: &dyn StageObserver,
-    ) -> Result<Route, StageError> {
-        let region = Some(client.region());
-        let instance = if target.needs_instance() {
-            let lookup = staged(Stage::Instance, observer, client.instance(&target.instance)).await;
-            Some(lookup.map_err(|error| explain::aws(Stage::Instance, error, target, region))?)
-        } else {
-            None
-        };
-        let request = route_request(target, instance.as_ref());
-        let chosen = staged(Stage::Endpoint, observer, client.route(&request))
-            .await
-            .map_err(|error| explain::aws(explain::route_stage(&error), error, target, region))?;
-        Route::new(chosen, instance.and_then(|instance| instance.owner))
-    }
-
-    /// The way to `target`, with all that was left open looked up. Nothing is dialled.
-    ///
-    /// # Errors
-    /// Of the stages credentials to endpoint.
-    pub async fn way(
-        &self,
-        target: &InstanceTarget,
-        observer: &dyn StageObserver,
-    ) -> Result<Way, StageError> {
-        let client = self.client(&target.account, target.region.as_deref(), observer).await?;
-        let Route { chosen, account, .. } = self.route(&client, target, observer).await?;
-        let account = match account {
-            Some(account) => account,
-            None => {
-                let asked = client.caller_identity().await;
-                asked.map_err(|error| explain::aws_call(Stage::Credentials, error))?.account
-            }
-        };
-        let region = client.region().to_owned();
-        Ok(Way { region, account, endpoint: chosen.id, address: chosen.address })
-    }
-
-    /// Signs and dials. What was looked up is forgotten when the service does not know it any more.
-    pub(super) async fn dial(
-        &self,
-        client: &Client,
-        route: &Route,
-        target: &InstanceTarget,
-        observer: &dyn StageObserver,
-    ) -> Result<Tunnel, StageError> {
-        let credentials = client
-            .credentials()
-            .await
-            .map_err(|error| explain::aws(Stage::Credentials, error, target, Some(client.region())))?;
-        let mut request =
-            TunnelRequest::new(route.authority.clone(), route.chosen.id.clone(), route.chosen.address)
-                .with_port(target.port);
-        if let Some(max_duration) = target.max_duration {
-            request = request.with_max_duration(max_duration);
-        }
-        let now = Timestamp::from(SystemTime::now());
-        let url = request.presign(&credentials, client.region(), now, Some(DEFAULT_EXPIRES));
-        self.dialer.dial(&url, target.max_duration, observer).await.map_err(|error| {
-            client.forget(&target.instance);
-            explain::tunnel(error, target, route, client.region())
-        })
-    }
 }

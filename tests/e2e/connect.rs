@@ -15,7 +15,7 @@ use eice::tunnel::{self, Dialer};
 /// More than any of this takes.
 const LONG: Duration = Duration::from_secs(60);
 
-fn connector(emulator: &Emulator, config: connect::Config) -> Connector {
+fn connector(emulator: &Emulator, config: connect::ConnectConfig) -> Connector {
     let access = emulator.access();
     let mut aws = aws::Config::default();
     aws.region = Some(access.region().to_owned());
@@ -60,7 +60,7 @@ async fn the_key_is_pushed_while_the_tunnel_is_dialled_and_ssh_begins() {
         faults.api_action = Some("SendSSHPublicKey".into());
         faults.api_delay_ms = 1500;
     });
-    let (host, passed) = passed(&connector(&emulator, connect::Config::default())).await;
+    let (host, passed) = passed(&connector(&emulator, connect::ConnectConfig::default())).await;
     assert_eq!(
         passed,
         [
@@ -100,7 +100,7 @@ async fn the_key_is_pushed_while_the_tunnel_is_dialled_and_ssh_begins() {
 #[tokio::test]
 async fn a_key_that_grew_old_on_the_way_is_pushed_again() {
     let emulator = Emulator::start(Config::default()).await.unwrap();
-    let mut config = connect::Config::default();
+    let mut config = connect::ConnectConfig::default();
     let (host, _) = passed(&connector(&emulator, config.clone())).await;
     assert_eq!(calls(&emulator, "SendSSHPublicKey"), 1);
     host.close().await;
@@ -115,7 +115,7 @@ async fn a_key_that_grew_old_on_the_way_is_pushed_again() {
 #[tokio::test]
 async fn a_tunnel_alone_pushes_no_key() {
     let emulator = Emulator::start(Config::default()).await.unwrap();
-    let connector = connector(&emulator, connect::Config::default());
+    let connector = connector(&emulator, connect::ConnectConfig::default());
     let mut tunnel = connector.open_tunnel(&target(), &|_: StageEvent| {}).await.unwrap();
     let mut banner = [0; 4];
     tokio::time::timeout(LONG, tokio::io::AsyncReadExt::read_exact(&mut tunnel, &mut banner))

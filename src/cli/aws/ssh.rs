@@ -23,7 +23,7 @@ use crate::cli::progress::{Mode, Progress};
 use crate::cli::ssh::drain;
 use crate::cli::stdin::Stdin;
 use crate::cli::stop::Signals;
-use crate::connect::{Approach, HostKeyMode};
+use crate::connect::{ConnectMethod, HostKeyMode};
 use crate::model::{EndpointChoice, Exit, Host, InstanceTarget, OsUser, escape_control};
 use crate::ssh::{self, InvalidLoginKey, LoginKey};
 
@@ -60,16 +60,16 @@ pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signal
     let session = Session::new(globals, Service::Ec2, &host_keys()?, interactive::tuning(pty))?;
     let progress = Progress::new(Mode::choose(false, false));
     let connecting = async {
-        let (target, mut approach) = target(&session, &wanted, values).await?;
+        let (target, mut method) = target(&session, &wanted, values).await?;
         if let Some(path) = values.text("--private-key-file") {
-            approach.key = Some(key(path).await?);
+            method.key = Some(key(path).await?);
         }
-        let connector = session.connector.by(approach);
+        let connector = session.connector.with_method(method);
         let forwards = async {
             if forwarding.is_empty() {
                 return Ok(None);
             }
-            let connector = Arc::new(connector.tuned(ssh::Config::forwards()));
+            let connector = Arc::new(connector.with_ssh_config(ssh::Config::forwards()));
             let starting = Forwards::start(listeners, connector, target.clone(), false, false, &|_| {});
             starting.await.map(Some).map_err(|failure| failed(&failure))
         };
@@ -191,7 +191,7 @@ async fn target(
     session: &Session,
     wanted: &Wanted,
     values: &Values,
-) -> Result<(InstanceTarget, Approach), AwsError> {
+) -> Result<(InstanceTarget, ConnectMethod), AwsError> {
     let client = session.client().await?;
     let instance = client.instance(&wanted.instance).await.map_err(|error| told(&client, &error))?;
     let mut target = InstanceTarget::new(wanted.instance.clone());
@@ -199,8 +199,8 @@ async fn target(
     target.region.clone_from(&session.region);
     target.os_user = wanted.user.clone();
     target.port = port(values.number("--ssh-port"))?;
-    let approach = Approach { direct: direct(wanted, &instance)?, ..Approach::default() };
-    if approach.direct.is_none() {
+    let method = ConnectMethod { direct: direct(wanted, &instance)?, ..ConnectMethod::default() };
+    if method.direct.is_none() {
         target.endpoint = wanted.endpoint.clone();
         target.private_address = wanted.address;
         let seconds = wanted.eice.max_tunnel_duration.and_then(|seconds| u64::try_from(seconds).ok());
@@ -209,7 +209,7 @@ async fn target(
         request.address = wanted.address;
         client.route(&request).await.map_err(|error| told(&client, &error))?;
     }
-    Ok((target, approach))
+    Ok((target, method))
 }
 
 /// The address to connect to without an endpoint, or none where it takes one.

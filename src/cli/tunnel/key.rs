@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::cli::pushable_key;
-use crate::connect::KeptKey;
+use crate::connect::RefreshingKey;
 use crate::model::{OsUser, StageError, StageEvent};
 use crate::ssh::agent::{Agent, AgentSocket, KeyKnown, SocketError};
 use crate::ssh::{self, EphemeralKey, PushableKey};
@@ -86,13 +86,13 @@ pub(super) struct Lent {
 
 impl Lent {
     /// Lends `key`, which ssh is not told of before `kept` has it known to the instance.
-    pub(super) fn new(key: EphemeralKey, kept: Arc<KeptKey>) -> Result<Self, Failure> {
+    pub(super) fn new(key: EphemeralKey, kept: Arc<RefreshingKey>) -> Result<Self, Failure> {
         // One failure is enough: it ends the tunnel.
         let (tell, failures) = mpsc::channel(1);
         let known: KeyKnown = Arc::new(move || {
             let (kept, tell) = (Arc::clone(&kept), tell.clone());
             async move {
-                let known = kept.known(&|_: StageEvent| {}).await;
+                let known = kept.ensure_pushed(&|_: StageEvent| {}).await;
                 known.map_err(|error| tell.try_send(error)).is_ok()
             }
             .boxed()

@@ -16,7 +16,7 @@ use crate::cli::progress::{Mode, Progress};
 use crate::cli::relay;
 use crate::cli::stdin::Stdin;
 use crate::cli::stop::Signals;
-use crate::connect::{Connector, KeptKey};
+use crate::connect::{Connector, RefreshingKey};
 use crate::model::InstanceTarget;
 use crate::tunnel::Tunnel;
 
@@ -72,8 +72,8 @@ async fn carry_with(
     target: InstanceTarget,
     progress: &Progress,
 ) -> Result<u8, Failure> {
-    let kept = Arc::new(KeptKey::new(Arc::clone(connector), target.clone(), key.public()?));
-    let mut push = pin!(kept.known(progress));
+    let kept = Arc::new(RefreshingKey::new(Arc::clone(connector), target.clone(), key.public()?));
+    let mut push = pin!(kept.ensure_pushed(progress));
     let mut pushed = None;
     let mut opening = pin!(connector.open_tunnel(&target, progress));
     let opened = loop {

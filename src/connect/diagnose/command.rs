@@ -1,27 +1,28 @@
-//! A command of our own on the instance, run to its end.
+//! Runs a command on the instance to completion.
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::connect::SshHost;
+use crate::connect::host::SshHost;
 use crate::model::{Exit, Fault, Stage, StageError, StageObserver, TerminalEvent};
 use crate::ssh::ChannelRequest;
 
-/// How long it may run.
+/// The time limit of a command.
 const RUN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much of what it says is kept, in bytes.
+/// The most bytes of its output that are kept.
 const MAX_SAID: usize = 1024;
 
-/// A command that ran to its end.
+/// A completed command.
 pub(super) struct Ran {
     pub(super) exit: Exit,
-    /// The beginning of what it said, on either stream.
+    /// The beginning of its output, of both streams.
     pub(super) said: String,
 }
 
-/// Runs `request` to its end. Nothing of it is left when this returns, whether it ended by itself or not.
+/// Runs `request` to completion. When this returns, nothing of it is left, even if it was ended by the time
+/// limit.
 pub(super) async fn run(
     host: &SshHost,
     request: &ChannelRequest,
@@ -56,7 +57,7 @@ pub(super) async fn run(
         }
         Err(_) => {
             let message = format!("a command did not end within {} s", RUN_TIMEOUT.as_secs());
-            let hint = format!("check the load of {}, and what its login shell runs", host.place().instance);
+            let hint = format!("check the load of {}, and what its login shell runs", host.peer().instance);
             Err(StageError::new(Stage::Shell, Fault::Timeout, message).with_hint(hint))
         }
     }

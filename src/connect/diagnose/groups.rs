@@ -1,14 +1,14 @@
-//! Security groups, as far as they can be read.
+//! Checks the security groups, as far as they can be read.
 
+use super::diagnosis::Diagnosis;
 use super::lookups::Found;
-use super::walk::Walk;
 use crate::aws::{Client, Endpoint, Instance, Passage, passages};
 use crate::connect::explain;
 use crate::model::{Check, Fault, Fix, InstanceTarget, Outcome, Stage, Step};
 
-impl Walk<'_> {
-    /// Reads the groups of endpoint and instance. That they cannot be read is no failure; that no rule lets the tunnel
-    /// through is one, unless sshd answers all the same.
+impl Diagnosis<'_> {
+    /// Reads the groups of endpoint and instance. Unreadable groups are only a warning; it is a failure if no
+    /// rule allows the tunnel, unless sshd answers nevertheless.
     pub(super) async fn security_groups(
         &mut self,
         client: &Client,
@@ -20,7 +20,7 @@ impl Walk<'_> {
         let (Some(endpoint), Some(instance)) = (&found.endpoint, instance) else {
             return self.skip(
                 Check::SecurityGroups,
-                "not readable: the groups of instance and endpoint are not known without looking both up",
+                "not readable: the groups of instance and endpoint are unknown without looking both up",
             );
         };
         self.begin(Check::SecurityGroups);
@@ -31,12 +31,12 @@ impl Walk<'_> {
             return self
                 .skip(Check::SecurityGroups, "not readable: AWS names no group of instance or endpoint");
         }
-        let asked = client.describe_security_groups(&ids).await;
+        let response = client.describe_security_groups(&ids).await;
         let took = self.took();
-        let answer = match asked {
+        let answer = match response {
             Ok(answer) => answer,
             Err(error) => {
-                let error = explain::aws_call(Stage::Endpoint, error);
+                let error = explain::from_aws_call(Stage::Endpoint, error);
                 let step = Step::failed(Check::SecurityGroups, &error).after(took);
                 let mut step = self.with_lookup_fix(step, error.fault());
                 (step.outcome, step.fault) = (Outcome::Warned, None);
@@ -45,8 +45,16 @@ impl Walk<'_> {
             }
         };
         let port = target.port.get();
-        let ways = passages(&answer.value, endpoint, &instance.security_groups, chosen.address, port);
-        let step = judged(&ways.outbound, &ways.inbound, endpoint, instance, chosen.address, port);
+        let passages_found =
+            passages(&answer.value, endpoint, &instance.security_groups, chosen.address, port);
+        let step = judged(
+            &passages_found.outbound,
+            &passages_found.inbound,
+            endpoint,
+            instance,
+            chosen.address,
+            port,
+        );
         self.put(step.after(took).with_request_id(answer.request_id));
     }
 }
@@ -63,30 +71,30 @@ fn judged(
     let names = |ids: &[String]| if ids.is_empty() { "an unknown group".to_owned() } else { ids.join(", ") };
     let clients =
         if endpoint.preserve_client_ip { "the clients' addresses" } else { "the endpoint's address" };
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     let mut fixes = Vec::new();
     let mut is_unread = false;
     match outbound {
-        Passage::Open(rule) => told.push(rule.clone()),
-        Passage::Perhaps(rule) => told.push(format!("{rule}, if that holds {address}")),
+        Passage::Open(rule) => messages.push(rule.clone()),
+        Passage::Perhaps(rule) => messages.push(format!("{rule}, if that holds {address}")),
         Passage::Unread => {
             is_unread = true;
-            told.push(format!("what {} lets out cannot be read", names(from)));
+            messages.push(format!("the outbound rules of {} cannot be read", names(from)));
         }
         Passage::Closed => {
-            told.push(format!("no rule of {} lets {port} out to {}", names(from), names(to)));
+            messages.push(format!("no rule of {} lets {port} out to {}", names(from), names(to)));
             fixes.extend(rule(from.first(), "outbound", port, to.first()));
         }
     }
     match inbound {
-        Passage::Open(rule) => told.push(rule.clone()),
-        Passage::Perhaps(rule) => told.push(format!("{rule}, if that holds {clients}")),
+        Passage::Open(rule) => messages.push(rule.clone()),
+        Passage::Perhaps(rule) => messages.push(format!("{rule}, if that holds {clients}")),
         Passage::Unread => {
             is_unread = true;
-            told.push(format!("what {} lets in cannot be read", names(to)));
+            messages.push(format!("the inbound rules of {} cannot be read", names(to)));
         }
         Passage::Closed => {
-            told.push(format!("no rule of {} lets {port} in from {}", names(to), names(from)));
+            messages.push(format!("no rule of {} lets {port} in from {}", names(to), names(from)));
             fixes.extend(rule(to.first(), "inbound", port, from.first()));
         }
     }
@@ -96,12 +104,12 @@ fn judged(
         (false, true) => Outcome::Warned,
         (false, false) => Outcome::Passed,
     };
-    let mut step = Step::new(Check::SecurityGroups, outcome, told.join("; "));
+    let mut step = Step::new(Check::SecurityGroups, outcome, messages.join("; "));
     step.fixes = fixes;
     if is_closed {
         step.fault = Some(Fault::Network);
         let other = if endpoint.preserve_client_ip && *inbound == Passage::Closed {
-            "; the endpoint preserves client addresses, so a rule for those would do as well"
+            "; the endpoint preserves client addresses, so a rule for those also works"
         } else {
             ""
         };

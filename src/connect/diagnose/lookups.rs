@@ -1,4 +1,4 @@
-//! Who asks, and what AWS says of instance and endpoint.
+//! Looks up the caller, the instance and the endpoint.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::walk::Walk;
+use super::diagnosis::Diagnosis;
 use crate::aws::policy::{Describe, Grant, Place, lookup_statement};
 use crate::aws::{
     self, ChoiceError, Chosen, Client, Endpoint, EndpointQuery, Instance, InstanceState, RouteRequest,
@@ -17,21 +17,21 @@ use crate::model::{
     Account, Check, EndpointChoice, Fault, Fix, InstanceTarget, Outcome, Stage, Step, staged,
 };
 
-/// How long STS may take to say who asks. Where its name is not reached, the rest may still be.
+/// The time limit for STS to identify the caller. If STS is unreachable, the rest may still work.
 const IDENTITY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most other endpoints that are named.
+/// The most other endpoints that a message lists.
 const MAX_LISTED: usize = 4;
 
-/// What was found to lead to the instance.
+/// The endpoint found for the instance.
 pub(super) struct Found {
-    /// The endpoint to use and the address to use it for.
+    /// The endpoint and the address to use.
     pub(super) chosen: Option<Chosen>,
-    /// What AWS says of the endpoint.
+    /// The endpoint's description.
     pub(super) endpoint: Option<Endpoint>,
 }
 
-impl Walk<'_> {
+impl Diagnosis<'_> {
     pub(super) async fn credentials(
         &mut self,
         account: &Account,
@@ -46,9 +46,9 @@ impl Walk<'_> {
             }
         };
         self.subject.region = Some(client.region().to_owned());
-        let asked = timeout(IDENTITY_TIMEOUT, client.caller_identity()).await;
+        let response = timeout(IDENTITY_TIMEOUT, client.caller_identity()).await;
         let took = self.took();
-        match asked {
+        match response {
             Ok(Ok(identity)) => {
                 let message = format!("{} in {}", identity.arn, client.region());
                 let step = Step::new(Check::Credentials, Outcome::Passed, message);
@@ -57,7 +57,7 @@ impl Walk<'_> {
                 self.subject.caller = Some(identity.arn);
             }
             Ok(Err(error)) if error.fault() == Fault::Credentials => {
-                let error = explain::aws_call(Stage::Credentials, error);
+                let error = explain::from_aws_call(Stage::Credentials, error);
                 let mut step = Step::failed(Check::Credentials, &error).after(took);
                 if let Some(hint) = &mut step.hint {
                     hint.push_str(&format!("; the region is {}", client.region()));
@@ -66,16 +66,18 @@ impl Walk<'_> {
                 return None;
             }
             Ok(Err(error)) => {
-                let error = explain::aws_call(Stage::Credentials, error);
+                let error = explain::from_aws_call(Stage::Credentials, error);
                 let mut step = Step::failed(Check::Credentials, &error).after(took);
                 (step.outcome, step.fault) = (Outcome::Warned, None);
-                step.message =
-                    format!("there are credentials; whose they are could not be asked: {}", step.message);
+                step.message = format!(
+                    "there are credentials, but the caller could not be identified: {}",
+                    step.message
+                );
                 self.put(step);
             }
             Err(_) => {
                 let message = format!(
-                    "there are credentials; STS did not say within {} s whose they are",
+                    "there are credentials, but STS did not identify the caller within {} s",
                     IDENTITY_TIMEOUT.as_secs()
                 );
                 self.put(Step::new(Check::Credentials, Outcome::Warned, message).after(took));
@@ -86,10 +88,10 @@ impl Walk<'_> {
 
     pub(super) async fn instance(&mut self, client: &Client, target: &InstanceTarget) -> Option<Instance> {
         self.begin(Check::Instance);
-        let asking = client.describe_instance(&target.instance);
-        let asked = staged(Stage::Instance, &self.stages, asking).await;
+        let call = client.describe_instance(&target.instance);
+        let response = staged(Stage::Instance, &self.stages, call).await;
         let took = self.took();
-        let answer = match asked {
+        let answer = match response {
             Ok(answer) => answer,
             Err(error) => {
                 self.lookup_failed(Check::Instance, error, target, client, target.needs_instance());
@@ -110,7 +112,7 @@ impl Walk<'_> {
             self.pass(Check::InstanceState, None, "running");
         } else {
             let error = ChoiceError::InstanceState { id: instance.id.clone(), state: instance.state.clone() };
-            let error = explain::aws(Stage::Instance, error.into(), target, Some(client.region()));
+            let error = explain::from_aws(Stage::Instance, error.into(), target, Some(client.region()));
             self.put(Step::failed(Check::InstanceState, &error));
         }
         Some(instance)
@@ -123,7 +125,7 @@ impl Walk<'_> {
         instance: Option<&Instance>,
     ) -> Found {
         self.begin(Check::Endpoint);
-        // That it does not run is told already, and is no reason not to look at the rest.
+        // A stopped instance is reported already and does not prevent the other checks.
         let running = instance.map(|instance| Instance { state: InstanceState::Running, ..instance.clone() });
         let request = route_request(target, running.as_ref());
         let vpc_id = instance.and_then(|instance| instance.vpc_id.as_deref());
@@ -135,10 +137,10 @@ impl Walk<'_> {
             (EndpointChoice::Automatic, None) => EndpointQuery::all(),
         };
         let query = query.any_state();
-        let asking = client.describe_endpoints(&query);
-        let asked = staged(Stage::Endpoint, &self.stages, asking).await;
+        let call = client.describe_endpoints(&query);
+        let response = staged(Stage::Endpoint, &self.stages, call).await;
         let took = self.took();
-        let answer = match asked {
+        let answer = match response {
             Ok(answer) => answer,
             Err(error) => {
                 let is_known = target.endpoint.is_known();
@@ -189,14 +191,14 @@ impl Walk<'_> {
             .iter()
             .filter(|other| other.id != endpoint.id && !other.state.is_usable())
             .take(MAX_LISTED)
-            .map(|other| format!("; {} is {} and is passed over", other.id, other.state))
+            .map(|other| format!("; {} is {} and is ignored", other.id, other.state))
             .collect();
         self.pass(Check::EndpointState, None, format!("{}{}", endpoint.state, others.concat()));
         let carries = endpoint.ip_address_type.as_str();
         self.pass(Check::AddressFamily, None, format!("{carries} endpoint, {}", chosen.address));
     }
 
-    /// Where the search for an endpoint came to its end.
+    /// Reports which check of the endpoint failed.
     fn endpoint_failed(
         &mut self,
         error: ChoiceError,
@@ -208,10 +210,10 @@ impl Walk<'_> {
             let message = match (&target.endpoint, all.len()) {
                 (EndpointChoice::Automatic, count) => {
                     format!(
-                        "{count} in the region; without the instance it is not known which of them serves it"
+                        "{count} in the region; without the instance it is unknown which of them serves it"
                     )
                 }
-                _ => "it is there; the instance's private address is not known".to_owned(),
+                _ => "it exists; the instance's private address is unknown".to_owned(),
             };
             self.say(Check::Endpoint, message);
             return;
@@ -242,7 +244,8 @@ impl Walk<'_> {
             _ => None,
         };
         let before = self.steps.get(&check).cloned();
-        let error = explain::aws(Stage::Endpoint, aws::Error::from(error), target, Some(client.region()));
+        let error =
+            explain::from_aws(Stage::Endpoint, aws::Error::from(error), target, Some(client.region()));
         let mut step = Step::failed(check, &error);
         if let Some(reason) = reason {
             step.message = format!("{}: AWS says {reason:?}", step.message);
@@ -253,7 +256,7 @@ impl Walk<'_> {
         self.put(step);
     }
 
-    /// A describe that failed; one that connecting does without is only a warning when it is not allowed.
+    /// Reports a failed describe call; if connecting does not need it, a denied one is only a warning.
     fn lookup_failed(
         &mut self,
         check: Check,
@@ -263,10 +266,10 @@ impl Walk<'_> {
         is_needed: bool,
     ) {
         let stage = if check == Check::Instance { Stage::Instance } else { Stage::Endpoint };
-        let error = explain::aws(stage, error, target, Some(client.region()));
+        let error = explain::from_aws(stage, error, target, Some(client.region()));
         let mut step = Step::failed(check, &error).after(self.took());
         if error.fault() == Fault::NotFound {
-            let account = self.subject.account.as_deref().unwrap_or("not known");
+            let account = self.subject.account.as_deref().unwrap_or("unknown");
             step.hint =
                 Some(format!("check the id, the region ({}) and the account ({account})", client.region()));
         }
@@ -278,7 +281,7 @@ impl Walk<'_> {
         self.put(step);
     }
 
-    /// Adds what allows the describe calls of connecting, where one was denied.
+    /// Adds the permission for the describe calls of connecting, if one was denied.
     pub(super) fn with_lookup_fix(&self, step: Step, fault: Fault) -> Step {
         let describe = match step.name {
             Check::Instance => Describe::Instances,
@@ -292,7 +295,7 @@ impl Walk<'_> {
         step.with_fix(Fix::IamStatement { statement: lookup_statement(&BTreeSet::from([describe])) })
     }
 
-    /// This very way to a terminal, for the statement that allows it.
+    /// Returns the grant for exactly this connection.
     pub(super) fn grant(
         &self,
         client: &Client,
@@ -307,14 +310,14 @@ impl Walk<'_> {
         grant
     }
 
-    /// Adds the tag that a policy may ask for to `step`, when `resource` has not got it.
+    /// Adds the tag that a policy may require to `step`, if `resource` does not carry it.
     pub(super) fn with_tag_fix(
         &self,
         step: Step,
         resource: &str,
         value: impl Fn(&str) -> Option<String>,
     ) -> Step {
-        match &self.diagnosis.tag {
+        match &self.options.tag {
             Some(tag) if value(&tag.key).as_deref() != Some(&tag.value) => step.with_fix(Fix::Tag {
                 resource: resource.to_owned(),
                 key: tag.key.clone(),
@@ -325,8 +328,8 @@ impl Walk<'_> {
     }
 }
 
-/// The connector's own choice. An endpoint that the caller knows is judged as one that is looked up, and then taken
-/// by the name that the caller gives.
+/// Makes the same choice as the connector. An endpoint given by the caller is checked like one that is looked
+/// up, and then used with the given name.
 fn judge(
     client: &Client,
     target: &InstanceTarget,

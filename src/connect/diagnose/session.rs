@@ -1,17 +1,19 @@
-//! The connector's own stages, one after the other, and short commands in the connection at their end.
+//! Runs the connector's stages one after the other, and short commands over the resulting connection.
 
 use std::sync::Arc;
 
 use super::command::{Ran, run};
+use super::diagnosis::Diagnosis;
 use super::lookups::Found;
-use super::unkept::Unkept;
-use super::walk::Walk;
+use super::read_only_keys::ReadOnlyHostKeys;
 use crate::aws::{Chosen, Client, Instance};
+use crate::connect::config::HostKeyMode;
 use crate::connect::connector::{PushedKey, log_in};
-use crate::connect::engine::{self, complaint};
-use crate::connect::explain::{self, Place};
+use crate::connect::container_start::{EngineContext, complaint};
+use crate::connect::dial::dial_tunnel;
+use crate::connect::explain::{self, PeerContext};
+use crate::connect::host::SshHost;
 use crate::connect::route::Route;
-use crate::connect::{HostKeyMode, SshHost};
 use crate::docker::{InvalidCommand, Marker, container_probe, engine_probe, shell_probe, watcher_command};
 use crate::model::{
     Check, ContainerShell, Exit, Fault, Fix, InstanceTarget, Outcome, Shell, Stage, StageError, Step,
@@ -21,13 +23,13 @@ use crate::ssh::host_keys::KeyOrigin;
 use crate::ssh::{ChannelRequest, EphemeralKey, Handshake, Pty};
 use crate::tunnel::Tunnel;
 
-/// What a login shell is asked for: nothing.
+/// The command for a login shell: it does nothing.
 const NOTHING: &str = "exit 0";
 
-/// What holds the second channel of a container's terminal open while it is tried.
+/// The command that keeps the second channel of a container's terminal open during the check.
 const HOLD: &str = "cat >/dev/null";
 
-impl Walk<'_> {
+impl Diagnosis<'_> {
     /// Pushes a key, which the instance forgets after 60 s.
     pub(super) async fn key_push(
         &mut self,
@@ -42,7 +44,7 @@ impl Walk<'_> {
                 let push = self.connector.push(client, target, &public, &self.stages).await;
                 push.map(|pushed| (key, pushed))
             }
-            Err(error) => Err(explain::key(error)),
+            Err(error) => Err(explain::from_key_generation(error)),
         };
         let took = self.took();
         match pushed {
@@ -80,16 +82,16 @@ impl Walk<'_> {
         self.begin(Check::Tcp);
         let (endpoint, address) = (chosen.id.clone(), chosen.address);
         let name = chosen.dns_name.clone();
-        let dialled = match Route::new(chosen, instance.and_then(|instance| instance.owner.clone())) {
+        let dialed = match Route::new(chosen, instance.and_then(|instance| instance.owner.clone())) {
             Ok(route) => {
-                let dial = self.connector.dial(client, &route, target, &self.stages).await;
+                let dial = dial_tunnel(&self.connector.dialer, client, &route, target, &self.stages).await;
                 dial.map(|tunnel| (tunnel, route))
             }
             Err(error) => Err(error),
         };
         self.take_stages();
         self.say(Check::Tcp, name);
-        match dialled {
+        match dialed {
             Ok((tunnel, route)) => {
                 self.say(Check::Upgrade, format!("a tunnel to {address} port {}", target.port));
                 if let Some(step) = self.steps.get_mut(&Check::Upgrade) {
@@ -115,16 +117,16 @@ impl Walk<'_> {
         }
     }
 
-    /// sshd's first words, key exchange and the host key.
+    /// Receives sshd's identification, exchanges keys and checks the host key.
     pub(super) async fn handshake(
         &mut self,
         client: &Arc<Client>,
         target: &InstanceTarget,
         tunnel: Tunnel,
         route: &Route,
-    ) -> Option<(Handshake, Place)> {
+    ) -> Option<(Handshake, PeerContext)> {
         self.begin(Check::Banner);
-        let keys = Unkept::new(Arc::clone(&self.connector.host_keys));
+        let keys = ReadOnlyHostKeys::new(Arc::clone(&self.connector.host_keys));
         let checked =
             self.connector.host_key_check(client, route.account.as_deref(), target, keys.clone()).await;
         let shaken = match checked {
@@ -135,14 +137,14 @@ impl Walk<'_> {
         self.say(Check::Banner, "sshd answers");
         self.say(
             Check::KeyExchange,
-            match (keys.unkept(), self.connector.host_key_mode()) {
+            match (keys.skipped_key(), self.connector.host_key_mode()) {
                 (Some((key, KeyOrigin::Console)), _) => {
                     format!(
                         "the host key {key} is that of the console; it is not pinned yet, and was not kept"
                     )
                 }
                 (Some((key, _)), _) => format!("the host key {key} is not known yet, and was not kept"),
-                (None, HostKeyMode::DangerAcceptAny) => "the host key was not looked at".to_owned(),
+                (None, HostKeyMode::DangerAcceptAny) => "the host key was not checked".to_owned(),
                 (None, _) => "the host key is known".to_owned(),
             },
         );
@@ -151,7 +153,7 @@ impl Walk<'_> {
             Err(error) => {
                 let mut step = self.failure(&error);
                 if step.name == Check::Banner && matches!(error.fault(), Fault::Network | Fault::Timeout) {
-                    self.add_what_groups_say(&mut step);
+                    self.add_security_group_hint(&mut step);
                 }
                 self.put(step);
                 None
@@ -159,8 +161,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Narrows down why the instance does not answer by what is known of its security groups.
-    fn add_what_groups_say(&self, banner: &mut Step) {
+    /// Extends the hint on an unresponsive instance with the result of the security group check.
+    fn add_security_group_hint(&self, banner: &mut Step) {
         let Some(groups) = self.steps.get(&Check::SecurityGroups) else { return };
         let Some(hint) = &mut banner.hint else { return };
         match groups.outcome {
@@ -170,7 +172,7 @@ impl Walk<'_> {
             ),
             Outcome::Failed => hint.push_str(". The security groups do not let it through: see security-groups"),
             _ => hint.push_str(
-                ". The security groups could not be read: allow ec2:DescribeSecurityGroups to have them looked at",
+                ". The security groups could not be read: allow ec2:DescribeSecurityGroups to have them checked",
             ),
         }
     }
@@ -178,7 +180,7 @@ impl Walk<'_> {
     pub(super) async fn authentication(
         &mut self,
         target: &InstanceTarget,
-        shaken: (Handshake, Place),
+        shaken: (Handshake, PeerContext),
         key: EphemeralKey,
         pushed: PushedKey,
     ) -> Option<SshHost> {
@@ -197,7 +199,7 @@ impl Walk<'_> {
         }
     }
 
-    /// What is left once the user is logged in.
+    /// Checks what remains after the login.
     pub(super) async fn session(&mut self, target: &InstanceTarget, host: &SshHost) {
         match &target.shell {
             Shell::Container(container) => {
@@ -216,8 +218,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Opens the channels of a terminal, and starts the login shell in the first. A container's terminal has a second
-    /// one; the shell of one without a container is the login shell itself.
+    /// Opens the channels of a terminal and starts the login shell in the first. A container's terminal has a
+    /// second channel; without a container, the login shell is the terminal's shell itself.
     async fn channel(&mut self, host: &SshHost, container: Option<&ContainerShell>) -> bool {
         self.begin(Check::Channel);
         let mut request = command(NOTHING.to_owned());
@@ -268,8 +270,8 @@ impl Walk<'_> {
                 return Ok(format!("{name} runs"));
             }
             let message = format!("container {name} is {said:?}, not running");
-            let way = if said == "paused" { "unpause" } else { "start" };
-            let hint = format!("start it with `{engine} {way} {name}` on the instance");
+            let verb = if said == "paused" { "unpause" } else { "start" };
+            let hint = format!("start it with `{engine} {verb} {name}` on the instance");
             Err(StageError::new(Stage::Shell, Fault::State, message).with_hint(hint))
         })
     }
@@ -302,7 +304,8 @@ impl Walk<'_> {
         run(host, &request, &self.stages).await
     }
 
-    /// Keeps what came of a command of the container engine; `pass` says what its words mean when it ended well.
+    /// Records the result of a command of the container engine; `pass` interprets the output of a successful
+    /// one.
     fn judge(
         &mut self,
         check: Check,
@@ -314,8 +317,8 @@ impl Walk<'_> {
         let judged = ran.and_then(|ran| match &ran.exit {
             Exit::Code(0) => pass(&ran.said),
             exit => {
-                let place = engine::Place { container, user: &host.place().os_user };
-                Err(complaint(&ran.said, exit, place).unwrap_or_else(|| ended(&ran, host)))
+                let context = EngineContext { container, user: &host.peer().os_user };
+                Err(complaint(&ran.said, exit, context).unwrap_or_else(|| ended(&ran, host)))
             }
         });
         match judged {
@@ -335,19 +338,19 @@ fn command(line: String) -> ChannelRequest {
     ChannelRequest { command: Some(line), ..ChannelRequest::default() }
 }
 
-/// The PTY of a terminal of which nothing is known.
+/// Returns the PTY of a terminal with default settings.
 fn pty() -> Pty {
     let TerminalRequest { term, size, .. } = TerminalRequest::default();
     Pty { term, size }
 }
 
-/// A command that did not end as it should, and nobody knows the words.
+/// Returns the error of a command that failed with unknown output.
 fn ended(ran: &Ran, host: &SshHost) -> StageError {
-    let place = host.place();
+    let peer = host.peer();
     let message = format!("a command that should end with 0 ended with {}", ran.exit);
     let hint = format!(
         "check the login shell of {} on {}, its start-up files, and ForceCommand in sshd_config",
-        place.os_user, place.instance
+        peer.os_user, peer.instance
     );
     let error = StageError::new(Stage::Shell, Fault::Remote, message).with_hint(hint);
     if ran.said.is_empty() { error } else { error.with_source(ran.said.clone()) }

@@ -1,4 +1,4 @@
-//! The ways out of a host key that is not trusted.
+//! Faults and hints for host keys that are not trusted.
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use crate::model::Fault;
 use crate::ssh;
 use crate::ssh::host_keys::{HostKeyScope, StoreError, WitnessError};
 
-/// At whose door a failure over a host key lies and what to do about it; `None` for another failure. `store` is the
-/// file of the pinned keys, where they are in one.
-pub(super) fn way_out(error: &ssh::Error, store: Option<&Path>) -> Option<(Fault, String)> {
+/// Returns the fault and the hint of a host key error; `None` for another error. `store` is the file of the
+/// pinned keys, if they are in a file.
+pub(super) fn fault_and_hint(error: &ssh::Error, store: Option<&Path>) -> Option<(Fault, String)> {
     Some(match error {
         ssh::Error::HostKeyChanged { scope, .. } | ssh::Error::HostKeyMissing { scope, .. } => (
             Fault::HostKey,
@@ -34,31 +34,31 @@ pub(super) fn way_out(error: &ssh::Error, store: Option<&Path>) -> Option<(Fault
             Fault::HostKey,
             format!(
                 "another machine may be answering. If the host keys of {} were changed after that boot, verify the \
-                 one that is offered in another way and pin it: {}",
+                 offered key in another way and pin it: {}",
                 scope.instance(),
                 import(scope, store)
             ),
         ),
         ssh::Error::HostKeyUnverified { scope, source, .. } => unverified(scope, source, store),
-        ssh::Error::HostKeyStore(error) => (error.fault(), usable_again(error, store)),
+        ssh::Error::HostKeyStore(error) => (error.fault(), store_hint(error, store)),
         _ => return None,
     })
 }
 
-/// What makes a store of use again.
-fn usable_again(error: &StoreError, store: Option<&Path>) -> String {
+/// Returns the hint that makes a store usable again.
+fn store_hint(error: &StoreError, store: Option<&Path>) -> String {
     match error {
         StoreError::Contradiction { pins } => {
             let commands = pins.iter().map(|(scope, _)| forget(&scope.to_string(), store));
             let commands = commands.collect::<Vec<_>>().join(" or ");
-            format!("find out which is right and forget the other: {commands}")
+            format!("determine which one is right and forget the other: {commands}")
         }
-        StoreError::Full(_) => format!("unpin what is gone: {}", forget("INSTANCE", store)),
+        StoreError::Full(_) => format!("unpin instances that no longer exist: {}", forget("INSTANCE", store)),
         _ => "make the store readable and writable, or name another".to_owned(),
     }
 }
 
-/// A key that the console was to vouch for and did not.
+/// Returns the fault and the hint of a key that the console should have confirmed.
 fn unverified(scope: &HostKeyScope, source: &WitnessError, store: Option<&Path>) -> (Fault, String) {
     let otherwise = format!(
         "pin the key with {} and use --host-key strict, or trust it on first use with --host-key tofu",
@@ -92,7 +92,7 @@ fn unverified(scope: &HostKeyScope, source: &WitnessError, store: Option<&Path>)
     }
 }
 
-/// What a policy must say for the console of one instance.
+/// Returns the IAM statement that allows reading the console of one instance.
 fn statement(scope: &HostKeyScope) -> String {
     let account = if scope.account() == HostKeyScope::UNKNOWN { "*" } else { scope.account() };
     format!(
@@ -104,7 +104,7 @@ fn statement(scope: &HostKeyScope) -> String {
     )
 }
 
-/// The command that unpins `what`.
+/// Returns the command that unpins `what`.
 fn forget(what: &str, store: Option<&Path>) -> String {
     match store {
         Some(file) => format!("eice host-keys forget {what}{}", named(file)),
@@ -112,7 +112,7 @@ fn forget(what: &str, store: Option<&Path>) -> String {
     }
 }
 
-/// The command that pins what is in a file of OpenSSH's form.
+/// Returns the command that pins the keys of a file in OpenSSH's format.
 fn import(scope: &HostKeyScope, store: Option<&Path>) -> String {
     let mut command = String::from("`eice host-keys import FILE");
     for (option, part) in [("--account", scope.account()), ("--region", scope.region())] {
@@ -123,7 +123,7 @@ fn import(scope: &HostKeyScope, store: Option<&Path>) -> String {
     format!("{command}{}`", store.map(named).unwrap_or_default())
 }
 
-/// The option that names a store, for a shell.
+/// Returns the option that names a store, quoted for a shell.
 fn named(file: &Path) -> String {
     let file = file.display().to_string();
     format!(" --host-keys {}", quote(&file).unwrap_or(file))

@@ -58,7 +58,7 @@ impl World {
     /// Another client of the same account, tuned.
     pub(crate) fn client(
         &self,
-        tune: impl FnOnce(&mut aws::Config, &mut tunnel::Config, &mut connect::Config),
+        tune: impl FnOnce(&mut aws::Config, &mut tunnel::Config, &mut connect::ConnectConfig),
     ) -> Connector {
         connector(&self.emulator, Arc::new(MemoryHostKeys::default()), tune)
     }
@@ -67,7 +67,7 @@ impl World {
     pub(crate) fn client_with(
         &self,
         keys: Arc<dyn HostKeySource>,
-        tune: impl FnOnce(&mut aws::Config, &mut tunnel::Config, &mut connect::Config),
+        tune: impl FnOnce(&mut aws::Config, &mut tunnel::Config, &mut connect::ConnectConfig),
     ) -> Connector {
         connector(&self.emulator, keys, tune)
     }
@@ -148,12 +148,12 @@ pub(crate) fn install_crypto() {
 fn connector(
     emulator: &Emulator,
     keys: Arc<dyn HostKeySource>,
-    tune: impl FnOnce(&mut aws::Config, &mut tunnel::Config, &mut connect::Config),
+    tune: impl FnOnce(&mut aws::Config, &mut tunnel::Config, &mut connect::ConnectConfig),
 ) -> Connector {
     let mut aws = aws_config(emulator);
     let mut dial = tunnel::Config::default();
     dial.ca_bundle = Some(emulator.access().ca_file().to_owned());
-    let mut connect = connect::Config::default();
+    let mut connect = connect::ConnectConfig::default();
     tune(&mut aws, &mut dial, &mut connect);
     let dialer = tunnel::Dialer::new(dial).unwrap();
     Connector::new(aws::Aws::new(aws), dialer, keys, connect)

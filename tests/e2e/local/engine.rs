@@ -146,7 +146,7 @@ async fn a_connector_asks_its_engine_and_without_one_there_is_none() {
     let report = Connect::diagnose(&with, &target, &|_: StageEvent| {}).await.unwrap();
     assert!(report.is_ok(), "{report:#?}");
     // One that is tuned otherwise has it as well.
-    let tuned = with.tuned(eice::ssh::Config::bulk());
+    let tuned = with.with_ssh_config(eice::ssh::Config::bulk());
     let host = tuned.connect(&target, &|_: StageEvent| {}).await.unwrap();
     let mut shell = console(&*host, &TerminalRequest::default()).await;
     shell.line("exit").await;

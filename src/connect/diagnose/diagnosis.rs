@@ -1,18 +1,18 @@
-//! The walk itself: what comes after what, and what is kept of each step.
+//! The sequence of checks and their results.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Diagnosis;
+use super::options::DiagnoseOptions;
 use crate::aws::Instance;
-use crate::connect::Connector;
+use crate::connect::connector::Connector;
 use crate::model::{
     Account, Check, Fault, InstanceTarget, Outcome, Report, Stage, StageError, StageEvent, StageObserver,
     StageState, Step, Subject,
 };
 
-/// The stages whose success needs no words of its own.
+/// The stages whose success needs no message.
 const QUIET: [Stage; 8] = [
     Stage::Tcp,
     Stage::Proxy,
@@ -24,26 +24,26 @@ const QUIET: [Stage; 8] = [
     Stage::Channel,
 ];
 
-pub(super) struct Walk<'a> {
+pub(super) struct Diagnosis<'a> {
     pub(super) connector: &'a Connector,
-    pub(super) diagnosis: &'a Diagnosis,
+    pub(super) options: &'a DiagnoseOptions,
     pub(super) stages: Stages<'a>,
     pub(super) subject: Subject,
     pub(super) steps: BTreeMap<Check, Step>,
-    /// What is looked at, and since when.
+    /// The running check and its start.
     current: (Check, Instant),
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Diagnosis<'a> {
     pub(super) fn new(
         connector: &'a Connector,
-        diagnosis: &'a Diagnosis,
+        options: &'a DiagnoseOptions,
         observer: &'a dyn StageObserver,
         subject: Subject,
     ) -> Self {
         Self {
             connector,
-            diagnosis,
+            options,
             stages: Stages { observer, seen: Mutex::default() },
             subject,
             steps: BTreeMap::new(),
@@ -51,7 +51,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Looks at everything.
+    /// Runs every check.
     pub(super) async fn run(&mut self, target: &InstanceTarget) {
         let client = self.credentials(&target.account, target.region.as_deref()).await;
         let Some(client) = client else { return };
@@ -74,7 +74,7 @@ impl<'a> Walk<'a> {
         crate::model::Host::close(&host).await;
     }
 
-    /// Says whose the credentials are, and that the instance is not to be found.
+    /// Identifies the caller, and reports that the instance was not found.
     pub(super) async fn run_unlocated(&mut self, why: &StageError, account: &Account, region: Option<&str>) {
         if self.credentials(account, region).await.is_some() {
             let step = Step::failed(Check::of(why.stage()), why);
@@ -83,8 +83,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether there is nothing to push a key to: the instance is not there, or does not run. That it may not be
-    /// looked up is no reason to think so.
+    /// Returns whether no key can be pushed because the instance does not exist or does not run. A denied
+    /// lookup is not evidence of that.
     fn is_absent(&self) -> bool {
         [Check::Instance, Check::InstanceState]
             .iter()
@@ -92,12 +92,12 @@ impl<'a> Walk<'a> {
             .any(|step| step.outcome == Outcome::Failed && step.fault != Some(Fault::Denied))
     }
 
-    /// Turns to `check`.
+    /// Starts `check`.
     pub(super) fn begin(&mut self, check: Check) {
         self.current = (check, Instant::now());
     }
 
-    /// How long the present check has taken.
+    /// Returns how long the running check has taken.
     pub(super) fn took(&self) -> Option<Duration> {
         Some(self.current.1.elapsed())
     }
@@ -114,14 +114,14 @@ impl<'a> Walk<'a> {
         self.put(Step::new(check, Outcome::Skipped, why));
     }
 
-    /// What to say of a check that passed.
+    /// Sets the message of a check that passed.
     pub(super) fn say(&mut self, check: Check, message: impl AsRef<str>) {
         if let Some(step) = self.steps.get_mut(&check) {
             step.message = crate::model::escape_control(message.as_ref());
         }
     }
 
-    /// Keeps what the connector told of the stages that it went through.
+    /// Records the stages that the connector has reported.
     pub(super) fn take_stages(&mut self) {
         for stage in QUIET {
             if let Some(took) = self.stages.passed(stage) {
@@ -135,18 +135,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The step that `error` is the failure of, timed.
+    /// Returns the timed result of the stage that failed with `error`.
     pub(super) fn failure(&self, error: &StageError) -> Step {
         let took = self.stages.failed(error.stage());
         Step::failed(Check::of(error.stage()), error).after(took)
     }
 
-    /// The account of the resources, as far as it is known.
+    /// Returns the account of the resources, as far as it is known.
     pub(super) fn account(&self, instance: Option<&Instance>) -> Option<String> {
         instance.and_then(|instance| instance.owner.clone()).or_else(|| self.subject.account.clone())
     }
 
-    /// What was under way has failed: the time of the whole walk is over. All may have been found out by then.
+    /// Fails the running check because the total time limit is reached. All checks may be complete by then.
     pub(super) fn out_of_time(&mut self) {
         self.take_stages();
         let (check, since) = match self.stages.running() {
@@ -156,10 +156,10 @@ impl<'a> Walk<'a> {
         let mut unknown = Check::ALL.iter().filter(|check| !self.steps.contains_key(check));
         let check = if self.steps.contains_key(&check) { unknown.next().copied() } else { Some(check) };
         let Some(check) = check else { return };
-        let seconds = self.diagnosis.timeout.as_secs_f32();
-        let message = format!("it was not done when the {seconds} s for everything were over");
+        let seconds = self.options.timeout.as_secs_f32();
+        let message = format!("the diagnosis did not finish within {seconds} s");
         let error = StageError::new(Stage::Shell, Fault::Timeout, message)
-            .with_hint("check the network between here and there, or give it more time");
+            .with_hint("check the network, or increase the time limit");
         self.put(Step::failed(check, &error).after(Some(since.elapsed())));
     }
 
@@ -168,7 +168,7 @@ impl<'a> Walk<'a> {
         if let (true, Some(groups)) = (sshd_answers, self.steps.get_mut(&Check::SecurityGroups))
             && groups.outcome == Outcome::Failed
         {
-            // What is read here is not all that there is: the proof is stronger.
+            // The rules read here may be incomplete; an answer from sshd proves that the tunnel is allowed.
             groups.outcome = Outcome::Warned;
             groups.fault = None;
             groups.message.push_str("; yet sshd answers");
@@ -177,7 +177,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Keeps what is told of stages, and passes it on.
+/// Records stage events and forwards them.
 pub(super) struct Stages<'a> {
     observer: &'a dyn StageObserver,
     seen: Mutex<Vec<(Stage, StageState, Instant)>>,
@@ -198,7 +198,7 @@ impl Stages<'_> {
         seen.iter().filter(|(of, _, _)| *of == stage).find_map(|(_, state, _)| pick(*state))
     }
 
-    /// How long the first success of `stage` took.
+    /// Returns how long the first success of `stage` took.
     fn passed(&self, stage: Stage) -> Option<Duration> {
         self.find(stage, |state| if let StageState::Passed(took) = state { Some(took) } else { None })
     }
@@ -211,7 +211,7 @@ impl Stages<'_> {
         self.find(stage, |_| Some(())).is_some()
     }
 
-    /// The stage that began last, if it has not ended.
+    /// Returns the most recent stage, if it is still running.
     fn running(&self) -> Option<(Stage, Instant)> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match seen.last() {

@@ -1,4 +1,4 @@
-//! A key push under way beside the look-ups and the dial.
+//! Runs a key push concurrently with lookups and the dial.
 
 use std::future::Future;
 
@@ -6,14 +6,14 @@ use futures_util::future::{Either, select};
 
 use crate::model::StageError;
 
-/// A key push beside something else.
+/// A key push that is running or done.
 pub(super) enum Push<F, T> {
     Running(F),
     Done(T),
 }
 
 impl<F, T> Push<F, Result<T, StageError>> {
-    /// The push as it stands, or its failure.
+    /// Returns the push in its current state, or its error.
     pub(super) fn settled(self) -> Result<Push<F, T>, StageError> {
         match self {
             Self::Running(push) => Ok(Push::Running(push)),
@@ -22,9 +22,9 @@ impl<F, T> Push<F, Result<T, StageError>> {
     }
 }
 
-/// Runs `work` to its end with `push` under way beside it. A push that fails does not end `work`: a look-up
-/// that fails as well tells more, and so the same trouble is always told in the same way.
-pub(super) async fn beside<F, W>(push: F, work: W) -> (W::Output, Push<F, F::Output>)
+/// Runs `work` to its end while `push` runs concurrently. A failed push does not end `work`: a lookup that
+/// fails as well is more informative, and so the same problem is always reported in the same way.
+pub(super) async fn run_concurrently<F, W>(push: F, work: W) -> (W::Output, Push<F, F::Output>)
 where
     F: Future + Unpin,
     W: Future,
@@ -48,8 +48,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_push_waits_for_the_look_up_and_a_slow_one_does_not_hold_it_up() {
-        let (route, push) = beside(ready(failed(Stage::KeyPush)), async {
+    async fn failed_push_does_not_end_the_lookup() {
+        let (route, push) = run_concurrently(ready(failed(Stage::KeyPush)), async {
             tokio::task::yield_now().await;
             failed(Stage::Instance)
         })
@@ -57,7 +57,7 @@ mod tests {
         assert_eq!(route.unwrap_err().stage(), Stage::Instance);
         assert_eq!(push.settled().err().unwrap().stage(), Stage::KeyPush);
 
-        let (route, push) = beside(pending::<Result<(), StageError>>(), ready(7)).await;
+        let (route, push) = run_concurrently(pending::<Result<(), StageError>>(), ready(7)).await;
         assert_eq!(route, 7);
         assert!(matches!(push.settled(), Ok(Push::Running(_))));
     }

@@ -1,4 +1,4 @@
-//! Host keys that are looked at and never learnt.
+//! A view of pinned host keys that never stores a key.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -7,24 +7,24 @@ use futures_util::future::{BoxFuture, ready};
 
 use crate::ssh::host_keys::{HostKey, HostKeyScope, HostKeySource, KeyOrigin, Known, Learned, StoreError};
 
-/// The keys of another source. One that would be pinned now passes and is not kept.
-pub(super) struct Unkept {
+/// Reads the keys of another source. A key that would be pinned passes without being stored.
+pub(super) struct ReadOnlyHostKeys {
     keys: Arc<dyn HostKeySource>,
-    unkept: OnceLock<(String, KeyOrigin)>,
+    skipped_key: OnceLock<(String, KeyOrigin)>,
 }
 
-impl Unkept {
+impl ReadOnlyHostKeys {
     pub(super) fn new(keys: Arc<dyn HostKeySource>) -> Arc<Self> {
-        Arc::new(Self { keys, unkept: OnceLock::new() })
+        Arc::new(Self { keys, skipped_key: OnceLock::new() })
     }
 
-    /// The fingerprint of the key that would have been pinned, and why.
-    pub(super) fn unkept(&self) -> Option<(&str, KeyOrigin)> {
-        self.unkept.get().map(|(key, origin)| (key.as_str(), *origin))
+    /// Returns the fingerprint of the key that would have been pinned, and its origin.
+    pub(super) fn skipped_key(&self) -> Option<(&str, KeyOrigin)> {
+        self.skipped_key.get().map(|(key, origin)| (key.as_str(), *origin))
     }
 }
 
-impl HostKeySource for Unkept {
+impl HostKeySource for ReadOnlyHostKeys {
     fn known<'a>(&'a self, scope: &'a HostKeyScope) -> BoxFuture<'a, Result<Known, StoreError>> {
         self.keys.known(scope)
     }
@@ -35,9 +35,9 @@ impl HostKeySource for Unkept {
         keys: &'a [HostKey],
         origin: KeyOrigin,
     ) -> BoxFuture<'a, Result<Learned, StoreError>> {
-        // The first of them is the one that was shown.
+        // The first key is the offered one.
         if let Some(shown) = keys.first() {
-            let _ = self.unkept.set((shown.fingerprint().to_string(), origin));
+            let _ = self.skipped_key.set((shown.fingerprint().to_string(), origin));
         }
         Box::pin(ready(Ok(Learned::Known)))
     }

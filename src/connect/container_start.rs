@@ -1,4 +1,4 @@
-//! Whether the container engine opened the container at all.
+//! Detects whether the container engine opened the container.
 
 mod complaint;
 
@@ -10,27 +10,30 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
-pub(super) use complaint::{Place, complaint};
+pub(super) use complaint::{EngineContext, complaint};
 use complaint::{is_complaint, not_started};
 
 use crate::model::{Exit, Fault, Output, Stage, StageError, Terminal, TerminalEvent};
 
-/// How long the first words of a shell are waited for before it is taken for started.
+/// How long to wait for the first output of a shell before it counts as started.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An engine's complaint is not longer than this, in bytes.
-const MAX_COMPLAINT: usize = 4096;
+/// The most bytes of an engine's error output.
+const MAX_ERROR_OUTPUT: usize = 4096;
 
-/// How long the engine may take to start a command. Each of many at once takes its turn at the engine.
+/// The time limit for the engine to start a command. An engine handles concurrent starts one after the other.
 pub(super) const COMMAND_START_TIMEOUT: Duration = Duration::from_secs(30);
 
 type Event = io::Result<TerminalEvent>;
 
-/// `terminal` when a shell has begun in it; what was read to find out is read again from it.
+/// Returns `terminal` when a shell has started in it; the output read so far is read again from it.
 ///
-/// Nothing has been typed yet, and only a complaint or silence with an exit right behind it counts: the same
-/// words and the same status later on are the user's own.
-pub(super) async fn started(mut terminal: Terminal, place: Place<'_>) -> Result<Terminal, StageError> {
+/// NoOutput has been typed yet, so only an error message or silence directly followed by an exit counts as a
+/// failure: later on, the same output and the same status are the user's own.
+pub(super) async fn wait_for_shell(
+    mut terminal: Terminal,
+    context: EngineContext<'_>,
+) -> Result<Terminal, StageError> {
     let deadline = Instant::now() + START_TIMEOUT;
     let mut seen: VecDeque<Event> = VecDeque::new();
     let mut said = Vec::new();
@@ -39,7 +42,7 @@ pub(super) async fn started(mut terminal: Terminal, place: Place<'_>) -> Result<
         match &event {
             Ok(TerminalEvent::Output(bytes) | TerminalEvent::Stderr(bytes)) => said.extend_from_slice(bytes),
             Ok(TerminalEvent::Exit(exit)) => {
-                if let Some(error) = complaint(&String::from_utf8_lossy(&said), exit, place) {
+                if let Some(error) = complaint(&String::from_utf8_lossy(&said), exit, context) {
                     terminal.control.close().await;
                     return Err(error);
                 }
@@ -49,23 +52,23 @@ pub(super) async fn started(mut terminal: Terminal, place: Place<'_>) -> Result<
         let is_over = !matches!(event, Ok(TerminalEvent::Output(_) | TerminalEvent::Stderr(_)));
         seen.push_back(event);
         let is_shell = !said.is_empty() && !is_complaint(&String::from_utf8_lossy(&said));
-        if is_over || is_shell || said.len() > MAX_COMPLAINT {
+        if is_over || is_shell || said.len() > MAX_ERROR_OUTPUT {
             break;
         }
     }
     Ok(replaying(terminal, seen))
 }
 
-/// `terminal` when the engine has started the command in it, which it says by a line with `mark` before anything
-/// else: on stderr, or where a PTY merges both, on the one stream. The line is taken away, all else is read again.
+/// Returns `terminal` when the engine has started the command in it. The command prints a line with `mark`
+/// first: on stderr, or on the one stream of a PTY. The line is removed, everything else is read again.
 ///
-/// Whatever comes before the mark is the engine's; whatever comes behind it, the command's, its status included.
-pub(super) async fn running(
+/// Output before the mark is the engine's; output after it is the command's, its status included.
+pub(super) async fn wait_for_command(
     mut terminal: Terminal,
     mark: &str,
     has_pty: bool,
     start_timeout: Duration,
-    place: Place<'_>,
+    context: EngineContext<'_>,
 ) -> Result<Terminal, StageError> {
     let deadline = Instant::now() + start_timeout;
     let mut seen: VecDeque<Event> = VecDeque::new();
@@ -91,39 +94,39 @@ pub(super) async fn running(
                     }
                     return Ok(replaying(terminal, seen));
                 }
-                let surplus = said.len().saturating_sub(MAX_COMPLAINT);
+                let surplus = said.len().saturating_sub(MAX_ERROR_OUTPUT);
                 said.drain(..surplus);
             }
             Some(Ok(TerminalEvent::Exit(exit))) => {
                 let said = String::from_utf8_lossy(&said);
-                break complaint(&said, &exit, place).unwrap_or_else(|| not_started(&said, &exit, place));
+                break complaint(&said, &exit, context).unwrap_or_else(|| not_started(&said, &exit, context));
             }
             Some(Err(error)) => {
                 break StageError::new(Stage::Shell, Fault::Network, "the connection was lost")
                     .with_source(error);
             }
-            None => break not_started("", &Exit::Unknown, place),
+            None => break not_started("", &Exit::Unknown, context),
         }
     };
     terminal.control.close().await;
     Err(failure)
 }
 
-/// Where the line that holds `mark` ends in `said`.
+/// Returns where the line with `mark` ends in `said`.
 fn after_line(said: &[u8], mark: &[u8]) -> Option<usize> {
     let start = said.windows(mark.len()).position(|window| window == mark)? + mark.len();
     let end = said[start..].iter().position(|&byte| byte == b'\n')?;
     Some(start + end + 1)
 }
 
-/// `terminal` with `seen` to be read again first.
+/// Makes `terminal` return `seen` first.
 fn replaying(mut terminal: Terminal, seen: VecDeque<Event>) -> Terminal {
-    let output = std::mem::replace(&mut terminal.output, Box::new(Nothing));
+    let output = std::mem::replace(&mut terminal.output, Box::new(NoOutput));
     terminal.output = Box::new(Replay { seen, output });
     terminal
 }
 
-/// Gives what was read ahead, then the rest.
+/// Returns the events read ahead, then the rest.
 struct Replay {
     seen: VecDeque<Event>,
     output: Box<dyn Output>,
@@ -131,7 +134,7 @@ struct Replay {
 
 impl Output for Replay {
     fn next(&mut self) -> BoxFuture<'_, Option<Event>> {
-        // Taken when it is polled: whoever drops the future unpolled, as `select!` may, must find it again.
+        // Taken only when polled: a future that is dropped unpolled, as in `select!`, must lose nothing.
         Box::pin(async {
             match self.seen.pop_front() {
                 Some(event) => Some(event),
@@ -141,9 +144,9 @@ impl Output for Replay {
     }
 }
 
-struct Nothing;
+struct NoOutput;
 
-impl Output for Nothing {
+impl Output for NoOutput {
     fn next(&mut self) -> BoxFuture<'_, Option<Event>> {
         Box::pin(std::future::ready(None))
     }
@@ -163,9 +166,9 @@ mod tests {
         }
     }
 
-    struct Deaf;
+    struct NullInput;
 
-    impl Input for Deaf {
+    impl Input for NullInput {
         fn write(&mut self, _: Bytes) -> BoxFuture<'_, io::Result<()>> {
             Box::pin(std::future::ready(Ok(())))
         }
@@ -188,7 +191,7 @@ mod tests {
 
     fn terminal(script: impl IntoIterator<Item = TerminalEvent>) -> Terminal {
         let script = Script(script.into_iter().collect());
-        Terminal { input: Box::new(Deaf), output: Box::new(script), control: Box::new(Unmoved) }
+        Terminal { input: Box::new(NullInput), output: Box::new(script), control: Box::new(Unmoved) }
     }
 
     async fn rest(mut terminal: Terminal) -> Vec<TerminalEvent> {
@@ -199,27 +202,28 @@ mod tests {
         seen
     }
 
-    /// A command whose mark is `4711`, to its end.
+    /// Runs a command with the mark `4711` to its end.
     async fn command(
         has_pty: bool,
         script: impl IntoIterator<Item = TerminalEvent>,
     ) -> Result<Vec<TerminalEvent>, StageError> {
         let (container, user) = (ContainerShell::new("web".parse().unwrap()), OsUser::default());
-        let place = Place { container: &container, user: &user };
-        Ok(rest(running(terminal(script), "4711", has_pty, COMMAND_START_TIMEOUT, place).await?).await)
+        let context = EngineContext { container: &container, user: &user };
+        Ok(rest(wait_for_command(terminal(script), "4711", has_pty, COMMAND_START_TIMEOUT, context).await?)
+            .await)
     }
 
     #[tokio::test]
-    async fn the_mark_parts_what_is_the_engines_from_what_is_the_commands() {
+    async fn mark_separates_engine_and_command_output() {
         let none = "Error: No such container: web\n";
-        let told = command(false, [err("47"), out("1"), err("11\n"), err(none), exit(1)]).await.unwrap();
-        assert_eq!(told, [out("1"), err(none), exit(1)], "the words and the status are the command's own");
-        let told = command(false, [err("emulated\n4711\nwords\n"), exit(0)]).await.unwrap();
-        assert_eq!(told, [err("words\n"), exit(0)]);
-        let told = command(true, [out("4711\r\nwords\r\n"), exit(127)]).await.unwrap();
-        assert_eq!(told, [out("words\r\n"), exit(127)]);
+        let events = command(false, [err("47"), out("1"), err("11\n"), err(none), exit(1)]).await.unwrap();
+        assert_eq!(events, [out("1"), err(none), exit(1)], "output and status are the command's own");
+        let events = command(false, [err("emulated\n4711\nwords\n"), exit(0)]).await.unwrap();
+        assert_eq!(events, [err("words\n"), exit(0)]);
+        let events = command(true, [out("4711\r\nwords\r\n"), exit(127)]).await.unwrap();
+        assert_eq!(events, [out("words\r\n"), exit(127)]);
         assert_eq!(command(false, [err(none), exit(1)]).await.unwrap_err().fault(), Fault::NotFound);
-        // Nothing that is known, and still no command ran.
+        // The output is unknown, but no command ran.
         for code in [0, 1, 5] {
             let error = command(false, [err("something\n"), exit(code)]).await.unwrap_err();
             assert_eq!(error.fault(), Fault::Remote, "{code}");
@@ -228,18 +232,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_read_ahead_is_not_lost_with_a_future_that_nobody_polled() {
+    async fn unpolled_future_loses_no_output() {
         let (container, user) = (ContainerShell::new("web".parse().unwrap()), OsUser::default());
-        let place = Place { container: &container, user: &user };
+        let context = EngineContext { container: &container, user: &user };
         let script = [out("1"), err("4711\n"), out("2"), exit(0)];
         let mut terminal =
-            running(terminal(script), "4711", false, COMMAND_START_TIMEOUT, place).await.unwrap();
+            wait_for_command(terminal(script), "4711", false, COMMAND_START_TIMEOUT, context).await.unwrap();
         drop(terminal.output.next());
         assert_eq!(rest(terminal).await, [out("1"), out("2"), exit(0)]);
     }
 
     #[tokio::test]
-    async fn an_engine_that_says_nothing_is_given_up() {
+    async fn silent_engine_times_out() {
         struct Silence;
         impl Output for Silence {
             fn next(&mut self) -> BoxFuture<'_, Option<Event>> {
@@ -247,22 +251,23 @@ mod tests {
             }
         }
         let terminal =
-            Terminal { input: Box::new(Deaf), output: Box::new(Silence), control: Box::new(Unmoved) };
+            Terminal { input: Box::new(NullInput), output: Box::new(Silence), control: Box::new(Unmoved) };
         let (container, user) = (ContainerShell::new("web".parse().unwrap()), OsUser::default());
-        let place = Place { container: &container, user: &user };
-        let error = running(terminal, "4711", false, Duration::from_millis(20), place).await.unwrap_err();
+        let context = EngineContext { container: &container, user: &user };
+        let error =
+            wait_for_command(terminal, "4711", false, Duration::from_millis(20), context).await.unwrap_err();
         assert_eq!(error.fault(), Fault::Timeout);
     }
 
     async fn run(said: &[&'static str], code: Option<u32>) -> Result<Vec<TerminalEvent>, StageError> {
         let script = said.iter().map(|text| out(text)).chain(code.map(exit));
         let (container, user) = (ContainerShell::new("web".parse().unwrap()), OsUser::default());
-        let place = Place { container: &container, user: &user };
-        Ok(rest(started(terminal(script), place).await?).await)
+        let context = EngineContext { container: &container, user: &user };
+        Ok(rest(wait_for_shell(terminal(script), context).await?).await)
     }
 
     #[tokio::test]
-    async fn an_engine_that_opens_nothing_says_what_to_do() {
+    async fn engine_errors_have_fault_and_hint() {
         for (said, code, fault) in [
             ("Error response from daemon: No such container: web\r\n", 1, Fault::NotFound),
             ("Error: No such container: web\r\n", 1, Fault::NotFound),
@@ -290,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_users_own_words_and_status_stay_the_users() {
+    async fn user_output_is_not_an_engine_error() {
         for (said, code) in [
             (&["/ # "][..], 127),
             (&["/ # ", "foo: not found\r\n"], 127),

@@ -1,9 +1,9 @@
-//! What a container engine says instead of opening a container, and the way out of it.
+//! Recognizes the errors of a container engine that did not open a container.
 
 use crate::model::{ContainerShell, Exit, Fault, OsUser, Stage, StageError};
 
-/// What engines, sudo and shells say when nothing could be started.
-const COMPLAINTS: &[&str] = &[
+/// Texts with which engines, sudo and shells report that nothing was started.
+const ENGINE_ERRORS: &[&str] = &[
     "Error response from daemon",
     "Error: No such container",
     "Error: no container with name or ID",
@@ -18,34 +18,38 @@ const COMPLAINTS: &[&str] = &[
     "No such file or directory",
 ];
 
-/// Which container, and who may not use its engine.
+/// The container, and the user who runs its engine.
 #[derive(Clone, Copy)]
-pub(in crate::connect) struct Place<'a> {
+pub(in crate::connect) struct EngineContext<'a> {
     pub(in crate::connect) container: &'a ContainerShell,
     pub(in crate::connect) user: &'a OsUser,
 }
 
-/// Whether `said` has words of an engine that started nothing.
+/// Returns whether `said` contains an error of an engine that started nothing.
 pub(super) fn is_complaint(said: &str) -> bool {
-    COMPLAINTS.iter().any(|complaint| said.contains(complaint))
+    ENGINE_ERRORS.iter().any(|complaint| said.contains(complaint))
 }
 
-/// The failure that `said` and `exit` tell of, if they do.
-pub(in crate::connect) fn complaint(said: &str, exit: &Exit, place: Place<'_>) -> Option<StageError> {
-    // Engines exit with 1 or 125 for themselves, 126 and 127 for what they could not run.
+/// Returns the error that `said` and `exit` indicate, if they do.
+pub(in crate::connect) fn complaint(
+    said: &str,
+    exit: &Exit,
+    context: EngineContext<'_>,
+) -> Option<StageError> {
+    // Engines exit with 1 or 125 for their own errors, 126 and 127 for commands that could not be run.
     let Exit::Code(code @ (1 | 125..=127)) = exit else { return None };
     let said = said.trim();
     let is_silent_refusal = said.is_empty() && *code >= 125;
     if !is_silent_refusal && !is_complaint(said) {
         return None;
     }
-    let Place { container: ContainerShell { container: name, engine, .. }, user } = place;
+    let EngineContext { container: ContainerShell { container: name, engine, .. }, user } = context;
     let engine = engine.join(" ");
     let has = |text: &str| said.contains(text);
     let (fault, message, hint) = if has("No such container") || has("no container with name or ID") {
         (
             Fault::NotFound,
-            format!("there is no container {name} on the instance"),
+            format!("container {name} does not exist on the instance"),
             format!("check the name with `{engine} ps` on the instance"),
         )
     } else if has("is not running")
@@ -55,7 +59,7 @@ pub(in crate::connect) fn complaint(said: &str, exit: &Exit, place: Place<'_>) -
     {
         (
             Fault::State,
-            format!("container {name} does not run"),
+            format!("container {name} is not running"),
             format!("start it with `{engine} start {name}` on the instance"),
         )
     } else if has("permission denied while trying") || has("sudo: ") {
@@ -67,7 +71,7 @@ pub(in crate::connect) fn complaint(said: &str, exit: &Exit, place: Place<'_>) -
     } else if has("Cannot connect to") {
         (
             Fault::State,
-            "the container engine of the instance does not run".to_owned(),
+            "the container engine of the instance is not running".to_owned(),
             "start it on the instance: systemctl start docker".to_owned(),
         )
     } else if has("OCI runtime") || has("executable file not found") {
@@ -83,15 +87,15 @@ pub(in crate::connect) fn complaint(said: &str, exit: &Exit, place: Place<'_>) -
             "install it, or name the engine with its path".to_owned(),
         )
     } else {
-        return Some(not_started(said, exit, place));
+        return Some(not_started(said, exit, context));
     };
     let said = if said.is_empty() { format!("exit status {code}") } else { said.to_owned() };
     Some(StageError::new(Stage::Shell, fault, message).with_hint(hint).with_source(said))
 }
 
-/// The failure of an engine that ended for no reason that is known.
-pub(super) fn not_started(said: &str, exit: &Exit, place: Place<'_>) -> StageError {
-    let ContainerShell { container: name, engine, .. } = place.container;
+/// Returns the error of an engine that failed for an unknown reason.
+pub(super) fn not_started(said: &str, exit: &Exit, context: EngineContext<'_>) -> StageError {
+    let ContainerShell { container: name, engine, .. } = context.container;
     let said = if said.trim().is_empty() { format!("it {exit}") } else { said.trim().to_owned() };
     let message = format!("the container engine could not open container {name}");
     StageError::new(Stage::Shell, Fault::Remote, message)
