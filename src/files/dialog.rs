@@ -1,38 +1,38 @@
-//! One script at the far side, and what it says.
+//! Runs one script on the remote and reads its answers.
 
 use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::lanes::Lane;
+use super::channels::ChannelPermit;
 use super::script::Script;
 use super::{Error, Files};
 use crate::model::{Exit, Shell, Terminal, TerminalEvent, TerminalRequest, escape_control};
 
-/// How much of what programs complain of is kept, in bytes: the last of it.
-const MAX_WORDS: usize = 2048;
+/// The most bytes of error output that are kept, from its end.
+const MAX_ERROR_OUTPUT: usize = 2048;
 
-/// How long a script may take to tidy up behind a transfer that was given up.
-const TIDY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time limit for a script to clean up after an abandoned transfer.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest line that is waited for, in bytes.
+/// The longest line, in bytes.
 const MAX_LINE: usize = 16 * 1024;
 
-/// A script that runs.
+/// A running script.
 pub(super) struct Dialog<'a> {
-    /// There until it is dropped.
+    /// Present until the dialog is dropped.
     terminal: Option<Terminal>,
-    _lane: Lane<'a>,
+    _permit: ChannelPermit<'a>,
     nonce: String,
-    /// What came on stdout and was not taken yet.
+    /// Bytes of stdout that are not consumed yet.
     said: BytesMut,
-    /// The end of what came on stderr.
-    complained: Vec<u8>,
+    /// The end of stderr's output.
+    stderr: Vec<u8>,
     exit: Option<Exit>,
 }
 
-/// An answer: the words of its line, and what was said before it.
+/// An answer: the words of its line, and the output before it.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) words: Vec<String>,
@@ -40,7 +40,7 @@ pub(super) struct Answer {
 }
 
 impl<'a> Dialog<'a> {
-    /// Runs `script` in a channel of its own, as soon as there is one.
+    /// Runs `script` in a channel of its own, as soon as one is available.
     pub(super) async fn start(files: &'a Files<'_>, script: &Script) -> Result<Self, Error> {
         let nonce = uuid::Uuid::new_v4().to_string();
         let text = script.text(&nonce);
@@ -49,23 +49,23 @@ impl<'a> Dialog<'a> {
             None => Shell::Command(format!("sh -c {}", crate::docker::quote(&text).unwrap_or_default())),
             Some(container) => Shell::Container(container.running(["sh", "-c", text.as_str()])),
         });
-        let (terminal, lane) = files.lanes.open(files.host, &request).await?;
+        let (terminal, permit) = files.channels.open(files.host, &request).await?;
         Ok(Self {
             terminal: Some(terminal),
-            _lane: lane,
+            _permit: permit,
             nonce,
             said: BytesMut::new(),
-            complained: Vec::new(),
+            stderr: Vec::new(),
             exit: None,
         })
     }
 
-    /// The word that begins every answer.
+    /// Returns the word that begins every answer.
     pub(super) fn nonce(&self) -> &str {
         &self.nonce
     }
 
-    /// Sends `data`. Whether the script still takes any: one that has ended has said why.
+    /// Sends `data` and returns whether the script still reads. A script that has ended has reported why.
     pub(super) async fn send(&mut self, data: Bytes) -> Result<bool, Error> {
         let Some(terminal) = &mut self.terminal else { return Ok(false) };
         match terminal.input.write(data).await {
@@ -75,7 +75,7 @@ impl<'a> Dialog<'a> {
         }
     }
 
-    /// Says that nothing more follows.
+    /// Ends the input.
     pub(super) async fn end_input(&mut self) -> Result<(), Error> {
         let Some(terminal) = &mut self.terminal else { return Ok(()) };
         match terminal.input.end().await {
@@ -84,7 +84,7 @@ impl<'a> Dialog<'a> {
         }
     }
 
-    /// The next bytes of stdout; `None` at the end.
+    /// Returns the next bytes of stdout; `None` at the end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         if !self.said.is_empty() {
             return Ok(Some(self.said.split().freeze()));
@@ -93,7 +93,7 @@ impl<'a> Dialog<'a> {
             let Some(terminal) = &mut self.terminal else { return Ok(None) };
             match terminal.output.next().await {
                 Some(Ok(TerminalEvent::Output(bytes))) => return Ok(Some(bytes)),
-                Some(Ok(TerminalEvent::Stderr(bytes))) => keep(&mut self.complained, &bytes),
+                Some(Ok(TerminalEvent::Stderr(bytes))) => keep(&mut self.stderr, &bytes),
                 Some(Ok(TerminalEvent::Exit(exit))) => self.exit = Some(exit),
                 Some(Err(error)) => return Err(Error::Connection(error)),
                 None => self.exit = Some(Exit::Unknown),
@@ -102,7 +102,7 @@ impl<'a> Dialog<'a> {
         Ok(None)
     }
 
-    /// The next line of stdout without its end, `None` at the end.
+    /// Returns the next line of stdout without its newline, `None` at the end.
     async fn line(&mut self) -> Result<Option<Bytes>, Error> {
         let mut line = BytesMut::new();
         loop {
@@ -120,10 +120,10 @@ impl<'a> Dialog<'a> {
         }
     }
 
-    /// The next answer.
+    /// Returns the next answer.
     ///
     /// # Errors
-    /// [`Error::NoTool`], [`Error::Shell`] when the script ends without one, a connection that broke.
+    /// [`Error::NoTool`]; [`Error::Shell`] when the script ends without an answer; a broken connection.
     pub(super) async fn answer(&mut self) -> Result<Answer, Error> {
         let mut before = Vec::new();
         while let Some(line) = self.line().await? {
@@ -143,43 +143,45 @@ impl<'a> Dialog<'a> {
         Err(Error::Shell { said: if said.is_empty() { format!("it {exit}") } else { said } })
     }
 
-    /// `before` and what was said on stderr so far, fit to be read. An answer on stderr waits for [`Dialog::finish`].
+    /// Returns `before` and stderr's output so far as readable text. An answer on stderr is left for
+    /// [`Dialog::finish`].
     fn words_with(&self, mut before: Vec<u8>) -> String {
-        before.extend(self.complaints().0);
+        before.extend(self.error_output().0);
         readable(&before)
     }
 
-    /// What was said on stderr without the answer in it, and that.
-    fn complaints(&self) -> (Vec<u8>, Option<Vec<String>>) {
-        let (mut complaints, mut answer) = (Vec::new(), None);
-        for line in self.complained.split_inclusive(|&byte| byte == b'\n') {
+    /// Splits stderr's output into the part without the answer, and the answer.
+    fn error_output(&self) -> (Vec<u8>, Option<Vec<String>>) {
+        let (mut error_output, mut answer) = (Vec::new(), None);
+        for line in self.stderr.split_inclusive(|&byte| byte == b'\n') {
             match answer_in(line, &self.nonce) {
                 Some(words) => answer = Some(words),
-                None => complaints.extend_from_slice(line),
+                None => error_output.extend_from_slice(line),
             }
         }
-        (complaints, answer)
+        (error_output, answer)
     }
 
-    /// Waits for the end and gives the answer among what was said on stderr, if there is one, and the rest of it.
+    /// Waits for the end and returns the answer in stderr's output, if there is one, and the rest of that
+    /// output.
     pub(super) async fn finish(mut self) -> Result<Answer, Error> {
         while self.chunk().await?.is_some() {}
         if let Some(terminal) = &self.terminal {
-            // In a container, what watches over it ends a little later.
+            // In a container, the watcher ends slightly later.
             terminal.control.close().await;
         }
-        let (complaints, answer) = self.complaints();
-        Ok(Answer { words: answer.unwrap_or_default(), before: readable(&complaints) })
+        let (error_output, answer) = self.error_output();
+        Ok(Answer { words: answer.unwrap_or_default(), before: readable(&error_output) })
     }
 }
 
-/// One that is dropped on its way is not ended at once: its script sees the end of its input, and tidies up.
+/// A dialog that is dropped early is not ended at once: its script sees the end of its input and cleans up.
 impl Drop for Dialog<'_> {
     fn drop(&mut self) {
         let (Some(mut terminal), None) = (self.terminal.take(), &self.exit) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            let tidying = async {
+            let cleanup = async {
                 terminal.input.end().await.ok()?;
                 while let Some(Ok(event)) = terminal.output.next().await {
                     if matches!(event, TerminalEvent::Exit(_)) {
@@ -188,27 +190,27 @@ impl Drop for Dialog<'_> {
                 }
                 Some(())
             };
-            let _ = tokio::time::timeout(TIDY_TIMEOUT, tidying).await;
+            let _ = tokio::time::timeout(CLEANUP_TIMEOUT, cleanup).await;
         });
     }
 }
 
-/// The words of an answer, if `line` is one.
+/// Returns the words of an answer, if `line` is one.
 fn answer_in(line: &[u8], nonce: &str) -> Option<Vec<String>> {
-    // What a program said without a newline stands before it.
+    // Output without a final newline precedes it on the same line.
     let at = line.windows(nonce.len()).position(|window| window == nonce.as_bytes())?;
     let rest = String::from_utf8_lossy(&line[at + nonce.len()..]);
     Some(rest.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Adds `more` and forgets what is more than may be kept, from the front.
+/// Appends `more` and drops what exceeds the limit from the front.
 fn keep(kept: &mut Vec<u8>, more: &[u8]) {
     kept.extend_from_slice(more);
-    let surplus = kept.len().saturating_sub(MAX_WORDS);
+    let surplus = kept.len().saturating_sub(MAX_ERROR_OUTPUT);
     kept.drain(..surplus);
 }
 
-/// What programs said, in one line and without control characters.
+/// Returns output as one line without control characters.
 pub(super) fn readable(said: &[u8]) -> String {
     let text = String::from_utf8_lossy(said);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -216,7 +218,7 @@ pub(super) fn readable(said: &[u8]) -> String {
 }
 
 impl Answer {
-    /// What the answer says became of `path`.
+    /// Converts the answer about `path` to a result.
     pub(super) fn verdict(&self, path: &super::RemotePath) -> Result<(), Error> {
         let path = path.to_string();
         Err(match self.words.first().map(String::as_str) {
@@ -225,7 +227,7 @@ impl Answer {
             Some("special") => Error::Special { path },
             Some("differs" | "short") if self.before.is_empty() => Error::Differs { path },
             _ => {
-                let words = if self.before.is_empty() { "it does not say why" } else { &self.before };
+                let words = if self.before.is_empty() { "no reason given" } else { &self.before };
                 Error::Remote { path, words: words.to_owned() }
             }
         })
@@ -237,19 +239,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_a_line_with_the_word_that_nobody_can_foresee() {
+    fn answer_is_a_line_with_the_nonce() {
         assert_eq!(answer_in(b"4711 at 5 ab", "4711").unwrap(), ["at", "5", "ab"]);
         assert_eq!(answer_in(b"no newline4711 ok", "4711").unwrap(), ["ok"]);
         assert!(answer_in(b"ok", "4711").is_none());
     }
 
     #[test]
-    fn complaints_are_kept_within_bounds_and_readable() {
+    fn error_output_is_bounded_and_readable() {
         let mut kept = Vec::new();
         for _ in 0..1000 {
             keep(&mut kept, b"tee: x: No space left on device\n");
         }
-        assert!(kept.len() <= MAX_WORDS);
+        assert!(kept.len() <= MAX_ERROR_OUTPUT);
         assert_eq!(readable(b"a\n\n  b\x1b\n"), "a; b\\u{1b}");
     }
 }

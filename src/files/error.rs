@@ -1,4 +1,4 @@
-//! Why a file was not copied.
+//! The errors of file transfers.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,88 +7,89 @@ use std::time::Duration;
 use super::path::InvalidPath;
 use crate::model::{Fault, StageError};
 
-/// Why a file was not copied, written or read. What it names at the far side is in the far side's own words.
+/// Why a file was not copied, written or read. Paths and messages of the remote are the remote's own text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No channel could be had, or the far side runs no command in it.
-    #[error("nothing can be run at the far side")]
+    /// No channel could be opened, or the remote runs no command in it.
+    #[error("no command can be run on the remote")]
     Open(#[source] StageError),
-    /// The connection broke on the way.
+    /// The connection broke during the transfer.
     #[error("the connection was lost")]
     Connection(#[source] io::Error),
-    /// The far side could not do it, and says why.
+    /// The remote failed and reported why.
     #[error("{path}: {words}")]
     Remote {
-        /// Where.
+        /// The path.
         path: String,
-        /// What a program there said, without control characters.
+        /// The output of the remote program, without control characters.
         words: String,
     },
-    /// The far side lacks a program.
-    #[error("{tool} is missing at the far side")]
+    /// The remote lacks a program.
+    #[error("{tool} is missing on the remote")]
     NoTool {
         /// The program.
         tool: String,
     },
-    /// What is there is a folder.
+    /// The path is a folder.
     #[error("{path} is a folder")]
     Folder {
-        /// Where.
+        /// The path.
         path: String,
     },
-    /// What is there is neither a file nor a folder.
-    #[error("{path} is no regular file")]
+    /// The path is neither a file nor a folder.
+    #[error("{path} is not a regular file")]
     Special {
-        /// Where.
+        /// The path.
         path: String,
     },
-    /// What arrived is not what was sent, or the file changed on its way. The target is as it was.
-    #[error("{path}: what arrived is not what was sent; it may have been changed meanwhile")]
+    /// The received data differs from the sent data, or the file changed during the transfer. The target is
+    /// unchanged.
+    #[error("{path}: the copy differs from the original, which may have changed during the copy")]
     Differs {
-        /// Where.
+        /// The path.
         path: String,
     },
-    /// A file of this machine.
+    /// An error of a local file.
     #[error("{}", path.display())]
     Local {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
-    /// Another copy to the same file is under way.
-    #[error("{}: another copy to it is under way", path.display())]
+    /// Another copy to the same file is running.
+    #[error("{}: another copy to this file is running", path.display())]
     Busy {
-        /// Where.
+        /// The path.
         path: PathBuf,
     },
-    /// A path that cannot be.
-    #[error("a path cannot be used")]
+    /// An invalid path.
+    #[error("invalid path")]
     Path(#[from] InvalidPath),
-    /// There is more than a copy takes.
+    /// The copy exceeds a limit.
     #[error("{0}")]
     TooMuch(String),
-    /// The far side's shell answers something else than it was asked.
-    #[error("the far side's shell does not do as it should: {said}")]
+    /// The remote shell gave an unexpected answer.
+    #[error("the remote shell gave an unexpected answer: {said}")]
     Shell {
-        /// What it said.
+        /// Its output.
         said: String,
     },
-    /// It was not tried, because something before it failed for all.
+    /// Not attempted because an earlier error affects all files.
     #[error("not reached")]
     NotReached,
-    /// The time for all of it is over.
+    /// The time limit is reached.
     #[error("not done within {after:?}")]
     Timeout {
-        /// How much there was.
+        /// The time limit.
         after: Duration,
     },
 }
 
 impl Error {
-    /// At whose door it lies.
+    /// Returns the kind of fault.
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
@@ -106,25 +107,23 @@ impl Error {
         }
     }
 
-    /// What to do about it, where that is known.
+    /// Returns what to do about it, if that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Open(error) => error.hint(),
-            Self::Connection(_) => {
-                Some("run it again: what has arrived of a large file is kept and goes on from there")
-            }
+            Self::Connection(_) => Some("run it again: large files resume where they stopped"),
             Self::Remote { words, .. } if words.contains("ermission denied") => Some(
-                "the login name needs to write to the folder, not only to the file: a file is replaced as a whole",
+                "the user needs write permission on the folder, not only on the file: a file is replaced as a whole",
             ),
-            Self::NoTool { .. } => Some("install it there: it comes with coreutils and with busybox"),
-            Self::Folder { .. } => Some("-r copies folders"),
+            Self::NoTool { .. } => Some("install it on the remote: it is part of coreutils and of busybox"),
+            Self::Folder { .. } => Some("use -r to copy folders"),
             Self::Differs { .. } => Some("run it again"),
             _ => None,
         }
     }
 
-    /// The same for another file that it meets as well.
+    /// Returns the error for another file that is affected by the same cause.
     pub(super) fn repeat(&self) -> Self {
         match self {
             Self::Connection(error) => Self::Connection(io::Error::new(error.kind(), error.to_string())),
@@ -134,7 +133,7 @@ impl Error {
         }
     }
 
-    /// Whether nothing more can be done over this connection.
+    /// Returns whether no further transfer is possible over this connection.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         matches!(

@@ -1,4 +1,4 @@
-//! Reading files from the far side.
+//! Reads files from the remote.
 
 use std::path::Path;
 
@@ -13,13 +13,13 @@ use super::script::{GET, GET_MANY, Script};
 use super::source::{Measure, blocking};
 use super::{Attributes, Error, Files, Mode, Moved, RemotePath, Transfer};
 
-/// How much more a batch of small files may be than it was when it was planned, in bytes.
+/// How much a batch of small files may have grown since it was planned, in bytes.
 const BATCH_SLACK: u64 = 1024 * 1024;
 
-/// Pieces that wait between network and disk.
+/// The number of pieces queued between network and disk.
 const PIECES: usize = 16;
 
-/// What a file at the far side was like when it was read.
+/// The attributes of a remote file at the time it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     from: u64,
@@ -29,7 +29,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// From `WHAT [FROM] SIZE MODE TIME`.
+    /// Parses `WHAT [FROM] SIZE MODE TIME`.
     fn in_answer(answer: &Answer, what: &str) -> Option<Self> {
         let number = |text: &String| text.parse().ok();
         let (from, [size, mode, modified]) = match answer.words.as_slice() {
@@ -46,7 +46,7 @@ impl Found {
         })
     }
 
-    /// What a copy of it should be like.
+    /// Returns the attributes of a copy.
     fn attributes(self, preserve: bool) -> Attributes {
         if preserve {
             Attributes { mode: Mode::Exactly(self.mode), modified: Some(self.modified) }
@@ -57,17 +57,17 @@ impl Found {
 }
 
 impl Files<'_> {
-    /// What is in the file `path`, if that is at most `max_size` bytes.
+    /// Returns the content of the file `path`, if it has at most `max_size` bytes.
     ///
     /// # Errors
-    /// [`Error`]; [`Error::TooMuch`] for more.
+    /// [`Error`]; [`Error::TooMuch`] for a larger file.
     pub async fn read(&self, path: &RemotePath, max_size: u64) -> Result<Vec<u8>, Error> {
         let mut content = Vec::new();
         self.read_at_most(path, max_size, &mut content, &|_| {}).await?;
         Ok(content)
     }
 
-    /// Writes what is in the file `path` to `sink`. What has been written when an error comes is not known to be right.
+    /// Writes the content of the file `path` to `sink`. If it fails, the bytes written so far may be wrong.
     ///
     /// # Errors
     /// [`Error`].
@@ -121,8 +121,8 @@ impl Files<'_> {
         Ok(Transfer { size: found.size, resumed_at: 0 })
     }
 
-    /// Copies the file `source` to `target` at this side, going on where an earlier attempt stopped. With `preserve`
-    /// it gets the mode and the time of its original.
+    /// Copies the file `source` to the local `target` and resumes where an earlier attempt stopped. With
+    /// `preserve` the copy gets the mode and the time of the original.
     pub(super) async fn get(
         &self,
         source: &RemotePath,
@@ -138,7 +138,7 @@ impl Files<'_> {
         let begun = async {
             dialog.end_input().await?;
             let found = found(&mut dialog, source).await?;
-            partial.go_on_at(found.from)?;
+            partial.resume_at(found.from)?;
             Ok(found)
         }
         .await;
@@ -147,7 +147,7 @@ impl Files<'_> {
             Err(error) => return settle(dialog, Err(error)).await,
         };
         moved(found.from);
-        // What is written waits for the disk on a thread that may wait.
+        // A blocking thread writes the pieces to disk.
         let (send, mut pieces) = mpsc::channel::<Bytes>(PIECES);
         let writing = on_disk(move || {
             while let Some(piece) = pieces.blocking_recv() {
@@ -162,7 +162,7 @@ impl Files<'_> {
                 let length = chunk.len() as u64;
                 left -= length;
                 if length > 0 && send.send(chunk).await.is_err() {
-                    // The disk says why.
+                    // The writer reports the error.
                     break;
                 }
                 moved(length);
@@ -181,7 +181,7 @@ impl Files<'_> {
         Ok(Transfer { size: found.size, resumed_at: found.from })
     }
 
-    /// Reads small files over one channel: what is in each, and what it was like.
+    /// Reads small files over one channel: the content and attributes of each.
     pub(super) async fn get_small(
         &self,
         paths: &[RemotePath],
@@ -193,7 +193,7 @@ impl Files<'_> {
         while let Some(chunk) = dialog.chunk().await? {
             said.extend_from_slice(&chunk);
             if said.len() as u64 > MAX_BATCH_BYTES + BATCH_SLACK {
-                // One of them has grown. Each for itself can be of any size.
+                // One file has grown. Each is then read separately, at any size.
                 let all = paths.iter().map(|path| Err(Error::Differs { path: path.to_string() }));
                 return Ok(all.collect());
             }
@@ -208,7 +208,7 @@ fn as_three(words: &[String]) -> Option<&[String; 3]> {
     words.try_into().ok()
 }
 
-/// What the script says of the file before it comes.
+/// Reads the script's answer before the file.
 async fn found(dialog: &mut Dialog<'_>, path: &RemotePath) -> Result<Found, Error> {
     let answer = dialog.answer().await?;
     match Found::in_answer(&answer, "at") {
@@ -220,7 +220,7 @@ async fn found(dialog: &mut Dialog<'_>, path: &RemotePath) -> Result<Found, Erro
     }
 }
 
-/// What the file should be, as the script told at the end.
+/// Returns the expected size and sum from the script's last answer.
 fn expected(last: Answer, size: u64, path: &RemotePath) -> Result<Measure, Error> {
     match last.words.as_slice() {
         [what, sum] if what == "sum" => Ok(Measure { size, sum: sum.clone() }),
@@ -229,7 +229,7 @@ fn expected(last: Answer, size: u64, path: &RemotePath) -> Result<Measure, Error
     }
 }
 
-/// Takes the files out of what [`GET_MANY`] said.
+/// Extracts the files from the output of [`GET_MANY`].
 fn contents(
     said: &Bytes,
     nonce: &[u8],
@@ -266,7 +266,7 @@ fn contents(
         let differs = || Error::Differs { path: path.to_string() };
         files.push(match next_answer() {
             Some((content, end)) => {
-                // The script's own newline parts the file from the answer.
+                // The script's newline separates the file from the answer.
                 let content = content.slice(..content.len().saturating_sub(1));
                 let measure = Measure::of(&content);
                 let is_right = end == ["end", &measure.sum] && measure.size == found.size;
@@ -308,7 +308,7 @@ pub(super) async fn keep_small(
     on_disk(move || super::local::write(&target, &content, found.attributes(preserve))).await
 }
 
-/// Runs `work` on a thread that may wait for the disk.
+/// Runs `work` on a thread for blocking disk access.
 pub(super) async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_parted_by_the_word_and_not_by_what_is_in_them() {
+    fn file_content_cannot_forge_an_answer() {
         let path = |name: &str| RemotePath::new(name).unwrap();
         let sum = |content: &str| Measure::of(content.as_bytes()).sum;
         let tricky = "\nend 0\n\n";
@@ -341,7 +341,7 @@ mod tests {
         assert_eq!((&content[..], found.mode, found.modified), (tricky.as_bytes(), 0o644, 7));
         assert!(matches!(&files[1], Err(Error::Remote { words, .. }) if words == "cat: no"));
         assert!(files[2].as_ref().unwrap().0.is_empty());
-        assert!(matches!(&files[3], Err(Error::Differs { .. })), "it was cut short");
+        assert!(matches!(&files[3], Err(Error::Differs { .. })), "it was truncated");
         assert!(matches!(&files[4], Err(Error::Remote { .. })));
     }
 }

@@ -1,4 +1,4 @@
-//! What is at the far side.
+//! Lists remote files.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -8,28 +8,28 @@ use super::put::MAX_BATCH_WORDS;
 use super::script::{ATTRIBUTES, FOLDERS, LIST, Script};
 use super::{Error, Files, RemotePath};
 
-/// The most that a listing may say, in bytes.
+/// The most bytes of a listing.
 const MAX_LISTING: usize = 64 * 1024 * 1024;
 
-/// Something at the far side.
+/// A remote file, folder or other entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
-    /// Where it is: as it was asked for, or below that.
+    /// Its path: the requested one, or below it.
     pub path: RemotePath,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Its permission bits.
     pub mode: u32,
     /// Its size, in bytes.
     pub size: u64,
-    /// When it was last changed, in seconds after 1970.
+    /// When it was last modified, in seconds since 1970.
     pub modified: u64,
-    /// Its path below what was asked for.
+    /// Its path relative to the requested one.
     pub(super) below: Vec<u8>,
 }
 
-/// What something is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -44,7 +44,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind that the mode of `stat(2)` tells.
+    /// Returns the kind encoded in the mode of `stat(2)`.
     fn of(mode: u32) -> Self {
         match mode & 0o170_000 {
             0o100_000 => Self::File,
@@ -56,10 +56,10 @@ impl Kind {
 }
 
 impl Files<'_> {
-    /// What `path` is; links are followed. `None` when it is not there.
+    /// Returns the entry at `path`, following links; `None` when it does not exist.
     ///
     /// # Errors
-    /// [`Error`] when that cannot be told.
+    /// [`Error`] when that cannot be determined.
     pub async fn stat(&self, path: &RemotePath) -> Result<Option<Entry>, Error> {
         let mut listed = self.list(std::slice::from_ref(path), false).await?;
         match listed.pop() {
@@ -70,11 +70,11 @@ impl Files<'_> {
         }
     }
 
-    /// What each of `paths` is, and with `recursive` what is in the folders among them: the folder first, then all
-    /// below it, in no particular order. Links are followed when they are named, not below.
+    /// Returns the entry of each of `paths`, and with `recursive` the contents of the folders among them: the
+    /// folder first, then everything below it in no particular order. Links are followed at `paths`, not below.
     ///
     /// # Errors
-    /// [`Error`] for all; for one of them it stands in its place.
+    /// [`Error`] if nothing can be listed; the error of a single path is in its place.
     pub async fn list(
         &self,
         paths: &[RemotePath],
@@ -104,7 +104,7 @@ impl Files<'_> {
             said.extend_from_slice(&chunk);
             if said.len() > MAX_LISTING {
                 return Err(Error::TooMuch(format!(
-                    "there is more than a listing of {} MiB tells; copy a part of it at a time",
+                    "the listing exceeds {} MiB; copy in parts",
                     MAX_LISTING >> 20
                 )));
             }
@@ -114,17 +114,17 @@ impl Files<'_> {
         parse(&said, &nonce, paths, &words)
     }
 
-    /// Makes folders and those above them; what became of each.
+    /// Creates folders and their parents, and returns the result of each.
     ///
     /// # Errors
-    /// [`Error`] for all; for one of them it stands in its place.
+    /// [`Error`] if the command fails; the error of a single folder is in its place.
     pub async fn make_folders(&self, paths: &[RemotePath]) -> Result<Vec<Result<(), Error>>, Error> {
         self.for_each(FOLDERS, paths, Script::path, |path| path).await
     }
 }
 
 impl Files<'_> {
-    /// Gives folders their mode and modification time, in the order in which they stand; what became of each.
+    /// Sets the mode and modification time of folders in the given order, and returns the result of each.
     pub(super) async fn set_attributes(
         &self,
         folders: &[(RemotePath, u32, u64)],
@@ -135,7 +135,8 @@ impl Files<'_> {
         self.for_each(ATTRIBUTES, folders, add, |folder| &folder.0).await
     }
 
-    /// Runs `body` on `items` in batches, each with the words that `add` gives it; what it answers for each.
+    /// Runs `body` on `items` in batches, with the arguments that `add` appends, and returns the result of
+    /// each.
     async fn for_each<T>(
         &self,
         body: &'static str,
@@ -160,7 +161,7 @@ impl Files<'_> {
     }
 }
 
-/// `script` with the words of as many of `items` as one command line takes, at least of one, and their number.
+/// Appends as many of `items` to `script` as one command line can hold, at least one, and returns their number.
 fn fill<T>(
     mut script: Script,
     items: &[T],
@@ -178,7 +179,7 @@ fn fill<T>(
     (script, count)
 }
 
-/// Reads the answers of [`LIST`]: each stands at the beginning of a line and begins with `nonce`.
+/// Parses the answers of [`LIST`]: each is at the beginning of a line and starts with `nonce`.
 fn parse(
     said: &[u8],
     nonce: &str,
@@ -206,7 +207,7 @@ fn parse(
                     top = name.to_vec();
                 } else {
                     match below(name, &top).ok_or_else(odd)? {
-                        // The folder itself comes once more.
+                        // `find` lists the folder itself once more.
                         b"" => continue,
                         below => {
                             entry.path = root.join(OsStr::from_bytes(below)).map_err(|_| odd())?;
@@ -221,7 +222,8 @@ fn parse(
     if listed.len() == paths.len() { Ok(listed) } else { Err(odd()) }
 }
 
-/// What stands between one `nonce` at the beginning of a line and the newline before the next.
+/// Splits the output into records: each starts with `nonce` at the beginning of a line and ends before the
+/// next.
 fn records<'a>(said: &'a [u8], nonce: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let mut rest = said.strip_prefix(nonce);
     std::iter::from_fn(move || {
@@ -242,7 +244,7 @@ fn records<'a>(said: &'a [u8], nonce: &'a [u8]) -> impl Iterator<Item = &'a [u8]
     })
 }
 
-/// The entry in `e MODE SIZE TIME NAME`, for now at `path`, and its name.
+/// Parses `e MODE SIZE TIME NAME` into an entry, for now at `path`, and its name.
 fn entry<'a>(record: &'a [u8], path: &RemotePath) -> Option<(Entry, &'a [u8])> {
     let mut parts = record.strip_prefix(b"e ")?.splitn(4, |&byte| byte == b' ');
     let mut text = || std::str::from_utf8(parts.next()?).ok();
@@ -260,7 +262,7 @@ fn entry<'a>(record: &'a [u8], path: &RemotePath) -> Option<(Entry, &'a [u8])> {
     Some((entry, parts.next()?))
 }
 
-/// What of `name` stands below `TOP/.`. What a far side tells of other places is not believed.
+/// Returns the part of `name` below `TOP/.`; `None` for other places, which a remote must not report.
 fn below<'a>(name: &'a [u8], top: &[u8]) -> Option<&'a [u8]> {
     let below = name.strip_prefix(top)?.strip_prefix(b"/.")?;
     if below.is_empty() {
@@ -281,14 +283,14 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_as_they_stand_and_below_their_root() {
+    fn listing_keeps_names_verbatim() {
         let said = b"4711 root\n4711 e 41ed 4096 7 /h/.u/d\n4711 e 41ed 4096 7 /h/.u/d/.\n\
             4711 e 81a4 3 8 /h/.u/d/./two\nlines\n4711 e a1ff 1 9 /h/.u/d/./s/l\n4711 done\n4711 root\n4711 no\n";
         let listed = parsed(said, &["~/d", "x"]).unwrap();
         let entries = listed[0].as_ref().unwrap();
-        let told: Vec<_> = entries.iter().map(|e| (e.path.as_bytes(), e.kind, e.mode, e.size)).collect();
+        let fields: Vec<_> = entries.iter().map(|e| (e.path.as_bytes(), e.kind, e.mode, e.size)).collect();
         assert_eq!(
-            told,
+            fields,
             [
                 (&b"~/d"[..], Kind::Folder, 0o755, 4096),
                 (b"~/d/two\nlines", Kind::File, 0o644, 3),
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_far_side_that_tells_of_other_places_is_not_believed() {
+    fn listing_outside_the_root_is_rejected() {
         for name in ["/etc/passwd", "d/./../x", "d/./a/../../x", "d/.//x", "d/./a/", "d/.a"] {
             let said = format!("4711 root\n4711 e 41ed 1 1 d\n4711 e 81a4 1 1 {name}\n4711 done\n");
             assert!(matches!(parsed(said.as_bytes(), &["d"]), Err(Error::Shell { .. })), "{name}");

@@ -1,4 +1,4 @@
-//! Writing files at this side, as safely as at the far one.
+//! Writes local files, with the same guarantees as remote ones.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -14,26 +14,26 @@ use super::path::temporary_name;
 use super::source::{Measure, hex};
 use super::{Attributes, Error, Mode};
 
-/// How often a partial file is opened that others rename or remove at the same moment.
+/// How often opening a partial file is retried when others rename or remove it concurrently.
 const MAX_OPENS: u32 = 16;
 
-/// A file that grows under another name in the folder of its target, and belongs to this process alone.
+/// A file that is written under another name in the folder of its target, locked by this process.
 ///
-/// Dropped, it stays for another attempt, unless it is empty.
+/// When dropped, it is kept for another attempt, unless it is empty.
 #[derive(Debug)]
 pub(super) struct Partial {
     target: PathBuf,
     path: PathBuf,
-    /// Locked as long as it is open.
+    /// Locked while it is open.
     file: File,
     digest: Sha256,
     length: u64,
-    /// Whether nothing is left to be done about it.
+    /// Whether it was renamed or removed.
     is_settled: bool,
 }
 
 impl Partial {
-    /// The partial file of `target` with what is in it already. Folders are made where they are missing.
+    /// Opens the partial file of `target` with its existing content. Missing folders are created.
     pub(super) fn open(target: &Path) -> Result<Self, Error> {
         check(target)?;
         make_folder_of(target)?;
@@ -52,7 +52,7 @@ impl Partial {
                 }
                 Err(error) => return Err(failed(error.into())),
             }
-            // Another process may have made it the target before it gave up the lock.
+            // Another process may have renamed it to the target before it released the lock.
             let opened = file.metadata().map_err(failed)?;
             let is_named = fs::symlink_metadata(&path)
                 .is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino()));
@@ -60,7 +60,10 @@ impl Partial {
                 continue;
             }
             if !opened.is_file() || opened.uid() != rustix::process::geteuid().as_raw() {
-                let error = io::Error::new(io::ErrorKind::PermissionDenied, "it is not a file of our own");
+                let error = io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    "it belongs to another user or is not a regular file",
+                );
                 return Err(failed(error));
             }
             let mut digest = Sha256::new();
@@ -70,13 +73,13 @@ impl Partial {
         Err(Error::Busy { path: target.to_owned() })
     }
 
-    /// What is in it.
+    /// Returns its size and sum.
     pub(super) fn measure(&self) -> Measure {
         Measure { size: self.length, sum: hex(&self.digest.clone().finalize()) }
     }
 
-    /// Goes on at `from`: its length, or 0.
-    pub(super) fn go_on_at(&mut self, from: u64) -> Result<(), Error> {
+    /// Resumes at `from`: its length, or 0.
+    pub(super) fn resume_at(&mut self, from: u64) -> Result<(), Error> {
         if from != self.length {
             self.digest = Sha256::new();
             self.length = 0;
@@ -93,7 +96,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Makes it the target if it is what `expected` says; if not, it is removed.
+    /// Renames it to the target if it matches `expected`; otherwise removes it.
     pub(super) fn finish(mut self, expected: &Measure, with: Attributes) -> Result<(), Error> {
         if self.length < expected.size {
             return Err(Error::Differs { path: self.target.display().to_string() });
@@ -126,7 +129,7 @@ impl Drop for Partial {
     }
 }
 
-/// Writes a small file whose content is known to be right.
+/// Writes a small file whose content is verified.
 pub(super) fn write(target: &Path, content: &[u8], with: Attributes) -> Result<(), Error> {
     check(target)?;
     make_folder_of(target)?;
@@ -144,7 +147,7 @@ pub(super) fn write(target: &Path, content: &[u8], with: Attributes) -> Result<(
     })
 }
 
-/// Gives `file` its attributes and the name `target`.
+/// Sets the attributes of `file` and renames it to `target`.
 fn place(file: &File, path: &Path, target: &Path, with: Attributes) -> io::Result<()> {
     let mode = match with.mode {
         Mode::Exactly(mode) => mode,
@@ -160,7 +163,7 @@ fn place(file: &File, path: &Path, target: &Path, with: Attributes) -> io::Resul
     fs::rename(path, target)
 }
 
-/// What may be replaced: a regular file, a link to one, nothing.
+/// Checks that the target may be replaced: a regular file, a link to one, or nothing.
 fn check(target: &Path) -> Result<(), Error> {
     let path = || target.display().to_string();
     match fs::metadata(target) {
@@ -179,12 +182,12 @@ fn make_folder_of(target: &Path) -> Result<(), Error> {
     }
 }
 
-/// Makes a folder and those above it.
+/// Creates a folder and its parents.
 pub(super) fn make_folder(folder: &Path) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(|source| Error::Local { path: folder.to_owned(), source })
 }
 
-/// Gives a folder its mode and modification time.
+/// Sets a folder's mode and modification time.
 pub(super) fn set_attributes(folder: &Path, mode: u32, modified: u64) -> Result<(), Error> {
     let set = || {
         let file = File::open(folder)?;
@@ -194,7 +197,7 @@ pub(super) fn set_attributes(folder: &Path, mode: u32, modified: u64) -> Result<
     set().map_err(|source| Error::Local { path: folder.to_owned(), source })
 }
 
-/// The process's umask, as the kernel tells it: asking for it otherwise means changing it for a moment.
+/// Returns the process's umask from /proc: `umask(2)` would have to change it temporarily.
 fn umask() -> io::Result<u32> {
     let status = fs::read_to_string("/proc/self/status")?;
     let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
@@ -233,36 +236,36 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_file_waits_and_becomes_the_target_only_when_it_is_right() {
+    fn partial_file_is_renamed_only_if_correct() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("deep/er/a");
         let mut partial = Partial::open(&target).unwrap();
-        partial.go_on_at(0).unwrap();
+        partial.resume_at(0).unwrap();
         partial.write(&Bytes::from_static(b"hel")).unwrap();
         assert!(matches!(Partial::open(&target), Err(Error::Busy { .. })), "one at a time");
         drop(partial);
         let whole = Measure::of(b"hello");
         let mut partial = Partial::open(&target).unwrap();
         assert_eq!(partial.measure(), Measure::of(b"hel"));
-        partial.go_on_at(3).unwrap();
+        partial.resume_at(3).unwrap();
         partial.write(&Bytes::from_static(b"lo")).unwrap();
         partial.finish(&whole, with(Mode::Exactly(0o640))).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"hello");
         assert_eq!(fs::metadata(&target).unwrap().mode() & 0o7777, 0o640);
         assert_eq!(names(target.parent().unwrap()), ["a"]);
-        // Something else of the right size: the target stays, what is wrong goes.
+        // Other content of the right size: the target is kept, the partial file removed.
         let mut partial = Partial::open(&target).unwrap();
         partial.write(&Bytes::from_static(b"hallo")).unwrap();
         assert!(matches!(partial.finish(&whole, with(Mode::Keep(0o600))), Err(Error::Differs { .. })));
         assert_eq!(fs::read(&target).unwrap(), b"hello");
         assert_eq!(names(target.parent().unwrap()), ["a"]);
-        // An attempt that got nothing leaves nothing.
+        // An attempt that received nothing leaves nothing.
         drop(Partial::open(&target).unwrap());
         assert_eq!(names(target.parent().unwrap()), ["a"]);
     }
 
     #[test]
-    fn a_partial_file_that_is_a_link_is_not_followed() {
+    fn partial_file_link_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let victim = folder.path().join("victim");
         fs::write(&victim, "mine").unwrap();
@@ -272,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_file_replaces_a_file_and_nothing_else() {
+    fn small_file_replaces_only_files() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("a");
         write(&target, b"1", with(Mode::Keep(0o600))).unwrap();

@@ -1,20 +1,22 @@
-//! L3 · Files at the far side of a [`Host`]: written, read, listed and copied over its one connection.
+//! L3 · Files on a [`Host`]: written, read, listed and copied over its connection.
 //!
-//! The far side needs a POSIX shell and the small programs of coreutils or busybox, `sha256sum` among them; nothing
-//! is installed and no SFTP is spoken. What is guaranteed, and how an interrupted copy goes on, is in `docs/files.md`:
+//! The remote needs a POSIX shell and the small programs of coreutils or busybox, `sha256sum` among them;
+//! nothing is installed and SFTP is not used. `docs/files.md` has the guarantees and describes how an
+//! interrupted copy resumes:
 //!
-//! - a file that is written is there as a whole or as it was before, whatever breaks on the way: it grows under
-//!   another name in the same folder, and is renamed once its size and its SHA-256 are right,
-//! - a large file that was interrupted goes on where it stopped, after what is there was compared,
-//! - many files share one connection, a few channels of it at a time ([`MAX_CHANNELS`]), and small ones share those.
+//! - A write is atomic: the data is written under another name in the same folder and renamed once its size and
+//!   SHA-256 match.
+//! - A large file that was interrupted resumes where it stopped, after the existing part was compared.
+//! - Files share one connection and a few of its channels ([`MAX_CHANNELS`]); small files share channels in
+//!   batches.
 //!
-//! Every value that reaches the far side's shell passes through the one quoting function of [`docker`](crate::docker).
+//! Every value that reaches the remote shell is quoted by [`docker::quote`](crate::docker::quote).
 
+mod channels;
 mod copy;
 mod dialog;
 mod error;
 mod get;
-mod lanes;
 mod list;
 mod local;
 mod path;
@@ -27,23 +29,23 @@ pub mod workspace;
 
 use std::fmt;
 
+pub use channels::MAX_CHANNELS;
 pub use copy::{Copied, CopyEvent, CopyOptions};
 pub use error::Error;
-pub use lanes::MAX_CHANNELS;
 pub use list::{Entry, Kind};
 pub use path::{InvalidPath, RemotePath};
 pub use source::Chunks;
 
 use crate::model::{ContainerShell, Host};
-use lanes::Lanes;
+use channels::ChannelLimiter;
 
-/// The files at the far side of a connection, on the instance or in a container of it.
+/// The files on a host, or in one of its containers.
 ///
-/// It shares the connection's channels among all that is asked of it, so that one of it per connection is best.
+/// It limits the channels of the connection, so use one `Files` per connection.
 pub struct Files<'h> {
     host: &'h dyn Host,
     container: Option<ContainerShell>,
-    lanes: Lanes,
+    channels: ChannelLimiter,
 }
 
 impl fmt::Debug for Files<'_> {
@@ -56,56 +58,56 @@ impl fmt::Debug for Files<'_> {
 }
 
 impl<'h> Files<'h> {
-    /// The files of the instance that `host` leads to, as the user sees them.
+    /// Returns the files of the instance `host`, as its user sees them.
     #[must_use]
     pub fn of(host: &'h dyn Host) -> Self {
-        Self { host, container: None, lanes: Lanes::new() }
+        Self { host, container: None, channels: ChannelLimiter::new() }
     }
 
-    /// The files in a container of that instance, as its user sees them.
+    /// Returns the files in a container of that instance, as the container's user sees them.
     #[must_use]
     pub fn in_container(host: &'h dyn Host, container: ContainerShell) -> Self {
         Self { container: Some(container), ..Self::of(host) }
     }
 }
 
-/// What a file that is written should be like.
+/// The attributes of a written file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attributes {
     /// Its mode.
     pub mode: Mode,
-    /// When it was last changed, in seconds after 1970. The default, `None`, is now.
+    /// Its modification time, in seconds since 1970. The default, `None`, is now.
     pub modified: Option<u64>,
 }
 
 impl Attributes {
-    /// Of mode `mode`, changed now.
+    /// Returns attributes with `mode` and the current time.
     #[must_use]
     pub fn new(mode: Mode) -> Self {
         Self { mode, modified: None }
     }
 }
 
-/// How the mode of a file that is written is found.
+/// How the mode of a written file is determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
-    /// These bits, whatever was there before.
+    /// These bits.
     Exactly(u32),
-    /// Those of the file that is replaced; a new one gets these, less the umask.
+    /// The mode of the replaced file; a new file gets these bits, minus the umask.
     Keep(u32),
 }
 
-/// Is told how many more bytes have been moved.
+/// A callback that receives the number of bytes transferred since the last call.
 pub type Moved<'a> = &'a (dyn Fn(u64) + Send + Sync);
 
-/// What became of one large file.
+/// The result of one transfer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transfer {
     /// Its size, in bytes.
     pub size: u64,
-    /// Where an earlier attempt had stopped: so many bytes were not moved again.
+    /// The number of bytes that an earlier attempt had transferred.
     pub resumed_at: u64,
 }

@@ -1,4 +1,4 @@
-//! Where a file is at the far side.
+//! Remote paths.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -9,36 +9,36 @@ use sha2::{Digest, Sha256};
 use crate::docker::quote_bytes;
 use crate::model::escape_control;
 
-/// The longest path, in bytes: Linux's `PATH_MAX` without its NUL.
+/// The longest path, in bytes: Linux's `PATH_MAX` without the NUL.
 const MAX_PATH: usize = 4095;
 
-/// A name longer than this, in bytes, is not repeated in that of its temporary file: `NAME_MAX` is 255.
+/// A name longer than this, in bytes, is shortened in the name of its temporary file: `NAME_MAX` is 255.
 const MAX_REPEATED: usize = 200;
 
-/// A path at the far side: any bytes but NUL, as a file system has them.
+/// A remote path: any bytes but NUL, as in a file system.
 ///
-/// A relative one begins where the far side's shell does: in the user's home folder, or in a container's working
-/// directory. `~/` at its beginning is the home folder; an empty one is `.`.
+/// A relative path starts in the user's home folder, or in a container's working directory. `~/` at its
+/// beginning is the home folder; an empty path is `.`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RemotePath(Vec<u8>);
 
-/// A path that is none.
+/// An invalid path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidPath {
-    /// It holds a NUL byte.
-    #[error("a path holds a NUL byte")]
+    /// It contains a NUL byte.
+    #[error("a path contains a NUL byte")]
     Nul,
-    /// It is longer than any file system takes.
+    /// It is longer than any file system supports.
     #[error("a path is longer than {MAX_PATH} bytes")]
     TooLong,
 }
 
 impl RemotePath {
-    /// The path `bytes`.
+    /// Returns the path `bytes`.
     ///
     /// # Errors
-    /// [`InvalidPath`] for a NUL byte and for more than 4095 bytes.
+    /// [`InvalidPath`] for a NUL byte or more than 4095 bytes.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, InvalidPath> {
         let mut bytes = bytes.into();
         if bytes.contains(&0) {
@@ -53,19 +53,19 @@ impl RemotePath {
         Ok(Self(bytes))
     }
 
-    /// Its bytes.
+    /// Returns its bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Whether it can only name a folder: it ends in `/`, `.` or `..`.
+    /// Returns whether it can only name a folder: it ends in `/`, `.` or `..`.
     #[must_use]
     pub fn is_folder(&self) -> bool {
         self.0.ends_with(b"/") || self.name().is_none()
     }
 
-    /// Its last part, unless that is `.`, `..`, `~` or the root.
+    /// Returns its last component, unless that is `.`, `..`, `~` or the root.
     #[must_use]
     pub fn name(&self) -> Option<&OsStr> {
         let trimmed = self.trimmed();
@@ -74,7 +74,7 @@ impl RemotePath {
         is_name.then(|| OsStr::from_bytes(name))
     }
 
-    /// The folder that it is in.
+    /// Returns the folder that contains it.
     #[must_use]
     pub fn folder(&self) -> Self {
         let trimmed = self.trimmed();
@@ -85,10 +85,10 @@ impl RemotePath {
         }
     }
 
-    /// What is called `name` in it.
+    /// Returns the path of the entry `name` in it.
     ///
     /// # Errors
-    /// [`InvalidPath`] as [`RemotePath::new`].
+    /// [`InvalidPath`] as in [`RemotePath::new`].
     pub fn join(&self, name: impl AsRef<OsStr>) -> Result<Self, InvalidPath> {
         let mut bytes = self.trimmed().to_vec();
         if bytes == b"." {
@@ -100,13 +100,13 @@ impl RemotePath {
         Self::new(bytes)
     }
 
-    /// Without the slashes at its end.
+    /// Returns it without trailing slashes.
     fn trimmed(&self) -> &[u8] {
         let end = self.0.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
         if end == 0 && !self.0.is_empty() { b"/" } else { &self.0[..end] }
     }
 
-    /// As one word for the far side's shell, which no program takes for an option.
+    /// Returns it as one word for the remote shell, which no program takes for an option.
     pub(super) fn word(&self) -> String {
         let path = &self.0;
         let (start, rest) = match path.strip_prefix(b"~") {
@@ -117,22 +117,22 @@ impl RemotePath {
         if rest.is_empty() {
             return start.to_owned();
         }
-        // A path holds no NUL, the one thing that cannot be quoted.
+        // A path contains no NUL, the one byte that cannot be quoted.
         format!("{start}{}", quote_bytes(rest).unwrap_or_default())
     }
 
-    /// The name under which a part of it waits for the rest, in the same folder: always the same, so that another
-    /// attempt finds it.
+    /// Returns the name of its partial file in the same folder, which is stable so that another attempt finds
+    /// it.
     pub(super) fn partial(&self) -> Self {
-        self.beside("part")
+        self.sibling("part")
     }
 
-    /// A name in the same folder that only one attempt knows.
+    /// Returns a unique name in the same folder.
     pub(super) fn temporary(&self) -> Self {
-        self.beside(&uuid::Uuid::new_v4().simple().to_string()[..16])
+        self.sibling(&uuid::Uuid::new_v4().simple().to_string()[..16])
     }
 
-    fn beside(&self, what: &str) -> Self {
+    fn sibling(&self, what: &str) -> Self {
         let name = self.name().unwrap_or_default();
         let mut path = self.folder();
         if path.0 == b"." {
@@ -145,7 +145,7 @@ impl RemotePath {
     }
 }
 
-/// The name of a temporary file beside one called `name`.
+/// Returns the name of a temporary file for the file `name`.
 pub(super) fn temporary_name(name: &OsStr, what: &str) -> std::ffi::OsString {
     let mut temporary = std::ffi::OsString::from(".");
     if name.len() > MAX_REPEATED {
@@ -160,7 +160,7 @@ pub(super) fn temporary_name(name: &OsStr, what: &str) -> std::ffi::OsString {
     temporary
 }
 
-/// For a person: without control characters.
+/// Formats it without control characters.
 impl fmt::Display for RemotePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&escape_control(&String::from_utf8_lossy(&self.0)))
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_has_a_name_and_a_folder() {
+    fn path_splits_into_folder_and_name() {
         for (text, folder, name) in [
             ("/etc/hosts", "/etc", Some("hosts")),
             ("/etc/", "/", Some("etc")),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_quoted_no_option_and_knows_the_home_folder() {
+    fn word_is_quoted_and_never_an_option() {
         assert_eq!(path("-rf").word(), "./-rf");
         assert_eq!(path("a b").word(), "'a b'");
         assert_eq!(path("~/a b").word(), "\"$HOME\"'/a b'");
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn temporary_files_stand_beside_and_fit_in_a_name() {
+    fn temporary_names_fit_in_name_max() {
         assert_eq!(path("/opt/a.conf").partial(), path("/opt/.a.conf.eice-part"));
         assert_eq!(path("a").partial(), path(".a.eice-part"));
         assert_eq!(path("/a").partial(), path("/.a.eice-part"));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_reads_has_no_control_characters() {
+    fn display_escapes_control_characters() {
         assert_eq!(path("a\u{1b}[2Jb").to_string(), "a\\u{1b}[2Jb");
     }
 }

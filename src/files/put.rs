@@ -1,4 +1,4 @@
-//! Writing files at the far side.
+//! Writes remote files.
 
 use bytes::Bytes;
 
@@ -8,17 +8,17 @@ use super::source::{Chunks, Measure, Source, hex};
 use super::{Attributes, Error, Files, Mode, Moved, RemotePath, Transfer};
 use sha2::{Digest, Sha256};
 
-/// A file of at most this size, in bytes, is sent together with others.
+/// The largest file, in bytes, that is sent in a batch.
 pub(super) const MAX_SMALL: u64 = 128 * 1024;
 
-/// How much of small files is sent in one batch, in bytes.
+/// The most bytes of file contents in one batch.
 pub(super) const MAX_BATCH_BYTES: u64 = 1024 * 1024;
 
-/// How long the words that name the files of a batch may be, in bytes. Quoted once more, and once more for a container,
-/// they still fit in the 128 KiB that Linux allows one argument.
+/// The most bytes of arguments that name the files of a batch. Quoted again, and once more for a container,
+/// they still fit in the 128 KiB that Linux allows for one argument.
 pub(super) const MAX_BATCH_WORDS: usize = 24 * 1024;
 
-/// A small file to be written.
+/// A small file to write.
 #[derive(Clone, Debug)]
 pub(super) struct Small {
     pub(super) target: RemotePath,
@@ -26,7 +26,7 @@ pub(super) struct Small {
     pub(super) attributes: Attributes,
 }
 
-/// The words of [`Attributes`] for a script: mode, `keep` or nothing, time or nothing.
+/// Appends [`Attributes`] to a script: mode, `keep` or nothing, time or nothing.
 fn attributes(script: Script, attributes: Attributes) -> Script {
     let (mode, keep) = match attributes.mode {
         Mode::Exactly(mode) => (mode, ""),
@@ -48,17 +48,17 @@ impl Small {
         attributes(script.word(&size.to_string()).word(&sum), self.attributes)
     }
 
-    /// About how many bytes its words take.
+    /// Returns the approximate number of bytes of its arguments.
     pub(super) fn words(target: &RemotePath) -> usize {
         3 * target.word().len() + 180
     }
 }
 
 impl Files<'_> {
-    /// Writes `content` to `target`, whose folders are made where they are missing.
+    /// Writes `content` to `target`. Missing folders are created.
     ///
     /// # Errors
-    /// [`Error`]; the target is then as it was before.
+    /// [`Error`]; the target is then unchanged.
     pub async fn write(
         &self,
         target: &RemotePath,
@@ -68,7 +68,7 @@ impl Files<'_> {
         self.put_source(&Source::Memory(content), target, with, &|_| {}).await
     }
 
-    /// Writes what `source` holds to `target`, going on where an earlier attempt stopped.
+    /// Writes the content of `source` to `target` and resumes where an earlier attempt stopped.
     pub(super) async fn put_source(
         &self,
         source: &Source,
@@ -100,10 +100,10 @@ impl Files<'_> {
         settle(dialog, sent).await
     }
 
-    /// Writes what comes by `chunks`, to its end, to `target`. It cannot go on where it stopped.
+    /// Writes all of `chunks` to `target`. It cannot be resumed.
     ///
     /// # Errors
-    /// [`Error`]; the target is then as it was before. An error among the chunks is one of this side.
+    /// [`Error`]; the target is then unchanged. An error in `chunks` is a local one.
     pub async fn write_stream(
         &self,
         mut chunks: Chunks,
@@ -136,17 +136,17 @@ impl Files<'_> {
         settle(dialog, sent).await
     }
 
-    /// Writes small files over one channel; what became of each, in their order.
+    /// Writes small files over one channel, and returns the result of each in order.
     pub(super) async fn put_small(&self, files: &[Small], moved: Moved<'_>) -> Vec<Result<(), Error>> {
         let mut results = Vec::with_capacity(files.len());
         if let Err(error) = self.put_batch(files, &mut results, moved).await {
             results.push(Err(error));
         }
-        // What has no answer shares the fate of the one that broke it off.
+        // Files without an answer get the error that ended the batch.
         while results.len() < files.len() {
             let again = match results.last() {
                 Some(Err(error)) => error.repeat(),
-                _ => Error::Shell { said: "it answers too little".into() },
+                _ => Error::Shell { said: "answers are missing".into() },
             };
             results.push(Err(again));
         }
@@ -179,7 +179,7 @@ impl Files<'_> {
     }
 }
 
-/// From where on the far side wants the file: it has a part of it, or of another.
+/// Returns the offset to send from: the remote may have a part of the file, or of another one.
 async fn agree(
     dialog: &mut Dialog<'_>,
     source: &Source,
@@ -195,11 +195,11 @@ async fn agree(
         return Ok(0);
     }
     let same = source.measure(Some(there)).await?.sum == sum;
-    tracing::debug!(%target, there, same, "a part of it is there");
+    tracing::debug!(%target, there, same, "the remote has a part of the file");
     Ok(if same { there } else { 0 })
 }
 
-/// Ends `dialog` as the transfer went; after a failure its script tidies up by itself.
+/// Ends `dialog` with the result of the transfer; after a failure its script cleans up on its own.
 pub(super) async fn settle<T>(dialog: Dialog<'_>, sent: Result<T, Error>) -> Result<T, Error> {
     let value = sent?;
     dialog.finish().await.map(|_| value)
@@ -210,7 +210,7 @@ impl Answer {
         self.words.first().is_some_and(|word| word == "at")
     }
 
-    /// `at SIZE SUM`.
+    /// Parses `at SIZE SUM`.
     fn at(&self) -> Option<(u64, &str)> {
         match self.words.as_slice() {
             [at, size, sum] if at == "at" => Some((size.parse().ok()?, sum)),

@@ -1,11 +1,11 @@
-//! The texts that the far side's shell runs: POSIX sh, as dash, bash and busybox have it.
+//! The scripts for the remote shell: POSIX sh, as in dash, bash and busybox.
 //!
-//! Each takes as its first argument a word that nobody can foresee, and begins with it every line by which it
-//! answers, so that no file name and no program's complaint is taken for an answer. Where stdout holds nothing but
-//! answers, stderr goes there as well: what a program complains of stands before the answer that it explains.
+//! The first argument of each is an unpredictable word (the nonce), which begins every answer line, so that no
+//! file name and no error message is taken for an answer. Where stdout carries only answers, stderr is
+//! redirected to it: an error message precedes the answer that it explains.
 //!
-//! They need `cat`, `chmod`, `dd`, `find`, `head`, `mkdir`, `mv`, `rm`, `sha256sum`, `stat`, `tail`, `tee`, `touch`,
-//! `tr` and `wc`, and only those of them that they use.
+//! They need `cat`, `chmod`, `dd`, `find`, `head`, `mkdir`, `mv`, `rm`, `sha256sum`, `stat`, `tail`, `tee`,
+//! `touch`, `tr` and `wc`, and each script only those that it uses.
 
 use super::path::RemotePath;
 use crate::docker::quote;
@@ -17,37 +17,37 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// The script `body`.
+    /// Returns the script `body` without arguments.
     pub(super) fn new(body: &'static str) -> Self {
         Self { body, words: String::new() }
     }
 
-    /// With the argument `word`, which holds no NUL.
+    /// Adds the argument `word`, which contains no NUL.
     pub(super) fn word(mut self, word: &str) -> Self {
         self.words.push(' ');
         self.words.push_str(&quote(word).unwrap_or_default());
         self
     }
 
-    /// With the argument `path`.
+    /// Adds the argument `path`.
     pub(super) fn path(mut self, path: &RemotePath) -> Self {
         self.words.push(' ');
         self.words.push_str(&path.word());
         self
     }
 
-    /// How long its arguments are, in bytes.
+    /// Returns the length of its arguments, in bytes.
     pub(super) fn len(&self) -> usize {
         self.words.len()
     }
 
-    /// Its text, its answers marked with `nonce`.
+    /// Returns its text with answers marked by `nonce`.
     pub(super) fn text(&self, nonce: &str) -> String {
         format!("set -- {nonce}{}; {}", self.words, self.body)
     }
 }
 
-/// What the scripts that write begin with. A write that lost its reader still tidies up behind itself.
+/// The common beginning of the scripts that write. A writer whose reader is gone still cleans up.
 macro_rules! writing {
     () => {
         "LC_ALL=C; export LC_ALL; exec 2>&1; trap '' HUP PIPE; \
@@ -67,12 +67,12 @@ chmod \"$w\" \"$p\" && { [ -z \"$y\" ] || touch -d \"@$y\" \"$p\"; } && mv -f \"
     };
 }
 
-/// Writes one large file. Arguments: target, its folder, the partial file, a name of its own, mode, `keep` or
+/// Writes one large file. Arguments: target, its folder, the partial file, a unique name, mode, `keep` or
 /// nothing, modification time or nothing.
 ///
-/// It claims the partial file by giving it a name of its own, and answers `at SIZE SUM`. It reads a line `FROM SIZE
-/// SUM`, FROM being that size or 0, then the file from there on. Nothing is renamed to the target that has not the
-/// size and the sum; what is too short waits under the partial file's name.
+/// It claims the partial file by renaming it to the unique name, and answers `at SIZE SUM`. It reads a line
+/// `FROM SIZE SUM`, where FROM is that size or 0, then the file from FROM on. Only a file with the right size
+/// and sum is renamed to the target; one that is too short is kept as the partial file.
 pub(super) const PUT: &str = concat!(
     writing!(),
     "t=$1 b=$2 d=$3 p=$4 m=$5 k=$6 y=$7; \
@@ -96,8 +96,8 @@ elif place; then echo \"$n ok\"; \
 else rm -f \"$p\"; echo \"$n no\"; fi"
 );
 
-/// Writes one file of a size that is not known. Arguments as of [`PUT`]. Behind the file come 101 bytes: its sum, a
-/// space, and the word that nobody can foresee, without which what came before is no whole file.
+/// Writes one file of unknown size. Arguments as for [`PUT`]. The file is followed by 101 bytes: its sum, a
+/// space, and the nonce, without which the file is incomplete.
 pub(super) const PUT_STREAM: &str = concat!(
     writing!(),
     "t=$1 b=$2 p=$4 m=$5 k=$6 y=$7; \
@@ -113,12 +113,12 @@ elif place; then echo \"$n ok\"; \
 else rm -f \"$p\"; echo \"$n no\"; fi"
 );
 
-/// Writes small files, one after the other. Arguments: for each its target, folder, a name of its own, size, sum,
-/// mode, `keep` or nothing, modification time or nothing. Their contents follow each other on stdin. Answers for
-/// each in order.
+/// Writes small files, one after the other. Arguments for each: its target, folder, a unique name, size, sum,
+/// mode, `keep` or nothing, modification time or nothing. Their contents follow each other on stdin. Answers
+/// for each in order.
 ///
-/// A file's bytes are taken from stdin whether it can be written or not, so that the next one gets its own. What takes
-/// time here is starting programs: four for a file.
+/// A file's bytes are read from stdin even if it cannot be written, so that the next file gets its own. The
+/// cost is starting programs: four per file.
 pub(super) const PUT_MANY: &str = concat!(
     writing!(),
     "take() { [ \"$z\" -eq 0 ] || dd bs=\"$z\" count=1 iflag=fullblock status=none; }; \
@@ -134,18 +134,18 @@ else take >/dev/null; echo \"$n no\"; fi; \
 done"
 );
 
-/// Makes folders and those above them. Answers for each in order.
+/// Creates folders and their parents. Answers for each in order.
 pub(super) const FOLDERS: &str = "LC_ALL=C; export LC_ALL; exec 2>&1; n=$1; shift; \
 for f do if [ -d \"$f\" ] || mkdir -p \"$f\"; then echo \"$n ok\"; else echo \"$n no\"; fi; done";
 
-/// Gives folders their mode and modification time. Arguments: for each its path, mode, time. Answers for each.
+/// Sets the mode and modification time of folders. Arguments for each: its path, mode, time. Answers for each.
 pub(super) const ATTRIBUTES: &str = "LC_ALL=C; export LC_ALL; exec 2>&1; n=$1; shift; \
 while [ $# -gt 0 ]; do \
 if chmod \"$2\" \"$1\" && touch -d \"@$3\" \"$1\"; then echo \"$n ok\"; else echo \"$n no\"; fi; shift 3; done";
 
-/// Tells what is there. Arguments: `all` or nothing, then paths. Answers for each `root`, its entries, and `done` or
-/// `no`; an entry is `e MODE SIZE TIME NAME` with its mode in hexadecimal and its name as it stands, newlines
-/// included. A link that is named is followed, one below is not.
+/// Lists entries. Arguments: `all` or nothing, then paths. Answers for each `root`, its entries, and `done` or
+/// `no`; an entry is `e MODE SIZE TIME NAME` with a hexadecimal mode and the name verbatim, newlines included.
+/// A link that is an argument is followed, one below it is not.
 pub(super) const LIST: &str = "LC_ALL=C; export LC_ALL; n=$1 a=$2; shift 2; \
 for f do \
 echo \"$n root\"; \
@@ -154,8 +154,9 @@ if [ -n \"$a\" ] && [ -d \"$f\" ]; then find \"$f/.\" -exec stat -c \"$n e %f %s
 else echo \"$n done\"; fi; \
 else echo \"$n no\"; fi; done";
 
-/// Reads one file. Arguments: its path, how much of it is there already, the sum of that. Answers `at FROM SIZE MODE
-/// TIME` on stdout, then the file from there on; meanwhile, on stderr, `sum SUM` of all of it.
+/// Reads one file. Arguments: its path, the size of the part that the caller has, the sum of that part. Answers
+/// `at FROM SIZE MODE TIME` on stdout, then the file from FROM on; concurrently, on stderr, `sum SUM` of the
+/// whole file.
 pub(super) const GET: &str = "LC_ALL=C; export LC_ALL; n=$1 f=$2 o=$3; \
 command -v sha256sum >/dev/null || { echo \"$n tool sha256sum\"; exit 1; }; \
 sum() { h=$(sha256sum); echo \"${h%% *}\"; }; \
@@ -169,8 +170,8 @@ echo \"$n at $o $a\"; \
 if [ \"$o\" -eq 0 ]; then cat <\"$f\"; else tail -c +$((o + 1)) <\"$f\"; fi; \
 wait";
 
-/// Reads small files. Arguments: their paths. Answers for each `file SIZE MODE TIME`, the file, a newline and `end
-/// SUM`; or `no` and the like.
+/// Reads small files. Arguments: their paths. Answers for each `file SIZE MODE TIME`, the file, a newline and
+/// `end SUM`; or `no` and the like.
 pub(super) const GET_MANY: &str = "LC_ALL=C; export LC_ALL; exec 2>&1; n=$1; shift; \
 command -v sha256sum >/dev/null || { echo \"$n tool sha256sum\"; exit 1; }; \
 for f do \

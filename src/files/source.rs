@@ -1,4 +1,4 @@
-//! Bytes of this side: of a file, of memory, of a pipe.
+//! Local data to send: a file, memory or a pipe.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -13,20 +13,20 @@ use super::Error;
 /// The size of one piece that is read and sent, in bytes.
 const PIECE: usize = 128 * 1024;
 
-/// Pieces that wait between disk and network: 1 MiB.
+/// The number of pieces queued between disk and network: 1 MiB.
 const PIECES: usize = 8;
 
-/// Pieces of something that is read elsewhere, in order.
+/// Pieces of data that are read elsewhere, in order.
 pub type Chunks = mpsc::Receiver<io::Result<Bytes>>;
 
-/// Something to send whose size is known.
+/// Data of known size to send.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     Memory(Bytes),
     File(PathBuf),
 }
 
-/// How long something is and its SHA-256, in hexadecimal.
+/// The size and SHA-256 (in hexadecimal) of some data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Measure {
     pub(super) size: u64,
@@ -50,7 +50,7 @@ impl Source {
         }
     }
 
-    /// An error in reading it.
+    /// Returns an error of reading it.
     pub(super) fn failed(&self, source: io::Error) -> Error {
         let path = match self {
             Self::Memory(_) => PathBuf::from("-"),
@@ -59,7 +59,7 @@ impl Source {
         Error::Local { path, source }
     }
 
-    /// Its bytes from `from` up to `to`.
+    /// Returns its bytes from `from` to `to`.
     pub(super) fn chunks(&self, from: u64, to: u64) -> Chunks {
         match self {
             Self::Memory(bytes) => {
@@ -88,7 +88,7 @@ impl Measure {
     }
 }
 
-/// Reads `reader` to its end.
+/// Measures `reader` to its end.
 pub(super) fn measure(mut reader: impl Read) -> io::Result<Measure> {
     let mut digest = Sha256::new();
     let mut buffer = vec![0; PIECE];
@@ -106,7 +106,7 @@ pub(super) fn measure(mut reader: impl Read) -> io::Result<Measure> {
     }
 }
 
-/// Reads, on a thread that may wait, what `open` opens.
+/// Reads the result of `open` on a blocking thread.
 fn read_chunks<R: Read>(open: impl FnOnce() -> io::Result<R> + Send + 'static) -> Chunks {
     let (send, chunks) = mpsc::channel(PIECES);
     tokio::task::spawn_blocking(move || {
@@ -131,7 +131,7 @@ fn read_chunks<R: Read>(open: impl FnOnce() -> io::Result<R> + Send + 'static) -
     chunks
 }
 
-/// Runs `work` on a thread that may wait.
+/// Runs `work` on a blocking thread.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_file_and_memory_measure_and_read_alike() {
+    async fn file_and_memory_sources_agree() {
         let data: Vec<u8> = (0..300_000_u32).map(|n| (n % 251) as u8).collect();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &data).unwrap();

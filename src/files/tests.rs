@@ -1,7 +1,7 @@
-//! The scripts and all that uses them, by real shells with their own tools on this machine: dash and bash with coreutils,
-//! busybox with its own.
+//! Runs the scripts and their users with real local shells and tools: dash and bash with coreutils, busybox
+//! with its own.
 
-mod far;
+mod shell_host;
 
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::workspace::{self, File};
 use super::{Attributes, Copied, CopyEvent, CopyOptions, Error, Files, Kind, MAX_CHANNELS, Mode, RemotePath};
-use far::{Far, SHELLS};
+use shell_host::{SHELLS, ShellHost};
 
 fn remote(path: impl AsRef<Path>) -> RemotePath {
     RemotePath::new(path.as_ref().as_os_str().as_bytes()).unwrap()
@@ -25,7 +25,7 @@ fn exactly(mode: u32) -> Attributes {
     Attributes::new(Mode::Exactly(mode))
 }
 
-/// All names in `folder`, hidden ones included.
+/// Returns all names in `folder`, hidden ones included.
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder)
         .unwrap()
@@ -54,13 +54,13 @@ async fn stream(pieces: Vec<Vec<u8>>) -> super::Chunks {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sum_may_arrive_before_the_file() {
+async fn sum_may_precede_the_file() {
     for shell in SHELLS {
-        let far = Far::new(shell);
-        far.say_stderr_first();
-        fs::write(far.home().join("file"), "content").unwrap();
-        assert_eq!(Files::of(&far).read(&remote("file"), 100).await.unwrap(), b"content", "{shell:?}");
-        let error = Files::of(&far).read(&remote("none"), 100).await.unwrap_err();
+        let host = ShellHost::new(shell);
+        host.send_stderr_first();
+        fs::write(host.home().join("file"), "content").unwrap();
+        assert_eq!(Files::of(&host).read(&remote("file"), 100).await.unwrap(), b"content", "{shell:?}");
+        let error = Files::of(&host).read(&remote("none"), 100).await.unwrap_err();
         assert!(matches!(&error, Error::Remote { words, .. } if words.contains("o such file")), "{error}");
     }
 }
@@ -68,11 +68,11 @@ async fn the_sum_may_arrive_before_the_file() {
 const LARGE: usize = 700_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_written_is_read_and_nothing_else_is_left() {
+async fn written_content_reads_back() {
     for shell in SHELLS {
-        let far = Far::new(shell);
-        let files = Files::of(&far);
-        let target = far.home().join("deep/er/a b");
+        let host = ShellHost::new(shell);
+        let files = Files::of(&host);
+        let target = host.home().join("deep/er/a b");
         for content in [noise(LARGE), Vec::new(), b"x".to_vec()] {
             let done = files.write(&remote(&target), content.clone().into(), exactly(0o640)).await.unwrap();
             assert_eq!((done.size, done.resumed_at), (content.len() as u64, 0), "{shell:?}");
@@ -80,7 +80,7 @@ async fn what_is_written_is_read_and_nothing_else_is_left() {
             assert_eq!(fs::metadata(&target).unwrap().mode() & 0o7777, 0o640, "{shell:?}");
             assert!(files.read(&remote(&target), 1 << 20).await.unwrap() == content, "{shell:?}");
         }
-        assert_eq!(fs::metadata(far.home().join("deep")).unwrap().mode() & 0o777, 0o755, "as install -D");
+        assert_eq!(fs::metadata(host.home().join("deep")).unwrap().mode() & 0o777, 0o755, "as install -D");
         fs::set_permissions(&target, Permissions::from_mode(0o604)).unwrap();
         let dated = Attributes { mode: Mode::Keep(0o777), modified: Some(1_000_000) };
         files.write(&remote("deep/er/a b"), "kept".into(), dated).await.unwrap();
@@ -95,27 +95,27 @@ async fn what_is_written_is_read_and_nothing_else_is_left() {
             .write_stream(stream(Vec::new()).await, &remote("~/empty"), exactly(0o600), &|_| {})
             .await
             .unwrap();
-        assert_eq!(fs::metadata(far.home().join("empty")).unwrap().len(), 0);
-        assert_eq!(names(&far.home().join("deep/er")), ["a b"], "{shell:?}");
+        assert_eq!(fs::metadata(host.home().join("empty")).unwrap().len(), 0);
+        assert_eq!(names(&host.home().join("deep/er")), ["a b"], "{shell:?}");
         assert!(matches!(files.read(&remote(&target), 10).await, Err(Error::TooMuch(_))));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_names_are_names() {
+async fn odd_names_round_trip() {
     let odd: [&[u8]; 9] =
         [b"-rf", b"a\nb", b"$(id)", b"it's", b" ", b"\\n", b"\xff\xfe", "\u{e9}*".as_bytes(), b"n\n4711 ok"];
     for shell in SHELLS {
-        let far = Far::new(shell);
-        let files = Files::of(&far);
+        let host = ShellHost::new(shell);
+        let files = Files::of(&host);
         for name in odd {
             let path = RemotePath::new(name).unwrap();
             files.write(&path, name.to_vec().into(), exactly(0o600)).await.unwrap();
             let content = files.read(&path, 100).await.unwrap();
             assert_eq!(content, name, "{shell:?}");
         }
-        assert_eq!(fs::read_dir(far.home()).unwrap().count(), odd.len());
-        let listed = files.list(&[remote(far.home())], true).await.unwrap().pop().unwrap().unwrap();
+        assert_eq!(fs::read_dir(host.home()).unwrap().count(), odd.len());
+        let listed = files.list(&[remote(host.home())], true).await.unwrap().pop().unwrap().unwrap();
         let mut below: Vec<_> = listed.iter().skip(1).map(|entry| entry.below.clone()).collect();
         below.sort();
         let mut expected: Vec<_> = odd.map(<[u8]>::to_vec).to_vec();
@@ -124,7 +124,7 @@ async fn odd_names_are_names() {
         // And back again, all in one batch.
         let here = tempfile::tempdir().unwrap();
         let target = here.path().join("copy");
-        let copied = download(&files, far.home(), &target).await;
+        let copied = download(&files, host.home(), &target).await;
         assert_eq!((copied.files, copied.folders), (odd.len() as u64, 1), "{shell:?}: {copied:?}");
         for name in odd {
             assert_eq!(fs::read(target.join(std::ffi::OsStr::from_bytes(name))).unwrap(), name);
@@ -138,17 +138,17 @@ async fn download(files: &Files<'_>, from: &Path, to: &Path) -> Copied {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_written_says_why_and_stays_as_it_was() {
+async fn failed_write_reports_and_keeps_target() {
     for shell in SHELLS {
-        let far = Far::new(shell);
-        let files = Files::of(&far);
-        fs::write(far.home().join("file"), "old").unwrap();
+        let host = ShellHost::new(shell);
+        let files = Files::of(&host);
+        fs::write(host.home().join("file"), "old").unwrap();
         let write = async |path: &str, content: Vec<u8>| {
             files.write(&remote(path), content.into(), exactly(0o600)).await
         };
         let error = write("file/below", noise(10)).await.unwrap_err();
         assert!(matches!(&error, Error::Remote { words, .. } if words.contains("ile")), "{shell:?}: {error}");
-        fs::create_dir(far.home().join("folder")).unwrap();
+        fs::create_dir(host.home().join("folder")).unwrap();
         assert!(matches!(write("folder", noise(10)).await, Err(Error::Folder { .. })), "{shell:?}");
         assert!(matches!(write("/dev/null", noise(10)).await, Err(Error::Special { .. })), "{shell:?}");
         assert!(matches!(files.read(&remote("/dev/zero"), 1).await, Err(Error::Special { .. })), "{shell:?}");
@@ -160,12 +160,12 @@ async fn what_cannot_be_written_says_why_and_stays_as_it_was() {
         assert_eq!(error.fault(), crate::model::Fault::NotFound);
         assert_eq!(files.stat(&remote("none")).await.unwrap(), None);
         assert_eq!(files.stat(&remote("file")).await.unwrap().unwrap().kind, Kind::File);
-        assert_eq!(fs::read(far.home().join("file")).unwrap(), b"old");
-        assert_eq!(names(far.home()), ["file", "folder"], "{shell:?}");
+        assert_eq!(fs::read(host.home().join("file")).unwrap(), b"old");
+        assert_eq!(names(host.home()), ["file", "folder"], "{shell:?}");
     }
-    // Busybox's shell has all of its tools by itself.
+    // Busybox's shell has all tools built in.
     for shell in &SHELLS[..2] {
-        let bare = Far::without_tool(shell, "sha256sum");
+        let bare = ShellHost::without_tool(shell, "sha256sum");
         let error = Files::of(&bare).write(&remote("x"), "x".into(), exactly(0o600)).await.unwrap_err();
         assert!(matches!(&error, Error::NoTool { tool } if tool == "sha256sum"), "{shell:?}: {error}");
         let error = Files::of(&bare).read(&remote("x"), 1).await.unwrap_err();
@@ -174,79 +174,79 @@ async fn what_cannot_be_written_says_why_and_stays_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_is_cut_leaves_the_old_file_and_goes_on_from_there() {
+async fn interrupted_write_resumes() {
     for shell in SHELLS {
-        let far = Far::new(shell);
-        let target = far.home().join("file");
+        let host = ShellHost::new(shell);
+        let target = host.home().join("file");
         fs::write(&target, "old").unwrap();
         let content = noise(4_000_000);
-        far.cut_input_after(Some(1_500_000));
-        let cut = Files::of(&far).write(&remote("file"), content.clone().into(), exactly(0o600)).await;
+        host.cut_input_after(Some(1_500_000));
+        let cut = Files::of(&host).write(&remote("file"), content.clone().into(), exactly(0o600)).await;
         assert!(matches!(cut, Err(Error::Connection(_))), "{shell:?}: {cut:?}");
-        far.is_idle().await;
+        host.wait_until_idle().await;
         assert_eq!(fs::read(&target).unwrap(), b"old", "{shell:?}");
-        assert_eq!(names(far.home()), [".file.eice-part", "file"], "{shell:?}");
-        far.cut_input_after(None);
+        assert_eq!(names(host.home()), [".file.eice-part", "file"], "{shell:?}");
+        host.cut_input_after(None);
         let done =
-            Files::of(&far).write(&remote("file"), content.clone().into(), exactly(0o600)).await.unwrap();
+            Files::of(&host).write(&remote("file"), content.clone().into(), exactly(0o600)).await.unwrap();
         assert!(done.resumed_at > 1_000_000, "{shell:?}: {done:?}");
         assert!(fs::read(&target).unwrap() == content);
-        assert_eq!(names(far.home()), ["file"], "{shell:?}");
+        assert_eq!(names(host.home()), ["file"], "{shell:?}");
 
-        // A part of another file is not built upon, nor is one that is too long or another's.
+        // A part of another file is not used, nor is one that is too long or belongs to another user.
         for part in [noise(5000), noise(5_000_000)] {
-            fs::write(far.home().join(".file.eice-part"), part).unwrap();
-            let done = Files::of(&far).write(&remote("file"), content.clone().into(), exactly(0o600)).await;
+            fs::write(host.home().join(".file.eice-part"), part).unwrap();
+            let done = Files::of(&host).write(&remote("file"), content.clone().into(), exactly(0o600)).await;
             assert_eq!(done.unwrap().resumed_at, 0, "{shell:?}");
             assert!(fs::read(&target).unwrap() == content);
-            assert_eq!(names(far.home()), ["file"], "{shell:?}");
+            assert_eq!(names(host.home()), ["file"], "{shell:?}");
         }
-        fs::write(far.home().join("victim"), "mine").unwrap();
-        std::os::unix::fs::symlink("victim", far.home().join(".file.eice-part")).unwrap();
-        Files::of(&far).write(&remote("file"), content.clone().into(), exactly(0o600)).await.unwrap();
-        assert_eq!(fs::read(far.home().join("victim")).unwrap(), b"mine", "{shell:?}");
+        fs::write(host.home().join("victim"), "mine").unwrap();
+        std::os::unix::fs::symlink("victim", host.home().join(".file.eice-part")).unwrap();
+        Files::of(&host).write(&remote("file"), content.clone().into(), exactly(0o600)).await.unwrap();
+        assert_eq!(fs::read(host.home().join("victim")).unwrap(), b"mine", "{shell:?}");
 
-        // Where no size is known nothing is kept of it.
-        far.cut_input_after(Some(150_000));
+        // A stream of unknown size leaves no part.
+        host.cut_input_after(Some(150_000));
         let pieces = vec![noise(100_000); 5];
-        let cut = Files::of(&far)
+        let cut = Files::of(&host)
             .write_stream(stream(pieces).await, &remote("piped"), exactly(0o600), &|_| {})
             .await;
         assert!(cut.is_err(), "{shell:?}");
-        far.is_idle().await;
-        assert!(!far.home().join("piped").exists(), "{shell:?}");
-        assert!(names(far.home()).iter().all(|name| !name.contains("piped")), "{:?}", names(far.home()));
+        host.wait_until_idle().await;
+        assert!(!host.home().join("piped").exists(), "{shell:?}");
+        assert!(names(host.home()).iter().all(|name| !name.contains("piped")), "{:?}", names(host.home()));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_that_is_cut_goes_on_from_there() {
+async fn interrupted_read_resumes() {
     for shell in SHELLS {
-        let far = Far::new(shell);
+        let host = ShellHost::new(shell);
         let here = tempfile::tempdir().unwrap();
-        let (source, target) = (far.home().join("file"), here.path().join("file"));
+        let (source, target) = (host.home().join("file"), here.path().join("file"));
         let content = noise(4_000_000);
         fs::write(&source, &content).unwrap();
         fs::write(&target, "old").unwrap();
-        far.cut_output_after(Some(1_500_000));
-        let copied = download(&Files::of(&far), &source, &target).await;
+        host.cut_output_after(Some(1_500_000));
+        let copied = download(&Files::of(&host), &source, &target).await;
         assert!(matches!(copied.failed[..], [(_, Error::Connection(_))]), "{shell:?}: {copied:?}");
         assert_eq!(fs::read(&target).unwrap(), b"old");
         assert_eq!(names(here.path()), [".file.eice-part", "file"]);
-        far.cut_output_after(None);
-        let copied = download(&Files::of(&far), &source, &target).await;
+        host.cut_output_after(None);
+        let copied = download(&Files::of(&host), &source, &target).await;
         assert!(copied.resumed_at > 1_000_000, "{shell:?}: {copied:?}");
         assert!(fs::read(&target).unwrap() == content);
         assert_eq!(names(here.path()), ["file"]);
-        far.is_idle().await;
+        host.wait_until_idle().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tree_arrives_whole_both_ways_and_failures_are_told_one_by_one() {
+async fn tree_copies_both_ways_with_single_failures() {
     for shell in SHELLS {
-        let far = Far::new(shell);
-        let files = Files::of(&far);
+        let host = ShellHost::new(shell);
+        let files = Files::of(&host);
         let here = tempfile::tempdir().unwrap();
         let tree = here.path().join("tree");
         fs::create_dir_all(tree.join("sub/empty")).unwrap();
@@ -259,16 +259,16 @@ async fn a_tree_arrives_whole_both_ways_and_failures_are_told_one_by_one() {
         let old = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         fs::File::open(tree.join("sub")).unwrap().set_modified(old).unwrap();
         fs::File::open(tree.join("large")).unwrap().set_modified(old).unwrap();
-        // Something in the way of one of them.
-        fs::create_dir_all(far.home().join("to/tree/sub/7")).unwrap();
-        let told = Mutex::new((0, 0, Vec::new()));
+        // A folder blocks one of the files.
+        fs::create_dir_all(host.home().join("to/tree/sub/7")).unwrap();
+        let events = Mutex::new((0, 0, Vec::new()));
         let observer = |event: CopyEvent<'_>| {
-            let mut told = told.lock().unwrap();
+            let mut events = events.lock().unwrap();
             match event {
-                CopyEvent::Planned { bytes, .. } => told.0 = bytes,
-                CopyEvent::Moved(bytes) => told.1 += bytes,
+                CopyEvent::Planned { bytes, .. } => events.0 = bytes,
+                CopyEvent::Moved(bytes) => events.1 += bytes,
                 CopyEvent::Skipped { path, .. } | CopyEvent::Failed { path, .. } => {
-                    told.2.push(path.to_owned())
+                    events.2.push(path.to_owned())
                 }
             }
         };
@@ -285,11 +285,11 @@ async fn a_tree_arrives_whole_both_ways_and_failures_are_told_one_by_one() {
             "{copied:?}"
         );
         {
-            let told = told.lock().unwrap();
-            assert_eq!(told.0, told.1, "all of it is told");
-            assert_eq!(told.2.len(), 2);
+            let events = events.lock().unwrap();
+            assert_eq!(events.0, events.1, "every byte is reported");
+            assert_eq!(events.2.len(), 2);
         }
-        let there = far.home().join("to/tree");
+        let there = host.home().join("to/tree");
         fs::remove_dir(there.join("sub/7")).unwrap();
         for number in (0..150_usize).filter(|number| *number != 7) {
             assert!(fs::read(there.join(format!("sub/{number}"))).unwrap() == noise(number * 37), "{number}");
@@ -318,16 +318,16 @@ async fn a_tree_arrives_whole_both_ways_and_failures_are_told_one_by_one() {
         assert!(fs::read(back.join("tree/large")).unwrap() == noise(LARGE));
         assert_eq!(fs::metadata(back.join("tree/sub")).unwrap().mtime(), 1_000_000, "{shell:?}");
         assert!(!back.join("tree/link").exists());
-        assert!(far.most_at_once() <= MAX_CHANNELS);
-        far.is_idle().await;
+        assert!(host.most_at_once() <= MAX_CHANNELS);
+        host.wait_until_idle().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_far_side_with_fewer_channels_is_waited_for() {
-    for room in [1, 2] {
-        let far = Far::with_room(room);
-        let files = Files::of(&far);
+async fn refused_channels_are_retried() {
+    for limit in [1, 2] {
+        let host = ShellHost::with_max_channels(limit);
+        let files = Files::of(&host);
         let here = tempfile::tempdir().unwrap();
         let sources: Vec<PathBuf> = (0..6).map(|n| here.path().join(n.to_string())).collect();
         for source in &sources {
@@ -335,32 +335,33 @@ async fn a_far_side_with_fewer_channels_is_waited_for() {
         }
         let copied = files.upload(&sources, &remote("to"), CopyOptions::default(), &|_| {}).await.unwrap();
         assert_eq!((copied.files, copied.failed.len()), (6, 0), "{copied:?}");
-        assert_eq!(far.most_at_once(), room);
+        assert_eq!(host.most_at_once(), limit);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workspaces_files_are_written_each_by_itself() {
-    let far = Far::with_root("/opt/configs");
+async fn workspace_files_fail_separately() {
+    let host = ShellHost::with_root("/opt/configs");
     let file = |path: &str, content: &[u8]| File::new(path.parse().unwrap(), content.to_vec());
     let mut files: Vec<_> = (0..100).map(|n| file(&format!("many/{n}"), &noise(n * 40))).collect();
     files.push(file("it's; $(id).md", b"quoted"));
     files.push(file("large", &noise(LARGE)));
-    fs::create_dir_all(far.root().join("in the way")).unwrap();
+    fs::create_dir_all(host.root().join("in the way")).unwrap();
     files.push(file("in the way", b"x"));
     let results =
-        workspace::write_all(&far, workspace::folder("langgraph"), &files, Duration::from_secs(60)).await;
+        workspace::write_all(&host, workspace::folder("langgraph"), &files, Duration::from_secs(60)).await;
     assert!(results[..102].iter().all(Result::is_ok), "{results:?}");
     assert!(matches!(results[102], Err(Error::Folder { .. })));
     for file in &files[..102] {
-        let path = far.root().join(file.path.as_str());
+        let path = host.root().join(file.path.as_str());
         assert!(fs::read(&path).unwrap() == file.content, "{path:?}");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o644);
     }
-    // Nothing answers in time: each says so, and none is half there.
-    far.hold_output();
+    // Nothing answers in time: each file reports it, and none is half written.
+    host.hold_output();
     let results =
-        workspace::write_all(&far, workspace::folder(""), &files[100..102], Duration::from_millis(200)).await;
+        workspace::write_all(&host, workspace::folder(""), &files[100..102], Duration::from_millis(200))
+            .await;
     assert!(results.iter().all(|result| matches!(result, Err(Error::Timeout { .. }))), "{results:?}");
-    assert!(fs::read(far.root().join("large")).unwrap() == noise(LARGE));
+    assert!(fs::read(host.root().join("large")).unwrap() == noise(LARGE));
 }

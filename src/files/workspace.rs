@@ -1,8 +1,8 @@
-//! A workspace's files, as the platform places them.
+//! The files of a workspace, placed as the platform does.
 //!
-//! The rules are those of the platform's `template_files_eic.go` and `ssrf.go`: where a runtime keeps its files, which
-//! relative paths are taken, and mode 0644 with missing folders made, as `install -D -m 0644` has it. What differs is
-//! what the platform's way lacked: a file is there as a whole or as before, and all share one connection.
+//! The rules are those of the platform's `template_files_eic.go` and `ssrf.go`: the folder of a runtime's
+//! files, the accepted relative paths, and mode 0644 with missing folders created, as by `install -D -m 0644`.
+//! In addition to the platform, writes are atomic, and all files share one connection.
 
 use std::time::Duration;
 
@@ -16,22 +16,23 @@ use super::source::Source;
 use super::{Attributes, Error, Files, MAX_CHANNELS, Mode, RemotePath};
 use crate::model::Host;
 
-/// The most files that the platform takes in one request.
+/// The most files that the platform accepts in one request.
 pub const MAX_FILES: usize = 200;
 
-/// How long the platform lets the writing of a file take, connecting included.
+/// The platform's time limit for writing files, connecting included.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest path of a file below its workspace's folder, in bytes: with that it fits in Linux's `PATH_MAX`.
+/// The longest path of a file relative to its workspace's folder, in bytes, so that the whole fits in Linux's
+/// `PATH_MAX`.
 const MAX_PATH: usize = 4000;
 
-/// Where the files of a workspace are that is a container beside the platform.
+/// The folder of the files of a local workspace's container.
 pub const CONTAINER_FOLDER: &str = "/configs";
 
 /// The mode of a workspace's files.
 const MODE: u32 = 0o644;
 
-/// Where the files of a workspace with the runtime `runtime` are.
+/// Returns the folder of the files of a workspace with the runtime `runtime`.
 ///
 /// ```
 /// # use eice::files::workspace::folder;
@@ -42,16 +43,16 @@ const MODE: u32 = 0o644;
 pub fn folder(runtime: &str) -> &'static str {
     match runtime.trim().to_lowercase().as_str() {
         "hermes" => "/home/ubuntu/.hermes",
-        // `langgraph`, `external`, and whatever is not known.
+        // `langgraph`, `external`, and unknown runtimes.
         _ => "/opt/configs",
     }
 }
 
-/// A path below a workspace's folder.
+/// A path relative to a workspace's folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelPath(String);
 
-/// A path that the platform does not take.
+/// A path that the platform does not accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid path")]
 #[non_exhaustive]
@@ -60,8 +61,8 @@ pub struct InvalidRelPath;
 impl std::str::FromStr for RelPath {
     type Err = InvalidRelPath;
 
-    /// Refuses what is empty or `.`, what is absolute, and what holds `..` anywhere, `foo..bar` included: the platform's
-    /// rules. NUL and newline are refused as well, and what is too long for a path, which the platform does not.
+    /// Rejects empty paths and `.`, absolute paths, and any `..`, even in `foo..bar`: the platform's rules. In
+    /// addition to the platform, it rejects NUL, newlines and paths that are too long.
     fn from_str(text: &str) -> Result<Self, InvalidRelPath> {
         if text.contains("..")
             || text.starts_with('/')
@@ -79,36 +80,36 @@ impl std::str::FromStr for RelPath {
 }
 
 impl RelPath {
-    /// The path without `.` and double slashes.
+    /// Returns the path without `.` and double slashes.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A file to be written.
+/// A file to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct File {
-    /// Where, below the workspace's folder.
+    /// Its path relative to the workspace's folder.
     pub path: RelPath,
-    /// What is in it.
+    /// Its content.
     pub content: Bytes,
 }
 
 impl File {
-    /// The file `path` with `content`.
+    /// Returns the file `path` with `content`.
     #[must_use]
     pub fn new(path: RelPath, content: impl Into<Bytes>) -> Self {
         Self { path, content: content.into() }
     }
 }
 
-/// Writes `files` below `folder` over the one connection of `host`, and tells in their order what became
-/// of each: it is there as a whole, or an error says why it is as it was before.
+/// Writes `files` below `folder` over the connection of `host`, and returns the result of each in order. A file
+/// is either written completely, or it is unchanged and its error says why.
 ///
-/// What is not done after `timeout` is given up with [`Error::Timeout`]; [`WRITE_TIMEOUT`] is the platform's. The words of
-/// an error are those of the far side's own programs.
+/// Files that are not written within `timeout` get [`Error::Timeout`]; the platform's limit is
+/// [`WRITE_TIMEOUT`]. Error messages are those of the remote's own programs.
 pub async fn write_all(
     host: &dyn Host,
     folder: &str,
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_runtime_has_its_folder() {
+    fn folder_depends_on_runtime() {
         for (runtime, expected) in [
             ("hermes", "/home/ubuntu/.hermes"),
             ("HERMES", "/home/ubuntu/.hermes"),
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_taken_and_refused_as_the_platform_does() {
+    fn path_rules_match_the_platform() {
         let refused = [
             "../etc/shadow",
             "/etc/shadow",

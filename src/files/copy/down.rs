@@ -1,4 +1,4 @@
-//! From the far side to here.
+//! Copies from the remote.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -18,7 +18,7 @@ struct Item {
     size: u64,
 }
 
-/// A folder to make.
+/// A folder to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Folder {
     target: PathBuf,
@@ -27,13 +27,13 @@ struct Folder {
 }
 
 impl Files<'_> {
-    /// Copies `sources` of the far side to `target` at this one, by the rules of [`Files::upload`].
+    /// Copies the remote `sources` to the local `target`, by the rules of [`Files::upload`].
     ///
-    /// Nothing that the far side says leads out of `target`: no link is made, and none but those that were here before
-    /// is followed.
+    /// No entry that the remote reports can lead out of `target`: no link is created, and only links that
+    /// existed before are followed.
     ///
     /// # Errors
-    /// [`Error`] when nothing can be copied; what befalls a single file is in [`Copied::failed`].
+    /// [`Error`] when nothing can be copied; errors of single files are in [`Copied::failed`].
     pub async fn download(
         &self,
         sources: &[RemotePath],
@@ -41,8 +41,8 @@ impl Files<'_> {
         options: CopyOptions,
         observer: &(dyn Fn(CopyEvent<'_>) + Send + Sync),
     ) -> Result<Copied, Error> {
-        let told = |bytes| observer(CopyEvent::Moved(bytes));
-        let tally = Tally { told: &told, observer, copied: Default::default() };
+        let progress = |bytes| observer(CopyEvent::Moved(bytes));
+        let tally = Tally { progress: &progress, observer, copied: Default::default() };
         let into = sources.len() > 1 || target.as_os_str().as_bytes().ends_with(b"/") || target.is_dir();
         let (mut files, mut folders) = (Vec::new(), Vec::new());
         for (source, listed) in sources.iter().zip(self.list(sources, options.recursive).await?) {
@@ -80,7 +80,7 @@ impl Files<'_> {
             .for_each(|()| std::future::ready(()))
             .await;
         if options.preserve {
-            // The deepest first: a folder's time changes with what is made in it, and its mode may forbid that.
+            // The deepest first: creating entries changes a folder's time, and its final mode may forbid it.
             folders.sort_by_key(|folder| std::cmp::Reverse(folder.target.components().count()));
             for Folder { target, mode, modified } in folders {
                 let path = target.clone();
@@ -102,7 +102,7 @@ impl Files<'_> {
     async fn get_large(&self, file: &Item, preserve: bool, tally: &Tally<'_>) {
         let result = match tally.fatal() {
             Some(error) => Err(error),
-            None => self.get(&file.source, &file.target, preserve, tally.told).await,
+            None => self.get(&file.source, &file.target, preserve, tally.progress).await,
         };
         tally.file(&file.source, result);
     }
@@ -127,10 +127,10 @@ impl Files<'_> {
                 Ok((content, found)) => {
                     let size = content.len() as u64;
                     let kept = keep_small(&file.target, content, found, preserve).await;
-                    (tally.told)(size);
+                    (tally.progress)(size);
                     tally.file(&file.source, kept.map(|()| Transfer { size, resumed_at: 0 }));
                 }
-                // It changed since it was listed, or while it was read.
+                // The file changed after it was listed or while it was read.
                 Err(Error::Differs { .. }) => self.get_large(file, preserve, tally).await,
                 Err(error) => tally.failed(&file.source, error),
             }
@@ -138,7 +138,7 @@ impl Files<'_> {
     }
 }
 
-/// What copying `entry`, which was asked for as or below what becomes `root`, means.
+/// Plans the copy of `entry`, which is `root` or below it.
 fn plan(
     entry: Entry,
     root: &Path,
@@ -163,7 +163,7 @@ fn plan(
             let error = Error::Special { path: entry.path.to_string() };
             tally.failed(&entry.path, error);
         }
-        Kind::Special => tally.skipped(&entry.path, "no regular file"),
+        Kind::Special => tally.skipped(&entry.path, "not a regular file"),
         Kind::Link => tally.skipped(&entry.path, "a symbolic link"),
     }
 }

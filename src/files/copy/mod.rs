@@ -1,4 +1,4 @@
-//! Whole copies: several sources, folders, both directions.
+//! Copies of several sources and of folders, in both directions.
 
 mod down;
 mod up;
@@ -12,88 +12,88 @@ use super::{Error, Moved};
 
 use crate::setters::setters;
 
-/// The most files and folders that one copy takes.
+/// The most files and folders in one copy.
 const MAX_ENTRIES: usize = 1_000_000;
 
 /// The most files in one batch.
 const MAX_BATCH_FILES: usize = 128;
 
-/// What a copy is asked to do.
+/// The options of a copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CopyOptions {
-    /// Copy folders and all that is in them.
+    /// Copy folders and everything in them.
     pub recursive: bool,
-    /// Give copies the modes and the times of their originals.
+    /// Preserve modes and modification times.
     pub preserve: bool,
 }
 
 impl CopyOptions {
-    /// Copies that are asked for so.
+    /// Returns options with the given fields.
     #[must_use]
     pub fn new(recursive: bool, preserve: bool) -> Self {
         Self { recursive, preserve }
     }
 }
 
-/// News of a copy.
+/// A progress event of a copy.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum CopyEvent<'a> {
-    /// What there is to do is known.
+    /// The plan is complete.
     Planned {
-        /// So many files.
+        /// The number of files.
         files: u64,
-        /// So many bytes in them.
+        /// Their total number of bytes.
         bytes: u64,
     },
-    /// So many bytes more are where they belong.
+    /// This many more bytes have been transferred.
     Moved(u64),
-    /// Something is not copied, because it is neither a file nor a folder.
+    /// An entry is skipped because it is neither a file nor a folder.
     Skipped {
-        /// Where.
+        /// Its path.
         path: &'a str,
         /// What it is.
         what: &'static str,
     },
-    /// Something could not be copied; the rest goes on.
+    /// An entry could not be copied; the others continue.
     Failed {
-        /// Where.
+        /// Its path.
         path: &'a str,
-        /// Why.
+        /// The error.
         error: &'a Error,
     },
 }
 
-/// What a copy did.
+/// The result of a copy.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Copied {
-    /// Files that are copied.
+    /// The number of files copied.
     pub files: u64,
-    /// Folders that are there.
+    /// The number of folders that exist now.
     pub folders: u64,
-    /// Bytes in the files that are copied.
+    /// The number of bytes in the copied files.
     pub bytes: u64,
-    /// How many of them an earlier attempt had brought over already.
+    /// How many of those bytes an earlier attempt had transferred.
     pub resumed_at: u64,
-    /// What was left out because it is neither a file nor a folder.
+    /// The entries that were skipped because they are neither files nor folders.
     pub skipped: Vec<String>,
-    /// What could not be copied, and why.
+    /// The entries that could not be copied, with their errors.
     pub failed: Vec<(String, Error)>,
 }
 
 impl Copied {
-    /// What one file that was copied by itself makes.
+    /// Returns the result of copying one file.
     #[must_use]
     pub fn one(done: super::Transfer) -> Self {
         Self { files: 1, bytes: done.size, resumed_at: done.resumed_at, ..Self::default() }
     }
 }
 
-/// A copy that is under way: what it did so far, and who is told.
+/// A running copy: its results so far and its observers.
 struct Tally<'a> {
-    told: Moved<'a>,
+    progress: Moved<'a>,
     observer: &'a (dyn Fn(CopyEvent<'_>) + Send + Sync),
     copied: Mutex<Copied>,
 }
@@ -115,7 +115,7 @@ impl<'a> Tally<'a> {
         self.change(|copied| copied.failed.push((path, error)));
     }
 
-    /// Counts one file.
+    /// Records the result of one file.
     fn file(&self, path: impl Display, result: Result<super::Transfer, Error>) {
         match result {
             Ok(done) => self.change(|copied| {
@@ -127,7 +127,7 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// The error that ends everything, if there was one.
+    /// Returns the error that ends the copy, if there was one.
     fn fatal(&self) -> Option<Error> {
         let copied = self.copied.lock().unwrap_or_else(PoisonError::into_inner);
         copied.failed.iter().find(|(_, error)| error.is_fatal()).map(|(_, error)| error.repeat())
@@ -138,14 +138,14 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// What goes over one channel at a time.
+/// The work for one channel.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Job<T> {
     Large(T),
     Small(Vec<T>),
 }
 
-/// Parts `files` into jobs; `measure` gives a file's size and how many bytes of words it takes.
+/// Splits `files` into jobs; `measure` returns a file's size and the number of bytes of its arguments.
 pub(super) fn jobs<T>(files: Vec<T>, measure: impl Fn(&T) -> (u64, usize)) -> Vec<Job<T>> {
     let mut jobs = Vec::new();
     let (mut batch, mut bytes, mut words) = (Vec::new(), 0, 0);
@@ -174,11 +174,9 @@ pub(super) fn jobs<T>(files: Vec<T>, measure: impl Fn(&T) -> (u64, usize)) -> Ve
     jobs
 }
 
-/// More files than a copy takes.
+/// Returns the error of a copy with too many entries.
 fn too_many() -> Error {
-    Error::TooMuch(format!(
-        "there are more than {MAX_ENTRIES} files and folders; copy a part of them at a time"
-    ))
+    Error::TooMuch(format!("there are more than {MAX_ENTRIES} files and folders; copy them in parts"))
 }
 
 setters! {
@@ -193,17 +191,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_files_share_a_channel_within_bounds_and_large_ones_do_not() {
+    fn small_files_are_batched_within_bounds() {
         let sizes = [1, MAX_SMALL + 1, 2, MAX_SMALL];
-        let parted = jobs(sizes.to_vec(), |size| (*size, 100));
-        assert_eq!(parted, [Job::Large(MAX_SMALL + 1), Job::Small(vec![1, 2, MAX_SMALL])]);
+        let split = jobs(sizes.to_vec(), |size| (*size, 100));
+        assert_eq!(split, [Job::Large(MAX_SMALL + 1), Job::Small(vec![1, 2, MAX_SMALL])]);
         let count =
             |files: u64, size: u64, words: usize| jobs(vec![size; files as usize], |s| (*s, words)).len();
         assert_eq!(count(0, 1, 1), 0);
         assert_eq!(count(128, 1, 100), 1);
         assert_eq!(count(129, 1, 100), 2);
-        assert_eq!(count(16, MAX_SMALL, 100), 2, "by their bytes");
-        assert_eq!(count(100, 1, 4000), 17, "by their names");
-        assert_eq!(count(2, 1, 100_000), 2, "a name that is too long stands alone");
+        assert_eq!(count(16, MAX_SMALL, 100), 2, "limited by bytes");
+        assert_eq!(count(100, 1, 4000), 17, "limited by names");
+        assert_eq!(count(2, 1, 100_000), 2, "a name that is too long has its own batch");
     }
 }

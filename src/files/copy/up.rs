@@ -1,4 +1,4 @@
-//! From here to the far side.
+//! Copies to the remote.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -23,7 +23,7 @@ struct Item {
     with: Attributes,
 }
 
-/// A folder to make.
+/// A folder to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Folder {
     target: RemotePath,
@@ -31,7 +31,7 @@ struct Folder {
     modified: u64,
 }
 
-/// What is to be done.
+/// The plan of a copy.
 #[derive(Debug, Default)]
 struct Plan {
     files: Vec<Item>,
@@ -41,14 +41,14 @@ struct Plan {
 }
 
 impl Files<'_> {
-    /// Copies `sources` of this side to `target`.
+    /// Copies the local `sources` to `target`.
     ///
-    /// Into `target` where that is a folder, ends in `/`, or there are several sources; else it becomes the copy's name.
-    /// Missing folders are made. A source that ends in `/.` stands for what is in it. Links that are named are
-    /// followed; links, devices and pipes below a folder are left out.
+    /// Sources are copied into `target` if it is a folder, ends in `/`, or there are several sources; otherwise
+    /// `target` is the copy's name. Missing folders are created. A source that ends in `/.` means its contents.
+    /// Links named as sources are followed; links, devices and pipes inside a folder are skipped.
     ///
     /// # Errors
-    /// [`Error`] when nothing can be copied; what befalls a single file is in [`Copied::failed`].
+    /// [`Error`] when nothing can be copied; errors of single files are in [`Copied::failed`].
     pub async fn upload(
         &self,
         sources: &[PathBuf],
@@ -59,8 +59,8 @@ impl Files<'_> {
         let into = self.is_into(sources.len(), target).await?;
         let (names, to) = (sources.to_vec(), target.clone());
         let plan = on_disk(move || plan(&names, &to, into, options)).await?;
-        let told = |bytes| observer(CopyEvent::Moved(bytes));
-        let tally = Tally { told: &told, observer, copied: Default::default() };
+        let progress = |bytes| observer(CopyEvent::Moved(bytes));
+        let tally = Tally { progress: &progress, observer, copied: Default::default() };
         let bytes = plan.files.iter().map(|file| file.size).sum();
         observer(CopyEvent::Planned { files: plan.files.len() as u64, bytes });
         for (path, what) in plan.skipped {
@@ -83,7 +83,7 @@ impl Files<'_> {
             .for_each(|()| std::future::ready(()))
             .await;
         if options.preserve && tally.fatal().is_none() {
-            // The deepest first: a folder's time changes with what is made in it.
+            // The deepest first: creating entries changes a folder's time.
             let attributes: Vec<_> =
                 plan.folders.iter().rev().map(|f| (f.target.clone(), f.mode, f.modified)).collect();
             for (folder, set) in attributes.iter().zip(self.set_attributes(&attributes).await?) {
@@ -95,7 +95,7 @@ impl Files<'_> {
         Ok(tally.into_copied())
     }
 
-    /// Whether copies go into `target`, or one becomes it.
+    /// Returns whether copies go into `target` rather than become it.
     async fn is_into(&self, sources: usize, target: &RemotePath) -> Result<bool, Error> {
         if sources > 1 || target.is_folder() {
             return Ok(true);
@@ -115,7 +115,7 @@ impl Files<'_> {
             Some(error) => Err(error),
             None => {
                 let source = Source::File(file.source.clone());
-                self.put_source(&source, &file.target, file.with, tally.told).await
+                self.put_source(&source, &file.target, file.with, tally.progress).await
             }
         };
         tally.file(file.source.display(), result);
@@ -140,7 +140,7 @@ impl Files<'_> {
             }
         }
         if !batch.is_empty() {
-            let results = self.put_small(&batch, tally.told).await;
+            let results = self.put_small(&batch, tally.progress).await;
             for ((source, file), result) in sources.iter().zip(&batch).zip(results) {
                 let size = file.content.len() as u64;
                 tally.file(source.display(), result.map(|()| Transfer { size, resumed_at: 0 }));
@@ -152,7 +152,7 @@ impl Files<'_> {
     }
 }
 
-/// What is in a small file; `None` when it is small no more.
+/// Returns the content of a small file; `None` when it is no longer small.
 async fn read_small(path: &Path) -> Result<Option<bytes::Bytes>, Error> {
     let path = path.to_owned();
     on_disk(move || {
@@ -165,7 +165,7 @@ async fn read_small(path: &Path) -> Result<Option<bytes::Bytes>, Error> {
     .await
 }
 
-/// What copying `sources` to `target` means.
+/// Plans the copy of `sources` to `target`.
 fn plan(sources: &[PathBuf], target: &RemotePath, into: bool, options: CopyOptions) -> Result<Plan, Error> {
     let mut plan = Plan::default();
     for source in sources {
@@ -195,7 +195,7 @@ fn plan(sources: &[PathBuf], target: &RemotePath, into: bool, options: CopyOptio
     Ok(plan)
 }
 
-/// The name that a source brings along; none for `.`, `..` and what ends in one of them.
+/// Returns the name that a copy of `source` keeps; none for `.`, `..` and paths that end in one of them.
 fn name_of(source: &Path) -> Option<&std::ffi::OsStr> {
     let bytes = source.as_os_str().as_bytes();
     let end = bytes.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
@@ -215,7 +215,7 @@ impl Plan {
         self.files.push(Item { source, target, size: meta.len(), with });
     }
 
-    /// Adds the folder `source` and all that is in it.
+    /// Adds the folder `source` and everything in it.
     fn walk(&mut self, source: PathBuf, target: RemotePath, options: CopyOptions) -> Result<(), Error> {
         let mut folders = vec![(source, target)];
         while let Some((source, target)) = folders.pop() {
@@ -236,7 +236,7 @@ impl Plan {
             for entry in entries {
                 let local = |error| Error::Local { path: source.clone(), source: error };
                 let entry = entry.map_err(local)?;
-                // Of a link itself, not of what it leads to.
+                // The metadata of a link itself, not of its target.
                 let meta = entry.metadata().map_err(local)?;
                 let (path, target) = (entry.path(), target.join(entry.file_name())?);
                 if meta.is_dir() {
@@ -244,8 +244,10 @@ impl Plan {
                 } else if meta.is_file() {
                     self.add(path, target, &meta, options);
                 } else {
-                    self.skipped
-                        .push((path, if meta.is_symlink() { "a symbolic link" } else { "no regular file" }));
+                    self.skipped.push((
+                        path,
+                        if meta.is_symlink() { "a symbolic link" } else { "not a regular file" },
+                    ));
                 }
                 if self.files.len() + self.folders.len() + folders.len() > MAX_ENTRIES {
                     return Err(too_many());
@@ -272,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_goes_into_a_folder_or_becomes_what_is_named() {
+    fn plan_copies_into_or_renames() {
         let here = tempfile::tempdir().unwrap();
         let folder = here.path().join("d");
         fs::create_dir_all(folder.join("s/empty")).unwrap();

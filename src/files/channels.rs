@@ -1,4 +1,4 @@
-//! The channels of one connection, no more of them at a time than it bears.
+//! Limits the channels open at once on one SSH connection.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,48 +9,48 @@ use tokio::time::{Instant, sleep};
 use super::Error;
 use crate::model::{Fault, Host, Stage, StageError, Terminal, TerminalRequest};
 
-/// How many commands run at a time on one connection. OpenSSH allows ten sessions on one (`MaxSessions`), and a
+/// The most commands at once on one connection. OpenSSH allows ten sessions on one (`MaxSessions`), and a
 /// command in a container takes two.
 pub const MAX_CHANNELS: usize = 4;
 
-/// How long a refused channel is asked for again when no other is open that could make room.
+/// How long a refused channel is retried when no other open channel could free capacity.
 const REFUSED_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often it is asked for.
+/// The retry interval.
 const REFUSED_RETRY: Duration = Duration::from_millis(50);
 
-/// A way to open channels that learns, from refusals, how many there may be.
-pub(super) struct Lanes {
+/// Opens channels within a limit that decreases when the server refuses one.
+pub(super) struct ChannelLimiter {
     free: Semaphore,
     limit: AtomicUsize,
 }
 
-/// The right to one open channel, given back when dropped.
-pub(super) struct Lane<'a>(#[allow(dead_code, reason = "held, not read")] SemaphorePermit<'a>);
+/// A permit for one open channel, returned on drop.
+pub(super) struct ChannelPermit<'a>(#[allow(dead_code, reason = "held, not read")] SemaphorePermit<'a>);
 
-impl Lanes {
+impl ChannelLimiter {
     pub(super) fn new() -> Self {
         Self { free: Semaphore::new(MAX_CHANNELS), limit: AtomicUsize::new(MAX_CHANNELS) }
     }
 
-    /// Opens a channel for `request` as soon as there is room for it.
+    /// Opens a channel for `request` as soon as one is available.
     pub(super) async fn open(
         &self,
         host: &dyn Host,
         request: &TerminalRequest,
-    ) -> Result<(Terminal, Lane<'_>), Error> {
+    ) -> Result<(Terminal, ChannelPermit<'_>), Error> {
         let mut refused_since = None;
         loop {
-            // Never closed, so that this cannot fail.
+            // The semaphore is never closed, so this cannot fail.
             let Ok(permit) = self.free.acquire().await else { continue };
             match host.open_terminal(request, &|_| {}).await {
-                Ok(terminal) => return Ok((terminal, Lane(permit))),
+                Ok(terminal) => return Ok((terminal, ChannelPermit(permit))),
                 Err(error) if is_refusal(&error) => {
                     let held =
                         self.limit.load(Ordering::Relaxed).saturating_sub(self.free.available_permits());
                     let others = held.saturating_sub(1);
                     if others > 0 {
-                        // It bears fewer than we thought: one of the others makes room.
+                        // The server allows fewer channels than assumed: wait for one of the others to close.
                         self.limit.fetch_sub(1, Ordering::Relaxed);
                         permit.forget();
                         tracing::debug!(%error, "a channel waits for another to end");
@@ -68,7 +68,7 @@ impl Lanes {
     }
 }
 
-/// Whether the server has no room for one more session.
+/// Returns whether the server refused one more session.
 fn is_refusal(error: &StageError) -> bool {
     error.stage() == Stage::Channel && error.fault() == Fault::Quota
 }

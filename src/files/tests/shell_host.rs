@@ -1,4 +1,4 @@
-//! A far side on this machine: a host whose commands are run by a shell of choice.
+//! A test host whose commands are run by a local shell.
 
 use std::fs;
 use std::io;
@@ -20,10 +20,10 @@ use crate::model::{
     TerminalEvent, TerminalRequest, Unmoved,
 };
 
-/// dash and bash with coreutils, and busybox with nothing but itself.
+/// dash and bash with coreutils, and busybox with only itself.
 pub(super) const SHELLS: [&str; 3] = ["/bin/dash", "/bin/bash", "/bin/busybox"];
 
-/// What the scripts need, and `sh`, as docs/files.md says.
+/// The tools that the scripts need, and `sh`, as in docs/files.md.
 const TOOLS: [&str; 16] = [
     "cat",
     "chmod",
@@ -43,15 +43,15 @@ const TOOLS: [&str; 16] = [
     "wc",
 ];
 
-/// A far side. Its commands see a home folder of their own and no other tools than those that it has.
-pub(super) struct Far {
+/// A host. Its commands see their own home folder and only the given tools.
+pub(super) struct ShellHost {
     shell: &'static str,
     home: tempfile::TempDir,
     tools: tempfile::TempDir,
-    /// A folder that stands for another one in every command line.
-    stands_for: Option<(&'static str, PathBuf)>,
+    /// A path that is replaced by another one in every command line.
+    redirect: Option<(&'static str, PathBuf)>,
     shared: Arc<Shared>,
-    room: usize,
+    max_channels: usize,
 }
 
 #[derive(Default)]
@@ -65,7 +65,7 @@ struct Shared {
     processes: AtomicU64,
 }
 
-impl Far {
+impl ShellHost {
     pub(super) fn new(shell: &'static str) -> Self {
         let tools = tempfile::tempdir().unwrap();
         for tool in TOOLS {
@@ -82,28 +82,28 @@ impl Far {
             shell,
             home: tempfile::tempdir().unwrap(),
             tools,
-            stands_for: None,
+            redirect: None,
             shared: Arc::default(),
-            room: usize::MAX,
+            max_channels: usize::MAX,
         }
     }
 
     pub(super) fn without_tool(shell: &'static str, tool: &str) -> Self {
-        let far = Self::new(shell);
-        fs::remove_file(far.tools.path().join(tool)).unwrap();
-        far
+        let host = Self::new(shell);
+        fs::remove_file(host.tools.path().join(tool)).unwrap();
+        host
     }
 
-    /// One that runs no more than `room` commands at a time.
-    pub(super) fn with_room(room: usize) -> Self {
-        Self { room, ..Self::new(SHELLS[0]) }
+    /// Returns a host that runs at most `limit` commands at once.
+    pub(super) fn with_max_channels(limit: usize) -> Self {
+        Self { max_channels: limit, ..Self::new(SHELLS[0]) }
     }
 
-    /// One whose folder `root` is in truth below its home.
+    /// Returns a host whose folder `root` is redirected below its home.
     pub(super) fn with_root(root: &'static str) -> Self {
-        let mut far = Self::new(SHELLS[0]);
-        far.stands_for = Some((root, far.home.path().join("root")));
-        far
+        let mut host = Self::new(SHELLS[0]);
+        host.redirect = Some((root, host.home.path().join("root")));
+        host
     }
 
     pub(super) fn home(&self) -> &Path {
@@ -114,23 +114,23 @@ impl Far {
         self.home.path().join("root")
     }
 
-    /// Breaks the connection after so many bytes towards the commands.
+    /// Breaks the connection after this many bytes to the commands.
     pub(super) fn cut_input_after(&self, bytes: Option<u64>) {
         *self.shared.input_left.lock().unwrap() = bytes;
     }
 
-    /// Breaks the connection after so many bytes from the commands.
+    /// Breaks the connection after this many bytes from the commands.
     pub(super) fn cut_output_after(&self, bytes: Option<u64>) {
         *self.shared.output_left.lock().unwrap() = bytes;
     }
 
-    /// From now on nothing that is said arrives.
+    /// Delivers no more output.
     pub(super) fn hold_output(&self) {
         self.shared.holds_output.store(true, Ordering::Relaxed);
     }
 
-    /// From now on all of stderr arrives before any of stdout.
-    pub(super) fn say_stderr_first(&self) {
+    /// Delivers all of stderr before stdout.
+    pub(super) fn send_stderr_first(&self) {
         self.shared.stderr_first.store(true, Ordering::Relaxed);
     }
 
@@ -138,8 +138,8 @@ impl Far {
         self.shared.most.load(Ordering::Relaxed)
     }
 
-    /// Waits until none of its commands runs any more.
-    pub(super) async fn is_idle(&self) {
+    /// Waits until no command runs.
+    pub(super) async fn wait_until_idle(&self) {
         let idle = async {
             while self.shared.processes.load(Ordering::Acquire) > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -149,7 +149,7 @@ impl Far {
     }
 }
 
-impl Host for Far {
+impl Host for ShellHost {
     fn open_terminal<'a>(
         &'a self,
         request: &'a TerminalRequest,
@@ -158,14 +158,14 @@ impl Host for Far {
         Box::pin(async move {
             let shared = Arc::clone(&self.shared);
             let open = shared.open.fetch_add(1, Ordering::AcqRel) + 1;
-            if open > self.room {
+            if open > self.max_channels {
                 shared.open.fetch_sub(1, Ordering::AcqRel);
-                return Err(StageError::new(Stage::Channel, Fault::Quota, "no room"));
+                return Err(StageError::new(Stage::Channel, Fault::Quota, "too many sessions"));
             }
             shared.most.fetch_max(open, Ordering::AcqRel);
             let Some(Shell::Command(line)) = &request.shell else { panic!("{request:?}") };
-            let line = match &self.stands_for {
-                Some((root, truth)) => line.replace(root, truth.to_str().unwrap()),
+            let line = match &self.redirect {
+                Some((root, actual)) => line.replace(root, actual.to_str().unwrap()),
                 None => line.clone(),
             };
             let mut command = Command::new(self.shell);
@@ -193,7 +193,7 @@ impl Host for Far {
     }
 }
 
-/// Passes on what `child` says, and reaps it.
+/// Forwards the output of `child` and reaps it.
 async fn run(mut child: Child, events: mpsc::Sender<TerminalEvent>, shared: Arc<Shared>) {
     let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let out = async {
@@ -228,7 +228,7 @@ fn broken() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, "cut")
 }
 
-/// Whether `bytes` more may pass; the part that may.
+/// Returns how many of `bytes` more may pass.
 fn pass(left: &Mutex<Option<u64>>, bytes: usize) -> usize {
     match &mut *left.lock().unwrap() {
         None => bytes,
@@ -252,7 +252,7 @@ impl Input for Stdin {
             let Some(pipe) = &mut self.pipe else { return Err(broken()) };
             pipe.write_all(&data[..passed]).await?;
             if passed < data.len() {
-                // As an instance sees it: the end of the input.
+                // An instance sees the end of the input.
                 self.pipe = None;
                 return Err(broken());
             }
