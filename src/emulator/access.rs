@@ -1,4 +1,4 @@
-//! How a client reaches a running emulator.
+//! The addresses and credentials of a running emulator.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::secret::Secret;
 
-/// All that an AWS client needs to use a running emulator.
+/// Everything an AWS client needs to use a running emulator.
 #[derive(Clone)]
 pub struct Access {
     pub(super) api: SocketAddr,
@@ -22,86 +22,87 @@ pub struct Access {
 }
 
 impl Access {
-    /// The URL of every API: EC2, EC2 Instance Connect, STS, CloudTrail.
+    /// Returns the URL of all APIs: EC2, EC2 Instance Connect, STS, CloudTrail.
     #[must_use]
     pub fn api_url(&self) -> String {
         format!("http://{}", self.api)
     }
 
-    /// The address of the APIs.
+    /// Returns the address of the APIs.
     #[must_use]
     pub fn api_addr(&self) -> SocketAddr {
         self.api
     }
 
-    /// `HOST:PORT` of the tunnel, the `DnsName` of an endpoint that names none itself.
+    /// Returns `HOST:PORT` of the tunnel, the `DnsName` of an endpoint without a name of its own.
     #[must_use]
     pub fn tunnel_authority(&self) -> String {
         format!("{}:{}", self.tunnel_host, self.tunnel.port())
     }
 
-    /// The address of the tunnel's TLS listener.
+    /// Returns the address of the tunnel's TLS listener.
     #[must_use]
     pub fn tunnel_addr(&self) -> SocketAddr {
         self.tunnel
     }
 
-    /// The metadata service of the instance `id`: what an instance finds at 169.254.169.254.
+    /// Returns the URL of the metadata service of the instance `id`, which an instance reaches at
+    /// 169.254.169.254.
     #[must_use]
     pub fn metadata_url(&self, id: &eice_proto::InstanceId) -> String {
         format!("{}/instances/{id}", self.api_url())
     }
 
-    /// The CA that signed the tunnel's certificate, as PEM.
+    /// Returns the CA certificate that signed the tunnel's certificate, as PEM.
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
-    /// The same in a file, which goes with the emulator.
+    /// Returns the path of the CA certificate, which is deleted with the emulator.
     #[must_use]
     pub fn ca_file(&self) -> &Path {
         &self.ca_file
     }
 
-    /// The first principal's credentials.
+    /// Returns the first principal's credentials.
     #[must_use]
     pub fn credentials(&self) -> eice_proto::Credentials {
         let token = self.session_token().map(str::to_owned);
         eice_proto::Credentials::new(self.access_key_id(), self.secret_access_key(), token)
     }
 
-    /// The first principal's access key id.
+    /// Returns the first principal's access key id.
     #[must_use]
     pub fn access_key_id(&self) -> &str {
         &self.access_key_id
     }
 
-    /// The first principal's secret.
+    /// Returns the first principal's secret access key.
     #[must_use]
     pub fn secret_access_key(&self) -> &str {
         self.secret_access_key.expose()
     }
 
-    /// The first principal's session token, where it has one.
+    /// Returns the first principal's session token, if it has one.
     #[must_use]
     pub fn session_token(&self) -> Option<&str> {
         self.session_token.as_ref().map(Secret::expose)
     }
 
-    /// The region.
+    /// Returns the region.
     #[must_use]
     pub fn region(&self) -> &str {
         &self.region
     }
 
-    /// The account.
+    /// Returns the account id.
     #[must_use]
     pub fn account_id(&self) -> &str {
         &self.account_id
     }
 
-    /// The environment that points any AWS client here. It holds the secret.
+    /// Returns the environment that points any AWS client to the emulator. It contains the secret.
     #[must_use]
     pub fn env(&self) -> Vec<(&'static str, String)> {
         let mut env = vec![

@@ -1,4 +1,4 @@
-//! Whose signature a request carries.
+//! Authenticates the signature of a request.
 
 use std::time::Duration;
 
@@ -7,27 +7,27 @@ use eice_proto::sigv4::{PayloadHash, ReceivedRequest, Scope, VerifyError, Verify
 
 use super::world::{Caller, World};
 
-/// How far a client's clock may be from ours: EC2's error-code page says 5 minutes.
+/// The largest tolerated clock skew: EC2's error-code page says 5 minutes.
 const MAX_SKEW: Duration = Duration::from_secs(300);
-/// How long a presigned URL without X-Amz-Expires is good for. What AWS grants is not known.
+/// The validity of a presigned URL without X-Amz-Expires. AWS's value is unknown.
 const DEFAULT_EXPIRY: Duration = Duration::from_secs(300);
 
-/// Why a signature is refused, as the services tell it apart.
+/// Why a signature is rejected, as far as the services distinguish it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum AuthFault {
-    /// There is none.
+    /// There is no signature.
     Missing,
-    /// The access key, or the token that came with it, is not known or has expired.
+    /// The access key or its token is unknown or expired.
     UnknownKey,
-    /// Its time is too far from ours; AWS's sentence.
+    /// Its time is outside the tolerated skew; with AWS's message.
     Expired(String),
-    /// It is not what this secret makes of this request.
+    /// It does not match the request and the secret.
     Mismatch,
-    /// It cannot be read, or is made for something else; why.
+    /// It is malformed or has the wrong scope; with the reason.
     Malformed(String),
 }
 
-/// The caller whose signature, in a header or in the query, `request` carries.
+/// Returns the caller who signed `request`, in a header or in the query.
 pub(super) fn authenticate(
     world: &World,
     service: &str,

@@ -1,4 +1,4 @@
-//! What the emulator takes for now: the system's clock, shifted.
+//! The emulator's clock: the system's clock with an offset.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use eice_proto::Timestamp;
 use tokio::sync::watch;
 
-/// The emulator's clock. Shifting it expires keys, signatures and tunnels at once, without a wait.
+/// The emulator's clock. Moving it expires keys, signatures and tunnels at once, without waiting.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    /// The shift in milliseconds.
+    /// The offset in milliseconds.
     shift: Arc<watch::Sender<i64>>,
 }
 
@@ -20,7 +20,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// What the emulator takes for now.
+    /// Returns the emulator's current time.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         shifted(SystemTime::now(), *self.shift.borrow())
@@ -31,22 +31,22 @@ impl Clock {
         self.shift.send_modify(|shift| *shift = shift.saturating_add(millis(by)));
     }
 
-    /// Moves the clock back by `by`: what a client whose clock is ahead looks like.
+    /// Moves the clock back by `by`, as if the client's clock were ahead.
     pub fn rewind(&self, by: Duration) {
         self.shift.send_modify(|shift| *shift = shift.saturating_sub(millis(by)));
     }
 
-    /// Back to the system's clock.
+    /// Resets to the system's clock.
     pub fn reset(&self) {
         self.shift.send_replace(0);
     }
 
-    /// Seconds since 1970.
+    /// Returns the seconds since 1970.
     pub(super) fn unix(&self) -> u64 {
         self.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
     }
 
-    /// Waits until the clock says `deadline`, by waiting or by being shifted.
+    /// Resolves when the clock reaches `deadline`, by the passage of time or by being moved.
     pub(super) async fn reach(&self, deadline: SystemTime) {
         let mut shift = self.shift.subscribe();
         loop {
@@ -73,7 +73,7 @@ fn shifted(time: SystemTime, shift: i64) -> SystemTime {
     moved.unwrap_or(time)
 }
 
-/// `seconds` since 1970 as `2023-02-07T12:05:37.000Z` without the milliseconds: `2023-02-07T12:05:37Z`.
+/// Formats `seconds` since 1970 as `2023-02-07T12:05:37Z`.
 pub(super) fn iso8601(seconds: u64) -> String {
     Timestamp::from_unix(seconds).rfc3339()
 }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_read_as_aws_writes_them() {
+    fn iso8601_matches_aws_format() {
         assert_eq!(iso8601(0), "1970-01-01T00:00:00Z");
         assert_eq!(iso8601(1_675_771_537), "2023-02-07T12:05:37Z");
         assert_eq!(iso8601(1_709_164_799), "2024-02-28T23:59:59Z");
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_deadline_is_reached_by_moving_the_clock() {
+    async fn advance_reaches_deadline() {
         let clock = Clock::default();
         let deadline = clock.now() + Duration::from_secs(3600);
         let waiting = tokio::spawn({

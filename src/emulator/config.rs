@@ -1,4 +1,4 @@
-//! What the emulated account holds: instances, endpoints, security groups, principals, roles.
+//! The contents of the emulated account: instances, endpoints, security groups, principals, roles.
 
 mod endpoint;
 mod instance;
@@ -17,18 +17,18 @@ use super::secret::Secret;
 pub use endpoint::{AddressType, EndpointSpec, EndpointState};
 pub use instance::{Backend, Builtin, InstanceSpec, InstanceState};
 
-/// Everything an emulator starts with. The default is a working world: one running instance with our own SSH
-/// server, one endpoint in its subnet, one user who may do all that a terminal needs.
+/// The configuration of an emulator. The default is a working account: one running instance with our own SSH
+/// server, one endpoint in its subnet, and one user with all permissions that a terminal needs.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The address that everything binds. The default is 127.0.0.1.
+    /// The address of all listeners. The default is 127.0.0.1.
     pub listen: IpAddr,
     /// The port of the APIs. The default, 0, lets the system choose.
     pub api_port: u16,
     /// The port of the tunnel's TLS listener. The default, 0, lets the system choose.
     pub tunnel_port: u16,
-    /// The host name in the `DnsName` of an endpoint that names none itself; the tunnel's port is added to it.
+    /// The host name in the `DnsName` of an endpoint without a name of its own; the tunnel's port is appended.
     /// The default is `localhost`.
     pub tunnel_host: String,
     /// The region. The default is `eu-west-1`.
@@ -37,24 +37,24 @@ pub struct Config {
     pub account_id: String,
     /// The instances.
     pub instances: Vec<InstanceSpec>,
-    /// The endpoints, in the order in which DescribeInstanceConnectEndpoints tells them.
+    /// The endpoints, in the order of DescribeInstanceConnectEndpoints.
     pub endpoints: Vec<EndpointSpec>,
     /// The security groups.
     pub security_groups: Vec<SecurityGroupSpec>,
-    /// The users; the first one's credentials are those of [`Access`](super::Access).
+    /// The users; the first one's credentials are in [`Access`](super::Access).
     pub principals: Vec<Principal>,
-    /// The roles that `AssumeRole` gives.
+    /// The roles for `AssumeRole`.
     pub roles: Vec<Role>,
-    /// The faults to begin with. The default is none.
+    /// The initial faults. The default is none.
     pub faults: Faults,
-    /// How many tunnels an endpoint carries at once. The default is 20, AWS's quota.
+    /// The most concurrent tunnels of an endpoint. The default is 20, AWS's quota.
     pub quota: usize,
-    /// How long a pushed key is good for, in seconds. The default is 60.
+    /// The lifetime of a pushed key, in seconds. The default is 60.
     pub key_lifetime_secs: u64,
-    /// How long the dial to the target may take, in milliseconds. The default is 5000.
+    /// The time limit for dialing the target, in milliseconds. The default is 5000.
     pub dial_timeout_ms: u64,
-    /// Where the CA and the instances' host keys are kept from one run to the next. The default, `None`, makes
-    /// new ones each time in a private directory that goes with the emulator.
+    /// The directory that keeps the CA and the instances' host keys between runs. The default, `None`, creates
+    /// new ones in a private directory that is deleted with the emulator.
     pub state_dir: Option<PathBuf>,
 }
 
@@ -81,7 +81,7 @@ impl Default for Config {
     }
 }
 
-/// Reads a value that has a text form.
+/// Deserializes a value from its text form.
 fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(from: D) -> Result<T, D::Error> {
     String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
 }
@@ -91,7 +91,7 @@ const INSTANCE_GROUP: &str = "sg-0aaaaaaaaaaaa0001";
 /// The security group of the default endpoint.
 const ENDPOINT_GROUP: &str = "sg-0bbbbbbbbbbbb0001";
 
-/// A security group. Rules allow; what no rule allows is refused, and a tunnel then finds its target silent.
+/// A security group. Traffic without an allowing rule is dropped: the tunnel's target does not respond.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecurityGroupSpec {
@@ -101,9 +101,9 @@ pub struct SecurityGroupSpec {
     pub name: String,
     /// Its VPC.
     pub vpc: String,
-    /// What it lets in.
+    /// Its inbound rules.
     pub ingress: Vec<Rule>,
-    /// What it lets out.
+    /// Its outbound rules.
     pub egress: Vec<Rule>,
 }
 
@@ -134,7 +134,7 @@ impl SecurityGroupSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rule {
-    /// The first and the last port; `None` means every port and protocol.
+    /// The first and the last port; `None` means all ports and protocols.
     pub ports: Option<(u16, u16)>,
     /// The groups at the other end.
     pub groups: Vec<String>,
@@ -142,7 +142,7 @@ pub struct Rule {
     pub cidrs: Vec<String>,
 }
 
-/// A user, its one access key and its policies.
+/// A user with one access key and policies.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Principal {
@@ -150,11 +150,11 @@ pub struct Principal {
     pub name: String,
     /// The access key's id.
     pub access_key_id: String,
-    /// The secret. The default is random.
+    /// The secret access key. The default is random.
     pub secret_access_key: Secret,
-    /// The session token, for a key that must come with one.
+    /// The session token, for a temporary key.
     pub session_token: Option<Secret>,
-    /// What the user may do. The default is [`Policy::terminal`].
+    /// The user's policies. The default is [`Policy::terminal`].
     pub policies: Vec<Policy>,
 }
 
@@ -170,23 +170,23 @@ impl Default for Principal {
     }
 }
 
-/// A role that `AssumeRole` gives.
+/// A role for `AssumeRole`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Role {
     /// Its name; the ARN is `arn:aws:iam::ACCOUNT:role/NAME`.
     pub name: String,
-    /// The ARNs of those who may assume it; empty means every principal of the account. `*` works as in a
+    /// The ARNs that may assume it; empty means every principal of the account. `*` is a wildcard as in a
     /// policy.
     pub trusted: Vec<String>,
-    /// The external id that the caller must give.
+    /// The external id that the caller must send.
     pub external_id: Option<String>,
-    /// What the role may do.
+    /// The role's policies.
     pub policies: Vec<Policy>,
 }
 
-/// An identifier that is a literal of this module; the test below holds all of them.
-#[allow(clippy::expect_used, reason = "a literal, held by a test")]
+/// Parses an identifier that is a literal of this module; the tests cover all of them.
+#[allow(clippy::expect_used, reason = "a literal, covered by a test")]
 fn known<T: FromStr<Err: std::fmt::Debug>>(id: &str) -> T {
     id.parse().expect("a literal identifier parses")
 }

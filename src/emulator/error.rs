@@ -1,10 +1,10 @@
-//! Why an emulator does not start.
+//! The errors of starting an emulator.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Why an emulator does not start.
+/// Why an emulator did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -13,27 +13,27 @@ pub enum Error {
     Bind {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// A file of the state directory cannot be made or read.
+    /// A file of the state directory cannot be created or read.
     #[error("cannot use {}", path.display())]
     State {
         /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// A certificate cannot be made.
-    #[error("cannot make the tunnel's certificate")]
+    /// A certificate cannot be created.
+    #[error("cannot create the tunnel's certificate")]
     Certificate(#[from] rcgen::Error),
-    /// TLS refuses the certificate.
+    /// TLS rejected the certificate.
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
-    /// A host key cannot be made or read.
-    #[error("cannot make a host key")]
+    /// A host key cannot be created or read.
+    #[error("cannot create a host key")]
     HostKey(#[source] russh::keys::Error),
     /// The configuration contradicts itself.
     #[error("{0}")]

@@ -1,62 +1,61 @@
-//! Fault knobs: each can be turned while the emulator runs.
+//! Fault knobs, which can be changed while the emulator runs.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 
-/// What goes wrong. The default is nothing.
+/// The faults to inject. The default is none.
 ///
-/// A knob counts from the next connection or call on, unless it says otherwise.
+/// A knob applies from the next connection or call on, unless its description says otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// Delay of every byte of the tunnel's TCP connection, one way, in milliseconds; TLS and the upgrade pay
-    /// it as well, so that a round trip costs twice as much.
+    /// Delay of every byte of the tunnel's TCP connection, one way, in milliseconds. It applies to TLS and the
+    /// upgrade as well; a round trip takes twice as long.
     pub latency_ms: u64,
-    /// Random delay of 0 to so many milliseconds more. Bytes keep their order.
+    /// Additional random delay from 0 to this many milliseconds. The order of bytes is kept.
     pub jitter_ms: u64,
-    /// Bytes a second, each way.
+    /// The bandwidth in bytes per second, each way.
     pub rate: Option<u64>,
-    /// The tunnel's TCP connection, before TLS.
+    /// A fault of the tunnel's TCP connection, before TLS.
     pub accept: Option<AcceptFault>,
     /// The tunnel's certificate.
     pub certificate: Certificate,
-    /// Delay of the answer to the upgrade, in milliseconds.
+    /// Delay of the response to the upgrade, in milliseconds.
     pub upgrade_delay_ms: u64,
-    /// The answer to the upgrade.
+    /// A fault of the response to the upgrade.
     pub upgrade: Option<UpgradeFault>,
-    /// Sent once, right after the 101.
+    /// A frame that is sent once, right after the 101.
     pub frame: Option<FrameFault>,
-    /// A PING every so many milliseconds.
+    /// The interval of PINGs, in milliseconds.
     pub ping_every_ms: Option<u64>,
-    /// The tunnel ends after so many bytes towards the client; 0 means at once.
+    /// Ends the tunnel after this many bytes to the client; 0 ends it at once.
     pub close_after: Option<CloseAfter>,
-    /// The tunnel ends once its target has had so many bytes, or a few more.
+    /// Ends the tunnel once its target has received at least this many bytes.
     pub close_after_up: Option<CloseAfter>,
-    /// The tunnel is cut after so many milliseconds without a byte either way.
+    /// Cuts the tunnel after this many milliseconds without a byte in either direction.
     pub idle_cut_ms: Option<u64>,
     /// How an idle tunnel is cut. The default is [`CloseForm::Fin`].
     pub idle_form: CloseForm,
-    /// How a tunnel ends at its maxTunnelDuration. The form on AWS's wire is not known; the default is CLOSE
-    /// 1000.
+    /// How a tunnel ends at its maxTunnelDuration. AWS's form is unknown; the default is CLOSE 1000.
     pub duration_form: Option<CloseForm>,
-    /// How a tunnel ends when its target ends the connection. The form on AWS's wire is not known; the default
-    /// is CLOSE 1000.
+    /// How a tunnel ends when its target closes the connection. AWS's form is unknown; the default is CLOSE
+    /// 1000.
     pub target_end_form: Option<CloseForm>,
     /// How a tunnel ends when its target cannot be reached. The default is CLOSE 1011 `Unable to connect to
     /// target`.
     pub target_failed_form: Option<CloseForm>,
-    /// How many tunnels an endpoint carries, in place of the configured quota. Counts at once.
+    /// The most concurrent tunnels of an endpoint, in place of the configured quota. Applies at once.
     pub quota: Option<usize>,
-    /// How many of the next API calls are throttled. Counts down.
+    /// The number of upcoming API calls that are throttled. Counts down.
     pub api_throttled: u32,
-    /// How many of the next API calls answer with an internal error. Counts down.
+    /// The number of upcoming API calls that fail with an internal error. Counts down.
     pub api_errors: u32,
-    /// API calls never answer.
+    /// API calls get no response.
     pub api_hang: bool,
-    /// Delay of each API answer, in milliseconds.
+    /// Delay of each API response, in milliseconds.
     pub api_delay_ms: u64,
-    /// The action (`DescribeInstances`, `SendSSHPublicKey` …) that the four API knobs are about. The default,
+    /// The action (`DescribeInstances`, `SendSSHPublicKey` …) that the four API knobs apply to. The default,
     /// `None`, is every action.
     pub api_action: Option<String>,
 }
@@ -66,60 +65,60 @@ pub struct Faults {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum AcceptFault {
-    /// Closed at once.
+    /// The connection is closed at once.
     Drop,
-    /// Kept open; TLS is never answered.
+    /// The connection stays open; TLS gets no response.
     Hang,
 }
 
-/// Which certificate the tunnel shows.
+/// The certificate that the tunnel presents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Certificate {
-    /// The right one.
+    /// A valid certificate.
     #[default]
     Valid,
-    /// One for another name.
+    /// A certificate for another name.
     WrongName,
-    /// One that expired.
+    /// An expired certificate.
     Expired,
-    /// One of a CA that nobody knows.
+    /// A certificate of an unknown CA.
     UnknownCa,
 }
 
-/// A fault of the answer to the upgrade.
+/// A fault of the response to the upgrade.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum UpgradeFault {
     /// The connection is dropped before the 101.
     DropBefore,
-    /// Half of the 101's head is sent, then the connection is dropped.
+    /// The connection is dropped after half of the 101's head.
     DropMid,
     /// The connection is dropped after the 101.
     DropAfter,
-    /// No answer ever comes.
+    /// There is no response.
     Hang,
     /// `Sec-WebSocket-Accept` is wrong.
     WrongAccept,
     /// `Sec-WebSocket-Accept` is missing.
     NoAccept,
-    /// The 101 names an extension that nobody asked for.
+    /// The 101 names an extension that was not requested.
     Extension,
-    /// The 101 names a subprotocol that nobody asked for.
+    /// The 101 names a subprotocol that was not requested.
     Subprotocol,
-    /// Refused, with this answer.
+    /// The upgrade is rejected with this response.
     Refuse(Refusal),
 }
 
-/// An answer that refuses the upgrade.
+/// A response that rejects the upgrade.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Refusal {
     /// The HTTP status. The default is 403.
     pub status: u16,
-    /// The body as it stands.
+    /// The body, verbatim.
     pub body: String,
     /// Whether Content-Length is sent; without it the body ends with the connection. The default is true.
     pub content_length: bool,
@@ -135,14 +134,15 @@ impl Default for Refusal {
     }
 }
 
-/// Something odd, sent once right after the 101.
+/// A malformed or unusual frame, sent once right after the 101.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FrameFault {
     /// A TEXT frame.
     Text,
-    /// Every data frame is cut in three fragments with a PING between them. Lawful; lasts.
+    /// Every data frame is split into three fragments with a PING between them. Legal; applies to the whole
+    /// tunnel.
     Fragmented,
     /// A header that claims 2^40 bytes, and a few of them.
     Huge,
@@ -152,21 +152,21 @@ pub enum FrameFault {
     Masked,
     /// A frame with a reserved bit set.
     Reserved,
-    /// A continuation of nothing.
+    /// A continuation without a first frame.
     Continuation,
     /// A header that claims 100 bytes, 10 of them, then FIN.
     HalfWritten,
-    /// An empty BINARY frame. Lawful.
+    /// An empty BINARY frame. Legal.
     Empty,
-    /// An unasked-for PONG. Lawful.
+    /// An unsolicited PONG. Legal.
     Pong,
 }
 
-/// A tunnel that ends after so many bytes, one way.
+/// Ends a tunnel after a number of bytes in one direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CloseAfter {
-    /// So many.
+    /// The number of bytes.
     pub bytes: u64,
     /// How it ends.
     pub form: CloseForm,
@@ -194,13 +194,13 @@ pub enum CloseForm {
 }
 
 impl CloseForm {
-    /// CLOSE 1000 without a reason.
+    /// Returns CLOSE 1000 without a reason.
     #[must_use]
     pub fn normal() -> Self {
         Self::Close { code: 1000, reason: String::new() }
     }
 
-    /// CLOSE 1011 with the reason that AWS gives when the target does not answer.
+    /// Returns CLOSE 1011 with AWS's reason for an unreachable target.
     #[must_use]
     pub fn target_failed() -> Self {
         Self::Close { code: 1011, reason: "Unable to connect to target".into() }
@@ -213,7 +213,7 @@ pub struct FaultsHandle {
     faults: Arc<Mutex<Faults>>,
 }
 
-/// What the API knobs ask of one call.
+/// A fault of one API call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ApiFault {
     Throttled,
@@ -230,28 +230,28 @@ impl FaultsHandle {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The knobs as they stand.
+    /// Returns the current knobs.
     #[must_use]
     pub fn snapshot(&self) -> Faults {
         self.lock().clone()
     }
 
-    /// Turns all knobs at once.
+    /// Sets all knobs.
     pub fn set(&self, faults: Faults) {
         *self.lock() = faults;
     }
 
-    /// Turns some knobs.
+    /// Changes some knobs.
     pub fn update(&self, turn: impl FnOnce(&mut Faults)) {
         turn(&mut self.lock());
     }
 
-    /// Turns all knobs off.
+    /// Resets all knobs.
     pub fn clear(&self) {
         self.set(Faults::default());
     }
 
-    /// The fault of a call of `action`, counted down, and its delay in milliseconds.
+    /// Returns the delay in milliseconds and the fault of a call of `action`, and counts the fault down.
     pub(super) fn api(&self, action: &str) -> (u64, Option<ApiFault>) {
         let mut faults = self.lock();
         if faults.api_action.as_deref().is_some_and(|only| only != action) {
@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn api_knobs_count_down_and_keep_to_their_action() {
+    fn api_knobs_count_down_for_their_action() {
         let handle = FaultsHandle::new(Faults {
             api_throttled: 2,
             api_action: Some("DescribeInstances".into()),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn each_knob_can_be_written_in_a_file() {
+    fn faults_parse_from_toml() {
         let faults: Faults = toml::from_str(
             r#"
             certificate = "expired"

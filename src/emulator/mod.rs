@@ -1,11 +1,11 @@
-//! L2 · A local stand-in for the AWS services and the instance.
+//! L2 · A local emulator of the AWS services and the instance.
 //!
-//! It speaks the real APIs on loopback (EC2 Query, EC2 Instance Connect, STS, CloudTrail), opens tunnels over
-//! TLS with every check of the protocol reference, section i, in its order, and has an instance behind it: our
-//! own SSH server with a PTY, or a real sshd. Each fault is a knob that can be turned while it runs.
+//! It implements the real APIs on loopback (EC2 Query, EC2 Instance Connect, STS, CloudTrail), opens tunnels
+//! over TLS with every check of docs/protocol.md, section i, in that order, and provides an instance behind it:
+//! our own SSH server with a PTY, or a real sshd. Each fault is a knob that can be changed while it runs.
 //!
-//! What AWS does where no public source tells (marked so in the protocol reference) is a knob or a named
-//! assumption here, never a promise about AWS.
+//! Where no public source describes AWS's behavior (marked in docs/protocol.md), it is a knob or a named
+//! assumption, never a promise about AWS.
 
 mod access;
 mod api;

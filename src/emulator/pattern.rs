@@ -1,7 +1,7 @@
-//! Texts with `*` and `?` in them, as policies and filters have them.
+//! Texts with the wildcards `*` and `?`, as in policies and filters.
 
-/// Whether `text` is like `pattern`, where `*` is any run of characters and `?` is one. Linear in space, and at
-/// worst the product of both lengths in time.
+/// Returns whether `text` matches `pattern`, where `*` is any run of characters and `?` is any one. Linear in
+/// space; the worst case in time is the product of both lengths.
 pub(super) fn like(pattern: &str, text: &str) -> bool {
     matches(&pattern.chars().map(Piece::of).collect::<Vec<_>>(), text)
 }
@@ -18,7 +18,7 @@ pub(super) enum Piece {
 }
 
 impl Piece {
-    /// What `c` means where nothing can be escaped.
+    /// Returns the meaning of `c` without escapes.
     pub(super) fn of(c: char) -> Self {
         match c {
             '*' => Self::Any,
@@ -28,7 +28,7 @@ impl Piece {
     }
 }
 
-/// Whether `text` as a whole matches `pattern`.
+/// Returns whether the whole `text` matches `pattern`.
 pub(super) fn matches(pattern: &[Piece], text: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
     let (mut p, mut t) = (0, 0);
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wildcards_have_their_edges() {
+    fn wildcards_match_edge_cases() {
         for (pattern, text, matches) in [
             ("", "", true),
             ("*", "", true),

@@ -1,9 +1,9 @@
-//! A small, honest evaluator of IAM policy documents.
+//! A small evaluator of IAM policy documents.
 //!
-//! Known: `Effect`, `Action`/`NotAction`, `Resource`/`NotResource` with `*` and `?`, and the condition operators
-//! of [`OPERATORS`], each also with `IfExists`. A document with anything else is refused when it is read, so
-//! that nothing is ever granted by a clause that was not understood. An explicit deny wins; a condition on a
-//! key that the request does not have does not match.
+//! It supports `Effect`, `Action`/`NotAction`, `Resource`/`NotResource` with `*` and `?`, and the condition
+//! operators of [`OPERATORS`], each also with `IfExists`. A document with anything else is rejected when it is
+//! parsed, so that no unsupported clause can grant anything. An explicit deny wins; a condition on a key that
+//! the request lacks does not match.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::pattern::like;
 
-/// The condition operators that are understood.
+/// The supported condition operators. A document that is malformed or uses an unsupported feature.
 const OPERATORS: [&str; 16] = [
     "StringEquals",
     "StringNotEquals",
@@ -44,7 +44,7 @@ pub struct Policy {
     statements: Vec<Statement>,
 }
 
-/// A document that is malformed or says something that is not understood.
+/// A document that is malformed or says something that is not supported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("policy document: {0}")]
 pub struct InvalidPolicy(String);
@@ -57,7 +57,7 @@ struct Statement {
     conditions: Vec<Condition>,
 }
 
-/// Patterns of which one must match, or none when negated.
+/// Patterns of which one must match, or none if negated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Patterns {
     patterns: Vec<String>,
@@ -72,7 +72,7 @@ struct Condition {
     values: Vec<String>,
 }
 
-/// What a request tells of itself: condition keys (in lower case) and their values.
+/// The context of a request: condition keys (in lower case) and their values.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Context {
     keys: BTreeMap<String, String>,
@@ -86,7 +86,7 @@ impl Context {
         self
     }
 
-    /// Adds a resource's tags, under both names that AWS knows them by.
+    /// Adds a resource's tags, under both of AWS's names.
     #[must_use]
     pub(super) fn with_tags(mut self, tags: &BTreeMap<String, String>) -> Self {
         for (key, value) in tags {
@@ -98,7 +98,7 @@ impl Context {
     }
 }
 
-/// What the policies say together.
+/// The combined decision of the policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// A statement allows it and none denies it.
@@ -109,7 +109,7 @@ pub(super) enum Decision {
     ExplicitDeny,
 }
 
-/// What `policies` say together of `action` on `resource`.
+/// Returns the decision of `policies` on `action` and `resource`.
 pub(super) fn decide(policies: &[Policy], action: &str, resource: &str, context: &Context) -> Decision {
     let mut decision = Decision::ImplicitDeny;
     for statement in policies.iter().flat_map(|policy| &policy.statements) {
@@ -124,10 +124,10 @@ pub(super) fn decide(policies: &[Policy], action: &str, resource: &str, context:
 }
 
 impl Policy {
-    /// What a terminal needs and nothing more: describe and console output everywhere, OpenTunnel and
-    /// SendSSHPublicKey where the resource is tagged `Role=workspace`, and the records of it.
+    /// Returns the least privilege for a terminal: describe and console output for everything, OpenTunnel and
+    /// SendSSHPublicKey for resources with the tag `Role=workspace`, and CloudTrail lookups.
     #[must_use]
-    #[allow(clippy::expect_used, reason = "a literal, held by a test")]
+    #[allow(clippy::expect_used, reason = "a literal, covered by a test")]
     pub fn terminal() -> Self {
         json!({
             "Version": "2012-10-17",
@@ -162,7 +162,7 @@ impl Policy {
         .expect("the literal is a policy")
     }
 
-    /// Everything is allowed.
+    /// Returns a policy that allows everything.
     #[must_use]
     pub fn allow_all() -> Self {
         let all = || Patterns { patterns: vec!["*".into()], negated: false };
@@ -189,7 +189,7 @@ impl TryFrom<Value> for Policy {
     type Error = InvalidPolicy;
 
     fn try_from(document: Value) -> Result<Self, InvalidPolicy> {
-        // A document may also be given as the text that AWS stores.
+        // A document may also be a JSON text, as AWS stores it.
         if let Value::String(text) = document {
             return text.parse();
         }
@@ -203,7 +203,7 @@ impl TryFrom<Value> for Policy {
         };
         members.retain(|member, _| member != "Version" && member != "Id");
         if let Some(member) = members.keys().next() {
-            return Err(InvalidPolicy(format!("member {member:?} is not understood")));
+            return Err(InvalidPolicy(format!("member {member:?} is not supported")));
         }
         if statements.len() > MAX_STATEMENTS {
             return Err(InvalidPolicy(format!("has more than {MAX_STATEMENTS} statements")));
@@ -244,7 +244,7 @@ impl Statement {
                 let operator = OPERATORS
                     .into_iter()
                     .find(|known| *known == plain)
-                    .ok_or_else(|| InvalidPolicy(format!("condition {name:?} is not understood")))?;
+                    .ok_or_else(|| InvalidPolicy(format!("condition {name:?} is not supported")))?;
                 let Value::Object(keys) = keys else {
                     return Err(InvalidPolicy(format!("condition {name:?} is not an object")));
                 };
@@ -256,13 +256,13 @@ impl Statement {
         }
         members.remove("Sid");
         match members.keys().next() {
-            Some(member) => Err(InvalidPolicy(format!("member {member:?} is not understood"))),
+            Some(member) => Err(InvalidPolicy(format!("member {member:?} is not supported"))),
             None => Ok(Self { allow, action, resource, conditions }),
         }
     }
 
     fn matches(&self, action: &str, resource: &str, context: &Context) -> bool {
-        // Actions are compared without regard to case, resources with it.
+        // Actions are case-insensitive, resources are case-sensitive.
         self.action.matches(&action.to_ascii_lowercase(), true)
             && self.resource.matches(resource, false)
             && self.conditions.iter().all(|condition| condition.holds(context))
@@ -311,7 +311,7 @@ impl Condition {
     }
 }
 
-/// A text, number or boolean, or a list of them, as texts.
+/// Converts a text, number or boolean, or a list of them, to texts.
 fn texts(value: Value) -> Result<Vec<String>, InvalidPolicy> {
     match value {
         Value::String(text) => Ok(vec![text]),
@@ -324,7 +324,7 @@ fn texts(value: Value) -> Result<Vec<String>, InvalidPolicy> {
     }
 }
 
-/// Whether `address` is within the CIDR block, or is that address.
+/// Returns whether `address` is in the CIDR block, or equals it.
 pub(super) fn is_within(address: IpAddr, block: &str) -> bool {
     let (base, bits) = match block.split_once('/') {
         Some((base, bits)) => (base, bits.parse::<u32>().ok()),

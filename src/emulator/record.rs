@@ -1,4 +1,4 @@
-//! CloudTrail-shaped records.
+//! Records in CloudTrail's format.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::clock::iso8601;
-use super::world::World;
 
 /// One management event, in the shape of CloudTrail's record format.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,9 +14,9 @@ use super::world::World;
 pub struct Record {
     /// The format's version.
     pub event_version: &'static str,
-    /// Who called.
+    /// The caller.
     pub user_identity: UserIdentity,
-    /// When, as ISO 8601 in UTC.
+    /// The time, as ISO 8601 in UTC.
     pub event_time: String,
     /// The service, such as `ec2-instance-connect.amazonaws.com`.
     pub event_source: String,
@@ -25,22 +24,22 @@ pub struct Record {
     pub event_name: String,
     /// The region.
     pub aws_region: String,
-    /// Where from.
+    /// The source address.
     #[serde(rename = "sourceIPAddress")]
     pub source_ip_address: String,
     /// The caller's User-Agent.
     pub user_agent: String,
-    /// The error's code, when it failed.
+    /// The error code, if the call failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
-    /// The error's text, when it failed.
+    /// The error message, if the call failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// What was asked for; all values are strings.
+    /// The request parameters; all values are strings.
     pub request_parameters: Value,
-    /// What was answered.
+    /// The response elements.
     pub response_elements: Value,
-    /// The request id that the caller was told.
+    /// The request id in the response.
     #[serde(rename = "requestID")]
     pub request_id: String,
     /// The event's own id.
@@ -48,7 +47,7 @@ pub struct Record {
     pub event_id: String,
     /// Whether the call changes nothing.
     pub read_only: bool,
-    /// What it was about.
+    /// The resources of the call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<Resource>,
     /// `AwsApiCall`.
@@ -64,15 +63,15 @@ pub struct Record {
     pub unix_time: u64,
 }
 
-/// Who called.
+/// The caller of an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct UserIdentity {
-    /// `IAMUser` or `AssumedRole`; `Unknown` for a caller that could not be told.
+    /// `IAMUser` or `AssumedRole`; `Unknown` for an unidentified caller.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The principal's own id.
+    /// The principal's id.
     pub principal_id: String,
     /// The principal's ARN.
     pub arn: String,
@@ -85,7 +84,7 @@ pub struct UserIdentity {
     pub user_name: Option<String>,
 }
 
-/// What a call was about.
+/// A resource of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Resource {
@@ -100,7 +99,7 @@ pub struct Resource {
     pub arn: String,
 }
 
-/// What every record has.
+/// The common fields of a record.
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) identity: UserIdentity,
@@ -111,20 +110,19 @@ pub(super) struct Event {
     pub(super) request_id: String,
 }
 
-/// The longest text of a client that a record keeps.
+/// The longest client text that is recorded, in characters.
 const MAX_TEXT: usize = 1024;
 
 impl Record {
-    /// A record of `event`, as of now, that succeeded and asked for nothing.
-    pub(super) fn new(world: &World, event: Event) -> Self {
-        let now = world.clock.unix();
+    /// Returns a record of `event` at the time `now`, successful and without parameters.
+    pub(super) fn new(event: Event, now: u64, region: &str, account_id: &str) -> Self {
         Self {
             event_version: "1.09",
             user_identity: event.identity,
             event_time: iso8601(now),
             event_source: event.event_source,
             event_name: event.event_name.chars().take(MAX_TEXT).collect(),
-            aws_region: world.region.clone(),
+            aws_region: region.to_owned(),
             source_ip_address: event.source.to_string(),
             user_agent: event.user_agent.chars().take(MAX_TEXT).collect(),
             error_code: None,
@@ -137,7 +135,7 @@ impl Record {
             resources: Vec::new(),
             event_type: "AwsApiCall",
             management_event: true,
-            recipient_account_id: world.account_id.clone(),
+            recipient_account_id: account_id.to_owned(),
             event_category: "Management",
             unix_time: now,
         }

@@ -25,7 +25,7 @@ use super::tls::Tls;
 use super::world::{self, Target, World};
 use super::{api, tunnel};
 
-/// How long [`Emulator::shutdown`] waits for what it ended.
+/// The time limit of [`Emulator::shutdown`].
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running emulator. [`Emulator::shutdown`] ends it and waits; dropping it ends it without waiting.
@@ -35,8 +35,8 @@ pub struct Emulator {
     world: Arc<World>,
     stop: CancellationToken,
     tasks: TaskTracker,
-    /// The instances' own SSH servers. They end with their processes when they are dropped, and before the
-    /// directory that those live in goes.
+    /// The instances' SSH servers. Dropping them ends their processes, which must happen before the directory
+    /// of those processes is deleted.
     servers: Mutex<HashMap<InstanceId, Instance>>,
     listen: IpAddr,
     state_dir: Arc<StateDir>,
@@ -45,7 +45,7 @@ pub struct Emulator {
 impl Emulator {
     /// Starts an emulator; it is ready when this returns.
     ///
-    /// # Errors
+    /// [`Error`] when an address cannot be bound or a file cannot be created.
     /// [`Error`] when an address cannot be bound or a file cannot be made.
     pub async fn start(config: Config) -> Result<Self, Error> {
         let first = config
@@ -58,8 +58,8 @@ impl Emulator {
         let mut names =
             vec![config.tunnel_host.clone(), "localhost".into(), "127.0.0.1".into(), "::1".into()];
         for endpoint in &config.endpoints {
-            let told = [&endpoint.dns_name, &endpoint.fips_dns_name, &endpoint.dualstack_dns_name];
-            names.extend(told.into_iter().flatten().map(|name| host_of(name).to_owned()));
+            let dns_names = [&endpoint.dns_name, &endpoint.fips_dns_name, &endpoint.dualstack_dns_name];
+            names.extend(dns_names.into_iter().flatten().map(|name| host_of(name).to_owned()));
         }
         names.sort_unstable();
         names.dedup();
@@ -90,25 +90,25 @@ impl Emulator {
         Ok(emulator)
     }
 
-    /// How a client reaches it.
+    /// Returns the addresses and credentials for clients.
     #[must_use]
     pub fn access(&self) -> &Access {
         &self.access
     }
 
-    /// The fault knobs.
+    /// Returns the fault knobs.
     #[must_use]
     pub fn faults(&self) -> FaultsHandle {
         self.world.faults.clone()
     }
 
-    /// What it takes for now.
+    /// Returns the clock.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.world.clock
     }
 
-    /// Adds an instance, or replaces the one with its id.
+    /// Adds an instance, or replaces the one with the same id.
     ///
     /// # Errors
     /// [`Error`] when its SSH server cannot be started.
@@ -146,7 +146,7 @@ impl Emulator {
         Ok(())
     }
 
-    /// Adds an endpoint, or replaces the one with its id.
+    /// Adds an endpoint, or replaces the one with the same id.
     pub fn add_endpoint(&self, spec: EndpointSpec) {
         let created = self.world.clock.unix();
         let mut state = self.world.state();
@@ -156,7 +156,7 @@ impl Emulator {
         }
     }
 
-    /// Where the SSH server of an instance listens, if it does: for a client without a tunnel.
+    /// Returns the address of an instance's SSH server, for a client without a tunnel.
     #[must_use]
     pub fn ssh_addr(&self, id: &InstanceId) -> Option<SocketAddr> {
         match self.world.instance(id)?.target {
@@ -165,31 +165,31 @@ impl Emulator {
         }
     }
 
-    /// Sets the state of an instance. False when there is none with that id.
+    /// Sets the state of an instance. Returns false if the id is unknown.
     pub fn set_instance_state(&self, id: &InstanceId, to: InstanceState) -> bool {
         self.edit_instance(id, |spec| spec.state = to)
     }
 
-    /// Changes an instance; its id and backend stay. False when there is none with that id.
+    /// Changes an instance, except for its id and backend. Returns false if the id is unknown.
     pub fn edit_instance(&self, id: &InstanceId, edit: impl FnOnce(&mut InstanceSpec)) -> bool {
         let mut state = self.world.state();
         let found = state.instances.iter_mut().find(|instance| instance.spec.id == *id);
         found.map(|instance| edit(&mut instance.spec)).is_some()
     }
 
-    /// Sets the state of an endpoint. False when there is none with that id.
+    /// Sets the state of an endpoint. Returns false if the id is unknown.
     pub fn set_endpoint_state(&self, id: &EndpointId, to: EndpointState) -> bool {
         self.edit_endpoint(id, |spec| spec.state = to)
     }
 
-    /// Changes an endpoint. False when there is none with that id.
+    /// Changes an endpoint. Returns false if the id is unknown.
     pub fn edit_endpoint(&self, id: &EndpointId, edit: impl FnOnce(&mut EndpointSpec)) -> bool {
         let mut state = self.world.state();
         let found = state.endpoints.iter_mut().find(|endpoint| endpoint.spec.id == *id);
         found.map(|endpoint| edit(&mut endpoint.spec)).is_some()
     }
 
-    /// Removes an instance; its processes end. False when there is none with that id.
+    /// Removes an instance and ends its processes. Returns false if the id is unknown.
     pub fn remove_instance(&self, id: &InstanceId) -> bool {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         let mut state = self.world.state();
@@ -198,7 +198,7 @@ impl Emulator {
         state.instances.len() != before
     }
 
-    /// Removes an endpoint. False when there is none with that id.
+    /// Removes an endpoint. Returns false if the id is unknown.
     pub fn remove_endpoint(&self, id: &EndpointId) -> bool {
         let mut state = self.world.state();
         let before = state.endpoints.len();
@@ -211,26 +211,26 @@ impl Emulator {
         edit(&mut self.world.state().security_groups);
     }
 
-    /// Sets the policies of the principal with this access key. False when there is none.
+    /// Sets the policies of the principal with this access key. Returns false if the key is unknown.
     pub fn set_policies(&self, access_key_id: &str, policies: Vec<Policy>) -> bool {
         let mut state = self.world.state();
         let found = state.principals.iter_mut().find(|user| user.access_key_id == access_key_id);
         found.map(|user| user.policies = policies).is_some()
     }
 
-    /// The CloudTrail-shaped records, oldest first; the last 10,000 are kept.
+    /// Returns the CloudTrail records, oldest first; the last 10,000 are kept.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
         self.world.records()
     }
 
-    /// How many tunnels are open.
+    /// Returns the number of open tunnels.
     #[must_use]
     pub fn open_tunnels(&self) -> usize {
         self.world.open_tunnels()
     }
 
-    /// Ends everything and waits, within 10 s, until it is gone: listeners, tunnels, SSH servers, processes.
+    /// Ends everything and waits up to 10 s until it is gone: listeners, tunnels, SSH servers, processes.
     pub async fn shutdown(self) {
         self.stop.cancel();
         self.tasks.close();
@@ -255,7 +255,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     bound.await.map_err(|source| Error::Bind { address, source })
 }
 
-/// The host of `HOST` or `HOST:PORT`.
+/// Returns the host of `HOST` or `HOST:PORT`.
 fn host_of(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,

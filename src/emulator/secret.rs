@@ -1,17 +1,17 @@
-//! A text that reaches no log.
+//! A secret text.
 
 use std::fmt;
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-/// A secret: its `Debug` says nothing, and its memory is cleared.
+/// A secret: its `Debug` is redacted, and its memory is zeroed on drop.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// A new random secret of 40 characters, as long as AWS's.
+    /// Returns a new random secret of 40 characters, the length of AWS's.
     #[must_use]
     pub fn random() -> Self {
         let mut text = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
@@ -19,7 +19,7 @@ impl Secret {
         text.into()
     }
 
-    /// The secret itself.
+    /// Returns the secret text.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! Where an emulator keeps its files, and what is done about those of one that was killed.
+//! The directory of an emulator's files, and the cleanup after an emulator that was killed.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,30 +7,29 @@ use std::path::{Path, PathBuf};
 
 use super::error::Error;
 
-/// How the name of a directory of our own making begins; a UUID follows.
+/// The prefix of a temporary directory's name; a UUID follows.
 const PREFIX: &str = "eice-emulator-";
 
-/// The file in it that its emulator holds locked: the kernel lets go of the lock however the process ends, and
-/// a process number that is used again is taken for nobody.
+/// The lock file in it. The kernel releases the lock however the process ends, and a reused process id cannot
+/// be mistaken for the owner.
 const LOCK: &str = "lock";
 
-/// How many left-overs are removed at a time.
+/// The most leftover directories that are removed at once.
 const MAX_REMOVED: usize = 100;
 
-/// How often a new directory is made when another emulator takes it for a left-over.
+/// How often creating a directory is retried when another emulator takes it for a leftover.
 const MAX_ATTEMPTS: usize = 10;
 
-/// A private directory. One of our own making goes when this is dropped; a given one stays.
+/// A private directory. A temporary one is deleted on drop; a given one is kept.
 #[derive(Debug)]
 pub(super) struct StateDir {
     path: PathBuf,
-    /// The lock file of a directory that goes with us, locked for as long as we live.
+    /// The lock file of a temporary directory, locked while this exists.
     lock: Option<File>,
 }
 
 impl StateDir {
-    /// Opens `given`, or makes a new one under the system's temporary directory and removes those there whose
-    /// emulator was killed.
+    /// Opens `given`, or creates a temporary directory and removes those of emulators that were killed.
     pub(super) fn open(given: Option<&Path>) -> Result<Self, Error> {
         let Some(path) = given else { return Self::temporary(&std::env::temp_dir()) };
         fs::DirBuilder::new()
@@ -42,22 +41,22 @@ impl StateDir {
     }
 
     fn temporary(parent: &Path) -> Result<Self, Error> {
-        remove_left_overs(parent);
-        // Between the making of the lock file and the lock somebody else may take the directory for a left-over.
+        remove_leftovers(parent);
+        // Before the new lock file is locked, another process may take the directory for a leftover.
         for _ in 0..MAX_ATTEMPTS {
             let path = parent.join(format!("{PREFIX}{}", uuid::Uuid::new_v4()));
             let failed = |source| Error::State { path: path.clone(), source };
-            // It must not be there already: under /tmp anybody could have made it.
+            // The directory must not exist: under /tmp, any user could have created it.
             fs::DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
             if let Some(lock) = lock(&path, true).map_err(failed)? {
                 return Ok(Self { path, lock: Some(lock) });
             }
         }
-        let source = io::Error::other("every new directory was taken away");
+        let source = io::Error::other("every new directory was removed concurrently");
         Err(Error::State { path: parent.to_owned(), source })
     }
 
-    /// A directory of its own in it, made where it is not there.
+    /// Returns a directory in it, created if missing.
     pub(super) fn directory(&self, name: &str) -> Result<PathBuf, Error> {
         let path = self.path.join(name);
         let made = fs::DirBuilder::new().mode(0o700).recursive(true).create(&path);
@@ -65,7 +64,7 @@ impl StateDir {
         Ok(path)
     }
 
-    /// What the file `name` holds, if it is there.
+    /// Returns the content of the file `name`, if it exists.
     pub(super) fn read(&self, name: &str) -> Result<Option<String>, Error> {
         let path = self.path.join(name);
         match fs::read_to_string(&path) {
@@ -75,7 +74,7 @@ impl StateDir {
         }
     }
 
-    /// Writes the file `name`, readable by its owner only.
+    /// Writes the file `name`, readable only by its owner.
     pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf, Error> {
         let path = self.path.join(name);
         let write = || -> io::Result<()> {
@@ -101,7 +100,7 @@ impl Drop for StateDir {
     }
 }
 
-/// Locks the directory `path`; `None` when somebody else has, or has removed it meanwhile.
+/// Locks the directory `path`; `None` when another process holds the lock or has removed it.
 fn lock(path: &Path, create: bool) -> io::Result<Option<File>> {
     let file = path.join(LOCK);
     let mut options = fs::OpenOptions::new();
@@ -120,22 +119,22 @@ fn lock(path: &Path, create: bool) -> io::Result<Option<File>> {
     Ok(is_there.then_some(opened))
 }
 
-/// Removes the directories in `parent` that are ours by name, by owner and by their lock file, and whose emulator
-/// is gone. What cannot be removed stays: it is no reason not to start.
-fn remove_left_overs(parent: &Path) {
+/// Removes the directories in `parent` that belong to us by name, owner and lock file, and whose emulator is
+/// gone. Failures are ignored: they must not prevent a start.
+fn remove_leftovers(parent: &Path) {
     let us = rustix::process::geteuid().as_raw();
     let Ok(entries) = fs::read_dir(parent) else { return };
     let ours = entries.filter_map(Result::ok).filter(|entry| {
         let name = entry.file_name();
         let id = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
         id.is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
-            // Of the entry itself: a link is no directory.
+            // The metadata of the entry itself: a link is not a directory.
             && entry.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == us)
     });
     for entry in ours.take(MAX_REMOVED) {
         let path = entry.path();
         if let Ok(Some(_locked)) = lock(&path, false) {
-            tracing::debug!(path = %path.display(), "removing what a killed emulator left");
+            tracing::debug!(path = %path.display(), "removing the directory of a killed emulator");
             let _ = fs::remove_dir_all(&path);
         }
     }
@@ -146,14 +145,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_emulator_left_goes_and_nothing_else_does() {
+    fn leftovers_of_killed_emulators_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         let at = |name: &str| parent.path().join(name);
         let alive = StateDir::temporary(parent.path()).unwrap();
         let killed = StateDir::temporary(parent.path()).unwrap();
         killed.write("ca.pem", "text").unwrap();
         let left = killed.path.clone();
-        // As the kernel does: the lock goes and the files stay.
+        // As the kernel does: the lock is released and the files stay.
         let mut killed = std::mem::ManuallyDrop::new(killed);
         drop(killed.lock.take());
 
@@ -169,7 +168,7 @@ mod tests {
         let next = StateDir::temporary(parent.path()).unwrap();
         assert!(!left.exists());
         assert!(alive.path.exists() && next.path.exists());
-        assert!(unlocked.exists(), "nobody says that it is an emulator's");
+        assert!(unlocked.exists(), "without a lock file it is not an emulator's");
         assert!(other.exists() && link.is_symlink());
         let own = next.path.clone();
         drop(next);

@@ -1,4 +1,4 @@
-//! The tunnel's certificates, signed by a CA made here.
+//! The tunnel's certificates, signed by a CA that is created here.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::state_dir::StateDir;
 const CA_CERT: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
 
-/// The CA and a TLS set-up for each [`Certificate`] knob.
+/// The CA and a TLS configuration for each [`Certificate`] knob.
 #[derive(Debug)]
 pub(super) struct Tls {
     pub(super) ca_pem: String,
@@ -27,7 +27,7 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Certificates for `names`, of the CA that `state` keeps or of a new one.
+    /// Creates certificates for `names`, signed by the CA in `state` or by a new one.
     pub(super) fn new(state: &StateDir, names: Vec<String>) -> Result<Self, Error> {
         let (ca_pem, ca_key) = match (state.read(CA_CERT)?, state.read(CA_KEY)?) {
             (Some(pem), Some(key)) => (pem, KeyPair::from_pem(&key)?),
@@ -39,7 +39,7 @@ impl Tls {
             }
         };
         let ca_file = state.write(CA_CERT, &ca_pem)?;
-        // The parameters are constants, so a kept key and certificate need not be parsed to sign with them.
+        // The parameters are constant, so a stored key can sign without parsing the stored certificate.
         let ca = Issuer::new(ca_params()?, ca_key);
         let unknown = Issuer::new(ca_params()?, KeyPair::generate()?);
         let good = (2099, 1, 1);
@@ -87,7 +87,7 @@ fn server_config(
     params.not_after = rcgen::date_time_ymd(year, month, day);
     let certificate: CertificateDer<'static> = params.signed_by(&key, issuer)?.into();
     let key = PrivateKeyDer::try_from(key.serialize_der())
-        .map_err(|error| Error::Config(format!("a generated key is not one: {error}")))?;
+        .map_err(|error| Error::Config(format!("a generated key is invalid: {error}")))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

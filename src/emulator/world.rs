@@ -11,19 +11,19 @@ use super::clock::Clock;
 use super::config::{Config, EndpointSpec, InstanceSpec, Principal, Role, SecurityGroupSpec};
 use super::faults::FaultsHandle;
 use super::policy::{self, Context, Decision, Policy};
-use super::record::{Record, UserIdentity};
+use super::record::{Event, Record, UserIdentity};
 use super::secret::Secret;
 
-/// The most records that are kept; the oldest go first.
+/// The most records that are kept; the oldest are dropped first.
 pub(super) const MAX_RECORDS: usize = 10_000;
-/// The most pushed keys that are kept for one user of one instance; the oldest go first.
+/// The most pushed keys that are kept for one user of one instance; the oldest are dropped first.
 pub(super) const MAX_KEYS_PER_USER: usize = 64;
 /// The most (instance, user) pairs with keys.
 const MAX_KEY_HOLDERS: usize = 4096;
-/// The most assumed-role sessions that are kept; the oldest go first.
+/// The most assumed-role sessions that are kept; the oldest are dropped first.
 const MAX_ROLE_SESSIONS: usize = 1000;
 
-/// The emulated account: what is fixed, and what changes under a lock that is never held across an await.
+/// The emulated account: constants, and state under a lock that is never held across an await.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) region: String,
@@ -53,14 +53,14 @@ pub(super) struct State {
 #[derive(Clone, Debug)]
 pub(super) struct Instance {
     pub(super) spec: InstanceSpec,
-    /// Where its port 22 really is.
+    /// The real server of its port 22.
     pub(super) target: Target,
-    /// Its host keys in OpenSSH's one-line form, where they are ours.
+    /// Its host keys in OpenSSH's one-line format, if it is builtin.
     pub(super) host_keys: Vec<String>,
     pub(super) launched: u64,
 }
 
-/// Where a tunnel really goes.
+/// The real target of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Address(std::net::SocketAddr),
@@ -92,7 +92,7 @@ pub(super) struct RoleSession {
     pub(super) expires: SystemTime,
 }
 
-/// Whose access key it is.
+/// The owner of an access key.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) identity: UserIdentity,
@@ -129,7 +129,7 @@ impl World {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The partition that the region belongs to.
+    /// Returns the partition of the region.
     pub(super) fn partition(&self) -> &'static str {
         if self.region.starts_with("cn-") {
             "aws-cn"
@@ -140,7 +140,7 @@ impl World {
         }
     }
 
-    /// The ARN of something of EC2 in this region and account.
+    /// Returns the ARN of an EC2 resource in this region and account.
     pub(super) fn ec2_arn(&self, kind: &str, id: &str) -> String {
         format!("arn:{}:ec2:{}:{}:{kind}/{id}", self.partition(), self.region, self.account_id)
     }
@@ -153,7 +153,7 @@ impl World {
         self.state().endpoints.iter().find(|endpoint| endpoint.spec.id == *id).cloned()
     }
 
-    /// The secret of an access key, if the token is the one that belongs to it and it has not expired.
+    /// Returns the secret of an access key, if the token matches and has not expired.
     pub(super) fn secret(&self, access_key_id: &str, token: Option<&str>) -> Option<String> {
         let state = self.state();
         if let Some(user) = state.principals.iter().find(|user| user.access_key_id == access_key_id) {
@@ -165,7 +165,7 @@ impl World {
         is_live.then(|| session.secret.expose().to_owned())
     }
 
-    /// Whose access key it is.
+    /// Returns the owner of an access key.
     pub(super) fn caller(&self, access_key_id: &str) -> Option<Caller> {
         let (partition, account) = (self.partition(), &self.account_id);
         let state = self.state();
@@ -198,7 +198,7 @@ impl World {
         })
     }
 
-    /// `None` when `caller` may do `action` on `resource`; else AWS's sentence of refusal.
+    /// Returns `None` when `caller` may do `action` on `resource`, or else AWS's error message.
     pub(super) fn denial(
         &self,
         caller: &Caller,
@@ -227,7 +227,7 @@ impl World {
         state.sessions.push_back(session);
     }
 
-    /// Keeps a pushed key for its lifetime. False when too many are kept already.
+    /// Stores a pushed key for its lifetime. Returns false when too many are stored.
     pub(super) fn push_key(&self, instance: &InstanceId, user: &str, line: String) -> bool {
         let now = self.clock.now();
         let mut state = self.state();
@@ -247,12 +247,17 @@ impl World {
         true
     }
 
-    /// The pushed keys of `user` on `instance` that have not expired.
+    /// Returns the unexpired pushed keys of `user` on `instance`.
     pub(super) fn active_keys(&self, instance: &InstanceId, user: &str) -> Vec<String> {
         let now = self.clock.now();
         let state = self.state();
         let keys = state.keys.get(&(instance.clone(), user.to_owned()));
         keys.into_iter().flatten().filter(|key| key.expires > now).map(|key| key.line.clone()).collect()
+    }
+
+    /// Returns a record of `event` in this region and account, as of now.
+    pub(super) fn new_record(&self, event: Event) -> Record {
+        Record::new(event, self.clock.unix(), &self.region, &self.account_id)
     }
 
     pub(super) fn record(&self, record: Record) {
@@ -263,7 +268,7 @@ impl World {
         state.records.push_back(record);
     }
 
-    /// The records, oldest first.
+    /// Returns the records, oldest first.
     pub(super) fn records(&self) -> Vec<Record> {
         self.state().records.iter().cloned().collect()
     }
@@ -273,7 +278,7 @@ impl World {
     }
 }
 
-/// Whether two optional secrets are the same, in constant time for a given length.
+/// Compares two optional secrets in constant time for a given length.
 fn same(expected: Option<&str>, given: Option<&str>) -> bool {
     use subtle::ConstantTimeEq;
     match (expected, given) {
@@ -283,7 +288,7 @@ fn same(expected: Option<&str>, given: Option<&str>) -> bool {
     }
 }
 
-/// A principal id as AWS's look, the same for the same name.
+/// Returns a principal id in AWS's format, stable for a name.
 fn stable_id(prefix: &str, name: &str) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in name.bytes() {

@@ -1,17 +1,17 @@
-//! CloudTrail: LookupEvents over the records that are kept.
+//! CloudTrail: LookupEvents over the recorded calls.
 
 use serde_json::{Value, json};
 
 use super::fault::ApiError;
 use super::page::page;
-use super::{Answer, Context, Failure, Service};
+use super::{CallError, CallResponse, Context, Service};
 use crate::emulator::policy;
 use crate::emulator::record::Record;
 
-/// The most events of a page.
+/// The most events on a page.
 const MAX_RESULTS: u64 = 50;
 
-pub(super) fn call(context: &Context<'_>, action: &str, input: &Value) -> Result<Answer, Failure> {
+pub(super) fn call(context: &Context<'_>, action: &str, input: &Value) -> Result<CallResponse, CallError> {
     match action {
         "LookupEvents" => Ok(lookup_events(context, input)?),
         _ => Err(ApiError::invalid_action(Service::CloudTrail, action).into()),
@@ -22,7 +22,7 @@ fn invalid(code: &str, message: &str) -> ApiError {
     ApiError::new(400, code, message)
 }
 
-fn lookup_events(context: &Context<'_>, input: &Value) -> Result<Answer, ApiError> {
+fn lookup_events(context: &Context<'_>, input: &Value) -> Result<CallResponse, ApiError> {
     let world = context.world;
     let (action, about) = ("cloudtrail:LookupEvents", policy::Context::default());
     if let Some(sentence) = world.denial(context.caller, action, "*", about, context.source) {
@@ -46,7 +46,7 @@ fn lookup_events(context: &Context<'_>, input: &Value) -> Result<Answer, ApiErro
     records.retain(is_wanted);
     records.reverse();
     let token = input.get("NextToken").and_then(Value::as_str);
-    // A token counts from the newest record there was; what came since moves it, as it does at AWS.
+    // A token counts from the newest record; records added since shift the page, as in AWS.
     let page = page("LookupEvents", records, usize::try_from(size).unwrap_or(1), token)
         .map_err(|_| invalid("InvalidNextTokenException", "Invalid NextToken."))?;
     let events: Vec<Value> = page.items.iter().map(event).collect();
@@ -54,10 +54,10 @@ fn lookup_events(context: &Context<'_>, input: &Value) -> Result<Answer, ApiErro
     if let Some(token) = page.next_token {
         body["NextToken"] = token.into();
     }
-    Ok(Answer { body: body.to_string(), ..Answer::default() })
+    Ok(CallResponse { body: body.to_string(), ..CallResponse::default() })
 }
 
-/// The one lookup attribute that there may be.
+/// Returns the one lookup attribute, if there is one.
 fn attribute(input: &Value) -> Result<Option<(String, String)>, ApiError> {
     let unfit = || invalid("InvalidLookupAttributesException", "Invalid lookup attributes.");
     let attributes = match input.get("LookupAttributes") {
@@ -99,7 +99,7 @@ fn as_time(record: &Record) -> f64 {
     record.unix_time as f64
 }
 
-/// The name that CloudTrail's lookup has for whoever called.
+/// Returns the name of the caller as CloudTrail's lookup uses it.
 fn username(record: &Record) -> &str {
     let identity = &record.user_identity;
     match &identity.user_name {
@@ -108,7 +108,7 @@ fn username(record: &Record) -> &str {
     }
 }
 
-/// The name of a resource: its id, the end of its ARN.
+/// Returns the name of a resource: its id, the last part of its ARN.
 fn resource_name(arn: &str) -> &str {
     arn.rsplit_once('/').map_or(arn, |(_, name)| name)
 }

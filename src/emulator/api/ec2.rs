@@ -8,18 +8,15 @@ use eice_proto::EndpointId;
 use super::fault::ApiError;
 use super::form::{Filter, Form};
 use super::page::{max_results, page};
-use super::xml::Xml;
-use super::{Answer, Context, Failure, Service};
+use super::xml::{EC2_NAMESPACE, Xml};
+use super::{CallError, CallResponse, Context, Service};
 use crate::emulator::clock::iso8601;
 use crate::emulator::policy;
 use crate::emulator::world::{Endpoint, Instance, World};
 use console::get_console_output;
 use groups::describe_security_groups;
 
-/// The namespace of version 2016-11-15.
-const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
-
-pub(super) fn call(context: &Context<'_>, action: &str, form: &Form) -> Result<Answer, Failure> {
+pub(super) fn call(context: &Context<'_>, action: &str, form: &Form) -> Result<CallResponse, CallError> {
     match form.get("Version") {
         Some("2016-11-15") => {}
         version => {
@@ -35,20 +32,20 @@ pub(super) fn call(context: &Context<'_>, action: &str, form: &Form) -> Result<A
         "GetConsoleOutput" => get_console_output(context, form)?,
         _ => return Err(ApiError::invalid_action(Service::Ec2, action).into()),
     };
-    Ok(Answer { body, ..Answer::default() })
+    Ok(CallResponse { body, ..CallResponse::default() })
 }
 
-/// Refuses the caller who may not do `action` on everything, the only resource of a describe call.
+/// Rejects a caller who may not do `action` on `*`, the only resource of a describe call.
 fn authorize(context: &Context<'_>, action: &str) -> Result<(), ApiError> {
     let (world, none) = (context.world, policy::Context::default());
     match world.denial(context.caller, action, "*", none, context.source) {
-        // EC2 leaves the resource out where there is none.
+        // EC2 omits the resource in this case.
         Some(sentence) => Err(ApiError::denied(Service::Ec2, &sentence.replace(" on resource: *", ""))),
         None => Ok(()),
     }
 }
 
-/// Whether every filter holds for what `field` tells of an item by the filter's name.
+/// Returns whether every filter matches; `field` returns an item's values by the filter's name.
 fn filtered(
     filters: &[Filter],
     tags: &std::collections::BTreeMap<String, String>,
@@ -69,7 +66,7 @@ fn filtered(
     Ok(true)
 }
 
-/// Whether `id` is `prefix` and 8 or 17 hex digits.
+/// Returns whether `id` is `prefix` and 8 or 17 hex digits.
 fn is_well_formed(id: &str, prefix: &str) -> bool {
     id.strip_prefix(prefix).is_some_and(|rest| {
         matches!(rest.len(), 8 | 17) && rest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
@@ -118,7 +115,7 @@ fn describe_instances(context: &Context<'_>, form: &Form) -> Result<String, ApiE
         }
     }
     let page = page("DescribeInstances", found, size, form.get("NextToken"))?;
-    Ok(Xml::document("DescribeInstancesResponse", NAMESPACE, |xml| {
+    Ok(Xml::document("DescribeInstancesResponse", EC2_NAMESPACE, |xml| {
         xml.text("requestId", context.request_id);
         xml.items("reservationSet", &page.items, |xml, instance| write_reservation(xml, world, instance));
         xml.option("nextToken", page.next_token);
@@ -139,7 +136,7 @@ fn find_instances(wanted: &[&str], all: &[Instance]) -> Result<(), ApiError> {
     Err(ApiError::new(400, "InvalidInstanceID.NotFound", message))
 }
 
-/// The availability zone as told: the region's `a` where none is given.
+/// Returns the availability zone: the region's `a` if none is configured.
 fn zone(world: &World, zone: &str) -> String {
     if zone.is_empty() { format!("{}a", world.region) } else { zone.to_owned() }
 }
@@ -157,7 +154,7 @@ fn write_tags(xml: &mut Xml, tags: &std::collections::BTreeMap<String, String>) 
     });
 }
 
-/// An id that is derived from another one, so that it is the same each time.
+/// Returns a stable id that is derived from another one.
 fn derived(prefix: &str, id: &str) -> String {
     format!("{prefix}{}", id.split_once('-').map_or(id, |(_, rest)| rest))
 }
@@ -235,7 +232,7 @@ fn describe_endpoints(context: &Context<'_>, form: &Form) -> Result<String, ApiE
         if id.parse::<EndpointId>().is_ok_and(|id| all.iter().any(|endpoint| endpoint.spec.id == id)) {
             continue;
         }
-        // A known id in a state that the filter leaves out is an empty set; an unknown one is an error.
+        // A known id in a state that the filter excludes yields an empty set; an unknown id is an error.
         let (code, message) = if is_well_formed(id, "eice-") {
             let message = format!("The instance connect endpoint ID '{id}' does not exist");
             ("InvalidInstanceConnectEndpointId.NotFound", message)
@@ -266,7 +263,7 @@ fn describe_endpoints(context: &Context<'_>, form: &Form) -> Result<String, ApiE
         }
     }
     let page = page("DescribeInstanceConnectEndpoints", found, size, form.get("NextToken"))?;
-    Ok(Xml::document("DescribeInstanceConnectEndpointsResponse", NAMESPACE, |xml| {
+    Ok(Xml::document("DescribeInstanceConnectEndpointsResponse", EC2_NAMESPACE, |xml| {
         xml.text("requestId", context.request_id);
         xml.items("instanceConnectEndpointSet", &page.items, |xml, endpoint| {
             write_endpoint(xml, world, endpoint);
@@ -312,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_judged_as_ec2_judges_them() {
+    fn id_format_matches_ec2() {
         assert!(is_well_formed("i-0123456789abcdef0", "i-") && is_well_formed("i-01234567", "i-"));
         for bad in ["i-0", "i-0123456789ABCDEF0", "i-0123456789abcdef", "mi-0123456789abcdef0", ""] {
             assert!(!is_well_formed(bad, "i-"), "{bad}");

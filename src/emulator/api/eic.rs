@@ -5,15 +5,15 @@ use russh::keys::PublicKey;
 use serde_json::{Value, json};
 
 use super::fault::ApiError;
-use super::{Answer, Context, Failure, Service};
+use super::{CallError, CallResponse, Context, Service};
 use crate::emulator::config::InstanceState;
 use crate::emulator::policy;
 use crate::emulator::record::Resource;
 
-/// The lengths of a public key that the service takes (`service-2.json`).
+/// The lengths of a public key that the service accepts (`service-2.json`).
 const KEY_LENGTH: std::ops::RangeInclusive<usize> = 80..=4096;
 
-pub(super) fn call(context: &Context<'_>, action: &str, input: &Value) -> Result<Answer, Failure> {
+pub(super) fn call(context: &Context<'_>, action: &str, input: &Value) -> Result<CallResponse, CallError> {
     match action {
         "SendSSHPublicKey" => send_ssh_public_key(context, input),
         _ => Err(ApiError::invalid_action(Service::InstanceConnect, action).into()),
@@ -32,11 +32,11 @@ fn constraint(value: &str, name: &str, rule: &str) -> ApiError {
     ))
 }
 
-/// A member of the input that must be there.
-fn member<'a>(input: &'a Value, name: &str, told: &str) -> Result<&'a str, ApiError> {
+/// Returns a required member of the input.
+fn member<'a>(input: &'a Value, name: &str, shown: &str) -> Result<&'a str, ApiError> {
     input.get(name).and_then(Value::as_str).ok_or_else(|| {
         invalid(format!(
-            "1 validation error detected: Value null at '{told}' failed to satisfy constraint: Member must not \
+            "1 validation error detected: Value null at '{shown}' failed to satisfy constraint: Member must not \
              be null"
         ))
     })
@@ -49,7 +49,7 @@ fn is_os_user(user: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'@' | b'.' | b'_' | b'-' | b'$'))
 }
 
-fn send_ssh_public_key(context: &Context<'_>, input: &Value) -> Result<Answer, Failure> {
+fn send_ssh_public_key(context: &Context<'_>, input: &Value) -> Result<CallResponse, CallError> {
     let world = context.world;
     let text = member(input, "InstanceId", "instanceId")?;
     let is_hex =
@@ -77,7 +77,7 @@ fn send_ssh_public_key(context: &Context<'_>, input: &Value) -> Result<Answer, F
         kind: "AWS::EC2::Instance".into(),
         arn: arn.clone(),
     }];
-    let failure = |error| Failure { error, parameters: parameters.clone(), resources: resources.clone() };
+    let failure = |error| CallError { error, parameters: parameters.clone(), resources: resources.clone() };
     let known = text.parse::<InstanceId>().ok().and_then(|id| world.instance(&id));
     let tags = known.as_ref().map(|instance| instance.spec.tags.clone()).unwrap_or_default();
     let about = policy::Context::default().with_tags(&tags).with("ec2:osuser", user);
@@ -100,7 +100,7 @@ fn send_ssh_public_key(context: &Context<'_>, input: &Value) -> Result<Answer, F
         return Err(failure(ApiError::throttled(Service::InstanceConnect)));
     }
     let response = json!({ "RequestId": context.request_id, "Success": true });
-    Ok(Answer {
+    Ok(CallResponse {
         body: response.to_string(),
         parameters,
         response: json!({ "requestId": context.request_id, "success": true }),
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn os_users_are_those_of_the_service_model() {
+    fn os_user_matches_service_model() {
         assert!(["ec2-user", "a", "_x", "ubuntu", "user@domain.com"].into_iter().all(is_os_user));
         let long = "a".repeat(33);
         assert!(!["", "-x", "1a", "a b", "a/b", &long].into_iter().any(is_os_user));

@@ -1,10 +1,10 @@
-//! Errors as each service writes them.
+//! API errors in each service's format.
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use serde_json::json;
 
-use super::xml::Xml;
+use super::xml::{STS_NAMESPACE, Xml};
 use super::{Service, respond};
 use crate::emulator::auth::AuthFault;
 
@@ -21,12 +21,12 @@ impl ApiError {
         Self { status, code: code.into(), message: message.into() }
     }
 
-    /// A parameter that is not what it should be, as EC2 says it.
+    /// Returns EC2's error for an invalid parameter.
     pub(super) fn parameter(message: impl Into<String>) -> Self {
         Self::new(400, "InvalidParameterValue", message)
     }
 
-    /// A parameter that is missing, as EC2 says it.
+    /// Returns EC2's error for a missing parameter.
     pub(super) fn missing(name: &str) -> Self {
         let message = format!("The request must contain the parameter {name}");
         Self::new(400, "MissingParameter", message)
@@ -63,7 +63,7 @@ impl ApiError {
         }
     }
 
-    /// A denial by policy; `sentence` is "User: … is not authorized to perform: …".
+    /// Returns a denial by policy; `sentence` is "User: … is not authorized to perform: …".
     pub(super) fn denied(service: Service, sentence: &str) -> Self {
         match service {
             Service::Ec2 => Self::new(
@@ -78,7 +78,7 @@ impl ApiError {
         }
     }
 
-    /// A signature that is refused.
+    /// Returns the error for a rejected signature.
     pub(super) fn from_auth(service: Service, fault: AuthFault) -> Self {
         const INVALID_TOKEN: &str = "The security token included in the request is invalid.";
         const MISMATCH: &str = "The request signature we calculated does not match the signature you provided. \
@@ -114,7 +114,7 @@ impl ApiError {
         }
     }
 
-    /// The code as CloudTrail keeps it: a denial by EC2 has a name of its own there.
+    /// Returns the code as recorded by CloudTrail, which has its own name for a denial by EC2.
     pub(super) fn record_code(&self) -> &str {
         match self.code.as_str() {
             "UnauthorizedOperation" => "Client.UnauthorizedOperation",
@@ -123,7 +123,7 @@ impl ApiError {
         }
     }
 
-    /// The answer in the service's own format.
+    /// Returns the response in the service's own format.
     pub(super) fn response(&self, service: Service, request_id: &str) -> Response<Body> {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         respond(service, status, request_id, self.body(service, request_id))
@@ -140,7 +140,7 @@ impl ApiError {
                 });
                 xml.text("RequestID", request_id);
             }),
-            Service::Sts => Xml::document("ErrorResponse", super::sts::NAMESPACE, |xml| {
+            Service::Sts => Xml::document("ErrorResponse", STS_NAMESPACE, |xml| {
                 xml.element("Error", |xml| {
                     xml.text("Type", if self.status < 500 { "Sender" } else { "Receiver" });
                     xml.text("Code", &self.code);

@@ -16,8 +16,8 @@ pub(super) struct Form {
     parameters: BTreeMap<String, String>,
 }
 
-/// A filter: it holds when one of its values matches; `*` and `?` work in a value, a backslash takes their meaning
-/// away (EC2 API reference, "Filter").
+/// A filter, which matches if one of its values does. `*` and `?` are wildcards in a value, a backslash escapes
+/// them (EC2 API reference, "Filter").
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Filter {
     pub(super) name: String,
@@ -25,12 +25,12 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Whether one of the values matches `text`.
+    /// Returns whether one of the values matches `text`.
     pub(super) fn matches(&self, text: &str) -> bool {
         self.values.iter().any(|value| matches(&pieces(value), text))
     }
 
-    /// Whether a filter on tags holds; `None` when this is not one.
+    /// Returns whether a filter on tags matches; `None` when it is not a filter on tags.
     pub(super) fn matches_tags(&self, tags: &BTreeMap<String, String>) -> Option<bool> {
         match self.name.as_str() {
             "tag-key" => Some(tags.keys().any(|key| self.matches(key))),
@@ -74,12 +74,12 @@ impl Form {
         self.parameters.get(name).map(String::as_str)
     }
 
-    /// The values of `name.1`, `name.2` and so on.
+    /// Returns the values of `name.1`, `name.2` and so on.
     pub(super) fn list(&self, name: &str) -> Vec<&str> {
         (1..=MAX_LIST).map_while(|n| self.get(&format!("{name}.{n}"))).collect()
     }
 
-    /// The values of `Filter.N.Name` and `Filter.N.Value.M`.
+    /// Returns the values of `Filter.N.Name` and `Filter.N.Value.M`.
     pub(super) fn filters(&self) -> Vec<Filter> {
         let filter = |n| {
             let name = self.get(&format!("Filter.{n}.Name"))?.to_owned();
@@ -90,7 +90,7 @@ impl Form {
     }
 }
 
-/// `application/x-www-form-urlencoded` decoded.
+/// Decodes `application/x-www-form-urlencoded`.
 fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_lists_and_filters_are_read() {
+    fn form_parses_lists_and_filters() {
         let body =
             b"Action=X&InstanceId.1=i-1&InstanceId.2=i-2&Filter.1.Name=tag%3ARole&Filter.1.Value.1=work*\
             &Filter.1.Value.2=a+b";
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_and_doubled_parameters_are_refused() {
+    fn malformed_or_duplicate_parameter_is_rejected() {
         for bad in ["a=%", "a=%4", "a=%zz", "a=%ff", "a=1&a=2"] {
             assert!(Form::parse(bad.as_bytes()).is_err(), "{bad}");
         }

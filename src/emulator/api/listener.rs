@@ -1,4 +1,4 @@
-//! The API's listener, with a limit on its connections.
+//! The API's listener with a connection limit.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,35 +14,35 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::listen::accept;
 
-/// The most API connections at once; one more waits in the system's queue.
+/// The most concurrent API connections; further ones wait in the system's queue.
 const MAX_CONNECTIONS: usize = 1024;
 
-/// A listener with a limit on its connections.
-pub(super) struct Limited {
+/// A listener with a connection limit.
+pub(super) struct LimitedListener {
     listener: TcpListener,
     connections: Arc<Semaphore>,
 }
 
-impl Limited {
+impl LimitedListener {
     pub(super) fn new(listener: TcpListener) -> Self {
         Self { listener, connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
     }
 }
 
-/// A connection that gives its place back when it goes.
-pub(super) struct Place {
+/// A connection that counts toward the limit until it is dropped.
+pub(super) struct CountedStream {
     stream: TcpStream,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Listener for Limited {
-    type Io = Place;
+impl Listener for LimitedListener {
+    type Io = CountedStream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Place, SocketAddr) {
+    async fn accept(&mut self) -> (CountedStream, SocketAddr) {
         let permit = Arc::clone(&self.connections).acquire_owned().await.ok();
         let (stream, peer) = accept(&self.listener).await;
-        (Place { stream, _permit: permit }, peer)
+        (CountedStream { stream, _permit: permit }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -54,13 +54,13 @@ impl Listener for Limited {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
-impl Connected<IncomingStream<'_, Limited>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Limited>) -> Self {
+impl Connected<IncomingStream<'_, LimitedListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, LimitedListener>) -> Self {
         Self(*stream.remote_addr())
     }
 }
 
-impl AsyncRead for Place {
+impl AsyncRead for CountedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -70,7 +70,7 @@ impl AsyncRead for Place {
     }
 }
 
-impl AsyncWrite for Place {
+impl AsyncWrite for CountedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

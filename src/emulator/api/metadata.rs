@@ -1,4 +1,4 @@
-//! What an instance finds at 169.254.169.254: the keys pushed to it.
+//! The instance metadata service at 169.254.169.254: the keys pushed to an instance.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -6,7 +6,7 @@ use eice_proto::InstanceId;
 
 use super::Api;
 
-/// `GET …/latest/meta-data/instance-id`
+/// Handles `GET …/latest/meta-data/instance-id`.
 pub(super) async fn instance_id(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -15,8 +15,8 @@ pub(super) async fn instance_id(
     api.world.instance(&id).map(|instance| instance.spec.id.to_string()).ok_or(StatusCode::NOT_FOUND)
 }
 
-/// `GET …/latest/meta-data/managed-ssh-keys/active-keys/USER/`: one key a line; 404 when there is none, as the
-/// instance's `eic_run_authorized_keys` expects.
+/// Handles `GET …/latest/meta-data/managed-ssh-keys/active-keys/USER/`: one key per line; 404 without keys, as
+/// the instance's `eic_run_authorized_keys` expects.
 pub(super) async fn active_keys(
     State(api): State<Api>,
     Path((id, user)): Path<(String, String)>,

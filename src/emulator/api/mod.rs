@@ -25,17 +25,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::auth;
 use super::faults::ApiFault;
-use super::record::{Record, Resource};
+use super::record::Resource;
 use super::world::{Caller, World};
 use fault::ApiError;
 use form::Form;
 
-/// The most bytes of a request's body.
+/// The most bytes of a request body.
 const MAX_BODY: usize = 256 * 1024;
-/// How long a request's body may take.
+/// The time limit for receiving a request body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A service of the API, with its own way of saying things.
+/// A service of the API, with its own formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Service {
     Ec2,
@@ -55,13 +55,13 @@ impl Service {
         }
     }
 
-    /// Its name in CloudTrail.
+    /// Returns its name in CloudTrail.
     fn event_source(self) -> String {
         format!("{}.amazonaws.com", self.signing_name())
     }
 }
 
-/// A request whose service and action are known.
+/// A request with its service and action.
 struct Call {
     service: Service,
     action: String,
@@ -73,7 +73,7 @@ enum Input {
     Json(Value),
 }
 
-/// Who calls, and from where.
+/// The caller of a request and its source address.
 struct Context<'a> {
     world: &'a World,
     caller: &'a Caller,
@@ -81,9 +81,9 @@ struct Context<'a> {
     request_id: &'a str,
 }
 
-/// What a call answers, and what CloudTrail keeps of it.
+/// The response to a call, and its CloudTrail fields.
 #[derive(Default)]
-struct Answer {
+struct CallResponse {
     body: String,
     parameters: Value,
     response: Value,
@@ -91,14 +91,14 @@ struct Answer {
     changes: bool,
 }
 
-/// A call that failed, with what CloudTrail keeps of it all the same.
-struct Failure {
+/// A failed call, with its CloudTrail fields.
+struct CallError {
     error: ApiError,
     parameters: Value,
     resources: Vec<Resource>,
 }
 
-impl From<ApiError> for Failure {
+impl From<ApiError> for CallError {
     fn from(error: ApiError) -> Self {
         Self { error, parameters: Value::Null, resources: Vec::new() }
     }
@@ -126,7 +126,7 @@ pub(super) async fn serve(listener: TcpListener, world: Arc<World>, stop: Cancel
         .fallback(handle)
         .with_state(api);
     let service = router.into_make_service_with_connect_info::<listener::Peer>();
-    let listener = listener::Limited::new(listener);
+    let listener = listener::LimitedListener::new(listener);
     let serving = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = serving.await {
         tracing::warn!(%error, "the API listener ended");
@@ -170,7 +170,7 @@ async fn handle(
         None => {}
     }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    // A header that is no text cannot be one that a client signed.
+    // A client cannot have signed a header that is not text.
     let headers: Vec<(&str, &str)> = parts
         .headers
         .iter()
@@ -181,21 +181,21 @@ async fn handle(
     let caller = match verified {
         Ok(caller) => caller,
         Err(fault) => {
-            tracing::debug!(action = %call.action, ?fault, "signature refused");
+            tracing::debug!(action = %call.action, ?fault, "signature rejected");
             return ApiError::from_auth(call.service, fault).response(call.service, &request_id);
         }
     };
     let context = Context { world: &api.world, caller: &caller, source: peer.ip(), request_id: &request_id };
     let outcome = dispatch(&context, &call);
     let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    keep(&context, &call, agent.unwrap_or_default(), &outcome);
+    record_call(&context, &call, agent.unwrap_or_default(), &outcome);
     match outcome {
         Ok(answer) => respond(call.service, StatusCode::OK, &request_id, answer.body),
         Err(failure) => failure.error.response(call.service, &request_id),
     }
 }
 
-/// Which service and action a request is about.
+/// Determines the service and action of a request.
 fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Call, (Service, ApiError)> {
     if let Some(target) = headers.get("x-amz-target") {
         let target = target.to_str().unwrap_or_default();
@@ -226,7 +226,7 @@ fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Call, (Service, ApiError)> 
     Ok(Call { service, action, input: Input::Form(form) })
 }
 
-fn dispatch(context: &Context<'_>, call: &Call) -> Result<Answer, Failure> {
+fn dispatch(context: &Context<'_>, call: &Call) -> Result<CallResponse, CallError> {
     match (call.service, &call.input) {
         (Service::Ec2, Input::Form(form)) => ec2::call(context, &call.action, form),
         (Service::Sts, Input::Form(form)) => sts::call(context, &call.action, form),
@@ -236,8 +236,8 @@ fn dispatch(context: &Context<'_>, call: &Call) -> Result<Answer, Failure> {
     }
 }
 
-/// Keeps CloudTrail's record of a call.
-fn keep(context: &Context<'_>, call: &Call, agent: &str, outcome: &Result<Answer, Failure>) {
+/// Records a call as CloudTrail does.
+fn record_call(context: &Context<'_>, call: &Call, agent: &str, outcome: &Result<CallResponse, CallError>) {
     let event = super::record::Event {
         identity: context.caller.identity.clone(),
         event_source: call.service.event_source(),
@@ -246,7 +246,7 @@ fn keep(context: &Context<'_>, call: &Call, agent: &str, outcome: &Result<Answer
         user_agent: agent.to_owned(),
         request_id: context.request_id.to_owned(),
     };
-    let mut record = Record::new(context.world, event);
+    let mut record = context.world.new_record(event);
     match outcome {
         Ok(answer) => {
             record.request_parameters = answer.parameters.clone();
@@ -265,7 +265,7 @@ fn keep(context: &Context<'_>, call: &Call, agent: &str, outcome: &Result<Answer
     context.world.record(record);
 }
 
-/// An answer in the service's own format.
+/// Returns a response in the service's own format.
 fn respond(service: Service, status: StatusCode, request_id: &str, body: String) -> Response<Body> {
     let kind = match service {
         Service::Ec2 => "text/xml;charset=UTF-8",
@@ -282,7 +282,7 @@ fn respond(service: Service, status: StatusCode, request_id: &str, body: String)
     response
 }
 
-/// An answer of no service.
+/// Returns a response that belongs to no service.
 fn plain(status: StatusCode, request_id: &str) -> Response<Body> {
     respond(Service::InstanceConnect, status, request_id, json!({}).to_string())
 }

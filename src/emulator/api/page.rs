@@ -1,15 +1,16 @@
-//! Pages of a list, and the token of the next one.
+//! Pages of a list, and their tokens.
 
 use super::fault::ApiError;
 
-/// One page.
+/// A page of results.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
     pub(super) next_token: Option<String>,
 }
 
-/// The page of `items` that `token` begins, of at most `size`. A token is bound to its `action`.
+/// Returns the page of `items` that starts at `token`, with at most `size` items. A token is bound to its
+/// `action`.
 pub(super) fn page<T>(
     action: &str,
     items: Vec<T>,
@@ -28,7 +29,7 @@ pub(super) fn page<T>(
     Ok(Page { items, next_token: (end < total).then(|| write(action, end)) })
 }
 
-/// `MaxResults` within `range`; absent is its end.
+/// Parses `MaxResults` within `range`; the default is its end.
 pub(super) fn max_results(
     text: Option<&str>,
     range: std::ops::RangeInclusive<usize>,
@@ -45,7 +46,7 @@ pub(super) fn max_results(
     })
 }
 
-/// Opaque enough that nobody takes it for a number.
+/// Writes a token that does not look like a number.
 fn write(action: &str, start: usize) -> String {
     format!("{action}:{start}").bytes().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_cover_the_list_once_and_a_foreign_token_is_refused() {
+    fn pages_cover_list_and_reject_foreign_token() {
         let all: Vec<u32> = (0..7).collect();
         let (mut seen, mut token) = (Vec::new(), None);
         loop {

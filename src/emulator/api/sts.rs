@@ -1,4 +1,4 @@
-//! STS: who am I, and another role.
+//! STS: GetCallerIdentity and AssumeRole.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::fault::ApiError;
 use super::form::Form;
-use super::xml::Xml;
-use super::{Answer, Context, Failure, Service};
+use super::xml::{STS_NAMESPACE, Xml};
+use super::{CallError, CallResponse, Context, Service};
 use crate::emulator::clock::iso8601;
 use crate::emulator::pattern::like;
 use crate::emulator::policy;
@@ -15,14 +15,12 @@ use crate::emulator::record::Resource;
 use crate::emulator::secret::Secret;
 use crate::emulator::world::RoleSession;
 
-/// The namespace of version 2011-06-15.
-pub(super) const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
-/// How long a role may be assumed, in seconds.
+/// The range of a role session's duration, in seconds.
 const DURATION: std::ops::RangeInclusive<u64> = 900..=43_200;
-/// How long it is when nothing is asked for.
+/// The default duration, in seconds.
 const DEFAULT_DURATION: u64 = 3600;
 
-pub(super) fn call(context: &Context<'_>, action: &str, form: &Form) -> Result<Answer, Failure> {
+pub(super) fn call(context: &Context<'_>, action: &str, form: &Form) -> Result<CallResponse, CallError> {
     match action {
         "GetCallerIdentity" => Ok(caller_identity(context)),
         "AssumeRole" => assume_role(context, form),
@@ -31,21 +29,21 @@ pub(super) fn call(context: &Context<'_>, action: &str, form: &Form) -> Result<A
 }
 
 fn document(context: &Context<'_>, action: &str, inside: impl FnOnce(&mut Xml)) -> String {
-    Xml::document(&format!("{action}Response"), NAMESPACE, |xml| {
+    Xml::document(&format!("{action}Response"), STS_NAMESPACE, |xml| {
         xml.element(&format!("{action}Result"), inside);
         xml.element("ResponseMetadata", |xml| xml.text("RequestId", context.request_id));
     })
 }
 
-/// Needs no permission.
-fn caller_identity(context: &Context<'_>) -> Answer {
+/// Handles GetCallerIdentity, which needs no permission.
+fn caller_identity(context: &Context<'_>) -> CallResponse {
     let identity = &context.caller.identity;
     let body = document(context, "GetCallerIdentity", |xml| {
         xml.text("Arn", &identity.arn);
         xml.text("UserId", &identity.principal_id);
         xml.text("Account", &identity.account_id);
     });
-    Answer { body, ..Answer::default() }
+    CallResponse { body, ..CallResponse::default() }
 }
 
 fn is_session_name(name: &str) -> bool {
@@ -57,7 +55,7 @@ fn is_mfa_code(code: &str) -> bool {
     code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn assume_role(context: &Context<'_>, form: &Form) -> Result<Answer, Failure> {
+fn assume_role(context: &Context<'_>, form: &Form) -> Result<CallResponse, CallError> {
     let world = context.world;
     let required = |name: &str| {
         form.get(name).ok_or_else(|| {
@@ -105,12 +103,12 @@ fn assume_role(context: &Context<'_>, form: &Form) -> Result<Answer, Failure> {
         world.denial(context.caller, "sts:AssumeRole", arn, policy::Context::default(), context.source);
     let role = match role {
         Some(role) if is_trusted && denial.is_none() => role,
-        // A role that is not there and one that trusts somebody else read the same.
+        // A missing role and a role that does not trust the caller have the same response.
         _ => {
             let sentence =
                 format!("User: {caller} is not authorized to perform: sts:AssumeRole on resource: {arn}");
             let error = ApiError::denied(Service::Sts, &sentence);
-            return Err(Failure { error, parameters, resources });
+            return Err(CallError { error, parameters, resources });
         }
     };
     let expires = world.clock.now() + Duration::from_secs(seconds);
@@ -138,5 +136,5 @@ fn assume_role(context: &Context<'_>, form: &Form) -> Result<Answer, Failure> {
             xml.text("Expiration", iso8601(expires.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()));
         });
     });
-    Ok(Answer { body, parameters, resources, changes: true, ..Answer::default() })
+    Ok(CallResponse { body, parameters, resources, changes: true, ..CallResponse::default() })
 }

@@ -17,7 +17,7 @@ pub struct EndpointSpec {
     pub id: EndpointId,
     /// Its state. The default is `create-complete`.
     pub state: EndpointState,
-    /// What DescribeInstanceConnectEndpoints says beside the state, for one that failed.
+    /// The state message in DescribeInstanceConnectEndpoints, for a failed endpoint.
     pub state_message: Option<String>,
     /// Its VPC.
     pub vpc: String,
@@ -25,21 +25,22 @@ pub struct EndpointSpec {
     pub subnet: String,
     /// Its availability zone; empty means the region's `a`.
     pub availability_zone: String,
-    /// Its DNS name as told, with `:port` where that is not 443. The default, `None`, is the loopback listener.
+    /// Its DNS name in responses, with `:port` unless that is 443. The default, `None`, is the loopback
+    /// listener.
     pub dns_name: Option<String>,
-    /// Its FIPS name as told. The default is none.
+    /// Its FIPS name in responses. The default is none.
     pub fips_dns_name: Option<String>,
-    /// Its dual-stack name as told. The default is none.
+    /// Its dual-stack name in responses. The default is none.
     pub dualstack_dns_name: Option<String>,
-    /// Which addresses it reaches. The default is IPv4.
+    /// The address family that it supports. The default is IPv4.
     pub address_type: AddressType,
-    /// The address it has in its subnet: what a security group's CIDR is held against.
+    /// Its address in its subnet, which CIDR rules of security groups are matched against.
     pub private_ip: Ipv4Addr,
     /// The ids of its security groups.
     pub security_groups: Vec<String>,
     /// Its tags. The default has `Role=workspace`.
     pub tags: BTreeMap<String, String>,
-    /// Whether the client's address is kept: then that is what a security group's CIDR is held against.
+    /// Whether the client's address is preserved, so that CIDR rules are matched against it.
     pub preserve_client_ip: bool,
 }
 
@@ -64,7 +65,7 @@ impl Default for EndpointSpec {
     }
 }
 
-/// Which addresses an endpoint reaches.
+/// The address family that an endpoint supports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -72,14 +73,14 @@ pub enum AddressType {
     /// IPv4 only.
     #[default]
     Ipv4,
-    /// Both.
+    /// IPv4 and IPv6.
     Dualstack,
     /// IPv6 only.
     Ipv6,
 }
 
 impl AddressType {
-    /// Whether an endpoint of this type reaches `address`.
+    /// Returns whether an endpoint of this type can reach `address`.
     #[must_use]
     pub fn reaches(self, address: IpAddr) -> bool {
         match self {
@@ -89,7 +90,7 @@ impl AddressType {
         }
     }
 
-    /// The name that the API gives.
+    /// Returns the API's name of it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -104,7 +105,7 @@ impl AddressType {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "the names are the API's own and say all there is")]
+#[allow(missing_docs, reason = "the names are the API's own")]
 pub enum EndpointState {
     CreateInProgress,
     #[default]
@@ -119,7 +120,7 @@ pub enum EndpointState {
 }
 
 impl EndpointState {
-    /// The name that the API gives.
+    /// Returns the API's name of it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -135,7 +136,7 @@ impl EndpointState {
         }
     }
 
-    /// Whether it carries tunnels: the four states that aws-cli looks for (`eicefetcher.py`).
+    /// Returns whether it can open tunnels: the four states that aws-cli accepts (`eicefetcher.py`).
     #[must_use]
     pub fn is_usable(self) -> bool {
         matches!(

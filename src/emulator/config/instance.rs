@@ -18,11 +18,11 @@ pub struct InstanceSpec {
     pub id: InstanceId,
     /// Its state. The default is running.
     pub state: InstanceState,
-    /// Its private IPv4 address; none on an IPv6-only instance.
+    /// Its private IPv4 address; none for an IPv6-only instance.
     pub private_ip: Option<Ipv4Addr>,
     /// Its IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
-    /// Its public IPv4 address. The default is none: that is what the endpoint is for.
+    /// Its public IPv4 address. The default is none.
     pub public_ip: Option<Ipv4Addr>,
     /// Its VPC.
     pub vpc: String,
@@ -40,13 +40,13 @@ pub struct InstanceSpec {
     pub tags: BTreeMap<String, String>,
     /// The ids of its security groups.
     pub security_groups: Vec<String>,
-    /// What answers at its port 22.
+    /// The server on its port 22.
     pub backend: Backend,
-    /// What GetConsoleOutput says. The default, `None`, is what cloud-init would have printed for a builtin
-    /// instance (its host keys), and nothing for another.
+    /// Its output in GetConsoleOutput. The default, `None`, is cloud-init's output for a builtin instance (its
+    /// host keys), and empty for others.
     pub console_output: Option<String>,
-    /// What it says when it is asked for the latest. The default, `None`, is the same; instances of types that are
-    /// older than the Nitro System cannot be asked.
+    /// Its output in GetConsoleOutput with `Latest`. The default, `None`, is the same; instance types older than
+    /// the Nitro System do not support it.
     pub latest_console_output: Option<String>,
 }
 
@@ -75,18 +75,18 @@ impl Default for InstanceSpec {
     }
 }
 
-/// What answers at port 22 of an instance.
+/// The server on port 22 of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Backend {
-    /// Our own SSH server on a loopback port, whose processes run on this machine as this process's user.
+    /// Our own SSH server on a loopback port; its processes run locally as this process's user.
     Builtin(Builtin),
     /// A real sshd at this address.
     Forward(SocketAddr),
     /// Nothing listens.
     Closed,
-    /// Accepts, and never says a word.
+    /// Accepts connections and never sends a byte.
     Silent,
 }
 
@@ -96,19 +96,19 @@ impl Default for Backend {
     }
 }
 
-/// What the builtin SSH server runs.
+/// The configuration of the builtin SSH server.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Builtin {
     /// The login shell. The default is `/bin/sh`.
     pub shell: PathBuf,
-    /// Where its processes start. The default, `None`, is the emulator's private directory.
+    /// The working directory of its processes. The default, `None`, is the emulator's private directory.
     pub cwd: Option<PathBuf>,
     /// Added to the environment of each process.
     pub env: BTreeMap<String, String>,
-    /// The OS users there are. The default, empty, means any.
+    /// The existing OS users. The default, empty, accepts any.
     pub users: Vec<String>,
-    /// Sessions open at once on one connection, sshd's MaxSessions. The default is 10.
+    /// The most concurrent sessions on one connection, like sshd's MaxSessions. The default is 10.
     pub max_sessions: usize,
 }
 
@@ -139,7 +139,7 @@ pub enum InstanceState {
 }
 
 impl InstanceState {
-    /// The number and the name that the API gives.
+    /// Returns the API's number and name of it.
     #[must_use]
     pub fn code_and_name(self) -> (u16, &'static str) {
         match self {

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn the_default_world_hangs_together() {
+fn default_config_is_consistent() {
     let config = Config::default();
     let (instance, endpoint) = (&config.instances[0], &config.endpoints[0]);
     assert_eq!((&instance.vpc, &instance.subnet), (&endpoint.vpc, &endpoint.subnet));
@@ -16,7 +16,7 @@ fn the_default_world_hangs_together() {
 }
 
 #[test]
-fn a_world_can_be_written_as_toml_and_a_misspelt_field_is_refused() {
+fn toml_config_parses_and_rejects_unknown_fields() {
     let config: Config = toml::from_str(
         r#"
         region = "us-east-1"
@@ -34,7 +34,7 @@ fn a_world_can_be_written_as_toml_and_a_misspelt_field_is_refused() {
     assert_eq!(config.instances[0].state, InstanceState::Stopped);
     assert_eq!(config.instances[0].backend, Backend::Forward("127.0.0.1:2222".parse().unwrap()));
     assert_eq!(config.instances[1].backend, Backend::Closed);
-    assert_eq!(config.endpoints.len(), 1, "what is not written stays at its default");
+    assert_eq!(config.endpoints.len(), 1, "missing fields keep their defaults");
     assert_eq!(config.faults.latency_ms, 20);
     assert!(toml::from_str::<Config>("regoin = 'x'").is_err());
     assert!(toml::from_str::<Config>("[[instances]]\nid = 'mi-1'").is_err());

@@ -1,5 +1,5 @@
-//! What the builtin instance forwards: connections to its loopback, and connections that are made there. Its loopback
-//! is this machine's; nothing else is reached from it, and it forwards no Unix sockets.
+//! Forwards connections of the builtin instance: to its loopback, and from its loopback to the client. Its
+//! loopback is this machine's; other addresses and Unix sockets are not forwarded.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-/// The most forwarded connections of one SSH connection at once.
+/// The most concurrent forwarded connections of one SSH connection.
 const MAX_CONNECTIONS: usize = 64;
 /// The most ports that one SSH connection listens on.
 const MAX_LISTENERS: usize = 16;
@@ -63,8 +63,8 @@ impl Forwards {
         });
     }
 
-    /// Listens on `port` of the loopback, whatever `address` is asked for, as sshd does unless GatewayPorts is on. A
-    /// port 0 becomes a free one.
+    /// Listens on `port` of the loopback, whatever the `address`, as sshd does without GatewayPorts. Port 0
+    /// selects a free port.
     pub(super) async fn listen(&mut self, address: &str, port: &mut u32, handle: Handle) -> bool {
         let Ok(wanted) = u16::try_from(*port) else { return false };
         if self.listeners.len() >= MAX_LISTENERS {
@@ -87,7 +87,7 @@ impl Forwards {
         true
     }
 
-    /// Listens there no longer.
+    /// Stops listening.
     pub(super) fn cancel(&mut self, address: &str, port: u32) -> bool {
         self.listeners.remove(&(address.to_owned(), port)).is_some()
     }
@@ -131,7 +131,7 @@ impl Listening {
     }
 }
 
-/// Carries bytes both ways until both ended, one broke, or `stop`.
+/// Copies bytes in both directions until both have ended, one fails, or `stop`.
 async fn carry(
     mut channel: impl AsyncRead + AsyncWrite + Unpin,
     mut local: TcpStream,

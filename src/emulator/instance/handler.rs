@@ -1,4 +1,4 @@
-//! One SSH connection to the instance: who may log in, and what each channel asks for.
+//! One SSH connection to the instance: authentication and channel requests.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -11,16 +11,16 @@ use russh::server::{Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Session, Verif
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::Shared;
+use super::InstanceContext;
 use super::forward::Forwards;
 use super::run::{self, Start};
 use crate::model::{Control, Signal, Size};
 
 /// The most environment variables that a client may send for one channel.
 const MAX_ENV: usize = 64;
-/// The longest name, value or command line that is taken.
+/// The longest accepted name, value or command line.
 const MAX_TEXT: usize = 128 * 1024;
-/// Where Debian, Amazon Linux and others keep the SFTP server.
+/// The paths of the SFTP server on Debian, Amazon Linux and others.
 const SFTP_SERVERS: [&str; 4] = [
     "/usr/lib/openssh/sftp-server",
     "/usr/libexec/openssh/sftp-server",
@@ -29,13 +29,13 @@ const SFTP_SERVERS: [&str; 4] = [
 ];
 
 pub(super) struct Handler {
-    shared: Shared,
+    shared: InstanceContext,
     peer: SocketAddr,
     user: Option<String>,
     logged_in: CancellationToken,
     channels: HashMap<ChannelId, Open>,
     forwards: Forwards,
-    /// Ends every process of the connection when it goes.
+    /// Ends every process of the connection when it is dropped.
     stop: CancellationToken,
     _guard: DropGuard,
 }
@@ -47,15 +47,15 @@ struct Open {
     env: HashMap<String, String>,
     pty: Option<(String, Size)>,
     control: Option<Arc<dyn Control>>,
-    /// Set when the process has ended, whether or not the client closed the channel yet.
+    /// Set when the process has exited, even if the client has not closed the channel yet.
     ended: Arc<AtomicBool>,
-    /// Ends the process when the channel goes.
+    /// Ends the process when the channel is dropped.
     stop: CancellationToken,
     _guard: DropGuard,
 }
 
 impl Handler {
-    pub(super) fn new(shared: Shared, peer: SocketAddr, logged_in: CancellationToken) -> Self {
+    pub(super) fn new(shared: InstanceContext, peer: SocketAddr, logged_in: CancellationToken) -> Self {
         let stop = shared.stop.child_token();
         let forwards = Forwards::new(shared.tasks.clone(), stop.clone(), shared.world.dial_timeout);
         Self {
@@ -70,7 +70,7 @@ impl Handler {
         }
     }
 
-    /// Whether this key was pushed for this user and has not expired.
+    /// Returns whether this key was pushed for this user and has not expired.
     fn is_pushed(&self, user: &str, key: &PublicKey) -> bool {
         let users = &self.shared.builtin.users;
         if !users.is_empty() && !users.iter().any(|known| known == user) {
@@ -120,19 +120,19 @@ impl Handler {
     }
 }
 
-/// Algorithm and key of an OpenSSH public key line.
+/// Returns the algorithm and key of an OpenSSH public key line.
 fn without_comment(line: &str) -> Option<(&str, &str)> {
     let mut parts = line.split_ascii_whitespace();
     Some((parts.next()?, parts.next()?))
 }
 
-/// A size as a client says it, brought within what a terminal can have.
+/// Clamps a client's size to the limits of a terminal.
 fn size(cols: u32, rows: u32) -> Size {
     let clamp = |count: u32| u16::try_from(count.clamp(1, u32::from(Size::MAX))).unwrap_or(1);
     Size::new(clamp(cols), clamp(rows)).unwrap_or_default()
 }
 
-/// What Debian's sshd accepts, and what a terminal likes to know.
+/// Returns whether a variable is accepted: those of Debian's sshd, COLORTERM and TERM.
 fn is_accepted_env(name: &str) -> bool {
     name == "LANG" || name == "COLORTERM" || name == "TERM" || name.starts_with("LC_")
 }
@@ -165,7 +165,7 @@ impl russh::server::Handler for Handler {
     ) -> Result<(), Self::Error> {
         self.channels.retain(|_, open| !open.ended.load(Ordering::Acquire));
         if self.channels.len() >= self.shared.builtin.max_sessions {
-            // What OpenSSH answers beyond MaxSessions.
+            // OpenSSH's response beyond MaxSessions.
             reply.reject(ChannelOpenFailure::ConnectFailed).await;
             return Ok(());
         }

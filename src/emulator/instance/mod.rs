@@ -1,4 +1,4 @@
-//! The instance behind a tunnel: our own SSH server, or what stands in for a broken one.
+//! The instance behind a tunnel: our own SSH server.
 
 mod forward;
 mod handler;
@@ -33,22 +33,22 @@ const MAX_CONNECTIONS: usize = 256;
 const MAX_AUTH_ATTEMPTS: usize = 6;
 /// How long a connection may take to log in, sshd's LoginGraceTime.
 const LOGIN_GRACE: Duration = Duration::from_secs(120);
-/// The variable that marks every process of an instance, so that none of them outlives the emulator.
+/// The variable that marks every process of an instance, so that none outlives the emulator.
 const MARKER: &str = "EICE_EMULATED_INSTANCE";
 
 /// Our own SSH server.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) address: SocketAddr,
-    /// The host keys in OpenSSH's one-line form.
+    /// The host keys in OpenSSH's one-line format.
     pub(super) host_keys: Vec<String>,
     stop: CancellationToken,
     marker: String,
 }
 
-/// What each connection of an instance shares.
+/// The state that all connections of an instance share.
 #[derive(Clone, Debug)]
-pub(super) struct Shared {
+pub(super) struct InstanceContext {
     pub(super) world: Arc<World>,
     pub(super) id: InstanceId,
     pub(super) builtin: Arc<Builtin>,
@@ -59,7 +59,7 @@ pub(super) struct Shared {
 }
 
 impl Instance {
-    /// Starts the SSH server of the instance `id` on a port of its own.
+    /// Starts the SSH server of the instance `id` on its own port.
     pub(super) async fn start(
         world: Arc<World>,
         id: &InstanceId,
@@ -83,7 +83,7 @@ impl Instance {
         };
         let (listener, address) = bound.await.map_err(|source| Error::Bind { address, source })?;
         let marker = format!("{id}.{}", uuid::Uuid::new_v4());
-        let shared = Shared {
+        let shared = InstanceContext {
             world,
             id: id.clone(),
             builtin: Arc::new(builtin.clone()),
@@ -98,14 +98,14 @@ impl Instance {
 }
 
 impl Instance {
-    /// Ends it and waits, within a bound, until nothing that it ran is left.
+    /// Ends it and waits, within a bound, until all of its processes have ended.
     pub(super) async fn end(self) {
         self.stop.cancel();
         processes::kill(|| self.processes()).await;
     }
 
-    /// What a user of the instance detached with `setsid` lives on between connections, as it does on a real one; it
-    /// ends with the instance.
+    /// Returns its processes. One that called `setsid` survives its connection, as on a real instance, but ends
+    /// with the instance.
     fn processes(&self) -> Vec<rustix::process::Pid> {
         processes::marked(&format!("{MARKER}={}", self.marker))
     }
@@ -124,7 +124,7 @@ fn server_config(key: PrivateKey) -> russh::server::Config {
     russh::server::Config {
         server_id: russh::SshId::Standard("SSH-2.0-eice_emulator".into()),
         methods,
-        // Pushed keys are random: there is nothing to slow down.
+        // Pushed keys are random: a delay would protect nothing.
         auth_rejection_time: Duration::ZERO,
         auth_rejection_time_initial: Some(Duration::ZERO),
         keys: vec![key],
@@ -135,7 +135,7 @@ fn server_config(key: PrivateKey) -> russh::server::Config {
     }
 }
 
-async fn serve(listener: TcpListener, config: Arc<russh::server::Config>, shared: Shared) {
+async fn serve(listener: TcpListener, config: Arc<russh::server::Config>, shared: InstanceContext) {
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let (stream, peer) = tokio::select! {
@@ -176,7 +176,7 @@ async fn serve(listener: TcpListener, config: Arc<russh::server::Config>, shared
     }
 }
 
-/// Comes to an end after `grace` unless somebody logged in before.
+/// Resolves after `grace` unless a user logs in before.
 async fn too_late(grace: Duration, logged_in: &CancellationToken) {
     tokio::select! {
         () = tokio::time::sleep(grace) => {}
@@ -184,11 +184,11 @@ async fn too_late(grace: Duration, logged_in: &CancellationToken) {
     }
 }
 
-/// The host key that `state` keeps, or a new one.
+/// Returns the host key in `state`, or creates one.
 fn host_key(state: &StateDir, id: &InstanceId) -> Result<PrivateKey, Error> {
     let name = format!("{id}.hostkey");
-    if let Some(kept) = state.read(&name)? {
-        return PrivateKey::from_openssh(kept).map_err(|error| Error::HostKey(error.into()));
+    if let Some(stored) = state.read(&name)? {
+        return PrivateKey::from_openssh(stored).map_err(|error| Error::HostKey(error.into()));
     }
     let mut seed = zeroize::Zeroizing::new([0_u8; 32]);
     rand::fill(&mut seed[..]);
@@ -198,7 +198,7 @@ fn host_key(state: &StateDir, id: &InstanceId) -> Result<PrivateKey, Error> {
     Ok(key)
 }
 
-/// What cloud-init prints on the console of an instance with these host keys.
+/// Returns cloud-init's console output for an instance with these host keys.
 pub(super) fn console_output(id: &InstanceId, host_keys: &[String]) -> String {
     use russh::keys::{HashAlg, PublicKey};
     let mut text = format!("[    0.000000] Linux version 6.1.0 (emulated)\r\n{id} login: \r\n");
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_login_grace_is_over_once_somebody_logged_in() {
+    async fn login_cancels_the_grace_timer() {
         let logged_in = CancellationToken::new();
         too_late(Duration::ZERO, &logged_in).await;
         logged_in.cancel();

@@ -1,4 +1,4 @@
-//! A process without a PTY: stdout and stderr apart, an end of input that it sees.
+//! A process without a PTY: separate stdout and stderr, and an end of input.
 
 use std::io;
 use std::process::Stdio;
@@ -16,11 +16,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::model::local::Command;
 use crate::model::{Control, Exit, Input, Output, Signal, Size, Terminal, TerminalEvent, processes};
 
-/// The room made for one read.
+/// The read buffer, in bytes.
 const MAX_READ: usize = 32 * 1024;
 
-/// Starts `command` as the leader of a process group of its own. Its end is told when it ended and nobody holds
-/// its output any more, as sshd does.
+/// Starts `command` as the leader of its own process group. As with sshd, its exit is reported only when its
+/// output has no holder left.
 pub(super) fn spawn(command: Command) -> io::Result<Terminal> {
     let mut process = tokio::process::Command::new(&command.program);
     process.args(&command.args).env_clear().envs(command.env).process_group(0).kill_on_drop(true);
@@ -34,10 +34,10 @@ pub(super) fn spawn(command: Command) -> io::Result<Terminal> {
     let mut child = process.spawn()?;
     let leader = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let (told, exit) = watch::channel(None);
+    let (report, exit) = watch::channel(None);
     let stop = CancellationToken::new();
     let guard = Arc::new(stop.clone().drop_guard());
-    tokio::spawn(supervise(child, leader, stop.clone(), told));
+    tokio::spawn(supervise(child, leader, stop.clone(), report));
     let output =
         PipeOutput { stdout, stderr, exit: exit.clone(), is_done: false, _guard: Arc::clone(&guard) };
     Ok(Terminal {
@@ -51,7 +51,7 @@ async fn supervise(
     mut child: Child,
     leader: u32,
     stop: CancellationToken,
-    told: watch::Sender<Option<Exit>>,
+    report: watch::Sender<Option<Exit>>,
 ) {
     let ended = tokio::select! {
         status = child.wait() => Some(status.map_or(Exit::Unknown, processes::exit_of)),
@@ -59,14 +59,14 @@ async fn supervise(
     };
     match ended {
         Some(exit) => {
-            told.send_replace(Some(exit));
-            // What it left behind may still write: until the channel goes.
+            report.send_replace(Some(exit));
+            // Processes that it left behind may still write, until the channel is closed.
             stop.cancelled().await;
             processes::kill(|| processes::members(leader)).await;
         }
         None => {
             let exit = processes::end(&mut child, leader).await;
-            told.send_replace(Some(exit));
+            report.send_replace(Some(exit));
         }
     }
 }
@@ -101,7 +101,7 @@ struct PipeOutput {
     _guard: Arc<DropGuard>,
 }
 
-/// The next bytes of a pipe; `None` at its end. Waits for ever where there is no pipe.
+/// Returns the next bytes of a pipe; `None` at its end. Never resolves without a pipe.
 async fn read<R: AsyncRead + Unpin>(pipe: &mut Option<R>) -> Option<Bytes> {
     let Some(open) = pipe else { return std::future::pending().await };
     let mut buffer = BytesMut::with_capacity(MAX_READ);

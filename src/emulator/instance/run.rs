@@ -1,4 +1,4 @@
-//! One session channel: a process and the bytes between it and the client.
+//! Runs the process of a session channel and copies its bytes.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -11,27 +11,27 @@ use russh::{ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{MARKER, Shared, pipes};
+use super::{InstanceContext, MARKER, pipes};
 use crate::model::local::{self, Command};
 use crate::model::{Control, Exit, Input, Output, Size, Terminal, TerminalEvent};
 
 /// SSH's number of the stderr stream (RFC 4254, section 5.2).
 const STDERR: u32 = 1;
 
-/// What a process is started with.
+/// The parameters of a process.
 #[derive(Debug)]
 pub(super) struct Start<'a> {
     pub(super) user: &'a str,
     pub(super) peer: std::net::SocketAddr,
     pub(super) env: &'a HashMap<String, String>,
-    /// `TERM` and the size, where the client asked for a PTY.
+    /// `TERM` and the size, if the client requested a PTY.
     pub(super) pty: Option<&'a (String, Size)>,
     /// The command line; `None` is the login shell.
     pub(super) command: Option<&'a str>,
 }
 
-/// Starts a process as a user of the instance would have it.
-pub(super) fn start(shared: &Shared, start: &Start<'_>) -> std::io::Result<Terminal> {
+/// Starts a process with the environment of an instance's user.
+pub(super) fn start(shared: &InstanceContext, start: &Start<'_>) -> std::io::Result<Terminal> {
     let shell = &shared.builtin.shell;
     let name = shell.file_name().unwrap_or(shell.as_os_str());
     let mut command = Command::new(shell);
@@ -63,16 +63,16 @@ pub(super) fn start(shared: &Shared, start: &Start<'_>) -> std::io::Result<Termi
     }
 }
 
-/// A running process, in parts.
+/// The parts of a running process.
 pub(super) struct Parts {
     pub(super) input: Box<dyn Input>,
     pub(super) output: Box<dyn Output>,
     pub(super) control: Arc<dyn Control>,
-    /// To be set when the process has ended.
+    /// Set when the process has exited.
     pub(super) ended: Arc<AtomicBool>,
 }
 
-/// Carries bytes both ways until the process ends, the client closes the channel, or `stop`.
+/// Copies bytes in both directions until the process exits, the client closes the channel, or `stop`.
 pub(super) async fn carry(
     parts: Parts,
     reader: ChannelReadHalf,
@@ -91,15 +91,15 @@ pub(super) async fn carry(
         () = stop.cancelled() => None,
     };
     if let Some(exit) = exit {
-        tell_exit(&handle, id, exit).await;
+        send_exit(&handle, id, exit).await;
     }
     ended.store(true, Ordering::Release);
     let _ = handle.close(id).await;
-    // Waited for, so that whoever waits for this task waits for the process as well.
+    // Closing is awaited so that this task outlives the process.
     control.close().await;
 }
 
-/// The client's bytes to the process. Returns when the client closed the channel or is gone.
+/// Copies the client's bytes to the process. Returns when the client has closed the channel or is gone.
 async fn feed(mut input: Box<dyn Input>, mut reader: ChannelReadHalf) {
     let mut is_open = true;
     while let Some(message) = reader.wait().await {
@@ -114,7 +114,7 @@ async fn feed(mut input: Box<dyn Input>, mut reader: ChannelReadHalf) {
     }
 }
 
-/// The process's bytes to the client, and how it ended. `None` when the client is gone.
+/// Copies the process's bytes to the client and returns its exit. `None` when the client is gone.
 async fn show(output: &mut dyn Output, writer: &ChannelWriteHalf<Msg>) -> Option<Exit> {
     let mut out = writer.make_writer();
     let mut err = writer.make_writer_ext(Some(STDERR));
@@ -135,7 +135,7 @@ async fn write<W: tokio::io::AsyncWrite + Unpin>(writer: &mut W, bytes: &Bytes) 
     writer.write_all(bytes).await
 }
 
-async fn tell_exit(handle: &Handle, id: ChannelId, exit: Exit) {
+async fn send_exit(handle: &Handle, id: ChannelId, exit: Exit) {
     let _ = handle.eof(id).await;
     match exit {
         Exit::Code(code) => {

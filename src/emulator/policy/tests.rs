@@ -21,7 +21,7 @@ fn context() -> Context {
 }
 
 #[test]
-fn each_condition_operator_does_what_iam_says() {
+fn condition_operators_match_iam() {
     for (condition, holds) in [
         (r#"{"StringEquals":{"aws:ResourceTag/Role":"workspace"}}"#, true),
         (r#"{"StringEquals":{"aws:ResourceTag/Role":"Workspace"}}"#, false),
@@ -52,7 +52,7 @@ fn each_condition_operator_does_what_iam_says() {
 }
 
 #[test]
-fn an_explicit_deny_wins_and_nothing_is_allowed_by_default() {
+fn explicit_deny_wins_and_default_is_deny() {
     let deny = policy("{}", "Deny");
     assert_eq!(decide(&[Policy::allow_all(), deny], OPEN, ENDPOINT, &context()), Decision::ExplicitDeny);
     assert_eq!(decide(&[], OPEN, ENDPOINT, &context()), Decision::ImplicitDeny);
@@ -62,7 +62,7 @@ fn an_explicit_deny_wins_and_nothing_is_allowed_by_default() {
 }
 
 #[test]
-fn the_terminal_policy_opens_tagged_things_on_port_22_only() {
+fn terminal_policy_is_least_privilege() {
     let policies = [Policy::terminal()];
     let instance = "arn:aws:ec2:eu-west-1:123456789012:instance/i-1";
     let send = "ec2-instance-connect:SendSSHPublicKey";
@@ -75,7 +75,7 @@ fn the_terminal_policy_opens_tagged_things_on_port_22_only() {
 }
 
 #[test]
-fn a_document_that_is_not_understood_grants_nothing_because_it_is_refused() {
+fn unsupported_policy_is_rejected() {
     for bad in [
         "",
         "[]",
@@ -97,7 +97,7 @@ fn a_document_that_is_not_understood_grants_nothing_because_it_is_refused() {
 }
 
 #[test]
-fn blocks_have_their_edges() {
+fn cidr_blocks_match_edge_cases() {
     let v4: IpAddr = "10.0.1.23".parse().unwrap();
     let v6: IpAddr = "2600::1".parse().unwrap();
     assert!(is_within(v4, "0.0.0.0/0") && is_within(v6, "::/0") && is_within(v6, "2600::1"));

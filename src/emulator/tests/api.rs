@@ -9,7 +9,7 @@ use super::*;
 const INSTANCE: &str = "i-0123456789abcdef0";
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqEwqL+hvxCB5Zmzx0BlzYQWnWqCGzcfEUX0MBHpCzb";
 
-/// Holds `answer` to `fixtures/ec2/NAME.xml`, what differs from run to run put aside.
+/// Compares `answer` with `fixtures/ec2/NAME.xml`, ignoring what differs between runs.
 fn golden(name: &str, access: &Access, answer: &Answer) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/ec2/{name}.xml"));
     let mut text = answer.body.replace("><", ">\n<").replace(&access.tunnel_authority(), "localhost:PORT");
@@ -51,7 +51,7 @@ fn between(answer: &Answer, name: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn answers_have_the_shapes_of_the_fixtures() {
+async fn responses_match_fixtures() {
     let mut config = quick();
     config.instances[0].ipv6 = Some("2600:1f10::1".parse().unwrap());
     config.endpoints[0].dualstack_dns_name = Some("eice-dual.example".into());
@@ -77,7 +77,7 @@ async fn answers_have_the_shapes_of_the_fixtures() {
 }
 
 #[tokio::test]
-async fn wrong_parameters_have_the_codes_of_ec2() {
+async fn invalid_parameters_get_ec2_codes() {
     let emulator = start(quick()).await;
     let call = Call::new(emulator.access());
     for (query, status, expected) in [
@@ -111,7 +111,7 @@ async fn wrong_parameters_have_the_codes_of_ec2() {
 }
 
 #[tokio::test]
-async fn endpoints_come_in_pages_and_filters_choose_among_them() {
+async fn endpoints_are_paged_and_filtered() {
     let mut config = quick();
     config.endpoints = (0..7)
         .map(|n| EndpointSpec {
@@ -143,7 +143,7 @@ async fn endpoints_come_in_pages_and_filters_choose_among_them() {
 }
 
 #[tokio::test]
-async fn send_ssh_public_key_says_why_not() {
+async fn send_ssh_public_key_errors() {
     let emulator = start(quick()).await;
     let call = Call::new(emulator.access());
     let good = call.push_key(INSTANCE, "ec2-user", KEY).await;
@@ -165,7 +165,7 @@ async fn send_ssh_public_key_says_why_not() {
     let user = call.push_key(INSTANCE, "a b", KEY).await;
     assert_eq!(code(&user), (400, "InvalidArgsException".into()));
 
-    // An instance that is not there has no tags, so the policy does not cover it.
+    // A missing instance has no tags, so the policy does not cover it.
     let unknown = call.push_key("i-00000000", "ec2-user", KEY).await;
     assert_eq!(code(&unknown), (400, "AccessDeniedException".into()));
     assert!(unknown.body.contains(
@@ -184,7 +184,7 @@ async fn send_ssh_public_key_says_why_not() {
 }
 
 #[tokio::test]
-async fn the_instance_finds_the_keys_of_the_last_minute() {
+async fn metadata_serves_unexpired_keys() {
     let emulator = start(quick()).await;
     let access = emulator.access();
     let url = access.metadata_url(&INSTANCE.parse().unwrap());
@@ -202,7 +202,7 @@ async fn the_instance_finds_the_keys_of_the_last_minute() {
 }
 
 #[tokio::test]
-async fn a_signature_is_refused_for_its_reason_by_each_service() {
+async fn bad_signature_gets_each_service_code() {
     let emulator = start(quick()).await;
     let access = emulator.access();
     let with = |key: &str, secret: &str, token: Option<&str>| Call {
@@ -237,7 +237,7 @@ async fn a_signature_is_refused_for_its_reason_by_each_service() {
 }
 
 #[tokio::test]
-async fn a_role_is_assumed_by_whom_it_trusts_and_ends_with_its_time() {
+async fn assume_role_checks_trust_and_expires() {
     let role = |name: &str, external_id: Option<&str>| Role {
         name: name.into(),
         external_id: external_id.map(str::to_owned),
@@ -278,7 +278,7 @@ async fn a_role_is_assumed_by_whom_it_trusts_and_ends_with_its_time() {
 }
 
 #[tokio::test]
-async fn cloudtrail_finds_a_call_by_each_attribute_and_in_pages() {
+async fn cloudtrail_lookup_filters_and_pages() {
     let emulator = start(quick()).await;
     let call = Call::new(emulator.access());
     call.push_key(INSTANCE, "ec2-user", KEY).await;
@@ -302,7 +302,7 @@ async fn cloudtrail_finds_a_call_by_each_attribute_and_in_pages() {
     let record: Value = serde_json::from_str(failed[0]["CloudTrailEvent"].as_str().unwrap()).unwrap();
     assert_eq!(record["errorCode"], "AccessDenied");
     assert_eq!(look("EventName", "SendSSHPublicKey").await.len(), 2);
-    assert_eq!(look("Username", "developer").await.len(), 2 + 3, "the look-ups as well");
+    assert_eq!(look("Username", "developer").await.len(), 2 + 3, "including the lookups");
     assert_eq!(look("EventSource", "ec2.amazonaws.com").await.len(), 0);
     let id = found[0]["EventId"].as_str().unwrap();
     assert_eq!(look("EventId", id).await.len(), 1);
@@ -321,7 +321,7 @@ async fn cloudtrail_finds_a_call_by_each_attribute_and_in_pages() {
 }
 
 #[tokio::test]
-async fn bodies_and_headers_are_bounded() {
+async fn oversized_requests_are_rejected() {
     let emulator = start(quick()).await;
     let access = emulator.access();
     let length = 300 * 1024;

@@ -1,4 +1,4 @@
-//! A client made of eice_proto and a WebSocket library that knows nothing of the emulator.
+//! A client built from eice_proto and an independent WebSocket library.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::emulator::Access;
 
-/// An HTTP answer.
+/// An HTTP response.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -27,7 +27,7 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
-/// What an openTunnel asks for; a test changes a part.
+/// The parameters of an openTunnel; tests change some of them.
 pub(super) struct Ask {
     pub(super) endpoint: String,
     pub(super) address: String,
@@ -39,7 +39,7 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    /// The default world's instance, as its first principal.
+    /// Returns the default instance, as its first principal.
     pub(super) fn new(access: &Access) -> Self {
         Self {
             endpoint: "eice-0123456789abcdef0".into(),
@@ -52,7 +52,7 @@ impl Ask {
         }
     }
 
-    /// The path and query of the presigned URL.
+    /// Returns the path and query of the presigned URL.
     pub(super) fn path(&self, access: &Access) -> String {
         let authority = access.tunnel_authority().parse().unwrap();
         let endpoint = self.endpoint.parse().unwrap();
@@ -79,7 +79,7 @@ pub(super) async fn tls(access: &Access) -> std::io::Result<TlsStream<TcpStream>
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
 }
 
-/// A request head as aws-cli sends it, to be spoilt by a test.
+/// Returns a request head as aws-cli sends it, for a test to change.
 pub(super) fn head(access: &Access, path: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -88,7 +88,7 @@ pub(super) fn head(access: &Access, path: &str) -> String {
     )
 }
 
-/// Sends `head` and reads the whole answer, or the head of a 101.
+/// Sends `head` and reads the whole response, or the head of a 101.
 pub(super) async fn raw(access: &Access, head: &str) -> (Answer, TlsStream<TcpStream>) {
     let mut stream = tls(access).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -116,7 +116,7 @@ pub(super) async fn open(access: &Access, ask: &Ask) -> Result<Socket, WsError> 
     Ok(socket)
 }
 
-/// A tunnel as a byte stream.
+/// Returns a tunnel as a byte stream.
 pub(super) fn bytes(mut socket: Socket) -> DuplexStream {
     let (near, far) = tokio::io::duplex(256 * 1024);
     tokio::spawn(async move {
@@ -203,7 +203,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Sends `request` to the API's port and reads the answer to the connection's end.
+/// Sends `request` to the API's port and reads the response until the connection ends.
 pub(super) async fn http(access: &Access, request: &str) -> Answer {
     let mut stream = TcpStream::connect(access.api_addr()).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Each knob does what it says.
+//! Each fault knob has its effect.
 
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,7 +15,7 @@ async fn forwarding(faults: Faults) -> (Emulator, TcpListener) {
     (start(config).await, listener)
 }
 
-/// What a client sees after its request: everything up to the end of the connection.
+/// Returns everything a client receives after its request, up to the end of the connection.
 async fn everything(faults: Faults) -> Vec<u8> {
     let (emulator, _listener) = forwarding(faults).await;
     let access = emulator.access();
@@ -26,7 +26,7 @@ async fn everything(faults: Faults) -> Vec<u8> {
     got
 }
 
-/// What follows the 101.
+/// Returns the bytes that follow the 101.
 async fn frames(frame: FrameFault, count: usize) -> Vec<u8> {
     let (emulator, _listener) = forwarding(Faults { frame: Some(frame), ..Faults::default() }).await;
     let access = emulator.access();
@@ -38,7 +38,7 @@ async fn frames(frame: FrameFault, count: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn connections_are_dropped_where_the_knob_says() {
+async fn connection_drops_at_the_configured_point() {
     let upgrade = |fault| Faults { upgrade: Some(fault), ..Faults::default() };
     assert!(everything(upgrade(UpgradeFault::DropBefore)).await.is_empty());
     let half = everything(upgrade(UpgradeFault::DropMid)).await;
@@ -50,7 +50,7 @@ async fn connections_are_dropped_where_the_knob_says() {
 }
 
 #[tokio::test]
-async fn the_answer_to_the_upgrade_can_be_spoilt() {
+async fn upgrade_response_faults() {
     for (fault, part) in [
         (UpgradeFault::WrongAccept, "Sec-WebSocket-Accept: AAAA"),
         (UpgradeFault::Extension, "Sec-WebSocket-Extensions: permessage-deflate"),
@@ -70,7 +70,7 @@ async fn the_answer_to_the_upgrade_can_be_spoilt() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_is_there_and_silent_until_the_client_leaves() {
+async fn hanging_server_stays_silent() {
     for faults in [
         Faults { accept: Some(AcceptFault::Hang), ..Faults::default() },
         Faults { upgrade: Some(UpgradeFault::Hang), ..Faults::default() },
@@ -85,7 +85,7 @@ async fn a_server_that_hangs_is_there_and_silent_until_the_client_leaves() {
 }
 
 #[tokio::test]
-async fn each_wrong_certificate_is_refused_by_a_careful_client() {
+async fn invalid_certificates_are_rejected() {
     for certificate in [Certificate::WrongName, Certificate::Expired, Certificate::UnknownCa] {
         let (emulator, _listener) = forwarding(Faults { certificate, ..Faults::default() }).await;
         let error = soon(tls(emulator.access())).await.unwrap_err().to_string();
@@ -96,7 +96,7 @@ async fn each_wrong_certificate_is_refused_by_a_careful_client() {
 }
 
 #[tokio::test]
-async fn odd_frames_are_sent_as_they_are() {
+async fn frame_faults_are_sent_verbatim() {
     assert_eq!(frames(FrameFault::Text, 10).await, b"\x81\x08surprise");
     assert_eq!(frames(FrameFault::Huge, 10).await, b"\x82\x7f\0\0\x01\0\0\0\0\0");
     assert_eq!(frames(FrameFault::Garbage, 64).await, [0xff; 64]);
@@ -110,7 +110,7 @@ async fn odd_frames_are_sent_as_they_are() {
 }
 
 #[tokio::test]
-async fn fragments_and_pings_reach_a_client_that_can_take_them() {
+async fn fragments_and_pings_reach_the_client() {
     let faults = Faults { frame: Some(FrameFault::Fragmented), ping_every_ms: Some(1), ..Faults::default() };
     let (emulator, listener) = forwarding(faults).await;
     let mut socket = open(emulator.access(), &Ask::new(emulator.access())).await.unwrap();
@@ -128,7 +128,7 @@ async fn fragments_and_pings_reach_a_client_that_can_take_them() {
 }
 
 #[tokio::test]
-async fn a_tunnel_can_end_after_so_many_bytes_or_when_idle() {
+async fn tunnel_ends_after_bytes_or_idle() {
     let form = CloseForm::Close { code: 1001, reason: "enough".into() };
     let close_after = Some(CloseAfter { bytes: 5, form });
     let (emulator, listener) = forwarding(Faults { close_after, ..Faults::default() }).await;
@@ -150,7 +150,7 @@ async fn a_tunnel_can_end_after_so_many_bytes_or_when_idle() {
 }
 
 #[tokio::test]
-async fn a_slow_link_costs_its_round_trips_and_keeps_its_bytes_in_order() {
+async fn latency_and_rate_keep_byte_order() {
     let faults = Faults { latency_ms: 20, jitter_ms: 10, ..Faults::default() };
     let (emulator, listener) = forwarding(faults).await;
     let begun = std::time::Instant::now();
@@ -184,7 +184,7 @@ async fn a_slow_link_costs_its_round_trips_and_keeps_its_bytes_in_order() {
 }
 
 #[tokio::test]
-async fn api_calls_are_throttled_fail_and_hang() {
+async fn api_faults_throttle_fail_and_hang() {
     let emulator = start(quick()).await;
     let call = Call::new(emulator.access());
     let query = "Action=DescribeInstances";

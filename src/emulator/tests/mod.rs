@@ -1,4 +1,4 @@
-//! The emulator as its clients see it: real sockets, real TLS, real signatures.
+//! Tests the emulator from the client's side: real sockets, real TLS, real signatures.
 
 mod api;
 mod client;
@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use super::*;
 
-/// No test waits longer than this for what must come.
+/// The time limit of every wait.
 const ENOUGH: Duration = Duration::from_secs(20);
 
-/// `future`'s outcome, in time.
+/// Awaits `future` within the time limit.
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(ENOUGH, future).await.expect("in time")
 }
 
-/// A world whose unreachable targets are given up at once.
+/// Returns a configuration with a short dial timeout.
 fn quick() -> Config {
     Config { dial_timeout_ms: 100, ..Config::default() }
 }

@@ -1,4 +1,4 @@
-//! All the way: pushed key, tunnel, SSH, a shell on a PTY.
+//! End to end: pushed key, tunnel, SSH, a shell on a PTY.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ fn line(key: &PrivateKey) -> String {
     PublicKey::from(key).to_openssh().unwrap()
 }
 
-/// An SSH connection through a tunnel, not yet logged in, and the host key that it met.
+/// Opens an SSH connection through a tunnel, before the login; returns the offered host key too.
 async fn dial(emulator: &Emulator) -> (Handle<Client>, String) {
     let socket = soon(open(emulator.access(), &Ask::new(emulator.access()))).await.unwrap();
     let host_key = Arc::new(std::sync::Mutex::new(None));
@@ -63,15 +63,15 @@ async fn logged_in(emulator: &Emulator) -> Handle<Client> {
 }
 
 #[derive(Default, Debug)]
-struct Outcome {
+struct ChannelResult {
     out: String,
     err: String,
     status: Option<u32>,
     signal: Option<String>,
 }
 
-async fn outcome(channel: &mut Channel<client::Msg>) -> Outcome {
-    let mut outcome = Outcome::default();
+async fn outcome(channel: &mut Channel<client::Msg>) -> ChannelResult {
+    let mut outcome = ChannelResult::default();
     while let Some(message) = soon(channel.wait()).await {
         match message {
             ChannelMsg::Data { data } => outcome.out.push_str(&String::from_utf8_lossy(&data)),
@@ -95,7 +95,7 @@ async fn until(channel: &mut Channel<client::Msg>, seen: &mut String, end: &str)
 }
 
 #[tokio::test]
-async fn a_shell_on_a_pty_through_the_tunnel_with_resize_and_status() {
+async fn pty_shell_resizes_and_reports_status() {
     let emulator = start(quick()).await;
     let handle = logged_in(&emulator).await;
     let mut channel = handle.channel_open_session().await.unwrap();
@@ -114,7 +114,7 @@ async fn a_shell_on_a_pty_through_the_tunnel_with_resize_and_status() {
 }
 
 #[tokio::test]
-async fn exec_keeps_stdout_and_stderr_apart_and_sees_the_end_of_input() {
+async fn exec_separates_stderr_and_sees_eof() {
     let emulator = start(quick()).await;
     let handle = logged_in(&emulator).await;
     let mut channel = handle.channel_open_session().await.unwrap();
@@ -130,7 +130,7 @@ async fn exec_keeps_stdout_and_stderr_apart_and_sees_the_end_of_input() {
 }
 
 #[tokio::test]
-async fn a_key_is_good_for_its_user_and_its_minute_only() {
+async fn pushed_key_is_bound_to_user_and_minute() {
     let emulator = start(quick()).await;
     let pushed = Call::new(emulator.access()).push_key(INSTANCE, "ec2-user", &line(&key(1))).await;
     assert_eq!(pushed.status, 200);
@@ -146,7 +146,7 @@ async fn a_key_is_good_for_its_user_and_its_minute_only() {
 }
 
 #[tokio::test]
-async fn the_console_tells_the_host_key_that_ssh_meets() {
+async fn console_shows_the_host_key() {
     let emulator = start(quick()).await;
     let (_handle, met) = dial(&emulator).await;
     let answer =
@@ -173,7 +173,7 @@ fn decode(base64: &str) -> String {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_process_when_its_channel_connection_or_emulator_goes() {
+async fn processes_end_with_channel_or_emulator() {
     let emulator = start(quick()).await;
     for close_connection in [false, true] {
         let handle = logged_in(&emulator).await;
@@ -206,12 +206,12 @@ async fn nothing_is_left_of_a_process_when_its_channel_connection_or_emulator_go
     let ca = emulator.access().ca_file().to_owned();
     assert!(ca.exists());
     soon(emulator.shutdown()).await;
-    assert!(processes::marked(&marker).is_empty(), "even what called setsid ends with the emulator");
+    assert!(processes::marked(&marker).is_empty(), "processes that called setsid end with the emulator");
     assert!(!ca.parent().unwrap().exists(), "and so does its directory");
 }
 
 #[tokio::test]
-async fn sessions_of_one_connection_are_limited_as_sshd_limits_them() {
+async fn max_sessions_is_enforced() {
     let mut config = quick();
     config.instances[0].backend = Backend::Builtin(Builtin { max_sessions: 1, ..Builtin::default() });
     let emulator = start(config).await;
@@ -221,11 +221,11 @@ async fn sessions_of_one_connection_are_limited_as_sshd_limits_them() {
     assert!(handle.channel_open_session().await.is_err(), "MaxSessions");
     first.eof().await.unwrap();
     outcome(&mut first).await;
-    assert!(soon(handle.channel_open_session()).await.is_ok(), "the place is free again");
+    assert!(soon(handle.channel_open_session()).await.is_ok(), "the session slot is free again");
 }
 
 #[tokio::test]
-async fn a_loopback_port_of_the_instance_can_be_forwarded_and_others_cannot() {
+async fn only_loopback_ports_are_forwarded() {
     let emulator = start(quick()).await;
     let handle = logged_in(&emulator).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

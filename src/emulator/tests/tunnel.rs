@@ -1,4 +1,4 @@
-//! openTunnel: each check in its order, and what an open tunnel does.
+//! openTunnel: the checks in their order, and the behavior of an open tunnel.
 
 use bytes::Bytes;
 use eice_proto::{Credentials, Timestamp};
@@ -13,7 +13,7 @@ use super::*;
 
 const ENDPOINT: &str = "eice-0123456789abcdef0";
 
-/// A world whose instance is the listener that is returned.
+/// Starts an emulator whose instance is the returned listener.
 async fn forwarding() -> (Emulator, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = quick();
@@ -40,7 +40,7 @@ async fn next(socket: &mut Socket) -> Option<Message> {
 }
 
 #[tokio::test]
-async fn the_101_has_what_aws_cli_needs_and_nothing_that_it_rejects() {
+async fn switching_response_suits_aws_cli() {
     let emulator = start(quick()).await;
     let answer = ask(&emulator, |_| {}).await;
     assert_eq!(answer.status, 101);
@@ -50,9 +50,9 @@ async fn the_101_has_what_aws_cli_needs_and_nothing_that_it_rejects() {
     assert!(!answer.head.contains("Sec-WebSocket-Protocol"));
 }
 
-/// Each request is spoilt in one respect and in every later one, so that only the order decides the answer.
+/// Each request is invalid in one respect and in every later one, so that only the order of checks decides.
 #[tokio::test]
-async fn the_checks_go_in_the_services_order() {
+async fn checks_run_in_the_service_order() {
     let mut config = quick();
     config.endpoints.push(EndpointSpec {
         id: "eice-0000000000000bad0".parse().unwrap(),
@@ -88,7 +88,7 @@ async fn the_checks_go_in_the_services_order() {
         let answer = soon(raw(access, &head)).await.0;
         assert_eq!(code(&answer), (expected.0, expected.1.to_owned()), "{head}");
     }
-    // From here on the signature holds.
+    // From here on the signature is valid.
     let path = bad.path(access);
     let answer = soon(raw(access, &head(access, &path))).await.0;
     assert_eq!(code(&answer), (400, "InvalidParameter".into()));
@@ -111,7 +111,7 @@ async fn the_checks_go_in_the_services_order() {
 }
 
 #[tokio::test]
-async fn a_signature_is_refused_for_every_reason() {
+async fn bad_signature_is_rejected() {
     let mut config = quick();
     let token = "IQoJb3JpZ2luX2VjE//abc+def==/xyz=";
     config.principals.push(Principal {
@@ -176,7 +176,7 @@ async fn parameters_and_conditions_are_checked() {
 }
 
 #[tokio::test]
-async fn bytes_go_both_ways_whatever_the_framing_and_early_ones_are_kept() {
+async fn bytes_pass_both_ways_including_early_ones() {
     let (emulator, listener) = forwarding().await;
     let mut socket = open(emulator.access(), &Ask::new(emulator.access())).await.unwrap();
     socket.send(Message::Binary(Bytes::from_static(b"early"))).await.unwrap();
@@ -188,7 +188,7 @@ async fn bytes_go_both_ways_whatever_the_framing_and_early_ones_are_kept() {
     assert_eq!(&got, b"early");
     assert_eq!(next(&mut socket).await, Some(Message::Pong(Bytes::from_static(b"are you there"))));
 
-    // A megabyte each way at once, checked byte by byte.
+    // A megabyte in each direction at once, checked byte by byte.
     let pattern: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 253) as u8).collect();
     let (mut from_target, mut to_target) = target.into_split();
     let sending = pattern.clone();
@@ -218,14 +218,14 @@ async fn bytes_go_both_ways_whatever_the_framing_and_early_ones_are_kept() {
         got += data.len();
     }
     let _write = soon(pushing).await.unwrap();
-    // The target ends: CLOSE 1000.
+    // The target closes the connection: CLOSE 1000.
     drop((soon(feeding).await.unwrap(), soon(draining).await.unwrap()));
     let Some(Ok(Message::Close(Some(frame)))) = soon(read.next()).await else { panic!("no CLOSE") };
     assert_eq!(u16::from(frame.code), 1000);
 }
 
 #[tokio::test]
-async fn a_target_that_cannot_be_reached_is_told_after_the_101() {
+async fn unreachable_target_closes_after_101() {
     let mut config = quick();
     config.instances[0].backend = Backend::Closed;
     let emulator = start(config).await;
@@ -238,7 +238,7 @@ async fn a_target_that_cannot_be_reached_is_told_after_the_101() {
     };
     let failed = (1011, "Unable to connect to target".to_owned());
     assert_eq!(closed(|_| {}).await, failed, "nothing listens");
-    assert_eq!(closed(|ask| ask.address = "10.0.9.9".into()).await, failed, "nobody has the address");
+    assert_eq!(closed(|ask| ask.address = "10.0.9.9".into()).await, failed, "no instance has the address");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let backend = Backend::Forward(listener.local_addr().unwrap());
     let spec = InstanceSpec { backend, ..InstanceSpec::default() };
@@ -257,14 +257,14 @@ async fn a_target_that_cannot_be_reached_is_told_after_the_101() {
 }
 
 #[tokio::test]
-async fn what_a_client_must_not_send_ends_the_tunnel() {
+async fn illegal_client_frame_closes_tunnel() {
     let (emulator, _listener) = forwarding().await;
     let path = || head(emulator.access(), &Ask::new(emulator.access()).path(emulator.access()));
     for (bytes, expected) in [
         (&b"\x82\x05hello"[..], Some(1002_u16)),
         (&b"\xc2\x80\0\0\0\0"[..], Some(1002)),
         (&b"\x82\xff\0\0\x01\0\0\0\0\0\0\0\0\0"[..], Some(1009)),
-        // TEXT is no part of the protocol; what AWS answers is not known.
+        // TEXT is not part of the protocol; AWS's response is unknown.
         (&b"\x81\x81\0\0\0\0x"[..], None),
     ] {
         let (answer, mut stream) = soon(raw(emulator.access(), &path())).await;
@@ -280,7 +280,7 @@ async fn what_a_client_must_not_send_ends_the_tunnel() {
 }
 
 #[tokio::test]
-async fn the_quota_counts_open_tunnels_and_every_end_gives_its_place_back() {
+async fn quota_counts_open_tunnels() {
     let (emulator, listener) = forwarding().await;
     emulator.faults().update(|faults| faults.quota = Some(2));
     let one = open(emulator.access(), &Ask::new(emulator.access())).await.unwrap();
@@ -312,7 +312,7 @@ async fn the_quota_counts_open_tunnels_and_every_end_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn the_longest_duration_ends_a_tunnel_in_each_form() {
+async fn max_duration_ends_tunnel_in_each_form() {
     let (emulator, _listener) = forwarding().await;
     for (form, expected) in [
         (None, Some(1000)),
@@ -337,7 +337,7 @@ async fn the_longest_duration_ends_a_tunnel_in_each_form() {
 }
 
 #[tokio::test]
-async fn each_tunnel_and_each_refusal_is_recorded_as_cloudtrail_does() {
+async fn tunnels_and_rejections_are_recorded() {
     let (emulator, _listener) = forwarding().await;
     let asked = Ask { duration: Some(3600), ..Ask::new(emulator.access()) };
     let head_of = head(emulator.access(), &asked.path(emulator.access()));
@@ -366,7 +366,7 @@ async fn each_tunnel_and_each_refusal_is_recorded_as_cloudtrail_does() {
 }
 
 #[tokio::test]
-async fn shutdown_says_good_bye_and_leaves_nothing() {
+async fn shutdown_closes_tunnels_and_listeners() {
     let (emulator, _listener) = forwarding().await;
     let access = emulator.access().clone();
     let mut socket = open(&access, &Ask::new(&access)).await.unwrap();

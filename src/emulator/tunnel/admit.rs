@@ -10,23 +10,23 @@ use serde_json::{Map, Value};
 use super::head::Head;
 use crate::emulator::auth::{self, AuthFault};
 use crate::emulator::policy;
-use crate::emulator::record::{Event, Record, Resource};
+use crate::emulator::record::{Event, Resource};
 use crate::emulator::world::{Caller, World};
 
 /// The service's name in a signature's scope.
 const SERVICE: &str = "ec2-instance-connect";
-/// The action, as policies name it.
+/// The action's name in policies.
 const ACTION: &str = "ec2-instance-connect:OpenTunnel";
 
-/// An upgrade that is refused. Only the bodies of two are public; the statuses are assumptions.
+/// A rejected upgrade. Only the bodies of two are public; the statuses are assumptions.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct Rejected {
     pub(super) status: u16,
     pub(super) code: &'static str,
     pub(super) message: String,
 }
 
-impl Refused {
+impl Rejected {
     pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
     }
@@ -36,24 +36,24 @@ impl Refused {
     }
 }
 
-/// A tunnel that may be opened, and its place among the endpoint's.
+/// An admitted tunnel, which counts toward the endpoint's quota.
 #[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) params: TunnelParams,
     pub(super) duration: Duration,
-    /// Who asked: what a target sees where the endpoint preserves that.
+    /// The client's address, which a target sees if the endpoint preserves it.
     pub(super) client: IpAddr,
-    _place: Place,
+    _slot: TunnelSlot,
 }
 
-/// One of an endpoint's concurrent connections, given back on drop.
+/// One of an endpoint's concurrent connections, released on drop.
 #[derive(Debug)]
-struct Place {
+struct TunnelSlot {
     world: Arc<World>,
     endpoint: EndpointId,
 }
 
-impl Drop for Place {
+impl Drop for TunnelSlot {
     fn drop(&mut self) {
         let mut state = self.world.state();
         if let Some(endpoint) = state.endpoints.iter_mut().find(|one| one.spec.id == self.endpoint) {
@@ -62,32 +62,32 @@ impl Drop for Place {
     }
 }
 
-/// Admits the request or refuses it, and keeps CloudTrail's record of either once the caller is known.
+/// Admits or rejects the request, and records either in CloudTrail once the caller is known.
 pub(super) fn admit(
     world: &Arc<World>,
     head: &Head,
     source: IpAddr,
     request_id: &str,
-) -> Result<Admitted, Refused> {
+) -> Result<Admitted, Rejected> {
     let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
     if head.method != "GET" {
-        return Err(Refused::new(405, "MethodNotAllowed", "The method is not allowed."));
+        return Err(Rejected::new(405, "MethodNotAllowed", "The method is not allowed."));
     }
     if path != "/openTunnel" {
-        return Err(Refused::new(404, "ResourceNotFound", "The requested resource was not found."));
+        return Err(Rejected::new(404, "ResourceNotFound", "The requested resource was not found."));
     }
     check_upgrade(head)?;
     let headers: Vec<(&str, &str)> =
         head.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let caller = auth::authenticate(world, SERVICE, &head.method, &head.target, &headers, b"")
-        .map_err(refused_signature)?;
+        .map_err(signature_error)?;
     let outcome = authorize(world, &caller, query, source);
-    keep(world, head, &caller, query, source, request_id, outcome.as_ref().err());
+    record_call(world, head, &caller, query, source, request_id, outcome.as_ref().err());
     outcome
 }
 
-/// RFC 6455, section 4.2.1.
-fn check_upgrade(head: &Head) -> Result<(), Refused> {
+/// Checks the upgrade headers (RFC 6455, section 4.2.1).
+fn check_upgrade(head: &Head) -> Result<(), Rejected> {
     let fits = head.has_token("upgrade", "websocket")
         && head.has_token("connection", "upgrade")
         && head.header("sec-websocket-version") == Some("13")
@@ -96,11 +96,11 @@ fn check_upgrade(head: &Head) -> Result<(), Refused> {
     if fits {
         Ok(())
     } else {
-        Err(Refused::new(400, "InvalidRequest", "The request is not a WebSocket upgrade."))
+        Err(Rejected::new(400, "InvalidRequest", "The request is not a WebSocket upgrade."))
     }
 }
 
-fn refused_signature(fault: AuthFault) -> Refused {
+fn signature_error(fault: AuthFault) -> Rejected {
     let message = match fault {
         AuthFault::Missing => "Missing Authentication Token".to_owned(),
         AuthFault::UnknownKey => "The security token included in the request is invalid.".to_owned(),
@@ -109,14 +109,14 @@ fn refused_signature(fault: AuthFault) -> Refused {
             .to_owned(),
         AuthFault::Expired(why) | AuthFault::Malformed(why) => why,
     };
-    Refused::new(403, "AccessDeniedException", message)
+    Rejected::new(403, "AccessDeniedException", message)
 }
 
-fn authorize(world: &Arc<World>, caller: &Caller, query: &str, source: IpAddr) -> Result<Admitted, Refused> {
-    let params = TunnelParams::parse(query).map_err(|error| refused_parameter(&error))?;
+fn authorize(world: &Arc<World>, caller: &Caller, query: &str, source: IpAddr) -> Result<Admitted, Rejected> {
+    let params = TunnelParams::parse(query).map_err(|error| parameter_error(&error))?;
     let not_found = || {
         let message = format!("The specified InstanceConnectEndpointId {} was not found.", params.endpoint);
-        Refused::new(404, "ResourceNotFound", message)
+        Rejected::new(404, "ResourceNotFound", message)
     };
     let spec = world.endpoint(&params.endpoint).ok_or_else(not_found)?.spec;
     if !params.port.is_served() {
@@ -127,7 +127,7 @@ fn authorize(world: &Arc<World>, caller: &Caller, query: &str, source: IpAddr) -
             "The specified PrivateIpAddress is not valid for an endpoint of IP address type {}.",
             spec.address_type.name()
         );
-        return Err(Refused::parameter(message));
+        return Err(Rejected::parameter(message));
     }
     let duration = params.effective_duration();
     let about = policy::Context::default()
@@ -137,7 +137,7 @@ fn authorize(world: &Arc<World>, caller: &Caller, query: &str, source: IpAddr) -
         .with("ec2-instance-connect:maxTunnelDuration", duration);
     let arn = world.ec2_arn("instance-connect-endpoint", params.endpoint.as_str());
     if let Some(sentence) = world.denial(caller, ACTION, &arn, about, source) {
-        return Err(Refused::new(403, "AccessDeniedException", sentence));
+        return Err(Rejected::new(403, "AccessDeniedException", sentence));
     }
     if !spec.state.is_usable() {
         let message = format!(
@@ -145,14 +145,14 @@ fn authorize(world: &Arc<World>, caller: &Caller, query: &str, source: IpAddr) -
             params.endpoint,
             spec.state.name()
         );
-        return Err(Refused::new(400, "InvalidState", message));
+        return Err(Rejected::new(400, "InvalidState", message));
     }
-    let place = take_place(world, &params.endpoint)?.ok_or_else(not_found)?;
-    Ok(Admitted { duration: duration.as_duration(), params, client: source, _place: place })
+    let slot = take_slot(world, &params.endpoint)?.ok_or_else(not_found)?;
+    Ok(Admitted { duration: duration.as_duration(), params, client: source, _slot: slot })
 }
 
-/// Takes one of the endpoint's places. `Ok(None)` when the endpoint has just gone.
-fn take_place(world: &Arc<World>, id: &EndpointId) -> Result<Option<Place>, Refused> {
+/// Takes one of the endpoint's slots. `Ok(None)` when the endpoint was just removed.
+fn take_slot(world: &Arc<World>, id: &EndpointId) -> Result<Option<TunnelSlot>, Rejected> {
     let quota = world.faults.snapshot().quota.unwrap_or(world.quota);
     let mut state = world.state();
     let Some(endpoint) = state.endpoints.iter_mut().find(|endpoint| endpoint.spec.id == *id) else {
@@ -162,20 +162,20 @@ fn take_place(world: &Arc<World>, id: &EndpointId) -> Result<Option<Place>, Refu
         let message = format!(
             "The maximum number of concurrent connections ({quota}) of the endpoint {id} is reached."
         );
-        return Err(Refused::new(429, "ThrottlingException", message));
+        return Err(Rejected::new(429, "ThrottlingException", message));
     }
     endpoint.open_tunnels += 1;
-    Ok(Some(Place { world: Arc::clone(world), endpoint: id.clone() }))
+    Ok(Some(TunnelSlot { world: Arc::clone(world), endpoint: id.clone() }))
 }
 
-fn bad_port() -> Refused {
-    Refused::parameter(
+fn bad_port() -> Rejected {
+    Rejected::parameter(
         "The specified RemotePort is not valid. Specify either 22 or 3389 as the RemotePort and retry your \
          request.",
     )
 }
 
-fn refused_parameter(error: &ParamError) -> Refused {
+fn parameter_error(error: &ParamError) -> Rejected {
     match error {
         ParamError::Missing("remotePort") | ParamError::Invalid("remotePort", _) => bad_port(),
         ParamError::Missing(name) | ParamError::Invalid(name, _) => {
@@ -183,22 +183,22 @@ fn refused_parameter(error: &ParamError) -> Refused {
             if let Some(first) = shown.get_mut(..1) {
                 first.make_ascii_uppercase();
             }
-            Refused::parameter(format!("The specified {shown} is not valid."))
+            Rejected::parameter(format!("The specified {shown} is not valid."))
         }
-        ParamError::Address => Refused::parameter("The specified PrivateIpAddress is not valid."),
-        other => Refused::parameter(format!("The request is not valid: {other}.")),
+        ParamError::Address => Rejected::parameter("The specified PrivateIpAddress is not valid."),
+        other => Rejected::parameter(format!("The request is not valid: {other}.")),
     }
 }
 
-/// Keeps CloudTrail's record: what was asked for, as strings, whether it could be read or not.
-fn keep(
+/// Records the call in CloudTrail: the request parameters as strings, if they are valid.
+fn record_call(
     world: &World,
     head: &Head,
     caller: &Caller,
     query: &str,
     source: IpAddr,
     request_id: &str,
-    refused: Option<&Refused>,
+    rejected: Option<&Rejected>,
 ) {
     let event = Event {
         identity: caller.identity.clone(),
@@ -208,7 +208,7 @@ fn keep(
         user_agent: head.header("user-agent").unwrap_or_default().to_owned(),
         request_id: request_id.to_owned(),
     };
-    let mut record = Record::new(world, event);
+    let mut record = world.new_record(event);
     if let Ok(params) = TunnelParams::parse(query) {
         let mut asked = Map::new();
         let mut put = |name: &str, value: String| asked.insert(name.into(), Value::String(value));
@@ -225,10 +225,10 @@ fn keep(
             arn: world.ec2_arn("instance-connect-endpoint", params.endpoint.as_str()),
         }];
     }
-    if let Some(refused) = refused {
-        let code = refused.code.strip_suffix("Exception").unwrap_or(refused.code);
+    if let Some(rejected) = rejected {
+        let code = rejected.code.strip_suffix("Exception").unwrap_or(rejected.code);
         record.error_code = Some(code.to_owned());
-        record.error_message = Some(refused.message.clone());
+        record.error_message = Some(rejected.message.clone());
     }
     world.record(record);
 }

@@ -1,12 +1,12 @@
-//! The answer to the upgrade, and the ways in which it can go wrong.
+//! The response to the upgrade, and its faults.
 
 use serde_json::json;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::admit::Refused;
+use super::admit::Rejected;
 use crate::emulator::faults::{Refusal, UpgradeFault};
 
-/// The head of the 101: neither an extension nor a subprotocol, for aws-cli fails on either.
+/// Returns the head of the 101, without an extension or a subprotocol, because aws-cli fails on either.
 pub(super) fn switching(key: &str, request_id: &str, fault: Option<&UpgradeFault>) -> String {
     let mut head =
         String::from("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
@@ -26,13 +26,13 @@ pub(super) fn switching(key: &str, request_id: &str, fault: Option<&UpgradeFault
     head
 }
 
-/// The answer of an upgrade that is refused: a JSON object with exactly `ErrorCode` and `Message`.
-pub(super) fn refused(refused: &Refused, request_id: &str) -> String {
-    let body = json!({ "ErrorCode": refused.code, "Message": refused.message }).to_string();
-    write(refused.status, &body, true, request_id)
+/// Returns the response of a rejected upgrade: a JSON object with exactly `ErrorCode` and `Message`.
+pub(super) fn rejected(rejected: &Rejected, request_id: &str) -> String {
+    let body = json!({ "ErrorCode": rejected.code, "Message": rejected.message }).to_string();
+    write(rejected.status, &body, true, request_id)
 }
 
-/// The answer that the knob prescribes.
+/// Returns the response that the knob prescribes.
 pub(super) fn prescribed(refusal: &Refusal, request_id: &str) -> String {
     write(refusal.status, &refusal.body, refusal.content_length, request_id)
 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_101_answers_the_key_of_the_rfc() {
+    fn switching_accepts_the_rfc_key() {
         let head = switching("dGhlIHNhbXBsZSBub25jZQ==", "id", None);
         assert!(head.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
         assert!(!head.contains("Extensions") && !head.contains("Protocol:"));
@@ -61,8 +61,8 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_reads_as_aws_writes_it() {
-        let text = refused(&Refused::new(400, "InvalidParameter", "no"), "id");
+    fn rejection_has_aws_format() {
+        let text = rejected(&Rejected::new(400, "InvalidParameter", "no"), "id");
         assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"));
         assert!(text.ends_with("\r\n\r\n{\"ErrorCode\":\"InvalidParameter\",\"Message\":\"no\"}"));
         assert!(text.contains("Content-Length: 47\r\n"), "{text}");

@@ -1,20 +1,20 @@
-//! WebSocket frames as bytes (RFC 6455, section 5.2), the server's side: what comes in is masked, what goes out
-//! is not.
+//! WebSocket frames as bytes (RFC 6455, section 5.2) for the server: incoming frames are masked, outgoing ones
+//! are not.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use eice_proto::tunnel::{Frame, Opcode};
 
-/// The longest payload of one frame that is taken. aws-cli sends 65,000 bytes at most.
+/// The longest accepted payload of one frame. aws-cli sends at most 65,000 bytes.
 const MAX_PAYLOAD: u64 = 1024 * 1024;
 
-/// A frame that cannot be taken, with the code to close with.
+/// An invalid frame, with the code to close with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BadFrame {
     pub(super) code: u16,
     pub(super) reason: &'static str,
 }
 
-/// Takes the next whole frame out of `buffer`; `None` when it is not all there.
+/// Takes the next complete frame out of `buffer`; `None` when it is incomplete.
 pub(super) fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, BadFrame> {
     let bad = |reason| Err(BadFrame { code: 1002, reason });
     let [first, second, rest @ ..] = &buffer[..] else { return Ok(None) };
@@ -46,7 +46,7 @@ pub(super) fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, BadFrame> {
     };
     let head = 2 + wide + 4;
     if buffer.len() < head + length {
-        // Room for the rest at once, rather than growing by halves.
+        // Reserve all of it at once instead of growing repeatedly.
         buffer.reserve(head + length - buffer.len());
         return Ok(None);
     }
@@ -93,7 +93,7 @@ pub(super) fn masked(payload: &[u8], out: &mut BytesMut) {
     out.put_slice(payload);
 }
 
-/// Appends a data frame in three pieces with a PING between them.
+/// Appends a data frame in three fragments with a PING between them.
 pub(super) fn fragmented(payload: &Bytes, out: &mut BytesMut) {
     let third = payload.len() / 3;
     let pieces = [payload.slice(..third), payload.slice(third..2 * third), payload.slice(2 * third..)];
@@ -125,7 +125,7 @@ fn number_of(opcode: Opcode) -> u8 {
         Opcode::Close => 8,
         Opcode::Ping => 9,
         Opcode::Pong => 10,
-        // `Opcode` may grow; nothing but data is made here besides.
+        // `Opcode` is non-exhaustive; only data frames are created here otherwise.
         _ => 2,
     }
 }
@@ -134,7 +134,7 @@ fn number_of(opcode: Opcode) -> u8 {
 mod tests {
     use super::*;
 
-    /// A client's frame, masked with a key that is not all zeros.
+    /// Returns a client's frame, masked with a non-zero key.
     fn client(first: u8, payload: &[u8]) -> BytesMut {
         let mut bytes = BytesMut::new();
         head(first, 0x80, payload.len() as u64, &mut bytes);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_every_length_are_taken_byte_by_byte() {
+    fn frames_of_every_length_decode() {
         for length in [0, 1, 125, 126, 65_000, 65_535, 65_536] {
             let payload: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
             let whole = client(0x82, &payload);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_must_not_send_is_refused_before_it_is_kept() {
+    fn illegal_frame_is_rejected_by_its_header() {
         let code = |bytes: &[u8]| decode(&mut BytesMut::from(bytes)).unwrap_err().code;
         assert_eq!(code(&[0x82, 0x00]), 1002, "unmasked");
         assert_eq!(code(&[0xc2, 0x80]), 1002, "reserved bit");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn three_pieces_make_the_whole() {
+    fn fragmented_splits_in_three() {
         let mut out = BytesMut::new();
         fragmented(&Bytes::from_static(b"ABCD"), &mut out);
         assert_eq!(&out[..], b"\x02\x01A\x89\x07between\x00\x01B\x89\x07between\x80\x02CD",);

@@ -13,16 +13,16 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::admit::{Refused, admit};
+use super::admit::{Rejected, admit};
 use super::answer;
 use super::head::{Head, HeadError};
-use super::link::Link;
 use super::pump::Pump;
+use super::shaped_stream::ShapedStream;
 use crate::emulator::faults::{AcceptFault, Faults, UpgradeFault};
 use crate::emulator::tls::Tls;
 use crate::emulator::world::World;
 
-/// How long TLS, the request's head and the answer may each take.
+/// The time limit of each of TLS, the request's head and the response.
 const STAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves one connection from its accept to its end.
@@ -35,7 +35,7 @@ pub(super) async fn run(
     tasks: &TaskTracker,
 ) {
     let faults = world.faults.snapshot();
-    let mut link = Link::new(stream, &faults, stop, tasks);
+    let mut link = ShapedStream::new(stream, &faults, stop, tasks);
     match faults.accept {
         Some(AcceptFault::Drop) => return,
         Some(AcceptFault::Hang) => return hang(&mut link, stop).await,
@@ -49,7 +49,7 @@ pub(super) async fn run(
         },
         () = stop.cancelled() => return,
     };
-    // A request in the making is given up at once when the emulator ends; an open tunnel says good-bye itself.
+    // A pending request is dropped when the emulator ends; an open tunnel sends its own close message.
     if let Some(pump) = tokio::select! {
         pump = upgrade(stream, peer, world, &faults, stop) => pump,
         () = stop.cancelled() => None,
@@ -58,7 +58,7 @@ pub(super) async fn run(
     }
 }
 
-/// Reads and drops whatever comes, and never answers, until the other side gives up.
+/// Reads and discards data without ever responding, until the client gives up.
 async fn hang<S: tokio::io::AsyncRead + Unpin>(stream: &mut S, stop: &CancellationToken) {
     let mut buffer = [0_u8; 4096];
     let reading = async { while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {} };
@@ -68,9 +68,9 @@ async fn hang<S: tokio::io::AsyncRead + Unpin>(stream: &mut S, stop: &Cancellati
     }
 }
 
-/// The upgrade; `None` when there is no tunnel at its end.
+/// Handles the upgrade; returns `None` when it does not result in a tunnel.
 async fn upgrade(
-    mut stream: TlsStream<Link>,
+    mut stream: TlsStream<ShapedStream>,
     peer: SocketAddr,
     world: &Arc<World>,
     faults: &Faults,
@@ -82,16 +82,16 @@ async fn upgrade(
         Ok(Ok(head)) => head,
         Ok(Err(HeadError::Io(_))) | Err(_) => return None,
         Ok(Err(error)) => {
-            let refused = Refused::new(400, "InvalidRequest", error.to_string());
-            say(stream, &answer::refused(&refused, &request_id)).await;
+            let rejected = Rejected::new(400, "InvalidRequest", error.to_string());
+            respond(stream, &answer::rejected(&rejected, &request_id)).await;
             return None;
         }
     };
     let admitted = match admit(world, &head, peer.ip(), &request_id) {
         Ok(admitted) => admitted,
-        Err(refused) => {
-            tracing::debug!(status = refused.status, code = refused.code, "openTunnel refused");
-            say(stream, &answer::refused(&refused, &request_id)).await;
+        Err(rejected) => {
+            tracing::debug!(status = rejected.status, code = rejected.code, "openTunnel rejected");
+            respond(stream, &answer::rejected(&rejected, &request_id)).await;
             return None;
         }
     };
@@ -108,7 +108,7 @@ async fn upgrade(
             return None;
         }
         Some(UpgradeFault::Refuse(refusal)) => {
-            say(stream, &answer::prescribed(refusal, &request_id)).await;
+            respond(stream, &answer::prescribed(refusal, &request_id)).await;
             return None;
         }
         Some(UpgradeFault::DropMid) => {
@@ -127,7 +127,7 @@ async fn upgrade(
     Some(Pump::new(stream, buffer, Arc::clone(world), admitted, faults.clone()))
 }
 
-async fn write(stream: &mut TlsStream<Link>, bytes: &[u8]) -> std::io::Result<()> {
+async fn write(stream: &mut TlsStream<ShapedStream>, bytes: &[u8]) -> std::io::Result<()> {
     let writing = async {
         stream.write_all(bytes).await?;
         stream.flush().await
@@ -135,8 +135,8 @@ async fn write(stream: &mut TlsStream<Link>, bytes: &[u8]) -> std::io::Result<()
     timeout(STAGE_TIMEOUT, writing).await.map_err(std::io::Error::from)?
 }
 
-/// A whole answer, then the end of the connection in good order.
-async fn say(mut stream: TlsStream<Link>, text: &str) {
+/// Sends a complete response, then closes the connection cleanly.
+async fn respond(mut stream: TlsStream<ShapedStream>, text: &str) {
     if write(&mut stream, text.as_bytes()).await.is_ok() {
         let _ = timeout(STAGE_TIMEOUT, stream.shutdown()).await;
         stream.into_inner().0.drain().await;

@@ -1,4 +1,4 @@
-//! Reading the request's head.
+//! Reads the head of a request.
 
 use std::io;
 
@@ -14,12 +14,12 @@ const MAX_HEADERS: usize = 64;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) method: String,
-    /// The request target as it stood there.
+    /// The request target, verbatim.
     pub(super) target: String,
     pub(super) headers: Vec<(String, String)>,
 }
 
-/// Why there is no head.
+/// Why a head cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HeadError {
     #[error("the connection ended")]
@@ -31,7 +31,7 @@ pub(super) enum HeadError {
 }
 
 impl Head {
-    /// The value of the first header of this name.
+    /// Returns the value of the first header with this name.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -39,13 +39,13 @@ impl Head {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Whether a header's comma-separated list has `token`.
+    /// Returns whether a header's comma-separated list contains `token`.
     pub(super) fn has_token(&self, name: &str, token: &str) -> bool {
         self.header(name)
             .is_some_and(|list| list.split(',').any(|one| one.trim().eq_ignore_ascii_case(token)))
     }
 
-    /// Reads a head. What came after it stays in `buffer`.
+    /// Reads a head. Bytes after it stay in `buffer`.
     pub(super) async fn read<R: AsyncRead + Unpin>(
         stream: &mut R,
         buffer: &mut BytesMut,
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_is_read_and_what_follows_it_is_kept() {
+    async fn head_parses_and_keeps_the_rest() {
         let bytes =
             b"GET /openTunnel?a=b HTTP/1.1\r\nHost: x:1\r\nConnection: keep-alive, Upgrade\r\n\r\n\x82\x80";
         let (head, rest) = read(bytes).await.unwrap();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_head_is_refused() {
+    async fn malformed_head_is_rejected() {
         for bad in [
             "GET / HTTP/1.0\r\n\r\n",
             "GET  / HTTP/1.1\r\n\r\n",

@@ -5,8 +5,8 @@ mod answer;
 mod codec;
 mod connection;
 mod head;
-mod link;
 mod pump;
+mod shaped_stream;
 mod target;
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::tls::Tls;
 use super::world::World;
 use crate::listen::accept;
 
-/// The most TCP connections at once, whatever became of them.
+/// The most TCP connections at once, in any state.
 const MAX_CONNECTIONS: usize = 1024;
 
 /// Serves tunnels until `stop`.
@@ -31,18 +31,18 @@ pub(super) async fn serve(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let (stream, peer) = tokio::select! {
             () = stop.cancelled() => return,
             accepted = accept(&listener) => accepted,
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else { continue };
         let (world, tls, stop) = (Arc::clone(&world), Arc::clone(&tls), stop.clone());
         let shaping = tasks.clone();
         tasks.spawn(async move {
             connection::run(stream, peer, &world, &tls, &stop, &shaping).await;
-            drop(place);
+            drop(permit);
         });
     }
 }

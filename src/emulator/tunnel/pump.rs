@@ -1,6 +1,7 @@
 //! An open tunnel: frames from the client to the target's TCP connection, and back.
 //!
-//! The protocol is [`eice_proto::tunnel`] in the server's role; here are only sockets, the clock and the knobs.
+//! [`eice_proto::tunnel`] implements the protocol, here in the server's role; this file adds sockets, the clock
+//! and the knobs.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,61 +18,61 @@ use tokio_util::sync::CancellationToken;
 
 use super::admit::Admitted;
 use super::codec;
-use super::link::Link;
+use super::shaped_stream::ShapedStream;
 use super::target::{self, Dialled};
 use crate::emulator::faults::{CloseForm, Faults, FrameFault};
 use crate::emulator::world::World;
 
-/// The most bytes that wait in each direction; more are not read.
+/// The most bytes queued in each direction; reading stops above it.
 const MAX_WAITING: usize = 256 * 1024;
-/// The room made for one read.
+/// The read buffer, in bytes.
 const READ: usize = 64 * 1024;
-/// How long a tunnel that ends may take to say so.
+/// The time limit for sending the close message.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// A moment that is never reached, for a timer that is off.
+/// A duration that never elapses, for a disabled timer.
 const NEVER: Duration = Duration::from_secs(86_400 * 365);
 
 /// An open tunnel.
 pub(super) struct Pump {
-    read: ReadHalf<TlsStream<Link>>,
-    write: WriteHalf<TlsStream<Link>>,
+    read: ReadHalf<TlsStream<ShapedStream>>,
+    write: WriteHalf<TlsStream<ShapedStream>>,
     tunnel: Tunnel,
-    /// From the client, not yet whole frames.
+    /// Bytes from the client that are not yet a complete frame.
     received: BytesMut,
-    /// To the target.
+    /// Bytes to the target.
     inward: BytesMut,
-    /// To the client, encoded.
+    /// Encoded bytes to the client.
     outward: BytesMut,
     needs_flush: bool,
     world: Arc<World>,
     admitted: Admitted,
     opened: SystemTime,
     faults: Faults,
-    /// Bytes of the target that the client may still have, where a knob counts them.
+    /// How many more bytes of the target the client may receive, if a knob limits them.
     left: Option<u64>,
-    /// Bytes that the target has had.
+    /// The number of bytes sent to the target.
     upward: u64,
-    ending: Option<Ending>,
+    ending: Option<EndForm>,
 }
 
-/// How the connection ends once everything is said.
+/// How the connection ends after all data is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+enum EndForm {
     /// TLS's close_notify, then FIN.
     Orderly,
     Fin,
     Rst,
 }
 
-/// The target's side.
-enum Side {
+/// The connection to the target.
+enum TargetSide {
     Dialling(Pin<Box<dyn Future<Output = Dialled> + Send>>),
     Open(OwnedReadHalf, OwnedWriteHalf),
     Silent,
 }
 
-/// What happened.
-enum Step {
+/// What happened next.
+enum PumpEvent {
     FromClient(std::io::Result<usize>),
     ToClient(std::io::Result<usize>),
     Flushed(std::io::Result<()>),
@@ -86,7 +87,7 @@ enum Step {
 
 impl Pump {
     pub(super) fn new(
-        stream: TlsStream<Link>,
+        stream: TlsStream<ShapedStream>,
         received: BytesMut,
         world: Arc<World>,
         admitted: Admitted,
@@ -94,7 +95,7 @@ impl Pump {
     ) -> Self {
         let (read, write) = tokio::io::split(stream);
         let mut config = Config::default();
-        // Whether AWS pings is not known; a knob does it here. The duration goes by the emulator's clock.
+        // Whether AWS sends pings is unknown; here a knob does. The duration uses the emulator's clock.
         config.keepalive_interval = None;
         let opened = world.clock.now();
         Self {
@@ -119,7 +120,7 @@ impl Pump {
     pub(super) async fn run(mut self, stop: &CancellationToken) {
         self.begin();
         self.carry(stop).await;
-        let saying = async {
+        let flushing = async {
             while !self.outward.is_empty() {
                 if self.write.write_buf(&mut self.outward).await.is_err() {
                     return;
@@ -127,23 +128,23 @@ impl Pump {
             }
             let _ = self.write.flush().await;
         };
-        let ending = self.ending.unwrap_or(Ending::Orderly);
-        if ending != Ending::Rst {
-            let _ = timeout(CLOSE_TIMEOUT, saying).await;
+        let ending = self.ending.unwrap_or(EndForm::Orderly);
+        if ending != EndForm::Rst {
+            let _ = timeout(CLOSE_TIMEOUT, flushing).await;
         }
         let mut stream = self.read.unsplit(self.write);
         match ending {
-            Ending::Orderly => {
+            EndForm::Orderly => {
                 let _ = timeout(CLOSE_TIMEOUT, stream.shutdown()).await;
                 stream.into_inner().0.drain().await;
             }
-            Ending::Fin => stream.into_inner().0.finish().await,
-            Ending::Rst => stream.into_inner().0.reset(),
+            EndForm::Fin => stream.into_inner().0.finish().await,
+            EndForm::Rst => stream.into_inner().0.reset(),
         }
         drop(self.admitted);
     }
 
-    /// Plays the knobs that are about the moment after the 101.
+    /// Applies the knobs for the moment after the 101.
     fn begin(&mut self) {
         let out = &mut self.outward;
         match self.faults.frame {
@@ -158,7 +159,7 @@ impl Pump {
             }
             Some(FrameFault::HalfWritten) => {
                 codec::claim(100, b"ten bytes.", out);
-                self.ending = Some(Ending::Fin);
+                self.ending = Some(EndForm::Fin);
             }
             Some(FrameFault::Empty) => codec::encode(&Frame::new(Opcode::Binary, Bytes::new()), out),
             Some(FrameFault::Pong) => codec::encode(&Frame::new(Opcode::Pong, &b"unasked"[..]), out),
@@ -175,22 +176,22 @@ impl Pump {
         }
     }
 
-    /// Ends the tunnel in this form, after what waits for the client.
+    /// Ends the tunnel in this form, after the data queued for the client.
     fn end(&mut self, form: CloseForm) {
         if self.ending.is_some() {
             return;
         }
         let now = std::time::Instant::now();
         self.ending = Some(match form {
-            CloseForm::Fin => Ending::Fin,
-            CloseForm::Rst => Ending::Rst,
+            CloseForm::Fin => EndForm::Fin,
+            CloseForm::Rst => EndForm::Rst,
             CloseForm::Empty => {
                 self.tunnel.close(now);
-                Ending::Orderly
+                EndForm::Orderly
             }
             CloseForm::Close { code, reason } => {
                 self.tunnel.close_with(Frame::close(code, &reason), now);
-                Ending::Orderly
+                EndForm::Orderly
             }
         });
         while let Some(frame) = self.tunnel.poll_transmit() {
@@ -206,7 +207,7 @@ impl Pump {
         }
     }
 
-    /// Takes what the client sent, frame by frame.
+    /// Decodes the client's frames.
     fn take_received(&mut self) {
         while self.ending.is_none() && self.inward.len() < MAX_WAITING {
             match codec::decode(&mut self.received) {
@@ -224,7 +225,7 @@ impl Pump {
                 Event::Data(data) => self.inward.extend_from_slice(&data),
                 Event::Closed(reason) => {
                     tracing::debug!(%reason, "tunnel closed");
-                    self.ending.get_or_insert(Ending::Orderly);
+                    self.ending.get_or_insert(EndForm::Orderly);
                 }
                 _ => {}
             }
@@ -239,7 +240,8 @@ impl Pump {
     async fn carry(&mut self, stop: &CancellationToken) {
         let (world, params) = (Arc::clone(&self.world), self.admitted.params.clone());
         let client = self.admitted.client;
-        let mut side = Side::Dialling(Box::pin(async move { target::dial(&world, &params, client).await }));
+        let mut side =
+            TargetSide::Dialling(Box::pin(async move { target::dial(&world, &params, client).await }));
         let clock = self.world.clock.clone();
         let deadline = self.opened + self.admitted.duration;
         let duration = clock.reach(deadline);
@@ -254,55 +256,55 @@ impl Pump {
             let room = READ.min(self.tunnel.capacity());
             let room = self.left.map_or(room, |left| room.min(usize::try_from(left).unwrap_or(room)));
             let can_send = room > 0 && self.outward.len() < MAX_WAITING;
-            let step = tokio::select! {
-                () = stop.cancelled() => Step::Stop,
-                () = &mut duration => Step::Duration,
-                () = sleep_until(next_ping) => Step::Ping,
-                () = sleep_until(last_byte + idle_cut.unwrap_or(NEVER)) => Step::Idle,
-                step = async {
+            let event = tokio::select! {
+                () = stop.cancelled() => PumpEvent::Stop,
+                () = &mut duration => PumpEvent::Duration,
+                () = sleep_until(next_ping) => PumpEvent::Ping,
+                () = sleep_until(last_byte + idle_cut.unwrap_or(NEVER)) => PumpEvent::Idle,
+                event = async {
                     if self.outward.is_empty() {
-                        Step::Flushed(self.write.flush().await)
+                        PumpEvent::Flushed(self.write.flush().await)
                     } else {
-                        Step::ToClient(self.write.write_buf(&mut self.outward).await)
+                        PumpEvent::ToClient(self.write.write_buf(&mut self.outward).await)
                     }
-                }, if self.needs_flush || !self.outward.is_empty() => step,
-                step = side.step(&mut self.inward, &mut buffer, room, can_send) => step,
+                }, if self.needs_flush || !self.outward.is_empty() => event,
+                event = side.next_event(&mut self.inward, &mut buffer, room, can_send) => event,
                 read = async {
                     self.received.reserve(READ);
                     self.read.read_buf(&mut self.received).await
-                }, if self.inward.len() < MAX_WAITING => Step::FromClient(read),
+                }, if self.inward.len() < MAX_WAITING => PumpEvent::FromClient(read),
             };
-            match step {
-                Step::Stop => self.end(CloseForm::Close { code: 1001, reason: "going away".into() }),
-                Step::Duration => {
+            match event {
+                PumpEvent::Stop => self.end(CloseForm::Close { code: 1001, reason: "going away".into() }),
+                PumpEvent::Duration => {
                     let form = self.world.faults.snapshot().duration_form;
                     self.end(form.unwrap_or_else(CloseForm::normal));
                 }
-                Step::Ping => {
+                PumpEvent::Ping => {
                     codec::encode(&Frame::new(Opcode::Ping, &b"eice"[..]), &mut self.outward);
                     next_ping = Instant::now() + ping_every.unwrap_or(NEVER);
                 }
-                Step::Idle => self.end(self.faults.idle_form.clone()),
-                Step::ToClient(Ok(_)) => self.needs_flush = true,
-                Step::Flushed(Ok(())) => self.needs_flush = false,
-                Step::ToClient(Err(_)) | Step::Flushed(Err(_)) => {
+                PumpEvent::Idle => self.end(self.faults.idle_form.clone()),
+                PumpEvent::ToClient(Ok(_)) => self.needs_flush = true,
+                PumpEvent::Flushed(Ok(())) => self.needs_flush = false,
+                PumpEvent::ToClient(Err(_)) | PumpEvent::Flushed(Err(_)) => {
                     self.tunnel.handle_eof(std::time::Instant::now());
                     self.outward.clear();
                 }
-                Step::FromClient(Ok(count)) if count > 0 => {
+                PumpEvent::FromClient(Ok(count)) if count > 0 => {
                     last_byte = Instant::now();
                 }
-                Step::FromClient(_) => self.tunnel.handle_eof(std::time::Instant::now()),
-                Step::Dialled(Dialled::Open(stream)) => {
+                PumpEvent::FromClient(_) => self.tunnel.handle_eof(std::time::Instant::now()),
+                PumpEvent::Dialled(Dialled::Open(stream)) => {
                     let (read, write) = stream.into_split();
-                    side = Side::Open(read, write);
+                    side = TargetSide::Open(read, write);
                 }
-                Step::Dialled(Dialled::Silent) => side = Side::Silent,
-                Step::Dialled(Dialled::Failed) => {
+                PumpEvent::Dialled(Dialled::Silent) => side = TargetSide::Silent,
+                PumpEvent::Dialled(Dialled::Failed) => {
                     let form = self.world.faults.snapshot().target_failed_form;
                     self.end(form.unwrap_or_else(CloseForm::target_failed));
                 }
-                Step::FromTarget(Ok(count)) if count > 0 => {
+                PumpEvent::FromTarget(Ok(count)) if count > 0 => {
                     last_byte = Instant::now();
                     let mut data = buffer.split().freeze();
                     let _ = self.tunnel.send(&mut data);
@@ -313,11 +315,11 @@ impl Pump {
                         }
                     }
                 }
-                Step::FromTarget(_) | Step::ToTarget(Err(_)) => {
+                PumpEvent::FromTarget(_) | PumpEvent::ToTarget(Err(_)) => {
                     let form = self.world.faults.snapshot().target_end_form;
                     self.end(form.unwrap_or_else(CloseForm::normal));
                 }
-                Step::ToTarget(Ok(count)) => {
+                PumpEvent::ToTarget(Ok(count)) => {
                     self.upward += count as u64;
                     if let Some(after) =
                         self.faults.close_after_up.take_if(|after| self.upward >= after.bytes)
@@ -332,31 +334,31 @@ impl Pump {
     }
 }
 
-impl Side {
-    /// The next thing of the target's side: the dial's end, bytes taken, bytes given.
-    async fn step(
+impl TargetSide {
+    /// Waits for the next event of the target's side: the dial's result, bytes received, bytes sent.
+    async fn next_event(
         &mut self,
         inward: &mut BytesMut,
         buffer: &mut BytesMut,
         room: usize,
         can_send: bool,
-    ) -> Step {
+    ) -> PumpEvent {
         match self {
-            Self::Dialling(dial) => Step::Dialled(dial.await),
+            Self::Dialling(dial) => PumpEvent::Dialled(dial.await),
             Self::Open(read, write) => {
                 tokio::select! {
                     wrote = write.write(inward), if !inward.is_empty() => {
-                        Step::ToTarget(wrote.inspect(|count| inward.advance(*count)))
+                        PumpEvent::ToTarget(wrote.inspect(|count| inward.advance(*count)))
                     }
                     count = async {
                         buffer.reserve(room);
                         read.take(room as u64).read_buf(buffer).await
-                    }, if can_send => Step::FromTarget(count),
+                    }, if can_send => PumpEvent::FromTarget(count),
                     else => std::future::pending().await,
                 }
             }
             Self::Silent => {
-                // A host that says nothing still takes what it is sent.
+                // A silent host still accepts data.
                 inward.clear();
                 std::future::pending().await
             }

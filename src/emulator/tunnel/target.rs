@@ -1,4 +1,4 @@
-//! The target of a tunnel: who has this address, whether packets get there, and the dial.
+//! The target of a tunnel: the owner of its address, the security groups, and the dial.
 
 use std::net::IpAddr;
 
@@ -10,19 +10,20 @@ use crate::emulator::policy::is_within;
 use crate::emulator::world::{Target, World};
 use eice_proto::TunnelParams;
 
-/// What a dial comes to.
+/// The result of a dial.
 #[derive(Debug)]
 pub(super) enum Dialled {
     Open(TcpStream),
-    /// Accepted, and never a word.
+    /// Accepted, but silent.
     Silent,
-    /// Refused, or no answer in time.
+    /// Refused, or no response in time.
     Failed,
 }
 
-/// Dials for `client`, within the dial timeout. Where no packet would come back, neither does a failure before its end.
+/// Dials for `client` within the dial timeout. If packets are dropped, the failure is reported only at the
+/// timeout.
 pub(super) async fn dial(world: &World, params: &TunnelParams, client: IpAddr) -> Dialled {
-    let dialling = async {
+    let dialing = async {
         match find(world, params, client) {
             Some(Target::Address(address)) => match TcpStream::connect(address).await {
                 Ok(stream) => {
@@ -36,10 +37,10 @@ pub(super) async fn dial(world: &World, params: &TunnelParams, client: IpAddr) -
             None => std::future::pending().await,
         }
     };
-    timeout(world.dial_timeout, dialling).await.unwrap_or(Dialled::Failed)
+    timeout(world.dial_timeout, dialing).await.unwrap_or(Dialled::Failed)
 }
 
-/// Who answers at the address; `None` when nobody does, or packets do not get there.
+/// Returns the target at the address; `None` when no instance has it or packets are dropped.
 fn find(world: &World, params: &TunnelParams, client: IpAddr) -> Option<Target> {
     let endpoint = world.endpoint(&params.endpoint)?.spec;
     let state = world.state();
@@ -62,7 +63,7 @@ fn find(world: &World, params: &TunnelParams, client: IpAddr) -> Option<Target> 
     if !is_open {
         return None;
     }
-    // Only port 22 has something behind it; Windows is not emulated.
+    // Only port 22 has a server; Windows is not emulated.
     Some(if port == 22 { instance.target } else { Target::Closed })
 }
 
@@ -76,8 +77,9 @@ fn lets_out(rule: &Rule, instance: &InstanceSpec, address: IpAddr, port: u16) ->
             || rule.cidrs.iter().any(|block| is_within(address, block)))
 }
 
-/// The endpoint's group counts in either case; a block is held against the address that the instance sees (EC2 user
-/// guide, "Security groups for EC2 Instance Connect Endpoint").
+/// Returns whether an inbound rule allows the connection. The endpoint's group always counts; a block is
+/// matched against the address that the instance sees (EC2 user guide, "Security groups for EC2 Instance
+/// Connect Endpoint").
 fn lets_in(rule: &Rule, endpoint: &EndpointSpec, client: IpAddr, port: u16) -> bool {
     let seen = if endpoint.preserve_client_ip { client } else { endpoint.private_ip.into() };
     has_port(rule, port)

@@ -4,17 +4,17 @@ use eice_proto::InstanceId;
 
 use super::super::fault::ApiError;
 use super::super::form::Form;
-use super::super::xml::Xml;
+use super::super::xml::{EC2_NAMESPACE, Xml};
 use super::super::{Context, Service};
-use super::{NAMESPACE, find_instances};
+use super::find_instances;
 use crate::emulator::clock::iso8601;
 use crate::emulator::instance::console_output;
 use crate::emulator::policy;
 
-/// The most bytes of console output, as EC2 keeps.
+/// The most bytes of console output that EC2 keeps.
 const MAX_CONSOLE: usize = 64 * 1024;
 
-/// Families of instance types that run on Xen, of which only the posted output is to be had.
+/// Families of instance types on Xen, which only support the posted output.
 const XEN: [&str; 7] = ["t1", "t2", "m3", "m4", "c3", "c4", "r4"];
 
 pub(super) fn get_console_output(context: &Context<'_>, form: &Form) -> Result<String, ApiError> {
@@ -45,7 +45,7 @@ pub(super) fn get_console_output(context: &Context<'_>, form: &Form) -> Result<S
     };
     let bytes = text.as_bytes();
     let bytes = &bytes[bytes.len().saturating_sub(MAX_CONSOLE)..];
-    Ok(Xml::document("GetConsoleOutputResponse", NAMESPACE, |xml| {
+    Ok(Xml::document("GetConsoleOutputResponse", EC2_NAMESPACE, |xml| {
         xml.text("requestId", context.request_id);
         xml.text("instanceId", id);
         xml.text("timestamp", iso8601(instance.launched).replace('Z', ".000Z"));
@@ -53,7 +53,7 @@ pub(super) fn get_console_output(context: &Context<'_>, form: &Form) -> Result<S
     }))
 }
 
-/// Base64 (RFC 4648, section 4).
+/// Encodes as Base64 (RFC 4648, section 4).
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_that_of_the_rfc() {
+    fn base64_matches_rfc_vectors() {
         for (plain, coded) in
             [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
         {

@@ -4,8 +4,8 @@ use super::super::Context;
 use super::super::fault::ApiError;
 use super::super::form::Form;
 use super::super::page::{max_results, page};
-use super::super::xml::Xml;
-use super::{NAMESPACE, authorize, filtered};
+use super::super::xml::{EC2_NAMESPACE, Xml};
+use super::{authorize, filtered};
 use crate::emulator::config::{Rule, SecurityGroupSpec};
 use crate::emulator::world::World;
 
@@ -37,7 +37,7 @@ pub(super) fn describe_security_groups(context: &Context<'_>, form: &Form) -> Re
         }
     }
     let page = page("DescribeSecurityGroups", found, size, form.get("NextToken"))?;
-    Ok(Xml::document("DescribeSecurityGroupsResponse", NAMESPACE, |xml| {
+    Ok(Xml::document("DescribeSecurityGroupsResponse", EC2_NAMESPACE, |xml| {
         xml.text("requestId", context.request_id);
         xml.items("securityGroupInfo", &page.items, |xml, group| write_group(xml, world, group));
         xml.option("nextToken", page.next_token);

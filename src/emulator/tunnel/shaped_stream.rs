@@ -1,4 +1,4 @@
-//! The TCP connection under a tunnel: as it is, or slowed down.
+//! The TCP connection of a tunnel, either direct or slowed down.
 
 use std::io;
 use std::pin::Pin;
@@ -17,14 +17,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::emulator::faults::Faults;
 
-/// The most bytes of one piece under way.
+/// The most bytes of one piece in flight.
 const PIECE: usize = 16 * 1024;
-/// The most pieces under way in one direction.
+/// The most pieces in flight in one direction.
 const PIECES: usize = 256;
-/// How long the other side has to take note of an end.
+/// How long the peer has to close after our end.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How slow a link is.
+/// The delay and bandwidth of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
     latency: Duration,
@@ -43,19 +43,19 @@ impl Shape {
     }
 }
 
-/// The TCP connection under a tunnel.
+/// The TCP connection of a tunnel.
 #[derive(Debug)]
-pub(super) enum Link {
+pub(super) enum ShapedStream {
     Direct(TcpStream),
     Shaped {
         near: DuplexStream,
-        /// Whether it ends in a reset.
+        /// Whether it ends with a reset.
         resets: Arc<AtomicBool>,
     },
 }
 
-impl Link {
-    /// The connection `stream`, slowed down as `faults` say.
+impl ShapedStream {
+    /// Returns the connection `stream`, slowed down according to `faults`.
     pub(super) fn new(
         stream: TcpStream,
         faults: &Faults,
@@ -65,17 +65,17 @@ impl Link {
         let Some(shape) = Shape::of(faults) else { return Self::Direct(stream) };
         let (near, far) = tokio::io::duplex(PIECE);
         let resets = Arc::new(AtomicBool::new(false));
-        let (told, stop) = (Arc::clone(&resets), stop.clone());
+        let (is_reset, stop) = (Arc::clone(&resets), stop.clone());
         tasks.spawn(async move {
             tokio::select! {
-                () = relay(stream, far, shape, &told) => {}
+                () = relay(stream, far, shape, &is_reset) => {}
                 () = stop.cancelled() => {}
             }
         });
         Self::Shaped { near, resets }
     }
 
-    /// Ends the connection with TCP's RST.
+    /// Ends the connection with a TCP RST.
     pub(super) fn reset(self) {
         match self {
             Self::Direct(stream) => {
@@ -85,14 +85,14 @@ impl Link {
         }
     }
 
-    /// Ends the connection with TCP's FIN. What the other side still sends is read for a while, for an unread
-    /// byte would turn the FIN into a RST.
+    /// Ends the connection with a TCP FIN. Data from the peer is read for a while, because an unread byte would
+    /// turn the FIN into a RST.
     pub(super) async fn finish(mut self) {
         let _ = self.shutdown().await;
         self.drain().await;
     }
 
-    /// Reads until the other side's end, for a bounded while.
+    /// Reads until the peer's end, for a bounded time.
     pub(super) async fn drain(mut self) {
         let reading = async {
             let mut rest = [0_u8; 4096];
@@ -102,7 +102,7 @@ impl Link {
     }
 }
 
-/// Carries both directions until both have ended, or one in a reset.
+/// Copies both directions until both have ended, or one is reset.
 async fn relay(mut stream: TcpStream, far: DuplexStream, shape: Shape, resets: &AtomicBool) {
     let (mut from_far, mut to_far) = tokio::io::split(far);
     {
@@ -122,7 +122,7 @@ async fn relay(mut stream: TcpStream, far: DuplexStream, shape: Shape, resets: &
     }
 }
 
-/// Carries one direction, each piece after its delay and all of them in order.
+/// Copies one direction, each piece after its delay and all of them in order.
 async fn delay<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(from: &mut R, to: &mut W, shape: Shape) {
     let (send, mut receive) = mpsc::channel::<(Instant, Bytes)>(PIECES);
     let read = async move {
@@ -156,7 +156,7 @@ async fn delay<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(from: &mut R, to: &m
     tokio::join!(read, write);
 }
 
-impl AsyncRead for Link {
+impl AsyncRead for ShapedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Direct(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -165,7 +165,7 @@ impl AsyncRead for Link {
     }
 }
 
-impl AsyncWrite for Link {
+impl AsyncWrite for ShapedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Direct(stream) => Pin::new(stream).poll_write(cx, buf),
