@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::action::Action;
 use super::cidr::Cidr;
 use super::partition::partition;
-use crate::model::{OsUser, Statement, Texts};
+use crate::model::{OneOrMany, OsUser, Statement};
 
 /// IAM's action for a tunnel, which is no call of the SDK's.
 const OPEN_TUNNEL: &str = "ec2-instance-connect:OpenTunnel";
@@ -147,7 +147,7 @@ impl Grant {
     #[must_use]
     pub fn tunnel_statement(&self, tag: Option<&Tag>) -> Statement {
         let limits = Limits::of(self);
-        limits.statement("Tunnel".into(), Texts::from(self.endpoint_arn()), [self.port].into(), tag)
+        limits.statement("Tunnel".into(), OneOrMany::from(self.endpoint_arn()), [self.port].into(), tag)
     }
 
     /// What allows the key.
@@ -155,8 +155,8 @@ impl Grant {
     pub fn key_statement(&self, tag: Option<&Tag>) -> Statement {
         key_statement(
             "Key".into(),
-            Texts::from(self.instance_arn()),
-            Texts::from(self.os_user.to_string()),
+            OneOrMany::from(self.instance_arn()),
+            OneOrMany::from(self.os_user.to_string()),
             tag,
         )
     }
@@ -204,7 +204,7 @@ impl Describe {
 #[must_use]
 pub fn lookup_statement(describes: &BTreeSet<Describe>) -> Statement {
     let actions = describes.iter().map(|describe| describe.action().permission());
-    Statement::allow("Lookup", actions.collect::<Texts>(), ANY)
+    Statement::allow("Lookup", actions.collect::<OneOrMany>(), ANY)
 }
 
 impl Policy {
@@ -229,13 +229,13 @@ impl Policy {
             let console = Statement::allow(
                 "Console",
                 Action::GetConsoleOutput.permission(),
-                arns.iter().collect::<Texts>(),
+                arns.iter().collect::<OneOrMany>(),
             );
             statement.push(tagged(console, extras.instance_tag.as_ref()));
         }
         if !extras.roles.is_empty() {
             let action = Action::AssumeRole.permission();
-            statement.push(Statement::allow("Roles", action, extras.roles.iter().collect::<Texts>()));
+            statement.push(Statement::allow("Roles", action, extras.roles.iter().collect::<OneOrMany>()));
         }
         Self { version: "2012-10-17", statement }
     }
@@ -270,14 +270,14 @@ impl Limits {
     fn statement(
         &self,
         sid: String,
-        endpoints: Texts,
+        endpoints: OneOrMany,
         ports: BTreeSet<RemotePort>,
         tag: Option<&Tag>,
     ) -> Statement {
         let key = |name: &str| format!("ec2-instance-connect:{name}");
         let statement = Statement::allow(sid, OPEN_TUNNEL, endpoints)
-            .when("NumericEquals", key("remotePort"), ports.iter().collect::<Texts>())
-            .when("IpAddress", key("privateIpAddress"), self.addresses.iter().collect::<Texts>())
+            .when("NumericEquals", key("remotePort"), ports.iter().collect::<OneOrMany>())
+            .when("IpAddress", key("privateIpAddress"), self.addresses.iter().collect::<OneOrMany>())
             .when("NumericLessThanEquals", key("maxTunnelDuration"), self.max_duration.to_string());
         tagged(statement, tag)
     }
@@ -327,7 +327,7 @@ fn key_statements(grants: &[Grant], tag: Option<&Tag>) -> Vec<Statement> {
     statements.collect()
 }
 
-fn key_statement(sid: String, instances: Texts, users: Texts, tag: Option<&Tag>) -> Statement {
+fn key_statement(sid: String, instances: OneOrMany, users: OneOrMany, tag: Option<&Tag>) -> Statement {
     let action = Action::SendSshPublicKey.permission();
     tagged(Statement::allow(sid, action, instances).when("StringEquals", "ec2:osuser", users), tag)
 }

@@ -155,7 +155,7 @@ impl Output for NoOutput {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ContainerShell, Input, OsUser, Unmoved};
+    use crate::model::{ContainerShell, Input, NoopControl, OsUser};
 
     struct Script(VecDeque<TerminalEvent>);
 
@@ -191,7 +191,7 @@ mod tests {
 
     fn terminal(script: impl IntoIterator<Item = TerminalEvent>) -> Terminal {
         let script = Script(script.into_iter().collect());
-        Terminal { input: Box::new(NullInput), output: Box::new(script), control: Box::new(Unmoved) }
+        Terminal { input: Box::new(NullInput), output: Box::new(script), control: Box::new(NoopControl) }
     }
 
     async fn rest(mut terminal: Terminal) -> Vec<TerminalEvent> {
@@ -250,8 +250,11 @@ mod tests {
                 Box::pin(std::future::pending())
             }
         }
-        let terminal =
-            Terminal { input: Box::new(NullInput), output: Box::new(Silence), control: Box::new(Unmoved) };
+        let terminal = Terminal {
+            input: Box::new(NullInput),
+            output: Box::new(Silence),
+            control: Box::new(NoopControl),
+        };
         let (container, user) = (ContainerShell::new("web".parse().unwrap()), OsUser::default());
         let context = EngineContext { container: &container, user: &user };
         let error =

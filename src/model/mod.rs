@@ -13,26 +13,26 @@ mod host;
 mod io;
 pub mod local;
 mod name;
+#[cfg(test)]
+mod noop_control;
 pub(crate) mod processes;
 mod report;
 mod size;
 mod stage;
 mod statement;
 mod target;
-#[cfg(test)]
-mod unmoved;
 
 pub use host::{Connect, Host, HostIds, NotReady, TerminalRequest};
 pub use io::{Control, Exit, Input, Output, Signal, Terminal, TerminalEvent};
 pub use name::InstanceName;
-pub use report::{Check, Fix, Outcome, Report, Step, Subject};
+#[cfg(test)]
+pub(crate) use noop_control::NoopControl;
+pub use report::{Check, CheckOutcome, CheckResult, Fix, Report, Subject};
 pub use size::{InvalidSize, Size};
 pub(crate) use stage::error_chain;
 pub use stage::{Fault, Stage, StageError, StageEvent, StageObserver, StageState, escape_control, staged};
-pub use statement::{Conditions, Statement, Texts};
+pub use statement::{Conditions, OneOrMany, Statement};
 pub use target::{
     Account, AddressFamily, ContainerName, ContainerShell, EndpointChoice, EnvName, InstanceTarget,
     InvalidTarget, LocalTarget, OsUser, Shell, Target,
 };
-#[cfg(test)]
-pub(crate) use unmoved::Unmoved;

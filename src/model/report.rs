@@ -106,7 +106,7 @@ impl Serialize for Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Outcome {
+pub enum CheckOutcome {
     /// It succeeded.
     Passed,
     /// It failed, and therefore a terminal cannot be opened.
@@ -154,11 +154,11 @@ pub enum Fix {
 /// One check and its outcome.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct Step {
+pub struct CheckResult {
     /// The check.
     pub name: Check,
     /// Its outcome.
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
     /// How long it took, if it ran; in milliseconds as JSON.
     #[serde(rename = "ms", serialize_with = "milliseconds")]
     pub took: Option<Duration>,
@@ -182,10 +182,10 @@ fn milliseconds<S: Serializer>(took: &Option<Duration>, serializer: S) -> Result
     }
 }
 
-impl Step {
+impl CheckResult {
     /// Returns the result of the check `name`.
     #[must_use]
-    pub fn new(name: Check, outcome: Outcome, message: impl AsRef<str>) -> Self {
+    pub fn new(name: Check, outcome: CheckOutcome, message: impl AsRef<str>) -> Self {
         Self {
             name,
             outcome,
@@ -205,7 +205,7 @@ impl Step {
             request_id: error.request_id().map(str::to_owned),
             fault: Some(error.fault()),
             hint: error.hint().map(super::escape_control),
-            ..Self::new(name, Outcome::Failed, error.chain())
+            ..Self::new(name, CheckOutcome::Failed, error.chain())
         }
     }
 
@@ -264,29 +264,34 @@ pub struct Report {
     subject: Subject,
     #[serde(rename = "ms", serialize_with = "milliseconds")]
     took: Option<Duration>,
-    steps: Vec<Step>,
+    steps: Vec<CheckResult>,
 }
 
 impl Report {
     /// Returns the report of `steps`. Checks without an entry were not reached.
     #[must_use]
-    pub fn new(subject: Subject, mut steps: BTreeMap<Check, Step>, took: Duration) -> Self {
-        let first = steps.values().find(|step| step.outcome == Outcome::Failed).map(|step| step.name);
+    pub fn new(subject: Subject, mut steps: BTreeMap<Check, CheckResult>, took: Duration) -> Self {
+        let first = steps.values().find(|step| step.outcome == CheckOutcome::Failed).map(|step| step.name);
         // A check that was not reached names the failure before it.
         let mut because = first.map_or("an earlier check", Check::name);
         let steps: Vec<_> = Check::ALL
             .iter()
             .map(|check| match steps.remove(check) {
                 Some(step) => {
-                    if step.outcome == Outcome::Failed {
+                    if step.outcome == CheckOutcome::Failed {
                         because = check.name();
                     }
                     step
                 }
-                None => Step::new(*check, Outcome::NotReached, format!("not reached: {because} failed")),
+                None => CheckResult::new(
+                    *check,
+                    CheckOutcome::NotReached,
+                    format!("not reached: {because} failed"),
+                ),
             })
             .collect();
-        let ok = !steps.iter().any(|step| matches!(step.outcome, Outcome::Failed | Outcome::NotReached));
+        let ok =
+            !steps.iter().any(|step| matches!(step.outcome, CheckOutcome::Failed | CheckOutcome::NotReached));
         Self { ok, first_failure: first, subject, took: Some(took), steps }
     }
 
@@ -298,7 +303,7 @@ impl Report {
 
     /// Returns the first check that failed.
     #[must_use]
-    pub fn first_failure(&self) -> Option<&Step> {
+    pub fn first_failure(&self) -> Option<&CheckResult> {
         self.steps.iter().find(|step| Some(step.name) == self.first_failure)
     }
 
@@ -310,13 +315,13 @@ impl Report {
 
     /// Returns every check, in order.
     #[must_use]
-    pub fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[CheckResult] {
         &self.steps
     }
 
     /// Returns the result of `check`.
     #[must_use]
-    pub fn step(&self, check: Check) -> Option<&Step> {
+    pub fn step(&self, check: Check) -> Option<&CheckResult> {
         self.steps.iter().find(|step| step.name == check)
     }
 
@@ -338,13 +343,14 @@ mod tests {
         let denied =
             StageError::new(Stage::Upgrade, Fault::Denied, "no\u{1b}").with_request_id(Some("r-1".into()));
         let steps = [
-            Step::new(Check::Credentials, Outcome::Passed, "you").after(Some(Duration::from_micros(1500))),
-            Step::failed(Check::Upgrade, &denied).with_fix(Fix::Tag {
+            CheckResult::new(Check::Credentials, CheckOutcome::Passed, "you")
+                .after(Some(Duration::from_micros(1500))),
+            CheckResult::failed(Check::Upgrade, &denied).with_fix(Fix::Tag {
                 resource: "eice-1".into(),
                 key: "Role".into(),
                 value: "workspace".into(),
             }),
-            Step::new(Check::Container, Outcome::Skipped, "no container is named"),
+            CheckResult::new(Check::Container, CheckOutcome::Skipped, "no container is named"),
         ];
         let steps = steps.into_iter().map(|step| (step.name, step)).collect();
         let report = Report::new(Subject::default(), steps, Duration::from_secs(1));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 /// The conditions of a statement: operator, then key, then the values of which one must match.
-pub type Conditions = BTreeMap<&'static str, BTreeMap<String, Texts>>;
+pub type Conditions = BTreeMap<&'static str, BTreeMap<String, OneOrMany>>;
 
 /// An `Allow` statement. It serializes as IAM reads it, with its members in the customary order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -17,9 +17,9 @@ pub struct Statement {
     /// Always `Allow`: everything else is denied by default.
     effect: &'static str,
     /// The actions, as `service:Name`.
-    pub action: Texts,
+    pub action: OneOrMany,
     /// The ARNs to which they apply; `*` matches any text.
-    pub resource: Texts,
+    pub resource: OneOrMany,
     /// The conditions.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub condition: Conditions,
@@ -28,7 +28,11 @@ pub struct Statement {
 impl Statement {
     /// Returns a statement that allows `action` on `resource` unconditionally.
     #[must_use]
-    pub fn allow(sid: impl Into<String>, action: impl Into<Texts>, resource: impl Into<Texts>) -> Self {
+    pub fn allow(
+        sid: impl Into<String>,
+        action: impl Into<OneOrMany>,
+        resource: impl Into<OneOrMany>,
+    ) -> Self {
         Self {
             sid: sid.into(),
             effect: "Allow",
@@ -41,7 +45,12 @@ impl Statement {
     /// Adds a condition: one of `values` must match the key `key` by `operator`. Without values, no condition
     /// is added.
     #[must_use]
-    pub fn when(mut self, operator: &'static str, key: impl Into<String>, values: impl Into<Texts>) -> Self {
+    pub fn when(
+        mut self,
+        operator: &'static str,
+        key: impl Into<String>,
+        values: impl Into<OneOrMany>,
+    ) -> Self {
         let values = values.into();
         if !values.0.is_empty() {
             self.condition.entry(operator).or_default().insert(key.into(), values);
@@ -52,27 +61,27 @@ impl Statement {
 
 /// One text or several. A single one is serialized without brackets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Texts(pub Vec<String>);
+pub struct OneOrMany(pub Vec<String>);
 
-impl From<&str> for Texts {
+impl From<&str> for OneOrMany {
     fn from(text: &str) -> Self {
         Self(vec![text.to_owned()])
     }
 }
 
-impl From<String> for Texts {
+impl From<String> for OneOrMany {
     fn from(text: String) -> Self {
         Self(vec![text])
     }
 }
 
-impl<T: ToString> FromIterator<T> for Texts {
+impl<T: ToString> FromIterator<T> for OneOrMany {
     fn from_iter<I: IntoIterator<Item = T>>(texts: I) -> Self {
         Self(texts.into_iter().map(|text| text.to_string()).collect())
     }
 }
 
-impl Serialize for Texts {
+impl Serialize for OneOrMany {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0.as_slice() {
             [one] => serializer.serialize_str(one),
@@ -89,9 +98,9 @@ mod tests {
     fn statement_serializes_in_iam_order() {
         let statement =
             Statement::allow("Key", "ec2-instance-connect:SendSSHPublicKey", "arn:aws:ec2:*:*:instance/*")
-                .when("StringEquals", "ec2:osuser", Texts::from_iter(["a", "b"]))
+                .when("StringEquals", "ec2:osuser", OneOrMany::from_iter(["a", "b"]))
                 .when("StringEquals", "aws:ResourceTag/Role", "workspace")
-                .when("IpAddress", "ec2-instance-connect:privateIpAddress", Texts::default());
+                .when("IpAddress", "ec2-instance-connect:privateIpAddress", OneOrMany::default());
         assert_eq!(
             serde_json::to_string(&statement).unwrap(),
             r#"{"Sid":"Key","Effect":"Allow","Action":"ec2-instance-connect:SendSSHPublicKey","Resource":"arn:aws:ec2:*:*:instance/*","Condition":{"StringEquals":{"aws:ResourceTag/Role":"workspace","ec2:osuser":["a","b"]}}}"#

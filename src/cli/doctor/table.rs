@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::cli::exit;
-use crate::model::{Fix, Outcome, Report, Step, Subject, escape_control};
+use crate::model::{CheckOutcome, CheckResult, Fix, Report, Subject, escape_control};
 
 /// How a report is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) fn render(report: &Report, style: Style) -> String {
         row(&mut text, step, style, with_ids);
     }
     for step in report.steps() {
-        if matches!(step.outcome, Outcome::Failed | Outcome::Warned) {
+        if matches!(step.outcome, CheckOutcome::Failed | CheckOutcome::Warned) {
             remedy(&mut text, step, style, with_ids);
         }
     }
@@ -74,7 +74,7 @@ fn heading(subject: &Subject) -> String {
     if heading.is_empty() { heading } else { format!("{}\n\n", heading.trim_start()) }
 }
 
-fn row(text: &mut String, step: &Step, style: Style, with_ids: bool) {
+fn row(text: &mut String, step: &CheckResult, style: Style, with_ids: bool) {
     let took = step.took.map(time).unwrap_or_default();
     let mark = mark(step.outcome, style.colour);
     let mut line = format!("{mark}{GAP}{:<NAME$}{GAP}{took:>TIME$}", step.name.name());
@@ -114,19 +114,19 @@ fn row(text: &mut String, step: &Step, style: Style, with_ids: bool) {
 }
 
 /// The mark of an outcome, [`MARK`] wide. Letters, so that it is read everywhere.
-fn mark(outcome: Outcome, colour: bool) -> String {
+fn mark(outcome: CheckOutcome, colour: bool) -> String {
     let (mark, sgr) = match outcome {
-        Outcome::Passed => ("ok", "32"),
-        Outcome::Failed => ("FAIL", "1;31"),
-        Outcome::Warned => ("warn", "33"),
-        Outcome::NotReached => ("-", "2"),
-        Outcome::Skipped => ("skip", "2"),
+        CheckOutcome::Passed => ("ok", "32"),
+        CheckOutcome::Failed => ("FAIL", "1;31"),
+        CheckOutcome::Warned => ("warn", "33"),
+        CheckOutcome::NotReached => ("-", "2"),
+        CheckOutcome::Skipped => ("skip", "2"),
     };
     if colour { format!("\x1b[{sgr}m{mark:<MARK$}\x1b[0m") } else { format!("{mark:<MARK$}") }
 }
 
 /// What to do about a step, below the table.
-fn remedy(text: &mut String, step: &Step, style: Style, with_ids: bool) {
+fn remedy(text: &mut String, step: &CheckResult, style: Style, with_ids: bool) {
     if step.hint.is_none() && step.fixes.is_empty() {
         return;
     }
@@ -210,14 +210,14 @@ mod tests {
             .with_request_id(Some("8f7724cf-496f-496e-8fe3-0123456789ab".into()));
         let statement = Statement::allow("Tunnel", "ec2-instance-connect:OpenTunnel", "*");
         let steps = [
-            Step::new(
+            CheckResult::new(
                 Check::Credentials,
-                Outcome::Passed,
+                CheckOutcome::Passed,
                 "arn:aws:iam::123456789012:user/developer in eu-west-1",
             )
             .after(Some(Duration::from_micros(12_340)))
             .with_request_id(Some("0f7724cf-496f-496e-8fe3-0123456789ab".into())),
-            Step::failed(Check::Upgrade, &denied)
+            CheckResult::failed(Check::Upgrade, &denied)
                 .after(Some(Duration::from_millis(1234)))
                 .with_fix(Fix::IamStatement { statement }),
         ];

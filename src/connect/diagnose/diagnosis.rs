@@ -8,8 +8,8 @@ use super::options::DiagnoseOptions;
 use crate::aws::Instance;
 use crate::connect::connector::Connector;
 use crate::model::{
-    Account, Check, Fault, InstanceTarget, Outcome, Report, Stage, StageError, StageEvent, StageObserver,
-    StageState, Step, Subject,
+    Account, Check, CheckOutcome, CheckResult, Fault, InstanceTarget, Report, Stage, StageError, StageEvent,
+    StageObserver, StageState, Subject,
 };
 
 /// The stages whose success needs no message.
@@ -29,7 +29,7 @@ pub(super) struct Diagnosis<'a> {
     pub(super) options: &'a DiagnoseOptions,
     pub(super) stages: Stages<'a>,
     pub(super) subject: Subject,
-    pub(super) steps: BTreeMap<Check, Step>,
+    pub(super) steps: BTreeMap<Check, CheckResult>,
     /// The running check and its start.
     current: (Check, Instant),
 }
@@ -77,7 +77,7 @@ impl<'a> Diagnosis<'a> {
     /// Identifies the caller, and reports that the instance was not found.
     pub(super) async fn run_unlocated(&mut self, why: &StageError, account: &Account, region: Option<&str>) {
         if self.credentials(account, region).await.is_some() {
-            let step = Step::failed(Check::of(why.stage()), why);
+            let step = CheckResult::failed(Check::of(why.stage()), why);
             let step = self.with_lookup_fix(step, why.fault());
             self.put(step);
         }
@@ -89,7 +89,7 @@ impl<'a> Diagnosis<'a> {
         [Check::Instance, Check::InstanceState]
             .iter()
             .filter_map(|check| self.steps.get(check))
-            .any(|step| step.outcome == Outcome::Failed && step.fault != Some(Fault::Denied))
+            .any(|step| step.outcome == CheckOutcome::Failed && step.fault != Some(Fault::Denied))
     }
 
     /// Starts `check`.
@@ -102,16 +102,16 @@ impl<'a> Diagnosis<'a> {
         Some(self.current.1.elapsed())
     }
 
-    pub(super) fn put(&mut self, step: Step) {
+    pub(super) fn put(&mut self, step: CheckResult) {
         self.steps.insert(step.name, step);
     }
 
     pub(super) fn pass(&mut self, check: Check, took: Option<Duration>, message: impl AsRef<str>) {
-        self.put(Step::new(check, Outcome::Passed, message).after(took));
+        self.put(CheckResult::new(check, CheckOutcome::Passed, message).after(took));
     }
 
     pub(super) fn skip(&mut self, check: Check, why: &str) {
-        self.put(Step::new(check, Outcome::Skipped, why));
+        self.put(CheckResult::new(check, CheckOutcome::Skipped, why));
     }
 
     /// Sets the message of a check that passed.
@@ -126,7 +126,7 @@ impl<'a> Diagnosis<'a> {
         for stage in QUIET {
             if let Some(took) = self.stages.passed(stage) {
                 let check = Check::of(stage);
-                let step = Step::new(check, Outcome::Passed, "").after(Some(took));
+                let step = CheckResult::new(check, CheckOutcome::Passed, "").after(Some(took));
                 self.steps.entry(check).or_insert(step);
             }
         }
@@ -136,9 +136,9 @@ impl<'a> Diagnosis<'a> {
     }
 
     /// Returns the timed result of the stage that failed with `error`.
-    pub(super) fn failure(&self, error: &StageError) -> Step {
+    pub(super) fn failure(&self, error: &StageError) -> CheckResult {
         let took = self.stages.failed(error.stage());
-        Step::failed(Check::of(error.stage()), error).after(took)
+        CheckResult::failed(Check::of(error.stage()), error).after(took)
     }
 
     /// Returns the account of the resources, as far as it is known.
@@ -160,16 +160,17 @@ impl<'a> Diagnosis<'a> {
         let message = format!("the diagnosis did not finish within {seconds} s");
         let error = StageError::new(Stage::Shell, Fault::Timeout, message)
             .with_hint("check the network, or increase the time limit");
-        self.put(Step::failed(check, &error).after(Some(since.elapsed())));
+        self.put(CheckResult::failed(check, &error).after(Some(since.elapsed())));
     }
 
     pub(super) fn report(mut self, took: Duration) -> Report {
-        let sshd_answers = self.steps.get(&Check::Banner).is_some_and(|step| step.outcome == Outcome::Passed);
+        let sshd_answers =
+            self.steps.get(&Check::Banner).is_some_and(|step| step.outcome == CheckOutcome::Passed);
         if let (true, Some(groups)) = (sshd_answers, self.steps.get_mut(&Check::SecurityGroups))
-            && groups.outcome == Outcome::Failed
+            && groups.outcome == CheckOutcome::Failed
         {
             // The rules read here may be incomplete; an answer from sshd proves that the tunnel is allowed.
-            groups.outcome = Outcome::Warned;
+            groups.outcome = CheckOutcome::Warned;
             groups.fault = None;
             groups.message.push_str("; yet sshd answers");
         }

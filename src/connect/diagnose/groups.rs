@@ -4,7 +4,7 @@ use super::diagnosis::Diagnosis;
 use super::lookups::Found;
 use crate::aws::{Client, Endpoint, Instance, Passage, passages};
 use crate::connect::explain;
-use crate::model::{Check, Fault, Fix, InstanceTarget, Outcome, Stage, Step};
+use crate::model::{Check, CheckOutcome, CheckResult, Fault, Fix, InstanceTarget, Stage};
 
 impl Diagnosis<'_> {
     /// Reads the groups of endpoint and instance. Unreadable groups are only a warning; it is a failure if no
@@ -37,9 +37,9 @@ impl Diagnosis<'_> {
             Ok(answer) => answer,
             Err(error) => {
                 let error = explain::from_aws_call(Stage::Endpoint, error);
-                let step = Step::failed(Check::SecurityGroups, &error).after(took);
+                let step = CheckResult::failed(Check::SecurityGroups, &error).after(took);
                 let mut step = self.with_lookup_fix(step, error.fault());
-                (step.outcome, step.fault) = (Outcome::Warned, None);
+                (step.outcome, step.fault) = (CheckOutcome::Warned, None);
                 step.message = format!("not readable: {}", step.message);
                 return self.put(step);
             }
@@ -66,7 +66,7 @@ fn judged(
     instance: &Instance,
     address: std::net::IpAddr,
     port: u16,
-) -> Step {
+) -> CheckResult {
     let (from, to) = (&endpoint.security_groups, &instance.security_groups);
     let names = |ids: &[String]| if ids.is_empty() { "an unknown group".to_owned() } else { ids.join(", ") };
     let clients =
@@ -100,11 +100,11 @@ fn judged(
     }
     let is_closed = [outbound, inbound].into_iter().any(|way| *way == Passage::Closed);
     let outcome = match (is_closed, is_unread) {
-        (true, _) => Outcome::Failed,
-        (false, true) => Outcome::Warned,
-        (false, false) => Outcome::Passed,
+        (true, _) => CheckOutcome::Failed,
+        (false, true) => CheckOutcome::Warned,
+        (false, false) => CheckOutcome::Passed,
     };
-    let mut step = Step::new(Check::SecurityGroups, outcome, messages.join("; "));
+    let mut step = CheckResult::new(Check::SecurityGroups, outcome, messages.join("; "));
     step.fixes = fixes;
     if is_closed {
         step.fault = Some(Fault::Network);

@@ -14,7 +14,7 @@ use crate::aws::{
 use crate::connect::explain;
 use crate::connect::route::route_request;
 use crate::model::{
-    Account, Check, EndpointChoice, Fault, Fix, InstanceTarget, Outcome, Stage, Step, staged,
+    Account, Check, CheckOutcome, CheckResult, EndpointChoice, Fault, Fix, InstanceTarget, Stage, staged,
 };
 
 /// The time limit for STS to identify the caller. If STS is unreachable, the rest may still work.
@@ -41,7 +41,7 @@ impl Diagnosis<'_> {
         let client = match self.connector.client(account, region, &self.stages).await {
             Ok(client) => client,
             Err(error) => {
-                self.put(Step::failed(Check::Credentials, &error).after(self.took()));
+                self.put(CheckResult::failed(Check::Credentials, &error).after(self.took()));
                 return None;
             }
         };
@@ -51,14 +51,14 @@ impl Diagnosis<'_> {
         match response {
             Ok(Ok(identity)) => {
                 let message = format!("{} in {}", identity.arn, client.region());
-                let step = Step::new(Check::Credentials, Outcome::Passed, message);
+                let step = CheckResult::new(Check::Credentials, CheckOutcome::Passed, message);
                 self.put(step.after(took).with_request_id(identity.request_id));
                 self.subject.account = Some(identity.account);
                 self.subject.caller = Some(identity.arn);
             }
             Ok(Err(error)) if error.fault() == Fault::Credentials => {
                 let error = explain::from_aws_call(Stage::Credentials, error);
-                let mut step = Step::failed(Check::Credentials, &error).after(took);
+                let mut step = CheckResult::failed(Check::Credentials, &error).after(took);
                 if let Some(hint) = &mut step.hint {
                     hint.push_str(&format!("; the region is {}", client.region()));
                 }
@@ -67,8 +67,8 @@ impl Diagnosis<'_> {
             }
             Ok(Err(error)) => {
                 let error = explain::from_aws_call(Stage::Credentials, error);
-                let mut step = Step::failed(Check::Credentials, &error).after(took);
-                (step.outcome, step.fault) = (Outcome::Warned, None);
+                let mut step = CheckResult::failed(Check::Credentials, &error).after(took);
+                (step.outcome, step.fault) = (CheckOutcome::Warned, None);
                 step.message = format!(
                     "there are credentials, but the caller could not be identified: {}",
                     step.message
@@ -80,7 +80,7 @@ impl Diagnosis<'_> {
                     "there are credentials, but STS did not identify the caller within {} s",
                     IDENTITY_TIMEOUT.as_secs()
                 );
-                self.put(Step::new(Check::Credentials, Outcome::Warned, message).after(took));
+                self.put(CheckResult::new(Check::Credentials, CheckOutcome::Warned, message).after(took));
             }
         }
         Some(client)
@@ -106,14 +106,14 @@ impl Diagnosis<'_> {
         let addresses = [instance.private_ipv4, instance.ipv6].into_iter().flatten().map(|ip| ip.to_string());
         let known: Vec<_> = place.chain(addresses).collect();
         let message = format!("{} {}", instance.id, known.join(", "));
-        let step = Step::new(Check::Instance, Outcome::Passed, message);
+        let step = CheckResult::new(Check::Instance, CheckOutcome::Passed, message);
         self.put(step.after(took).with_request_id(answer.request_id));
         if instance.state == InstanceState::Running {
             self.pass(Check::InstanceState, None, "running");
         } else {
             let error = ChoiceError::InstanceState { id: instance.id.clone(), state: instance.state.clone() };
             let error = explain::from_aws(Stage::Instance, error.into(), target, Some(client.region()));
-            self.put(Step::failed(Check::InstanceState, &error));
+            self.put(CheckResult::failed(Check::InstanceState, &error));
         }
         Some(instance)
     }
@@ -156,8 +156,9 @@ impl Diagnosis<'_> {
                 return Found { chosen, endpoint: None };
             }
         };
-        let seen =
-            Step::new(Check::Endpoint, Outcome::Passed, "").after(took).with_request_id(answer.request_id);
+        let seen = CheckResult::new(Check::Endpoint, CheckOutcome::Passed, "")
+            .after(took)
+            .with_request_id(answer.request_id);
         self.put(seen);
         match judge(client, target, &request, &answer.value) {
             Ok(chosen) => {
@@ -178,7 +179,7 @@ impl Diagnosis<'_> {
     }
 
     fn has_warned(&self, check: Check) -> bool {
-        self.steps.get(&check).is_some_and(|step| step.outcome == Outcome::Warned)
+        self.steps.get(&check).is_some_and(|step| step.outcome == CheckOutcome::Warned)
     }
 
     fn endpoint_passed(&mut self, chosen: &Chosen, endpoint: Option<&Endpoint>, all: &[Endpoint]) {
@@ -246,7 +247,7 @@ impl Diagnosis<'_> {
         let before = self.steps.get(&check).cloned();
         let error =
             explain::from_aws(Stage::Endpoint, aws::Error::from(error), target, Some(client.region()));
-        let mut step = Step::failed(check, &error);
+        let mut step = CheckResult::failed(check, &error);
         if let Some(reason) = reason {
             step.message = format!("{}: AWS says {reason:?}", step.message);
         }
@@ -267,7 +268,7 @@ impl Diagnosis<'_> {
     ) {
         let stage = if check == Check::Instance { Stage::Instance } else { Stage::Endpoint };
         let error = explain::from_aws(stage, error, target, Some(client.region()));
-        let mut step = Step::failed(check, &error).after(self.took());
+        let mut step = CheckResult::failed(check, &error).after(self.took());
         if error.fault() == Fault::NotFound {
             let account = self.subject.account.as_deref().unwrap_or("unknown");
             step.hint =
@@ -275,14 +276,14 @@ impl Diagnosis<'_> {
         }
         step = self.with_lookup_fix(step, error.fault());
         if !is_needed && error.fault() == Fault::Denied {
-            (step.outcome, step.fault) = (Outcome::Warned, None);
+            (step.outcome, step.fault) = (CheckOutcome::Warned, None);
             step.message.push_str("; it is not needed, since endpoint and address are given");
         }
         self.put(step);
     }
 
     /// Adds the permission for the describe calls of connecting, if one was denied.
-    pub(super) fn with_lookup_fix(&self, step: Step, fault: Fault) -> Step {
+    pub(super) fn with_lookup_fix(&self, step: CheckResult, fault: Fault) -> CheckResult {
         let describe = match step.name {
             Check::Instance => Describe::Instances,
             Check::Endpoint => Describe::Endpoints,
@@ -313,10 +314,10 @@ impl Diagnosis<'_> {
     /// Adds the tag that a policy may require to `step`, if `resource` does not carry it.
     pub(super) fn with_tag_fix(
         &self,
-        step: Step,
+        step: CheckResult,
         resource: &str,
         value: impl Fn(&str) -> Option<String>,
-    ) -> Step {
+    ) -> CheckResult {
         match &self.options.tag {
             Some(tag) if value(&tag.key).as_deref() != Some(&tag.value) => step.with_fix(Fix::Tag {
                 resource: resource.to_owned(),

@@ -16,8 +16,8 @@ use crate::connect::host::SshHost;
 use crate::connect::route::Route;
 use crate::docker::{InvalidCommand, Marker, container_probe, engine_probe, shell_probe, watcher_command};
 use crate::model::{
-    Check, ContainerShell, Exit, Fault, Fix, InstanceTarget, Outcome, Shell, Stage, StageError, Step,
-    TerminalRequest,
+    Check, CheckOutcome, CheckResult, ContainerShell, Exit, Fault, Fix, InstanceTarget, Shell, Stage,
+    StageError, TerminalRequest,
 };
 use crate::ssh::host_keys::KeyOrigin;
 use crate::ssh::{ChannelRequest, EphemeralKey, Handshake, Pty};
@@ -50,12 +50,12 @@ impl Diagnosis<'_> {
         match pushed {
             Ok((key, pushed)) => {
                 let message = format!("for {}, good for 60 s", target.os_user);
-                let step = Step::new(Check::KeyPush, Outcome::Passed, message).after(took);
+                let step = CheckResult::new(Check::KeyPush, CheckOutcome::Passed, message).after(took);
                 self.put(step.with_request_id(Some(pushed.request_id.clone())));
                 Some((key, pushed))
             }
             Err(error) => {
-                let mut step = Step::failed(Check::KeyPush, &error).after(took);
+                let mut step = CheckResult::failed(Check::KeyPush, &error).after(took);
                 if error.fault() == Fault::Denied {
                     let statement = self.grant(client, target, instance).key_statement(None);
                     step = step.with_fix(Fix::IamStatement { statement });
@@ -162,15 +162,15 @@ impl Diagnosis<'_> {
     }
 
     /// Extends the hint on an unresponsive instance with the result of the security group check.
-    fn add_security_group_hint(&self, banner: &mut Step) {
+    fn add_security_group_hint(&self, banner: &mut CheckResult) {
         let Some(groups) = self.steps.get(&Check::SecurityGroups) else { return };
         let Some(hint) = &mut banner.hint else { return };
         match groups.outcome {
-            Outcome::Passed => hint.push_str(
+            CheckOutcome::Passed => hint.push_str(
                 ". The security groups let it through, so look at sshd first, then at network ACLs and the instance's \
                  own firewall",
             ),
-            Outcome::Failed => hint.push_str(". The security groups do not let it through: see security-groups"),
+            CheckOutcome::Failed => hint.push_str(". The security groups do not let it through: see security-groups"),
             _ => hint.push_str(
                 ". The security groups could not be read: allow ec2:DescribeSecurityGroups to have them checked",
             ),
@@ -327,7 +327,7 @@ impl Diagnosis<'_> {
                 true
             }
             Err(error) => {
-                self.put(Step::failed(check, &error).after(self.took()));
+                self.put(CheckResult::failed(check, &error).after(self.took()));
                 false
             }
         }

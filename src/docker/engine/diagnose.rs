@@ -9,8 +9,8 @@ use super::client::Client;
 use super::find::{Container, FindError};
 use super::host::LocalHost;
 use crate::model::{
-    Check, Exit, Fault, Host as _, LocalTarget, Outcome, Report, Shell, Stage, StageError, StageObserver,
-    Step, Subject, TerminalEvent, TerminalRequest,
+    Check, CheckOutcome, CheckResult, Exit, Fault, Host as _, LocalTarget, Report, Shell, Stage, StageError,
+    StageObserver, Subject, TerminalEvent, TerminalRequest,
 };
 
 /// The time limit of a diagnosis.
@@ -32,7 +32,7 @@ pub fn no_engine() -> StageError {
 #[must_use]
 pub fn report_without_engine(target: &LocalTarget) -> Report {
     let mut diagnosis = Diagnosis::new(target);
-    diagnosis.put(Step::failed(Check::Engine, &no_engine()));
+    diagnosis.put(CheckResult::failed(Check::Engine, &no_engine()));
     diagnosis.report()
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn diagnose(
 
 struct Diagnosis {
     subject: Subject,
-    steps: BTreeMap<Check, Step>,
+    steps: BTreeMap<Check, CheckResult>,
     began: Instant,
     /// The running check and its start.
     current: (Check, Instant),
@@ -62,7 +62,7 @@ impl Diagnosis {
         let not_needed = Check::ALL.iter().filter(|check| !CHECKS.contains(check));
         let skipped = |check: &Check| {
             let why = "a local container: AWS and SSH are not used";
-            (*check, Step::new(*check, Outcome::Skipped, why))
+            (*check, CheckResult::new(*check, CheckOutcome::Skipped, why))
         };
         let container = target.candidates.first().map(ToString::to_string);
         let now = Instant::now();
@@ -99,7 +99,7 @@ impl Diagnosis {
         self.current = (check, Instant::now());
     }
 
-    fn put(&mut self, step: Step) {
+    fn put(&mut self, step: CheckResult) {
         self.steps.insert(step.name, step);
     }
 
@@ -109,11 +109,11 @@ impl Diagnosis {
         let took = Some(since.elapsed());
         match outcome {
             Ok((found, message)) => {
-                self.put(Step::new(check, Outcome::Passed, message).after(took));
+                self.put(CheckResult::new(check, CheckOutcome::Passed, message).after(took));
                 Some(found)
             }
             Err(error) => {
-                self.put(Step::failed(check, &error).after(took));
+                self.put(CheckResult::failed(check, &error).after(took));
                 None
             }
         }

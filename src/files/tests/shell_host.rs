@@ -16,8 +16,8 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 
 use crate::model::{
-    Exit, Fault, Host, HostIds, Input, Output, Shell, Stage, StageError, StageObserver, Terminal,
-    TerminalEvent, TerminalRequest, Unmoved,
+    Exit, Fault, Host, HostIds, Input, NoopControl, Output, Shell, Stage, StageError, StageObserver,
+    Terminal, TerminalEvent, TerminalRequest,
 };
 
 /// dash and bash with coreutils, and busybox with only itself.
@@ -180,7 +180,11 @@ impl Host for ShellHost {
             shared.processes.fetch_add(1, Ordering::AcqRel);
             let (send, events) = mpsc::channel(16);
             tokio::spawn(run(child, send, Arc::clone(&shared)));
-            Ok(Terminal { input, output: Box::new(Events { events, shared }), control: Box::new(Unmoved) })
+            Ok(Terminal {
+                input,
+                output: Box::new(Events { events, shared }),
+                control: Box::new(NoopControl),
+            })
         })
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::model::{Check, Fault, Report, Stage, StageError, Step, Subject};
+use crate::model::{Check, CheckResult, Fault, Report, Stage, StageError, Subject};
 
 const BEARER: (&str, &str) = ("Authorization", "Bearer abc");
 
@@ -16,7 +16,7 @@ fn request_of(id: &str) -> String {
 
 fn denied() -> Report {
     let error = StageError::new(Stage::KeyPush, Fault::Denied, "no").with_request_id(Some("r-1".into()));
-    let steps = BTreeMap::from([(Check::KeyPush, Step::failed(Check::KeyPush, &error))]);
+    let steps = BTreeMap::from([(Check::KeyPush, CheckResult::failed(Check::KeyPush, &error))]);
     Report::new(Subject::default(), steps, Duration::from_millis(12))
 }
 

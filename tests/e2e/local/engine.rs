@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use eice::model::{
-    Check, Connect, Exit, Fault, NotReady, Outcome, Report, Stage, StageEvent, Target, TerminalRequest,
+    Check, CheckOutcome, Connect, Exit, Fault, NotReady, Report, Stage, StageEvent, Target, TerminalRequest,
 };
 
 use super::{LABEL, engine, engine_at, target, workspace};
@@ -67,9 +67,9 @@ async fn an_engine_that_is_down_is_told_and_found_again_without_ado() {
 }
 
 /// What came of each check, save those that are skipped.
-fn outcomes(report: &Report) -> Vec<(Check, Outcome)> {
+fn outcomes(report: &Report) -> Vec<(Check, CheckOutcome)> {
     let all = report.steps().iter().map(|step| (step.name, step.outcome));
-    all.filter(|(_, outcome)| *outcome != Outcome::Skipped).collect()
+    all.filter(|(_, outcome)| *outcome != CheckOutcome::Skipped).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +77,7 @@ async fn a_diagnosis_has_the_shape_of_an_instances_and_leaves_nothing() {
     let container = workspace(Docker::SH);
     let report = engine().diagnose(&target(&["ws-none", &container.name]), &|_: StageEvent| {}).await;
     assert!(report.is_ok(), "{report:#?}");
-    let passed = |check| (check, Outcome::Passed);
+    let passed = |check| (check, CheckOutcome::Passed);
     assert_eq!(outcomes(&report), [passed(Check::Engine), passed(Check::Container), passed(Check::Shell)]);
     assert_eq!(report.steps().len(), Check::ALL.len());
     assert_eq!(report.subject().container.as_ref(), Some(&container.name));
@@ -90,7 +90,7 @@ async fn a_diagnosis_has_the_shape_of_an_instances_and_leaves_nothing() {
     let failed = report.first_failure().unwrap();
     assert_eq!((failed.name, failed.fault), (Check::Container, Some(Fault::State)));
     assert_eq!(failed.message, format!("container {} is exited, not running", container.name));
-    assert_eq!(report.step(Check::Shell).unwrap().outcome, Outcome::NotReached);
+    assert_eq!(report.step(Check::Shell).unwrap().outcome, CheckOutcome::NotReached);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,9 +7,9 @@ use futures_util::future::{BoxFuture, ready};
 use super::{Control, Signal, Size};
 
 /// Accepts every size, signal and close without effect.
-pub(crate) struct Unmoved;
+pub(crate) struct NoopControl;
 
-impl Control for Unmoved {
+impl Control for NoopControl {
     fn resize(&self, _: Size) -> BoxFuture<'_, io::Result<()>> {
         Box::pin(ready(Ok(())))
     }
