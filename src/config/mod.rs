@@ -31,7 +31,7 @@ pub struct Config {
     pub gateway: gateway::Config,
     /// The container engine of local workspaces; `None` opens none. The default is the engine's own default, and `None`
     /// for an organization whose workspaces are in a file.
-    pub docker: Option<docker::engine::Config>,
+    pub docker: Option<docker::engine::EngineConfig>,
     /// Whether local workspaces need the platform of August 2026, which the database's schema decides.
     pub docker_needs_august: bool,
     /// Credentials, region and endpoints of AWS.

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::container_start::{self, EngineContext};
 use super::explain::{self, PeerContext};
-use crate::docker::{InvalidCommand, Marker, exec_command, watcher_command};
+use crate::docker::{InvalidCommand, TerminalMarker, exec_command, watcher_command};
 use crate::model::{
     Fault, Host, HostIds, Shell, Stage, StageError, StageObserver, Terminal, TerminalRequest,
 };
@@ -47,7 +47,7 @@ impl SshHost {
         observer: &dyn StageObserver,
     ) -> Result<Terminal, StageError> {
         let shell = request.shell.as_ref().unwrap_or(&self.shell);
-        let marker = Marker::random();
+        let marker = TerminalMarker::random();
         let channel = channel_request(shell, request, &marker).map_err(|error| {
             StageError::new(Stage::Shell, Fault::Usage, error.to_string())
                 .with_hint("correct the container settings of the workspace")
@@ -135,7 +135,7 @@ impl SshHost {
 fn channel_request(
     shell: &Shell,
     request: &TerminalRequest,
-    marker: &Marker,
+    marker: &TerminalMarker,
 ) -> Result<ChannelRequest, InvalidCommand> {
     let mut channel = ChannelRequest::default();
     if request.pty {
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn only_container_request_has_a_watcher() {
-        let (request, marker) = (TerminalRequest::default(), Marker::random());
+        let (request, marker) = (TerminalRequest::default(), TerminalMarker::random());
         let login = channel_request(&Shell::Login, &request, &marker).unwrap();
         assert!(login.command.is_none() && login.watcher.is_none() && login.pty.is_some());
         assert_eq!(login.env, [("LANG".to_owned(), "C.UTF-8".to_owned())]);

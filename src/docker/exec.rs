@@ -19,9 +19,9 @@ const RUN: &str = "echo \"$EICE_TERMINAL\" >&2; exec \"$@\"";
 
 /// An environment variable of one terminal's processes, by which the watcher finds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Marker(Uuid);
+pub struct TerminalMarker(Uuid);
 
-impl Marker {
+impl TerminalMarker {
     /// The variable's name.
     pub const NAME: &str = "EICE_TERMINAL";
 
@@ -39,7 +39,7 @@ impl Marker {
     }
 }
 
-impl fmt::Display for Marker {
+impl fmt::Display for TerminalMarker {
     /// Formats it as `EICE_TERMINAL=…`, which needs no quotes in a shell.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", Self::NAME, self.0)
@@ -51,7 +51,11 @@ impl fmt::Display for Marker {
 ///
 /// # Errors
 /// [`InvalidCommand`] when there is no engine, the command is empty, or a value contains a NUL byte.
-pub fn exec_command(shell: &ContainerShell, marker: &Marker, pty: bool) -> Result<String, InvalidCommand> {
+pub fn exec_command(
+    shell: &ContainerShell,
+    marker: &TerminalMarker,
+    pty: bool,
+) -> Result<String, InvalidCommand> {
     let mut words = engine(shell)?;
     let flags = if pty { "-it" } else { "-i" };
     words.extend(["exec", flags, "-e", "TERM", "-e", "LANG", "-e"].map(String::from));
@@ -93,7 +97,7 @@ mod tests {
 
     #[test]
     fn exec_command_quotes_every_value() {
-        let marker = Marker::random();
+        let marker = TerminalMarker::random();
         let mut shell = ContainerShell::new("ws-1".parse().unwrap());
         assert_eq!(
             exec_command(&shell, &marker, true).unwrap(),

@@ -15,7 +15,7 @@ mod quote;
 mod watcher;
 
 pub use error::InvalidCommand;
-pub use exec::{Marker, exec_command};
+pub use exec::{TerminalMarker, exec_command};
 pub use probe::{container_probe, engine_probe, shell_probe};
 pub use quote::{NulByte, quote, quote_bytes};
 pub use watcher::watcher_command;

@@ -1,7 +1,7 @@
 //! Command lines that find out, without side effects, why a container cannot be opened.
 
 use super::error::InvalidCommand;
-use super::exec::{Marker, engine, exec_command, quoted};
+use super::exec::{TerminalMarker, engine, exec_command, quoted};
 use crate::model::ContainerShell;
 
 /// Returns a command line that sends the engine of `shell` a trivial request: it exits with 0 when the engine
@@ -36,7 +36,7 @@ pub fn container_probe(shell: &ContainerShell) -> Result<String, InvalidCommand>
 ///
 /// # Errors
 /// Those of [`engine_probe`].
-pub fn shell_probe(shell: &ContainerShell, marker: &Marker) -> Result<String, InvalidCommand> {
+pub fn shell_probe(shell: &ContainerShell, marker: &TerminalMarker) -> Result<String, InvalidCommand> {
     exec_command(&shell.running(["sh", "-c", "exit 0"]), marker, true)
 }
 
@@ -49,7 +49,7 @@ mod tests {
         let mut shell = ContainerShell::new("ws-1".parse().unwrap());
         assert_eq!(engine_probe(&shell).unwrap(), "docker ps -q -n 1");
         assert_eq!(container_probe(&shell).unwrap(), "docker container inspect -f '{{.State.Status}}' ws-1");
-        let marker = Marker::random();
+        let marker = TerminalMarker::random();
         let exec = shell_probe(&shell, &marker).unwrap();
         assert!(
             exec.starts_with(&format!("docker exec -it -e TERM -e LANG -e {marker} ws-1 sh -c ")),

@@ -1,7 +1,7 @@
 //! The watcher: ends the processes of a terminal that `docker exec -it` leaves behind.
 
 use super::error::InvalidCommand;
-use super::exec::{Marker, engine, quoted};
+use super::exec::{TerminalMarker, engine, quoted};
 use crate::model::ContainerShell;
 
 /// Waits for the end of stdin, then ends every process whose environment contains `$1`.
@@ -38,7 +38,7 @@ done; \
 ///
 /// # Errors
 /// [`InvalidCommand`] when there is no engine or a word contains a NUL byte.
-pub fn watcher_command(shell: &ContainerShell, marker: &Marker) -> Result<String, InvalidCommand> {
+pub fn watcher_command(shell: &ContainerShell, marker: &TerminalMarker) -> Result<String, InvalidCommand> {
     let mut words = engine(shell)?;
     words.extend(["exec".into(), "-i".into(), quoted(shell.container.as_str(), "the container")?]);
     words.extend(["sh".into(), "-c".into(), quoted(SCRIPT, "the script")?, "sh".into(), marker.to_string()]);
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     /// Runs the script with `shell`, as the engine would.
-    fn watch(shell: &[&str], marker: &Marker) -> Child {
+    fn watch(shell: &[&str], marker: &TerminalMarker) -> Child {
         Command::new(shell[0])
             .args(&shell[1..])
             .args(["-c", SCRIPT, "sh", &marker.to_string()])
@@ -67,7 +67,7 @@ mod tests {
     /// of them run when this returns.
     ///
     /// A job that has printed `up` no longer calls exec: during exec, a process has no readable environment.
-    fn victim(marker: &Marker) -> Child {
+    fn victim(marker: &TerminalMarker) -> Child {
         let text = marker.to_string();
         let (name, value) = text.split_once('=').unwrap();
         let script = "job='sleep 1000 & echo up; wait'; \
@@ -84,7 +84,7 @@ mod tests {
         child
     }
 
-    fn marked(marker: &Marker) -> usize {
+    fn marked(marker: &TerminalMarker) -> usize {
         let marker = marker.to_string();
         std::fs::read_dir("/proc")
             .unwrap()
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn watcher_kills_only_marked_processes() {
         for shell in [&["/bin/sh"][..], &["/bin/bash"], &["/bin/busybox", "sh"]] {
-            let (marker, other) = (Marker::random(), Marker::random());
+            let (marker, other) = (TerminalMarker::random(), TerminalMarker::random());
             let mut bystander = victim(&other);
             let mut child = victim(&marker);
             assert!(marked(&marker) >= 4, "{shell:?}");
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn watcher_exits_when_nothing_is_marked() {
         let began = Instant::now();
-        let mut watcher = watch(&["/bin/sh"], &Marker::random());
+        let mut watcher = watch(&["/bin/sh"], &TerminalMarker::random());
         drop(watcher.stdin.take());
         assert!(watcher.wait().unwrap().success());
         assert!(began.elapsed() < Duration::from_secs(5));
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn watcher_command_quotes_every_word() {
-        let marker = Marker::random();
+        let marker = TerminalMarker::random();
         let line = watcher_command(&ContainerShell::new("ws-1".parse().unwrap()), &marker).unwrap();
         assert!(line.starts_with("docker exec -i ws-1 sh -c 'while read"), "{line}");
         assert!(line.ends_with(&format!(" sh {marker}")), "{line}");

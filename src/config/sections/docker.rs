@@ -1,7 +1,7 @@
 //! `[docker]`: the engine of local workspaces.
 
 use super::{SettingsReader, seconds, set};
-use crate::docker::engine::{Address, Config, Label};
+use crate::docker::engine::{Address, EngineConfig, Label};
 
 /// The variables that make Docker's own programs use TLS over TCP.
 const TLS: [&str; 2] = ["DOCKER_TLS_VERIFY", "DOCKER_TLS"];
@@ -12,12 +12,12 @@ pub(in crate::config) fn docker(
     reader: &mut SettingsReader<'_>,
     serves_organization: bool,
     has_database: bool,
-) -> (Option<Config>, bool) {
+) -> (Option<EngineConfig>, bool) {
     let mut section = reader.section("docker");
     let enabled = reader.flag(&mut section, "enabled");
     let is_enabled = enabled.unwrap_or(!serves_organization || has_database);
     let needs_august = enabled.is_none() && serves_organization;
-    let mut config = Config::default();
+    let mut config = EngineConfig::default();
     // Ignore DOCKER_HOST when local workspaces are off; it may belong to another program.
     let variable = is_enabled.then_some("DOCKER_HOST");
     let address: Option<Address> = reader.value(&mut section, "host", variable);

@@ -38,7 +38,7 @@ fn example_is_valid_with_every_setting() {
     assert_eq!(all.gateway.session.max_sessions, defaults.session.max_sessions);
     assert_eq!(
         all.docker,
-        Some(docker::engine::Config::default()),
+        Some(docker::engine::EngineConfig::default()),
         "explicit, with or without an organization"
     );
     assert_eq!(all.tunnel.timeouts, tunnel::Config::default().timeouts);

@@ -113,7 +113,7 @@ fn local_workspaces_of_a_file_are_off_with_an_organization() {
     };
     let nothing = env(&[]);
     let organization = env(&[("MOLECULE_ORG_ID", "acme"), ("DOCKER_HOST", "ssh://elsewhere")]);
-    assert_eq!(read("", &nothing).unwrap().docker, Some(docker::engine::Config::default()));
+    assert_eq!(read("", &nothing).unwrap().docker, Some(docker::engine::EngineConfig::default()));
     assert_eq!(read("", &organization).unwrap().docker, None, "the address is ignored");
     assert_eq!(read("[platform]\norg_id = 'acme'", &nothing).unwrap().docker, None);
     assert_eq!(read("enabled = false", &nothing).unwrap().docker, None);

@@ -14,7 +14,9 @@ use crate::connect::dial::dial_tunnel;
 use crate::connect::explain::{self, PeerContext};
 use crate::connect::host::SshHost;
 use crate::connect::route::Route;
-use crate::docker::{InvalidCommand, Marker, container_probe, engine_probe, shell_probe, watcher_command};
+use crate::docker::{
+    InvalidCommand, TerminalMarker, container_probe, engine_probe, shell_probe, watcher_command,
+};
 use crate::model::{
     Check, CheckOutcome, CheckResult, ContainerShell, Exit, Fault, Fix, InstanceTarget, Shell, Stage,
     StageError, TerminalRequest,
@@ -278,7 +280,7 @@ impl Diagnosis<'_> {
 
     async fn container_shell(&mut self, host: &SshHost, container: &ContainerShell) -> bool {
         self.begin(Check::Shell);
-        let marker = Marker::random();
+        let marker = TerminalMarker::random();
         let request = shell_probe(container, &marker).and_then(|line| {
             let mut request = command(line);
             request.pty = Some(pty());

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Address;
 use super::attach::{self, Attached};
-use super::config::Config;
+use super::config::EngineConfig;
 use super::error::EngineError;
 use crate::model::{Exit, Size};
 
@@ -28,7 +28,7 @@ pub(super) struct Client {
 }
 
 struct Shared {
-    config: Config,
+    config: EngineConfig,
     /// Created on first use: its socket must exist by then.
     docker: OnceLock<Docker>,
 }
@@ -48,11 +48,11 @@ pub(super) struct Exec<'a> {
 const DETACH_KEYS: &str = "ctrl-^,ctrl-@,ctrl-_,ctrl-^,ctrl-@,ctrl-_";
 
 impl Client {
-    pub(super) fn new(config: Config) -> Self {
+    pub(super) fn new(config: EngineConfig) -> Self {
         Self { shared: Arc::new(Shared { config, docker: OnceLock::new() }) }
     }
 
-    pub(super) fn config(&self) -> &Config {
+    pub(super) fn config(&self) -> &EngineConfig {
         &self.shared.config
     }
 

@@ -11,7 +11,7 @@ use crate::setters::setters;
 /// How an engine is reached, and which of its containers may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Config {
+pub struct EngineConfig {
     /// The engine's address. The default is `unix:///var/run/docker.sock`.
     pub address: Address,
     /// The label that a container must carry to be visible. The default is `molecule.platform.managed` with any
@@ -21,7 +21,7 @@ pub struct Config {
     pub timeout: Duration,
 }
 
-impl Default for Config {
+impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             address: Address::default(),
@@ -99,7 +99,7 @@ mod tests {
         for bad in ["", "=true", "a b", "a\n", "a=\u{1b}"] {
             assert!(bad.parse::<Label>().is_err(), "{bad:?}");
         }
-        assert_eq!(Config::default().required_label.to_string(), "molecule.platform.managed");
+        assert_eq!(EngineConfig::default().required_label.to_string(), "molecule.platform.managed");
         assert_eq!("a=b=c".parse::<Label>().unwrap().to_string(), "a=b=c");
     }
 }

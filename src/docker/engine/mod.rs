@@ -29,7 +29,7 @@ use std::fmt;
 use crate::model::{Host, LocalTarget, NotReady, Report, Stage, StageError, StageObserver, staged};
 
 pub use address::{Address, InvalidAddress};
-pub use config::{Config, InvalidLabel, Label};
+pub use config::{EngineConfig, InvalidLabel, Label};
 pub use diagnose::{no_engine, report_without_engine};
 
 use client::Client;
@@ -53,7 +53,7 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// Returns a client of the engine that `config` names.
     #[must_use]
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: EngineConfig) -> Self {
         Self { client: Client::new(config) }
     }
 

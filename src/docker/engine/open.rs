@@ -16,7 +16,7 @@ use super::script;
 use super::start::{NotStarted, wait_for};
 use super::terminal::{ExecState, terminal};
 use super::watch::Watch;
-use crate::docker::exec::Marker;
+use crate::docker::exec::TerminalMarker;
 use crate::model::{EnvName, Fault, Shell, Size, Stage, StageError, Terminal, TerminalRequest};
 
 /// The time limit for starting a shell and its watcher. An engine handles concurrent starts one after the
@@ -34,7 +34,7 @@ pub(super) async fn open(
     env: &[(EnvName, String)],
     request: &TerminalRequest,
 ) -> Result<(Terminal, Weak<Watch>), StageError> {
-    let marker = Marker::random();
+    let marker = TerminalMarker::random();
     let command = command(request.shell.as_ref())?;
     let exec = ShellExec {
         command,
@@ -75,7 +75,7 @@ async fn start(
     client: &Client,
     container: &Container,
     wanted: ShellExec,
-    marker: &Marker,
+    marker: &TerminalMarker,
 ) -> Result<(StartedShell, Arc<Watch>), NotStarted> {
     let ShellExec { command, env, size } = wanted;
     // The watcher starts first, so that no shell ever runs without one.
@@ -122,7 +122,7 @@ fn command(shell: Option<&Shell>) -> Result<Vec<String>, StageError> {
 fn environment(
     env: &[(EnvName, String)],
     request: &TerminalRequest,
-    marker: &Marker,
+    marker: &TerminalMarker,
 ) -> Result<Vec<String>, StageError> {
     let mut all = vec![marker.to_string()];
     all.extend(request.pty.then(|| format!("TERM={}", request.term)));
@@ -152,7 +152,7 @@ struct StartedShell {
 }
 
 impl StartedShell {
-    async fn start(client: &Client, wanted: Exec<'_>, marker: &Marker) -> Result<Self, NotStarted> {
+    async fn start(client: &Client, wanted: Exec<'_>, marker: &TerminalMarker) -> Result<Self, NotStarted> {
         let tty = wanted.tty;
         let exec = client.create(wanted).await?;
         let (read, write) = tokio::io::split(client.start(&exec, tty).await?);
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn environment_puts_workspace_values_last() {
-        let marker = Marker::random();
+        let marker = TerminalMarker::random();
         let of = |name: &str, value: &str| vec![(name.parse::<EnvName>().unwrap(), value.to_owned())];
         let request = TerminalRequest::default();
         assert_eq!(

@@ -1,6 +1,6 @@
 //! The commands that are run in a container.
 
-use crate::docker::exec::{Marker, SHELL};
+use crate::docker::exec::{SHELL, TerminalMarker};
 use crate::docker::watcher;
 
 /// Prints the marker and its process id on stderr, then waits for a line. No user code runs before that line:
@@ -29,7 +29,7 @@ pub(super) fn command(command: Vec<String>) -> Vec<String> {
 }
 
 /// Returns the watcher of the processes with `marker`. It prints an empty line when it is running.
-pub(super) fn watch(marker: &Marker) -> Vec<String> {
+pub(super) fn watch(marker: &TerminalMarker) -> Vec<String> {
     vec!["sh".into(), "-c".into(), format!("echo; {}", watcher::SCRIPT), "sh".into(), marker.to_string()]
 }
 
@@ -39,7 +39,7 @@ pub(super) fn signal(name: &str, pid: u32) -> Vec<String> {
 }
 
 /// Returns where the line of [`START`] ends and which process it names; `None` while it is incomplete.
-pub(super) fn started(output: &[u8], marker: &Marker) -> Option<(usize, Option<u32>)> {
+pub(super) fn started(output: &[u8], marker: &TerminalMarker) -> Option<(usize, Option<u32>)> {
     let mark = marker.value();
     let begin = output.windows(mark.len()).position(|window| window == mark.as_bytes())? + mark.len();
     let end = begin + output[begin..].iter().position(|&byte| byte == b'\n')?;
@@ -59,11 +59,11 @@ mod tests {
     use super::*;
 
     /// Starts `words` with `shell` in the role of the image's `sh`.
-    fn start(shell: &[&str], words: &[String], marker: &Marker) -> std::process::Child {
+    fn start(shell: &[&str], words: &[String], marker: &TerminalMarker) -> std::process::Child {
         Command::new(shell[0])
             .args(&shell[1..])
             .args(&words[1..])
-            .env(Marker::NAME, marker.value())
+            .env(TerminalMarker::NAME, marker.value())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn command_waits_for_its_start_line() {
         for shell in [&["/bin/sh"][..], &["/bin/bash"], &["/bin/busybox", "sh"]] {
-            let marker = Marker::random();
+            let marker = TerminalMarker::random();
             let mut child = start(shell, &command(words(&["cat"])), &marker);
             let mut line = String::new();
             BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn start_line_is_found_after_other_output() {
-        let marker = Marker::random();
+        let marker = TerminalMarker::random();
         let mark = marker.value();
         assert_eq!(started(format!("words\r\n{mark} 7").as_bytes(), &marker), None);
         let line = format!("words\r\n{mark} 7\r\n");

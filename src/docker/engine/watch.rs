@@ -15,7 +15,7 @@ use super::error::EngineError;
 use super::output::ExecReader;
 use super::script;
 use super::start::{NotStarted, wait_for};
-use crate::docker::exec::Marker;
+use crate::docker::exec::TerminalMarker;
 use crate::model::Exit;
 
 /// The time limit for ending everything: the script itself gives up after 12 s.
@@ -55,7 +55,7 @@ impl Watch {
     pub(super) async fn start(
         client: &Client,
         container: &str,
-        marker: &Marker,
+        marker: &TerminalMarker,
     ) -> Result<StartingWatch, NotStarted> {
         let exec =
             Exec { container, command: script::watch(marker), env: Vec::new(), tty: false, stdin: true };

@@ -99,7 +99,7 @@ async fn a_diagnosis_ends_in_its_time() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("docker.sock");
     let _silent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    let mut config = eice::docker::engine::Config::default();
+    let mut config = eice::docker::engine::EngineConfig::default();
     config.address = format!("unix://{}", socket.display()).parse().unwrap();
     config.timeout = Duration::from_secs(1);
     let report =

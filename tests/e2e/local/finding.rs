@@ -58,7 +58,7 @@ async fn a_workspace_called_like_somebody_elses_container_opens_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_label_counts_with_any_value_or_with_the_one_that_is_asked_for() {
     let container = Container::start_as(&unique("ws-"), Docker::SH, &["--label", &format!("{LABEL}=")]);
-    let mut config = eice::docker::engine::Config::default();
+    let mut config = eice::docker::engine::EngineConfig::default();
     config.address = Docker::shared().host().parse().unwrap();
     let is_ready = async |label: &str| {
         let mut config = config.clone();

@@ -8,7 +8,7 @@ mod served;
 mod tab;
 mod terminals;
 
-use eice::docker::engine::{Config, Engine};
+use eice::docker::engine::{Engine, EngineConfig};
 use eice::model::{Host, LocalTarget, StageError, StageEvent, TerminalRequest};
 
 use crate::lab::{Console, Container, Docker, console, eventually, unique};
@@ -37,7 +37,7 @@ fn engine() -> Engine {
 }
 
 fn engine_at(host: &str) -> Engine {
-    let mut config = Config::default();
+    let mut config = EngineConfig::default();
     config.address = host.parse().unwrap();
     Engine::new(config)
 }
