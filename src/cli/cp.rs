@@ -16,7 +16,7 @@ use super::help::{aws_help, exit_help};
 use super::stdin::Stdin;
 use super::stop::{Signals, StopReason};
 use super::target::Destination;
-use crate::files::{Attributes, Copied, CopyOptions, Error, Files, Mode};
+use crate::files::{Attributes, Copied, CopyOptions, FileMode, Files, TransferError};
 use crate::model::{Host, HostIds};
 
 const HELP: &str = aws_help!(
@@ -145,7 +145,7 @@ async fn execute(
     let end = tokio::select! {
         copied = args.copy(&files, route, &bar) => match copied {
             Ok(copied) => Ok(End::Done(copied)),
-            Err(Error::Local { source, .. }) if is_closed_stdout(route, &source) => Ok(End::StdoutClosed),
+            Err(TransferError::Local { source, .. }) if is_closed_stdout(route, &source) => Ok(End::StdoutClosed),
             Err(error) => Err(failure(&error, None)),
         },
         reason = signals.next() => Ok(End::Stopped(reason)),
@@ -158,7 +158,12 @@ async fn execute(
 }
 
 impl CpArgs {
-    async fn copy(&self, files: &Files<'_>, route: &Route, bar: &CopyProgress) -> Result<Copied, Error> {
+    async fn copy(
+        &self,
+        files: &Files<'_>,
+        route: &Route,
+        bar: &CopyProgress,
+    ) -> Result<Copied, TransferError> {
         let options = CopyOptions::new(self.recursive, self.preserve);
         let observer = |event: crate::files::CopyEvent<'_>| bar.on_event(event);
         let moved = |bytes| bar.moved(bytes);
@@ -166,9 +171,10 @@ impl CpArgs {
             Route::Up(sources, target) => files.upload(sources, target, options, &observer).await,
             Route::Down(sources, target) => files.download(sources, target, options, &observer).await,
             Route::PipeUp(target) => {
-                let stdin = Stdin::start().map_err(|source| Error::Local { path: "-".into(), source })?;
+                let stdin =
+                    Stdin::start().map_err(|source| TransferError::Local { path: "-".into(), source })?;
                 bar.start(None, 1);
-                let with = Attributes::new(Mode::Keep(PIPED_MODE));
+                let with = Attributes::new(FileMode::Keep(PIPED_MODE));
                 files.write_stream(stdin.into_chunks(), target, with, &moved).await.map(Copied::one)
             }
             Route::PipeDown(source) => {
@@ -234,15 +240,15 @@ fn is_closed_stdout(route: &Route, error: &io::Error) -> bool {
 }
 
 /// An error as a failure that names `path`, where its own text does not.
-fn failure(error: &Error, path: Option<&str>) -> Failure {
+fn failure(error: &TransferError, path: Option<&str>) -> Failure {
     let names_it = matches!(
         error,
-        Error::Remote { .. }
-            | Error::Folder { .. }
-            | Error::Special { .. }
-            | Error::Differs { .. }
-            | Error::Local { .. }
-            | Error::Busy { .. }
+        TransferError::Remote { .. }
+            | TransferError::Folder { .. }
+            | TransferError::Special { .. }
+            | TransferError::Differs { .. }
+            | TransferError::Local { .. }
+            | TransferError::Busy { .. }
     );
     let code = exit::code(error.fault());
     let failure = match path {

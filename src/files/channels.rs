@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 
-use super::Error;
+use super::TransferError;
 use crate::model::{Fault, Host, Stage, StageError, Terminal, TerminalRequest};
 
 /// The most commands at once on one connection. OpenSSH allows ten sessions on one (`MaxSessions`), and a
@@ -38,7 +38,7 @@ impl ChannelLimiter {
         &self,
         host: &dyn Host,
         request: &TerminalRequest,
-    ) -> Result<(Terminal, ChannelPermit<'_>), Error> {
+    ) -> Result<(Terminal, ChannelPermit<'_>), TransferError> {
         let mut refused_since = None;
         loop {
             // The semaphore is never closed, so this cannot fail.
@@ -57,12 +57,12 @@ impl ChannelLimiter {
                         continue;
                     }
                     if refused_since.get_or_insert_with(Instant::now).elapsed() > REFUSED_TIMEOUT {
-                        return Err(Error::Open(error));
+                        return Err(TransferError::Open(error));
                     }
                     drop(permit);
                     sleep(REFUSED_RETRY).await;
                 }
-                Err(error) => return Err(Error::Open(error)),
+                Err(error) => return Err(TransferError::Open(error)),
             }
         }
     }

@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::channels::ChannelPermit;
 use super::script::Script;
-use super::{Error, Files};
+use super::{Files, TransferError};
 use crate::model::{Exit, Shell, Terminal, TerminalEvent, TerminalRequest, escape_control};
 
 /// The most bytes of error output that are kept, from its end.
@@ -41,7 +41,7 @@ pub(super) struct Answer {
 
 impl<'a> Dialog<'a> {
     /// Runs `script` in a channel of its own, as soon as one is available.
-    pub(super) async fn start(files: &'a Files<'_>, script: &Script) -> Result<Self, Error> {
+    pub(super) async fn start(files: &'a Files<'_>, script: &Script) -> Result<Self, TransferError> {
         let nonce = uuid::Uuid::new_v4().to_string();
         let text = script.text(&nonce);
         let mut request = TerminalRequest::without_pty();
@@ -66,26 +66,26 @@ impl<'a> Dialog<'a> {
     }
 
     /// Sends `data` and returns whether the script still reads. A script that has ended has reported why.
-    pub(super) async fn send(&mut self, data: Bytes) -> Result<bool, Error> {
+    pub(super) async fn send(&mut self, data: Bytes) -> Result<bool, TransferError> {
         let Some(terminal) = &mut self.terminal else { return Ok(false) };
         match terminal.input.write(data).await {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-            Err(error) => Err(Error::Connection(error)),
+            Err(error) => Err(TransferError::Connection(error)),
         }
     }
 
     /// Ends the input.
-    pub(super) async fn end_input(&mut self) -> Result<(), Error> {
+    pub(super) async fn end_input(&mut self) -> Result<(), TransferError> {
         let Some(terminal) = &mut self.terminal else { return Ok(()) };
         match terminal.input.end().await {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Connection(error)),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(TransferError::Connection(error)),
             _ => Ok(()),
         }
     }
 
     /// Returns the next bytes of stdout; `None` at the end.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, TransferError> {
         if !self.said.is_empty() {
             return Ok(Some(self.said.split().freeze()));
         }
@@ -95,7 +95,7 @@ impl<'a> Dialog<'a> {
                 Some(Ok(TerminalEvent::Output(bytes))) => return Ok(Some(bytes)),
                 Some(Ok(TerminalEvent::Stderr(bytes))) => keep(&mut self.stderr, &bytes),
                 Some(Ok(TerminalEvent::Exit(exit))) => self.exit = Some(exit),
-                Some(Err(error)) => return Err(Error::Connection(error)),
+                Some(Err(error)) => return Err(TransferError::Connection(error)),
                 None => self.exit = Some(Exit::Unknown),
             }
         }
@@ -103,7 +103,7 @@ impl<'a> Dialog<'a> {
     }
 
     /// Returns the next line of stdout without its newline, `None` at the end.
-    async fn line(&mut self) -> Result<Option<Bytes>, Error> {
+    async fn line(&mut self) -> Result<Option<Bytes>, TransferError> {
         let mut line = BytesMut::new();
         loop {
             let Some(chunk) = self.chunk().await? else {
@@ -123,15 +123,15 @@ impl<'a> Dialog<'a> {
     /// Returns the next answer.
     ///
     /// # Errors
-    /// [`Error::NoTool`]; [`Error::Shell`] when the script ends without an answer; a broken connection.
-    pub(super) async fn answer(&mut self) -> Result<Answer, Error> {
+    /// [`TransferError::NoTool`]; [`TransferError::Shell`] when the script ends without an answer; a broken connection.
+    pub(super) async fn answer(&mut self) -> Result<Answer, TransferError> {
         let mut before = Vec::new();
         while let Some(line) = self.line().await? {
             if let Some(words) = answer_in(&line, &self.nonce) {
                 if let [what, tool] = words.as_slice()
                     && what == "tool"
                 {
-                    return Err(Error::NoTool { tool: tool.clone() });
+                    return Err(TransferError::NoTool { tool: tool.clone() });
                 }
                 return Ok(Answer { words, before: self.words_with(before) });
             }
@@ -140,7 +140,7 @@ impl<'a> Dialog<'a> {
         }
         let exit = self.exit.clone().unwrap_or(Exit::Unknown);
         let said = self.words_with(before);
-        Err(Error::Shell { said: if said.is_empty() { format!("it {exit}") } else { said } })
+        Err(TransferError::Shell { said: if said.is_empty() { format!("it {exit}") } else { said } })
     }
 
     /// Returns `before` and stderr's output so far as readable text. An answer on stderr is left for
@@ -164,7 +164,7 @@ impl<'a> Dialog<'a> {
 
     /// Waits for the end and returns the answer in stderr's output, if there is one, and the rest of that
     /// output.
-    pub(super) async fn finish(mut self) -> Result<Answer, Error> {
+    pub(super) async fn finish(mut self) -> Result<Answer, TransferError> {
         while self.chunk().await?.is_some() {}
         if let Some(terminal) = &self.terminal {
             // In a container, the watcher ends slightly later.
@@ -219,16 +219,16 @@ pub(super) fn readable(said: &[u8]) -> String {
 
 impl Answer {
     /// Converts the answer about `path` to a result.
-    pub(super) fn verdict(&self, path: &super::RemotePath) -> Result<(), Error> {
+    pub(super) fn verdict(&self, path: &super::RemotePath) -> Result<(), TransferError> {
         let path = path.to_string();
         Err(match self.words.first().map(String::as_str) {
             Some("ok" | "done") => return Ok(()),
-            Some("folder") => Error::Folder { path },
-            Some("special") => Error::Special { path },
-            Some("differs" | "short") if self.before.is_empty() => Error::Differs { path },
+            Some("folder") => TransferError::Folder { path },
+            Some("special") => TransferError::Special { path },
+            Some("differs" | "short") if self.before.is_empty() => TransferError::Differs { path },
             _ => {
                 let words = if self.before.is_empty() { "no reason given" } else { &self.before };
-                Error::Remote { path, words: words.to_owned() }
+                TransferError::Remote { path, words: words.to_owned() }
             }
         })
     }

@@ -10,7 +10,7 @@ use crate::model::{Fault, StageError};
 /// Why a file was not copied, written or read. Paths and messages of the remote are the remote's own text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum TransferError {
     /// No channel could be opened, or the remote runs no command in it.
     #[error("no command can be run on the remote")]
     Open(#[source] StageError),
@@ -88,7 +88,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl TransferError {
     /// Returns the kind of fault.
     #[must_use]
     pub fn fault(&self) -> Fault {

@@ -11,7 +11,7 @@ use super::local::Partial;
 use super::put::{MAX_BATCH_BYTES, settle};
 use super::script::{GET, GET_MANY, Script};
 use super::source::{Measure, blocking};
-use super::{Attributes, Error, Files, Mode, Moved, RemotePath, Transfer};
+use super::{Attributes, FileMode, Files, ProgressFn, RemotePath, Transfer, TransferError};
 
 /// How much a batch of small files may have grown since it was planned, in bytes.
 const BATCH_SLACK: u64 = 1024 * 1024;
@@ -49,9 +49,9 @@ impl Found {
     /// Returns the attributes of a copy.
     fn attributes(self, preserve: bool) -> Attributes {
         if preserve {
-            Attributes { mode: Mode::Exactly(self.mode), modified: Some(self.modified) }
+            Attributes { mode: FileMode::Exactly(self.mode), modified: Some(self.modified) }
         } else {
-            Attributes::new(Mode::Keep(self.mode & 0o777))
+            Attributes::new(FileMode::Keep(self.mode & 0o777))
         }
     }
 }
@@ -60,8 +60,8 @@ impl Files<'_> {
     /// Returns the content of the file `path`, if it has at most `max_size` bytes.
     ///
     /// # Errors
-    /// [`Error`]; [`Error::TooMuch`] for a larger file.
-    pub async fn read(&self, path: &RemotePath, max_size: u64) -> Result<Vec<u8>, Error> {
+    /// [`TransferError`]; [`TransferError::TooMuch`] for a larger file.
+    pub async fn read(&self, path: &RemotePath, max_size: u64) -> Result<Vec<u8>, TransferError> {
         let mut content = Vec::new();
         self.read_at_most(path, max_size, &mut content, &|_| {}).await?;
         Ok(content)
@@ -70,13 +70,13 @@ impl Files<'_> {
     /// Writes the content of the file `path` to `sink`. If it fails, the bytes written so far may be wrong.
     ///
     /// # Errors
-    /// [`Error`].
+    /// [`TransferError`].
     pub async fn read_to(
         &self,
         path: &RemotePath,
         sink: &mut (impl AsyncWrite + Unpin + Send),
-        moved: Moved<'_>,
-    ) -> Result<Transfer, Error> {
+        moved: ProgressFn<'_>,
+    ) -> Result<Transfer, TransferError> {
         self.read_at_most(path, u64::MAX, sink, moved).await
     }
 
@@ -85,18 +85,18 @@ impl Files<'_> {
         path: &RemotePath,
         max_size: u64,
         sink: &mut (impl AsyncWrite + Unpin + Send),
-        moved: Moved<'_>,
-    ) -> Result<Transfer, Error> {
+        moved: ProgressFn<'_>,
+    ) -> Result<Transfer, TransferError> {
         let script = Script::new(GET).path(path).word("0").word("-");
         let mut dialog = Dialog::start(self, &script).await?;
         let read = async {
             dialog.end_input().await?;
             let found = found(&mut dialog, path).await?;
             if found.size > max_size {
-                return Err(Error::TooMuch(format!("{path} has more than {max_size} bytes")));
+                return Err(TransferError::TooMuch(format!("{path} has more than {max_size} bytes")));
             }
             let mut digest = sha2::Sha256::default();
-            let failed = |source| Error::Local { path: "-".into(), source };
+            let failed = |source| TransferError::Local { path: "-".into(), source };
             let mut left = found.size;
             while let Some(mut chunk) = dialog.chunk().await? {
                 chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
@@ -116,7 +116,7 @@ impl Files<'_> {
         };
         let expected = expected(dialog.finish().await?, found.size, path)?;
         if measure != expected {
-            return Err(Error::Differs { path: path.to_string() });
+            return Err(TransferError::Differs { path: path.to_string() });
         }
         Ok(Transfer { size: found.size, resumed_at: 0 })
     }
@@ -128,8 +128,8 @@ impl Files<'_> {
         source: &RemotePath,
         target: &Path,
         preserve: bool,
-        moved: Moved<'_>,
-    ) -> Result<Transfer, Error> {
+        moved: ProgressFn<'_>,
+    ) -> Result<Transfer, TransferError> {
         let here = target.to_owned();
         let mut partial = on_disk(move || Partial::open(&here)).await?;
         let there = partial.measure();
@@ -185,7 +185,7 @@ impl Files<'_> {
     pub(super) async fn get_small(
         &self,
         paths: &[RemotePath],
-    ) -> Result<Vec<Result<(Bytes, Found), Error>>, Error> {
+    ) -> Result<Vec<Result<(Bytes, Found), TransferError>>, TransferError> {
         let script = paths.iter().fold(Script::new(GET_MANY), Script::path);
         let mut dialog = Dialog::start(self, &script).await?;
         dialog.end_input().await?;
@@ -194,7 +194,7 @@ impl Files<'_> {
             said.extend_from_slice(&chunk);
             if said.len() as u64 > MAX_BATCH_BYTES + BATCH_SLACK {
                 // One file has grown. Each is then read separately, at any size.
-                let all = paths.iter().map(|path| Err(Error::Differs { path: path.to_string() }));
+                let all = paths.iter().map(|path| Err(TransferError::Differs { path: path.to_string() }));
                 return Ok(all.collect());
             }
         }
@@ -209,23 +209,23 @@ fn as_three(words: &[String]) -> Option<&[String; 3]> {
 }
 
 /// Reads the script's answer before the file.
-async fn found(dialog: &mut Dialog<'_>, path: &RemotePath) -> Result<Found, Error> {
+async fn found(dialog: &mut Dialog<'_>, path: &RemotePath) -> Result<Found, TransferError> {
     let answer = dialog.answer().await?;
     match Found::in_answer(&answer, "at") {
         Some(found) => Ok(found),
         None => {
             answer.verdict(path)?;
-            Err(Error::Shell { said: answer.words.join(" ") })
+            Err(TransferError::Shell { said: answer.words.join(" ") })
         }
     }
 }
 
 /// Returns the expected size and sum from the script's last answer.
-fn expected(last: Answer, size: u64, path: &RemotePath) -> Result<Measure, Error> {
+fn expected(last: Answer, size: u64, path: &RemotePath) -> Result<Measure, TransferError> {
     match last.words.as_slice() {
         [what, sum] if what == "sum" => Ok(Measure { size, sum: sum.clone() }),
-        _ if last.before.is_empty() => Err(Error::Differs { path: path.to_string() }),
-        _ => Err(Error::Remote { path: path.to_string(), words: last.before }),
+        _ if last.before.is_empty() => Err(TransferError::Differs { path: path.to_string() }),
+        _ => Err(TransferError::Remote { path: path.to_string(), words: last.before }),
     }
 }
 
@@ -235,7 +235,7 @@ fn contents(
     nonce: &[u8],
     paths: &[RemotePath],
     words: &str,
-) -> Vec<Result<(Bytes, Found), Error>> {
+) -> Vec<Result<(Bytes, Found), TransferError>> {
     let mut at = 0;
     let mut next_answer = || {
         let start = at + find(&said[at..], nonce)?;
@@ -248,22 +248,22 @@ fn contents(
     let mut files = Vec::with_capacity(paths.len());
     for path in paths {
         let Some((before, answer)) = next_answer() else {
-            files.push(Err(Error::Remote { path: path.to_string(), words: words.to_owned() }));
+            files.push(Err(TransferError::Remote { path: path.to_string(), words: words.to_owned() }));
             continue;
         };
         let answer = Answer { words: answer, before: readable(&before) };
         if let [what, tool] = answer.words.as_slice()
             && what == "tool"
         {
-            files.push(Err(Error::NoTool { tool: tool.clone() }));
+            files.push(Err(TransferError::NoTool { tool: tool.clone() }));
             break;
         }
         let Some(found) = Found::in_answer(&answer, "file") else {
             let verdict = answer.verdict(path);
-            files.push(Err(verdict.err().unwrap_or(Error::Shell { said: answer.words.join(" ") })));
+            files.push(Err(verdict.err().unwrap_or(TransferError::Shell { said: answer.words.join(" ") })));
             continue;
         };
-        let differs = || Error::Differs { path: path.to_string() };
+        let differs = || TransferError::Differs { path: path.to_string() };
         files.push(match next_answer() {
             Some((content, end)) => {
                 // The script's newline separates the file from the answer.
@@ -278,7 +278,7 @@ fn contents(
     while files.len() < paths.len() {
         let again = match files.last() {
             Some(Err(error)) => error.repeat(),
-            _ => Error::NotReached,
+            _ => TransferError::NotReached,
         };
         files.push(Err(again));
     }
@@ -303,18 +303,18 @@ pub(super) async fn keep_small(
     content: Bytes,
     found: Found,
     preserve: bool,
-) -> Result<(), Error> {
+) -> Result<(), TransferError> {
     let target = target.to_owned();
     on_disk(move || super::local::write(&target, &content, found.attributes(preserve))).await
 }
 
 /// Runs `work` on a thread for blocking disk access.
 pub(super) async fn on_disk<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
+    work: impl FnOnce() -> Result<T, TransferError> + Send + 'static,
+) -> Result<T, TransferError> {
     match blocking(move || Ok(work())).await {
         Ok(result) => result,
-        Err(source) => Err(Error::Local { path: "-".into(), source }),
+        Err(source) => Err(TransferError::Local { path: "-".into(), source }),
     }
 }
 
@@ -339,9 +339,9 @@ mod tests {
         let files = contents(&said.into(), b"4711", &paths, "");
         let (content, found) = files[0].as_ref().unwrap();
         assert_eq!((&content[..], found.mode, found.modified), (tricky.as_bytes(), 0o644, 7));
-        assert!(matches!(&files[1], Err(Error::Remote { words, .. }) if words == "cat: no"));
+        assert!(matches!(&files[1], Err(TransferError::Remote { words, .. }) if words == "cat: no"));
         assert!(files[2].as_ref().unwrap().0.is_empty());
-        assert!(matches!(&files[3], Err(Error::Differs { .. })), "it was truncated");
-        assert!(matches!(&files[4], Err(Error::Remote { .. })));
+        assert!(matches!(&files[3], Err(TransferError::Differs { .. })), "it was truncated");
+        assert!(matches!(&files[4], Err(TransferError::Remote { .. })));
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::dialog::{Dialog, readable};
 use super::put::MAX_BATCH_WORDS;
 use super::script::{ATTRIBUTES, FOLDERS, LIST, Script};
-use super::{Error, Files, RemotePath};
+use super::{Files, RemotePath, TransferError};
 
 /// The most bytes of a listing.
 const MAX_LISTING: usize = 64 * 1024 * 1024;
@@ -18,7 +18,7 @@ pub struct Entry {
     /// Its path: the requested one, or below it.
     pub path: RemotePath,
     /// Its kind.
-    pub kind: Kind,
+    pub kind: FileKind,
     /// Its permission bits.
     pub mode: u32,
     /// Its size, in bytes.
@@ -32,7 +32,7 @@ pub struct Entry {
 /// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum FileKind {
     /// A regular file.
     File,
     /// A folder.
@@ -43,7 +43,7 @@ pub enum Kind {
     Special,
 }
 
-impl Kind {
+impl FileKind {
     /// Returns the kind encoded in the mode of `stat(2)`.
     fn of(mode: u32) -> Self {
         match mode & 0o170_000 {
@@ -59,12 +59,12 @@ impl Files<'_> {
     /// Returns the entry at `path`, following links; `None` when it does not exist.
     ///
     /// # Errors
-    /// [`Error`] when that cannot be determined.
-    pub async fn stat(&self, path: &RemotePath) -> Result<Option<Entry>, Error> {
+    /// [`TransferError`] when that cannot be determined.
+    pub async fn stat(&self, path: &RemotePath) -> Result<Option<Entry>, TransferError> {
         let mut listed = self.list(std::slice::from_ref(path), false).await?;
         match listed.pop() {
             Some(Ok(mut entries)) => Ok(entries.pop()),
-            Some(Err(Error::Remote { words, .. })) if words.contains("o such file") => Ok(None),
+            Some(Err(TransferError::Remote { words, .. })) if words.contains("o such file") => Ok(None),
             Some(Err(error)) => Err(error),
             None => Ok(None),
         }
@@ -74,12 +74,12 @@ impl Files<'_> {
     /// folder first, then everything below it in no particular order. Links are followed at `paths`, not below.
     ///
     /// # Errors
-    /// [`Error`] if nothing can be listed; the error of a single path is in its place.
+    /// [`TransferError`] if nothing can be listed; the error of a single path is in its place.
     pub async fn list(
         &self,
         paths: &[RemotePath],
         recursive: bool,
-    ) -> Result<Vec<Result<Vec<Entry>, Error>>, Error> {
+    ) -> Result<Vec<Result<Vec<Entry>, TransferError>>, TransferError> {
         let mut listed = Vec::with_capacity(paths.len());
         let mut rest = paths;
         while !rest.is_empty() {
@@ -96,14 +96,14 @@ impl Files<'_> {
         &self,
         paths: &[RemotePath],
         script: &Script,
-    ) -> Result<Vec<Result<Vec<Entry>, Error>>, Error> {
+    ) -> Result<Vec<Result<Vec<Entry>, TransferError>>, TransferError> {
         let mut dialog = Dialog::start(self, script).await?;
         dialog.end_input().await?;
         let mut said = Vec::new();
         while let Some(chunk) = dialog.chunk().await? {
             said.extend_from_slice(&chunk);
             if said.len() > MAX_LISTING {
-                return Err(Error::TooMuch(format!(
+                return Err(TransferError::TooMuch(format!(
                     "the listing exceeds {} MiB; copy in parts",
                     MAX_LISTING >> 20
                 )));
@@ -117,8 +117,11 @@ impl Files<'_> {
     /// Creates folders and their parents, and returns the result of each.
     ///
     /// # Errors
-    /// [`Error`] if the command fails; the error of a single folder is in its place.
-    pub async fn make_folders(&self, paths: &[RemotePath]) -> Result<Vec<Result<(), Error>>, Error> {
+    /// [`TransferError`] if the command fails; the error of a single folder is in its place.
+    pub async fn make_folders(
+        &self,
+        paths: &[RemotePath],
+    ) -> Result<Vec<Result<(), TransferError>>, TransferError> {
         self.for_each(FOLDERS, paths, Script::path, |path| path).await
     }
 }
@@ -128,7 +131,7 @@ impl Files<'_> {
     pub(super) async fn set_attributes(
         &self,
         folders: &[(RemotePath, u32, u64)],
-    ) -> Result<Vec<Result<(), Error>>, Error> {
+    ) -> Result<Vec<Result<(), TransferError>>, TransferError> {
         let add = |script: Script, (path, mode, modified): &(RemotePath, u32, u64)| {
             script.path(path).word(&format!("{mode:o}")).word(&modified.to_string())
         };
@@ -143,7 +146,7 @@ impl Files<'_> {
         items: &[T],
         add: impl Fn(Script, &T) -> Script,
         path: impl Fn(&T) -> &RemotePath,
-    ) -> Result<Vec<Result<(), Error>>, Error> {
+    ) -> Result<Vec<Result<(), TransferError>>, TransferError> {
         let mut results = Vec::with_capacity(items.len());
         let mut rest = items;
         while !rest.is_empty() {
@@ -185,11 +188,11 @@ fn parse(
     nonce: &str,
     paths: &[RemotePath],
     words: &str,
-) -> Result<Vec<Result<Vec<Entry>, Error>>, Error> {
-    let odd = || Error::Shell {
+) -> Result<Vec<Result<Vec<Entry>, TransferError>>, TransferError> {
+    let odd = || TransferError::Shell {
         said: if words.is_empty() { readable(&said[..said.len().min(512)]) } else { words.into() },
     };
-    let mut listed: Vec<Result<Vec<Entry>, Error>> = Vec::new();
+    let mut listed: Vec<Result<Vec<Entry>, TransferError>> = Vec::new();
     let (mut found, mut top): (Vec<Entry>, Vec<u8>) = Default::default();
     for record in records(said, nonce.as_bytes()) {
         let root = paths.get(listed.len());
@@ -198,7 +201,7 @@ fn parse(
             b"done" => listed.push(Ok(std::mem::take(&mut found))),
             b"no" => {
                 let path = root.ok_or_else(odd)?.to_string();
-                listed.push(Err(Error::Remote { path, words: words.to_owned() }));
+                listed.push(Err(TransferError::Remote { path, words: words.to_owned() }));
             }
             record => {
                 let root = root.ok_or_else(odd)?;
@@ -253,7 +256,7 @@ fn entry<'a>(record: &'a [u8], path: &RemotePath) -> Option<(Entry, &'a [u8])> {
     let modified = text()?.parse::<i64>().ok()?.try_into().unwrap_or(0);
     let entry = Entry {
         path: path.clone(),
-        kind: Kind::of(mode),
+        kind: FileKind::of(mode),
         mode: mode & 0o7777,
         size,
         modified,
@@ -277,7 +280,7 @@ fn below<'a>(name: &'a [u8], top: &[u8]) -> Option<&'a [u8]> {
 mod tests {
     use super::*;
 
-    fn parsed(said: &[u8], paths: &[&str]) -> Result<Vec<Result<Vec<Entry>, Error>>, Error> {
+    fn parsed(said: &[u8], paths: &[&str]) -> Result<Vec<Result<Vec<Entry>, TransferError>>, TransferError> {
         let paths: Vec<_> = paths.iter().map(|path| RemotePath::new(*path).unwrap()).collect();
         parse(said, "4711", &paths, "stat: no such file")
     }
@@ -292,19 +295,19 @@ mod tests {
         assert_eq!(
             fields,
             [
-                (&b"~/d"[..], Kind::Folder, 0o755, 4096),
-                (b"~/d/two\nlines", Kind::File, 0o644, 3),
-                (b"~/d/s/l", Kind::Link, 0o777, 1),
+                (&b"~/d"[..], FileKind::Folder, 0o755, 4096),
+                (b"~/d/two\nlines", FileKind::File, 0o644, 3),
+                (b"~/d/s/l", FileKind::Link, 0o777, 1),
             ]
         );
-        assert!(matches!(&listed[1], Err(Error::Remote { .. })));
+        assert!(matches!(&listed[1], Err(TransferError::Remote { .. })));
     }
 
     #[test]
     fn listing_outside_the_root_is_rejected() {
         for name in ["/etc/passwd", "d/./../x", "d/./a/../../x", "d/.//x", "d/./a/", "d/.a"] {
             let said = format!("4711 root\n4711 e 41ed 1 1 d\n4711 e 81a4 1 1 {name}\n4711 done\n");
-            assert!(matches!(parsed(said.as_bytes(), &["d"]), Err(Error::Shell { .. })), "{name}");
+            assert!(matches!(parsed(said.as_bytes(), &["d"]), Err(TransferError::Shell { .. })), "{name}");
         }
         for said in
             ["", "rubbish", "4711 root\n4711 e zz 1 1 d\n", "4711 done\n4711 done\n", "4711 e 81a4 1 1\n"]

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use rustix::fs::{FlockOperation, Mode as FileMode, OFlags, flock};
+use rustix::fs::{FlockOperation, Mode as ModeBits, OFlags, flock};
 use sha2::{Digest, Sha256};
 
 use super::path::temporary_name;
 use super::source::{Measure, hex};
-use super::{Attributes, Error, Mode};
+use super::{Attributes, FileMode, TransferError};
 
 /// How often opening a partial file is retried when others rename or remove it concurrently.
 const MAX_OPENS: u32 = 16;
@@ -34,12 +34,12 @@ pub(super) struct Partial {
 
 impl Partial {
     /// Opens the partial file of `target` with its existing content. Missing folders are created.
-    pub(super) fn open(target: &Path) -> Result<Self, Error> {
+    pub(super) fn open(target: &Path) -> Result<Self, TransferError> {
         check(target)?;
         make_folder_of(target)?;
         let name = target.file_name().unwrap_or_default();
         let path = target.with_file_name(temporary_name(name, "part"));
-        let failed = |source| Error::Local { path: path.clone(), source };
+        let failed = |source| TransferError::Local { path: path.clone(), source };
         for _ in 0..MAX_OPENS {
             let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
             let mut options = OpenOptions::new();
@@ -48,7 +48,7 @@ impl Partial {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(Error::Busy { path: target.to_owned() });
+                    return Err(TransferError::Busy { path: target.to_owned() });
                 }
                 Err(error) => return Err(failed(error.into())),
             }
@@ -70,7 +70,7 @@ impl Partial {
             let length = io::copy(&mut file, &mut DigestWriter(&mut digest)).map_err(failed)?;
             return Ok(Self { target: target.to_owned(), path, file, digest, length, is_settled: false });
         }
-        Err(Error::Busy { path: target.to_owned() })
+        Err(TransferError::Busy { path: target.to_owned() })
     }
 
     /// Returns its size and sum.
@@ -79,7 +79,7 @@ impl Partial {
     }
 
     /// Resumes at `from`: its length, or 0.
-    pub(super) fn resume_at(&mut self, from: u64) -> Result<(), Error> {
+    pub(super) fn resume_at(&mut self, from: u64) -> Result<(), TransferError> {
         if from != self.length {
             self.digest = Sha256::new();
             self.length = 0;
@@ -89,7 +89,7 @@ impl Partial {
         prepared.map(drop).map_err(|source| self.failed(source))
     }
 
-    pub(super) fn write(&mut self, data: &Bytes) -> Result<(), Error> {
+    pub(super) fn write(&mut self, data: &Bytes) -> Result<(), TransferError> {
         self.file.write_all(data).map_err(|source| self.failed(source))?;
         self.digest.update(data);
         self.length += data.len() as u64;
@@ -97,13 +97,13 @@ impl Partial {
     }
 
     /// Renames it to the target if it matches `expected`; otherwise removes it.
-    pub(super) fn finish(mut self, expected: &Measure, with: Attributes) -> Result<(), Error> {
+    pub(super) fn finish(mut self, expected: &Measure, with: Attributes) -> Result<(), TransferError> {
         if self.length < expected.size {
-            return Err(Error::Differs { path: self.target.display().to_string() });
+            return Err(TransferError::Differs { path: self.target.display().to_string() });
         }
         if self.measure() != *expected {
             self.remove();
-            return Err(Error::Differs { path: self.target.display().to_string() });
+            return Err(TransferError::Differs { path: self.target.display().to_string() });
         }
         check(&self.target)?;
         place(&self.file, &self.path, &self.target, with).map_err(|source| self.failed(source))?;
@@ -111,8 +111,8 @@ impl Partial {
         Ok(())
     }
 
-    fn failed(&self, source: io::Error) -> Error {
-        Error::Local { path: self.path.clone(), source }
+    fn failed(&self, source: io::Error) -> TransferError {
+        TransferError::Local { path: self.path.clone(), source }
     }
 
     fn remove(&mut self) {
@@ -130,7 +130,7 @@ impl Drop for Partial {
 }
 
 /// Writes a small file whose content is verified.
-pub(super) fn write(target: &Path, content: &[u8], with: Attributes) -> Result<(), Error> {
+pub(super) fn write(target: &Path, content: &[u8], with: Attributes) -> Result<(), TransferError> {
     check(target)?;
     make_folder_of(target)?;
     let unique = uuid::Uuid::new_v4().simple().to_string();
@@ -143,15 +143,15 @@ pub(super) fn write(target: &Path, content: &[u8], with: Attributes) -> Result<(
     })();
     written.map_err(|source| {
         let _ = fs::remove_file(&path);
-        Error::Local { path: target.to_owned(), source }
+        TransferError::Local { path: target.to_owned(), source }
     })
 }
 
 /// Sets the attributes of `file` and renames it to `target`.
 fn place(file: &File, path: &Path, target: &Path, with: Attributes) -> io::Result<()> {
     let mode = match with.mode {
-        Mode::Exactly(mode) => mode,
-        Mode::Keep(mode) => match fs::metadata(target) {
+        FileMode::Exactly(mode) => mode,
+        FileMode::Keep(mode) => match fs::metadata(target) {
             Ok(there) => there.permissions().mode(),
             Err(_) => mode & !umask()?,
         },
@@ -164,17 +164,17 @@ fn place(file: &File, path: &Path, target: &Path, with: Attributes) -> io::Resul
 }
 
 /// Checks that the target may be replaced: a regular file, a link to one, or nothing.
-fn check(target: &Path) -> Result<(), Error> {
+fn check(target: &Path) -> Result<(), TransferError> {
     let path = || target.display().to_string();
     match fs::metadata(target) {
-        Ok(there) if there.is_dir() => Err(Error::Folder { path: path() }),
-        Ok(there) if !there.is_file() => Err(Error::Special { path: path() }),
-        _ if target.file_name().is_none() => Err(Error::Folder { path: path() }),
+        Ok(there) if there.is_dir() => Err(TransferError::Folder { path: path() }),
+        Ok(there) if !there.is_file() => Err(TransferError::Special { path: path() }),
+        _ if target.file_name().is_none() => Err(TransferError::Folder { path: path() }),
         _ => Ok(()),
     }
 }
 
-fn make_folder_of(target: &Path) -> Result<(), Error> {
+fn make_folder_of(target: &Path) -> Result<(), TransferError> {
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
     match folder {
         Some(folder) => make_folder(folder),
@@ -183,18 +183,18 @@ fn make_folder_of(target: &Path) -> Result<(), Error> {
 }
 
 /// Creates a folder and its parents.
-pub(super) fn make_folder(folder: &Path) -> Result<(), Error> {
-    fs::create_dir_all(folder).map_err(|source| Error::Local { path: folder.to_owned(), source })
+pub(super) fn make_folder(folder: &Path) -> Result<(), TransferError> {
+    fs::create_dir_all(folder).map_err(|source| TransferError::Local { path: folder.to_owned(), source })
 }
 
 /// Sets a folder's mode and modification time.
-pub(super) fn set_attributes(folder: &Path, mode: u32, modified: u64) -> Result<(), Error> {
+pub(super) fn set_attributes(folder: &Path, mode: u32, modified: u64) -> Result<(), TransferError> {
     let set = || {
         let file = File::open(folder)?;
         file.set_permissions(Permissions::from_mode(mode & 0o7777))?;
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(modified))
     };
-    set().map_err(|source| Error::Local { path: folder.to_owned(), source })
+    set().map_err(|source| TransferError::Local { path: folder.to_owned(), source })
 }
 
 /// Returns the process's umask from /proc: `umask(2)` would have to change it temporarily.
@@ -202,7 +202,7 @@ fn umask() -> io::Result<u32> {
     let status = fs::read_to_string("/proc/self/status")?;
     let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     let umask = umask.and_then(|text| u32::from_str_radix(text.trim(), 8).ok());
-    Ok(umask.unwrap_or(FileMode::WGRP.bits() | FileMode::WOTH.bits()))
+    Ok(umask.unwrap_or(ModeBits::WGRP.bits() | ModeBits::WOTH.bits()))
 }
 
 struct DigestWriter<'a>(&'a mut Sha256);
@@ -231,7 +231,7 @@ mod tests {
         names
     }
 
-    fn with(mode: Mode) -> Attributes {
+    fn with(mode: FileMode) -> Attributes {
         Attributes::new(mode)
     }
 
@@ -242,21 +242,24 @@ mod tests {
         let mut partial = Partial::open(&target).unwrap();
         partial.resume_at(0).unwrap();
         partial.write(&Bytes::from_static(b"hel")).unwrap();
-        assert!(matches!(Partial::open(&target), Err(Error::Busy { .. })), "one at a time");
+        assert!(matches!(Partial::open(&target), Err(TransferError::Busy { .. })), "one at a time");
         drop(partial);
         let whole = Measure::of(b"hello");
         let mut partial = Partial::open(&target).unwrap();
         assert_eq!(partial.measure(), Measure::of(b"hel"));
         partial.resume_at(3).unwrap();
         partial.write(&Bytes::from_static(b"lo")).unwrap();
-        partial.finish(&whole, with(Mode::Exactly(0o640))).unwrap();
+        partial.finish(&whole, with(FileMode::Exactly(0o640))).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"hello");
         assert_eq!(fs::metadata(&target).unwrap().mode() & 0o7777, 0o640);
         assert_eq!(names(target.parent().unwrap()), ["a"]);
         // Other content of the right size: the target is kept, the partial file removed.
         let mut partial = Partial::open(&target).unwrap();
         partial.write(&Bytes::from_static(b"hallo")).unwrap();
-        assert!(matches!(partial.finish(&whole, with(Mode::Keep(0o600))), Err(Error::Differs { .. })));
+        assert!(matches!(
+            partial.finish(&whole, with(FileMode::Keep(0o600))),
+            Err(TransferError::Differs { .. })
+        ));
         assert_eq!(fs::read(&target).unwrap(), b"hello");
         assert_eq!(names(target.parent().unwrap()), ["a"]);
         // An attempt that received nothing leaves nothing.
@@ -270,7 +273,7 @@ mod tests {
         let victim = folder.path().join("victim");
         fs::write(&victim, "mine").unwrap();
         std::os::unix::fs::symlink(&victim, folder.path().join(".a.eice-part")).unwrap();
-        assert!(matches!(Partial::open(&folder.path().join("a")), Err(Error::Local { .. })));
+        assert!(matches!(Partial::open(&folder.path().join("a")), Err(TransferError::Local { .. })));
         assert_eq!(fs::read(&victim).unwrap(), b"mine");
     }
 
@@ -278,16 +281,19 @@ mod tests {
     fn small_file_replaces_only_files() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("a");
-        write(&target, b"1", with(Mode::Keep(0o600))).unwrap();
+        write(&target, b"1", with(FileMode::Keep(0o600))).unwrap();
         fs::set_permissions(&target, Permissions::from_mode(0o604)).unwrap();
-        let dated = Attributes { mode: Mode::Keep(0o600), modified: Some(1_000_000) };
+        let dated = Attributes { mode: FileMode::Keep(0o600), modified: Some(1_000_000) };
         write(&target, b"2", dated).unwrap();
         let there = fs::metadata(&target).unwrap();
         assert_eq!((there.mode() & 0o777, there.mtime()), (0o604, 1_000_000), "its own mode is kept");
-        assert!(matches!(write(folder.path(), b"", with(Mode::Keep(0))), Err(Error::Folder { .. })));
+        assert!(matches!(
+            write(folder.path(), b"", with(FileMode::Keep(0))),
+            Err(TransferError::Folder { .. })
+        ));
         let device = Path::new("/dev/null");
-        assert!(matches!(write(device, b"", with(Mode::Keep(0))), Err(Error::Special { .. })));
-        assert!(matches!(Partial::open(device), Err(Error::Special { .. })));
+        assert!(matches!(write(device, b"", with(FileMode::Keep(0))), Err(TransferError::Special { .. })));
+        assert!(matches!(Partial::open(device), Err(TransferError::Special { .. })));
         assert_eq!(names(folder.path()), ["a"]);
     }
 }

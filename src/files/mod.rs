@@ -31,8 +31,8 @@ use std::fmt;
 
 pub use channels::MAX_CHANNELS;
 pub use copy::{Copied, CopyEvent, CopyOptions};
-pub use error::Error;
-pub use list::{Entry, Kind};
+pub use error::TransferError;
+pub use list::{Entry, FileKind};
 pub use path::{InvalidPath, RemotePath};
 pub use source::Chunks;
 
@@ -76,7 +76,7 @@ impl<'h> Files<'h> {
 #[non_exhaustive]
 pub struct Attributes {
     /// Its mode.
-    pub mode: Mode,
+    pub mode: FileMode,
     /// Its modification time, in seconds since 1970. The default, `None`, is now.
     pub modified: Option<u64>,
 }
@@ -84,7 +84,7 @@ pub struct Attributes {
 impl Attributes {
     /// Returns attributes with `mode` and the current time.
     #[must_use]
-    pub fn new(mode: Mode) -> Self {
+    pub fn new(mode: FileMode) -> Self {
         Self { mode, modified: None }
     }
 }
@@ -92,7 +92,7 @@ impl Attributes {
 /// How the mode of a written file is determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Mode {
+pub enum FileMode {
     /// These bits.
     Exactly(u32),
     /// The mode of the replaced file; a new file gets these bits, minus the umask.
@@ -100,7 +100,7 @@ pub enum Mode {
 }
 
 /// A callback that receives the number of bytes transferred since the last call.
-pub type Moved<'a> = &'a (dyn Fn(u64) + Send + Sync);
+pub type ProgressFn<'a> = &'a (dyn Fn(u64) + Send + Sync);
 
 /// The result of one transfer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::dialog::{Answer, Dialog};
 use super::script::{PUT, PUT_MANY, PUT_STREAM, Script};
 use super::source::{Chunks, Measure, Source, hex};
-use super::{Attributes, Error, Files, Mode, Moved, RemotePath, Transfer};
+use super::{Attributes, FileMode, Files, ProgressFn, RemotePath, Transfer, TransferError};
 use sha2::{Digest, Sha256};
 
 /// The largest file, in bytes, that is sent in a batch.
@@ -29,8 +29,8 @@ pub(super) struct Small {
 /// Appends [`Attributes`] to a script: mode, `keep` or nothing, time or nothing.
 fn attributes(script: Script, attributes: Attributes) -> Script {
     let (mode, keep) = match attributes.mode {
-        Mode::Exactly(mode) => (mode, ""),
-        Mode::Keep(mode) => (mode, "keep"),
+        FileMode::Exactly(mode) => (mode, ""),
+        FileMode::Keep(mode) => (mode, "keep"),
     };
     let modified = attributes.modified.map(|secs| secs.to_string()).unwrap_or_default();
     script.word(&format!("{:o}", mode & 0o7777)).word(keep).word(&modified)
@@ -58,13 +58,13 @@ impl Files<'_> {
     /// Writes `content` to `target`. Missing folders are created.
     ///
     /// # Errors
-    /// [`Error`]; the target is then unchanged.
+    /// [`TransferError`]; the target is then unchanged.
     pub async fn write(
         &self,
         target: &RemotePath,
         content: Bytes,
         with: Attributes,
-    ) -> Result<Transfer, Error> {
+    ) -> Result<Transfer, TransferError> {
         self.put_source(&Source::Memory(content), target, with, &|_| {}).await
     }
 
@@ -74,8 +74,8 @@ impl Files<'_> {
         source: &Source,
         target: &RemotePath,
         with: Attributes,
-        moved: Moved<'_>,
-    ) -> Result<Transfer, Error> {
+        moved: ProgressFn<'_>,
+    ) -> Result<Transfer, TransferError> {
         let script = put(PUT, target, with);
         let (dialog, measure) = tokio::join!(Dialog::start(self, &script), source.measure(None));
         let mut dialog = dialog?;
@@ -103,14 +103,14 @@ impl Files<'_> {
     /// Writes all of `chunks` to `target`. It cannot be resumed.
     ///
     /// # Errors
-    /// [`Error`]; the target is then unchanged. An error in `chunks` is a local one.
+    /// [`TransferError`]; the target is then unchanged. An error in `chunks` is a local one.
     pub async fn write_stream(
         &self,
         mut chunks: Chunks,
         target: &RemotePath,
         with: Attributes,
-        moved: Moved<'_>,
-    ) -> Result<Transfer, Error> {
+        moved: ProgressFn<'_>,
+    ) -> Result<Transfer, TransferError> {
         let mut dialog = Dialog::start(self, &put(PUT_STREAM, target, with)).await?;
         let sent = async {
             let answer = dialog.answer().await?;
@@ -119,7 +119,7 @@ impl Files<'_> {
             }
             let (mut digest, mut size, mut takes) = (Sha256::new(), 0, true);
             while takes && let Some(chunk) = chunks.recv().await {
-                let chunk = chunk.map_err(|source| Error::Local { path: "-".into(), source })?;
+                let chunk = chunk.map_err(|source| TransferError::Local { path: "-".into(), source })?;
                 digest.update(&chunk);
                 let length = chunk.len() as u64;
                 takes = dialog.send(chunk).await?;
@@ -137,7 +137,11 @@ impl Files<'_> {
     }
 
     /// Writes small files over one channel, and returns the result of each in order.
-    pub(super) async fn put_small(&self, files: &[Small], moved: Moved<'_>) -> Vec<Result<(), Error>> {
+    pub(super) async fn put_small(
+        &self,
+        files: &[Small],
+        moved: ProgressFn<'_>,
+    ) -> Vec<Result<(), TransferError>> {
         let mut results = Vec::with_capacity(files.len());
         if let Err(error) = self.put_batch(files, &mut results, moved).await {
             results.push(Err(error));
@@ -146,7 +150,7 @@ impl Files<'_> {
         while results.len() < files.len() {
             let again = match results.last() {
                 Some(Err(error)) => error.repeat(),
-                _ => Error::Shell { said: "answers are missing".into() },
+                _ => TransferError::Shell { said: "answers are missing".into() },
             };
             results.push(Err(again));
         }
@@ -156,9 +160,9 @@ impl Files<'_> {
     async fn put_batch(
         &self,
         files: &[Small],
-        results: &mut Vec<Result<(), Error>>,
-        moved: Moved<'_>,
-    ) -> Result<(), Error> {
+        results: &mut Vec<Result<(), TransferError>>,
+        moved: ProgressFn<'_>,
+    ) -> Result<(), TransferError> {
         let script = files.iter().fold(Script::new(PUT_MANY), |script, file| file.add_to(script));
         let mut dialog = Dialog::start(self, &script).await?;
         let sent = async {
@@ -185,11 +189,11 @@ async fn agree(
     source: &Source,
     whole: &Measure,
     target: &RemotePath,
-) -> Result<u64, Error> {
+) -> Result<u64, TransferError> {
     let answer = dialog.answer().await?;
     let Some((there, sum)) = answer.at() else {
         answer.verdict(target)?;
-        return Err(Error::Shell { said: answer.words.join(" ") });
+        return Err(TransferError::Shell { said: answer.words.join(" ") });
     };
     if there == 0 || there > whole.size {
         return Ok(0);
@@ -200,7 +204,10 @@ async fn agree(
 }
 
 /// Ends `dialog` with the result of the transfer; after a failure its script cleans up on its own.
-pub(super) async fn settle<T>(dialog: Dialog<'_>, sent: Result<T, Error>) -> Result<T, Error> {
+pub(super) async fn settle<T>(
+    dialog: Dialog<'_>,
+    sent: Result<T, TransferError>,
+) -> Result<T, TransferError> {
     let value = sent?;
     dialog.finish().await.map(|_| value)
 }

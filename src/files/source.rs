@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::Error;
+use super::TransferError;
 
 /// The size of one piece that is read and sent, in bytes.
 const PIECE: usize = 128 * 1024;
@@ -35,7 +35,7 @@ pub(super) struct Measure {
 
 impl Source {
     /// Measures it, or its first `length` bytes.
-    pub(super) async fn measure(&self, length: Option<u64>) -> Result<Measure, Error> {
+    pub(super) async fn measure(&self, length: Option<u64>) -> Result<Measure, TransferError> {
         match self {
             Self::Memory(bytes) => {
                 let end = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(bytes.len());
@@ -51,12 +51,12 @@ impl Source {
     }
 
     /// Returns an error of reading it.
-    pub(super) fn failed(&self, source: io::Error) -> Error {
+    pub(super) fn failed(&self, source: io::Error) -> TransferError {
         let path = match self {
             Self::Memory(_) => PathBuf::from("-"),
             Self::File(path) => path.clone(),
         };
-        Error::Local { path, source }
+        TransferError::Local { path, source }
     }
 
     /// Returns its bytes from `from` to `to`.
@@ -167,7 +167,7 @@ mod tests {
         let sum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Measure::of(b""), Measure { size: 0, sum: sum.into() });
         let missing = Source::File("/does/not/exist".into());
-        assert!(matches!(missing.measure(None).await, Err(Error::Local { .. })));
+        assert!(matches!(missing.measure(None).await, Err(TransferError::Local { .. })));
         assert!(missing.chunks(0, 1).recv().await.unwrap().is_err());
     }
 }

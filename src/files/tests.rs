@@ -14,7 +14,10 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::workspace::{self, File};
-use super::{Attributes, Copied, CopyEvent, CopyOptions, Error, Files, Kind, MAX_CHANNELS, Mode, RemotePath};
+use super::{
+    Attributes, Copied, CopyEvent, CopyOptions, FileKind, FileMode, Files, MAX_CHANNELS, RemotePath,
+    TransferError,
+};
 use shell_host::{SHELLS, ShellHost};
 
 fn remote(path: impl AsRef<Path>) -> RemotePath {
@@ -22,7 +25,7 @@ fn remote(path: impl AsRef<Path>) -> RemotePath {
 }
 
 fn exactly(mode: u32) -> Attributes {
-    Attributes::new(Mode::Exactly(mode))
+    Attributes::new(FileMode::Exactly(mode))
 }
 
 /// Returns all names in `folder`, hidden ones included.
@@ -61,7 +64,10 @@ async fn sum_may_precede_the_file() {
         fs::write(host.home().join("file"), "content").unwrap();
         assert_eq!(Files::of(&host).read(&remote("file"), 100).await.unwrap(), b"content", "{shell:?}");
         let error = Files::of(&host).read(&remote("none"), 100).await.unwrap_err();
-        assert!(matches!(&error, Error::Remote { words, .. } if words.contains("o such file")), "{error}");
+        assert!(
+            matches!(&error, TransferError::Remote { words, .. } if words.contains("o such file")),
+            "{error}"
+        );
     }
 }
 
@@ -82,7 +88,7 @@ async fn written_content_reads_back() {
         }
         assert_eq!(fs::metadata(host.home().join("deep")).unwrap().mode() & 0o777, 0o755, "as install -D");
         fs::set_permissions(&target, Permissions::from_mode(0o604)).unwrap();
-        let dated = Attributes { mode: Mode::Keep(0o777), modified: Some(1_000_000) };
+        let dated = Attributes { mode: FileMode::Keep(0o777), modified: Some(1_000_000) };
         files.write(&remote("deep/er/a b"), "kept".into(), dated).await.unwrap();
         let there = fs::metadata(&target).unwrap();
         assert_eq!((there.mode() & 0o7777, there.mtime()), (0o604, 1_000_000), "{shell:?}");
@@ -97,7 +103,7 @@ async fn written_content_reads_back() {
             .unwrap();
         assert_eq!(fs::metadata(host.home().join("empty")).unwrap().len(), 0);
         assert_eq!(names(&host.home().join("deep/er")), ["a b"], "{shell:?}");
-        assert!(matches!(files.read(&remote(&target), 10).await, Err(Error::TooMuch(_))));
+        assert!(matches!(files.read(&remote(&target), 10).await, Err(TransferError::TooMuch(_))));
     }
 }
 
@@ -147,19 +153,28 @@ async fn failed_write_reports_and_keeps_target() {
             files.write(&remote(path), content.into(), exactly(0o600)).await
         };
         let error = write("file/below", noise(10)).await.unwrap_err();
-        assert!(matches!(&error, Error::Remote { words, .. } if words.contains("ile")), "{shell:?}: {error}");
+        assert!(
+            matches!(&error, TransferError::Remote { words, .. } if words.contains("ile")),
+            "{shell:?}: {error}"
+        );
         fs::create_dir(host.home().join("folder")).unwrap();
-        assert!(matches!(write("folder", noise(10)).await, Err(Error::Folder { .. })), "{shell:?}");
-        assert!(matches!(write("/dev/null", noise(10)).await, Err(Error::Special { .. })), "{shell:?}");
-        assert!(matches!(files.read(&remote("/dev/zero"), 1).await, Err(Error::Special { .. })), "{shell:?}");
+        assert!(matches!(write("folder", noise(10)).await, Err(TransferError::Folder { .. })), "{shell:?}");
+        assert!(
+            matches!(write("/dev/null", noise(10)).await, Err(TransferError::Special { .. })),
+            "{shell:?}"
+        );
+        assert!(
+            matches!(files.read(&remote("/dev/zero"), 1).await, Err(TransferError::Special { .. })),
+            "{shell:?}"
+        );
         let error = files.read(&remote("none"), 1).await.unwrap_err();
         assert!(
-            matches!(&error, Error::Remote { words, .. } if words.contains("o such file")),
+            matches!(&error, TransferError::Remote { words, .. } if words.contains("o such file")),
             "{shell:?}: {error}"
         );
         assert_eq!(error.fault(), crate::model::Fault::NotFound);
         assert_eq!(files.stat(&remote("none")).await.unwrap(), None);
-        assert_eq!(files.stat(&remote("file")).await.unwrap().unwrap().kind, Kind::File);
+        assert_eq!(files.stat(&remote("file")).await.unwrap().unwrap().kind, FileKind::File);
         assert_eq!(fs::read(host.home().join("file")).unwrap(), b"old");
         assert_eq!(names(host.home()), ["file", "folder"], "{shell:?}");
     }
@@ -167,9 +182,12 @@ async fn failed_write_reports_and_keeps_target() {
     for shell in &SHELLS[..2] {
         let bare = ShellHost::without_tool(shell, "sha256sum");
         let error = Files::of(&bare).write(&remote("x"), "x".into(), exactly(0o600)).await.unwrap_err();
-        assert!(matches!(&error, Error::NoTool { tool } if tool == "sha256sum"), "{shell:?}: {error}");
+        assert!(
+            matches!(&error, TransferError::NoTool { tool } if tool == "sha256sum"),
+            "{shell:?}: {error}"
+        );
         let error = Files::of(&bare).read(&remote("x"), 1).await.unwrap_err();
-        assert!(matches!(error, Error::NoTool { .. }), "{shell:?}: {error}");
+        assert!(matches!(error, TransferError::NoTool { .. }), "{shell:?}: {error}");
     }
 }
 
@@ -182,7 +200,7 @@ async fn interrupted_write_resumes() {
         let content = noise(4_000_000);
         host.cut_input_after(Some(1_500_000));
         let cut = Files::of(&host).write(&remote("file"), content.clone().into(), exactly(0o600)).await;
-        assert!(matches!(cut, Err(Error::Connection(_))), "{shell:?}: {cut:?}");
+        assert!(matches!(cut, Err(TransferError::Connection(_))), "{shell:?}: {cut:?}");
         host.wait_until_idle().await;
         assert_eq!(fs::read(&target).unwrap(), b"old", "{shell:?}");
         assert_eq!(names(host.home()), [".file.eice-part", "file"], "{shell:?}");
@@ -230,7 +248,7 @@ async fn interrupted_read_resumes() {
         fs::write(&target, "old").unwrap();
         host.cut_output_after(Some(1_500_000));
         let copied = download(&Files::of(&host), &source, &target).await;
-        assert!(matches!(copied.failed[..], [(_, Error::Connection(_))]), "{shell:?}: {copied:?}");
+        assert!(matches!(copied.failed[..], [(_, TransferError::Connection(_))]), "{shell:?}: {copied:?}");
         assert_eq!(fs::read(&target).unwrap(), b"old");
         assert_eq!(names(here.path()), [".file.eice-part", "file"]);
         host.cut_output_after(None);
@@ -281,7 +299,7 @@ async fn tree_copies_both_ways_with_single_failures() {
             "{shell:?}: {copied:?}"
         );
         assert!(
-            matches!(&copied.failed[..], [(path, Error::Folder { .. })] if path.ends_with("sub/7")),
+            matches!(&copied.failed[..], [(path, TransferError::Folder { .. })] if path.ends_with("sub/7")),
             "{copied:?}"
         );
         {
@@ -308,7 +326,7 @@ async fn tree_copies_both_ways_with_single_failures() {
             (150, 3, 1),
             "{shell:?}: {copied:?}"
         );
-        assert!(matches!(&copied.failed[..], [(_, Error::Remote { .. })]), "{copied:?}");
+        assert!(matches!(&copied.failed[..], [(_, TransferError::Remote { .. })]), "{copied:?}");
         for number in (0..150_usize).filter(|number| *number != 7) {
             assert!(
                 fs::read(back.join(format!("tree/sub/{number}"))).unwrap() == noise(number * 37),
@@ -351,7 +369,7 @@ async fn workspace_files_fail_separately() {
     let results =
         workspace::write_all(&host, workspace::folder("langgraph"), &files, Duration::from_secs(60)).await;
     assert!(results[..102].iter().all(Result::is_ok), "{results:?}");
-    assert!(matches!(results[102], Err(Error::Folder { .. })));
+    assert!(matches!(results[102], Err(TransferError::Folder { .. })));
     for file in &files[..102] {
         let path = host.root().join(file.path.as_str());
         assert!(fs::read(&path).unwrap() == file.content, "{path:?}");
@@ -362,6 +380,6 @@ async fn workspace_files_fail_separately() {
     let results =
         workspace::write_all(&host, workspace::folder(""), &files[100..102], Duration::from_millis(200))
             .await;
-    assert!(results.iter().all(|result| matches!(result, Err(Error::Timeout { .. }))), "{results:?}");
+    assert!(results.iter().all(|result| matches!(result, Err(TransferError::Timeout { .. }))), "{results:?}");
     assert!(fs::read(host.root().join("large")).unwrap() == noise(LARGE));
 }

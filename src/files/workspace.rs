@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::copy::{Job, jobs};
 use super::put::Small;
 use super::source::Source;
-use super::{Attributes, Error, Files, MAX_CHANNELS, Mode, RemotePath};
+use super::{Attributes, FileMode, Files, MAX_CHANNELS, RemotePath, TransferError};
 use crate::model::Host;
 
 /// The most files that the platform accepts in one request.
@@ -108,18 +108,18 @@ impl File {
 /// Writes `files` below `folder` over the connection of `host`, and returns the result of each in order. A file
 /// is either written completely, or it is unchanged and its error says why.
 ///
-/// Files that are not written within `timeout` get [`Error::Timeout`]; the platform's limit is
+/// Files that are not written within `timeout` get [`TransferError::Timeout`]; the platform's limit is
 /// [`WRITE_TIMEOUT`]. Error messages are those of the remote's own programs.
 pub async fn write_all(
     host: &dyn Host,
     folder: &str,
     files: &[File],
     timeout: Duration,
-) -> Vec<Result<(), Error>> {
+) -> Vec<Result<(), TransferError>> {
     let deadline = Instant::now() + timeout;
     let there = Files::of(host);
-    let with = Attributes::new(Mode::Exactly(MODE));
-    let mut results: Vec<_> = files.iter().map(|_| Err(Error::Timeout { after: timeout })).collect();
+    let with = Attributes::new(FileMode::Exactly(MODE));
+    let mut results: Vec<_> = files.iter().map(|_| Err(TransferError::Timeout { after: timeout })).collect();
     let mut numbered = Vec::with_capacity(files.len());
     for (number, file) in files.iter().enumerate() {
         match RemotePath::new(format!("{folder}/{}", file.path.as_str())) {

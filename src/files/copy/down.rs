@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt};
 
 use super::{Copied, CopyEvent, CopyOptions, Job, MAX_ENTRIES, Tally, jobs, too_many};
 use crate::files::get::{keep_small, on_disk};
-use crate::files::{Entry, Error, Files, Kind, MAX_CHANNELS, RemotePath, Transfer, local};
+use crate::files::{Entry, FileKind, Files, MAX_CHANNELS, RemotePath, Transfer, TransferError, local};
 
 /// A file to copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,14 +33,14 @@ impl Files<'_> {
     /// existed before are followed.
     ///
     /// # Errors
-    /// [`Error`] when nothing can be copied; errors of single files are in [`Copied::failed`].
+    /// [`TransferError`] when nothing can be copied; errors of single files are in [`Copied::failed`].
     pub async fn download(
         &self,
         sources: &[RemotePath],
         target: &Path,
         options: CopyOptions,
         observer: &(dyn Fn(CopyEvent<'_>) + Send + Sync),
-    ) -> Result<Copied, Error> {
+    ) -> Result<Copied, TransferError> {
         let progress = |bytes| observer(CopyEvent::Moved(bytes));
         let tally = Tally { progress: &progress, observer, copied: Default::default() };
         let into = sources.len() > 1 || target.as_os_str().as_bytes().ends_with(b"/") || target.is_dir();
@@ -131,7 +131,7 @@ impl Files<'_> {
                     tally.file(&file.source, kept.map(|()| Transfer { size, resumed_at: 0 }));
                 }
                 // The file changed after it was listed or while it was read.
-                Err(Error::Differs { .. }) => self.get_large(file, preserve, tally).await,
+                Err(TransferError::Differs { .. }) => self.get_large(file, preserve, tally).await,
                 Err(error) => tally.failed(&file.source, error),
             }
         }
@@ -151,19 +151,19 @@ fn plan(
         if entry.below.is_empty() { root.to_owned() } else { root.join(OsStr::from_bytes(&entry.below)) };
     let is_named = entry.below.is_empty();
     match entry.kind {
-        Kind::File => files.push(Item { source: entry.path, target, size: entry.size }),
-        Kind::Folder if options.recursive => {
+        FileKind::File => files.push(Item { source: entry.path, target, size: entry.size }),
+        FileKind::Folder if options.recursive => {
             folders.push(Folder { target, mode: entry.mode, modified: entry.modified });
         }
-        Kind::Folder => {
-            let error = Error::Folder { path: entry.path.to_string() };
+        FileKind::Folder => {
+            let error = TransferError::Folder { path: entry.path.to_string() };
             tally.failed(&entry.path, error);
         }
-        Kind::Special if is_named => {
-            let error = Error::Special { path: entry.path.to_string() };
+        FileKind::Special if is_named => {
+            let error = TransferError::Special { path: entry.path.to_string() };
             tally.failed(&entry.path, error);
         }
-        Kind::Special => tally.skipped(&entry.path, "not a regular file"),
-        Kind::Link => tally.skipped(&entry.path, "a symbolic link"),
+        FileKind::Special => tally.skipped(&entry.path, "not a regular file"),
+        FileKind::Link => tally.skipped(&entry.path, "a symbolic link"),
     }
 }

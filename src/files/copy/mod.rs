@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use super::put::{MAX_BATCH_BYTES, MAX_BATCH_WORDS, MAX_SMALL};
-use super::{Error, Moved};
+use super::{ProgressFn, TransferError};
 
 use crate::setters::setters;
 
@@ -61,7 +61,7 @@ pub enum CopyEvent<'a> {
         /// Its path.
         path: &'a str,
         /// The error.
-        error: &'a Error,
+        error: &'a TransferError,
     },
 }
 
@@ -80,7 +80,7 @@ pub struct Copied {
     /// The entries that were skipped because they are neither files nor folders.
     pub skipped: Vec<String>,
     /// The entries that could not be copied, with their errors.
-    pub failed: Vec<(String, Error)>,
+    pub failed: Vec<(String, TransferError)>,
 }
 
 impl Copied {
@@ -93,7 +93,7 @@ impl Copied {
 
 /// A running copy: its results so far and its observers.
 struct Tally<'a> {
-    progress: Moved<'a>,
+    progress: ProgressFn<'a>,
     observer: &'a (dyn Fn(CopyEvent<'_>) + Send + Sync),
     copied: Mutex<Copied>,
 }
@@ -109,14 +109,14 @@ impl<'a> Tally<'a> {
         self.change(|copied| copied.skipped.push(path));
     }
 
-    fn failed(&self, path: impl Display, error: Error) {
+    fn failed(&self, path: impl Display, error: TransferError) {
         let path = path.to_string();
         (self.observer)(CopyEvent::Failed { path: &path, error: &error });
         self.change(|copied| copied.failed.push((path, error)));
     }
 
     /// Records the result of one file.
-    fn file(&self, path: impl Display, result: Result<super::Transfer, Error>) {
+    fn file(&self, path: impl Display, result: Result<super::Transfer, TransferError>) {
         match result {
             Ok(done) => self.change(|copied| {
                 copied.files += 1;
@@ -128,7 +128,7 @@ impl<'a> Tally<'a> {
     }
 
     /// Returns the error that ends the copy, if there was one.
-    fn fatal(&self) -> Option<Error> {
+    fn fatal(&self) -> Option<TransferError> {
         let copied = self.copied.lock().unwrap_or_else(PoisonError::into_inner);
         copied.failed.iter().find(|(_, error)| error.is_fatal()).map(|(_, error)| error.repeat())
     }
@@ -175,8 +175,8 @@ pub(super) fn jobs<T>(files: Vec<T>, measure: impl Fn(&T) -> (u64, usize)) -> Ve
 }
 
 /// Returns the error of a copy with too many entries.
-fn too_many() -> Error {
-    Error::TooMuch(format!("there are more than {MAX_ENTRIES} files and folders; copy them in parts"))
+fn too_many() -> TransferError {
+    TransferError::TooMuch(format!("there are more than {MAX_ENTRIES} files and folders; copy them in parts"))
 }
 
 setters! {

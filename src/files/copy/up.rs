@@ -12,7 +12,9 @@ use super::{Copied, CopyEvent, CopyOptions, Job, MAX_ENTRIES, Tally, jobs, too_m
 use crate::files::get::on_disk;
 use crate::files::put::{MAX_SMALL, Small};
 use crate::files::source::Source;
-use crate::files::{Attributes, Error, Files, Kind, MAX_CHANNELS, Mode, RemotePath, Transfer};
+use crate::files::{
+    Attributes, FileKind, FileMode, Files, MAX_CHANNELS, RemotePath, Transfer, TransferError,
+};
 
 /// A file to copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ struct Plan {
     files: Vec<Item>,
     folders: Vec<Folder>,
     skipped: Vec<(PathBuf, &'static str)>,
-    failed: Vec<(PathBuf, Error)>,
+    failed: Vec<(PathBuf, TransferError)>,
 }
 
 impl Files<'_> {
@@ -48,14 +50,14 @@ impl Files<'_> {
     /// Links named as sources are followed; links, devices and pipes inside a folder are skipped.
     ///
     /// # Errors
-    /// [`Error`] when nothing can be copied; errors of single files are in [`Copied::failed`].
+    /// [`TransferError`] when nothing can be copied; errors of single files are in [`Copied::failed`].
     pub async fn upload(
         &self,
         sources: &[PathBuf],
         target: &RemotePath,
         options: CopyOptions,
         observer: &(dyn Fn(CopyEvent<'_>) + Send + Sync),
-    ) -> Result<Copied, Error> {
+    ) -> Result<Copied, TransferError> {
         let into = self.is_into(sources.len(), target).await?;
         let (names, to) = (sources.to_vec(), target.clone());
         let plan = on_disk(move || plan(&names, &to, into, options)).await?;
@@ -96,11 +98,11 @@ impl Files<'_> {
     }
 
     /// Returns whether copies go into `target` rather than become it.
-    async fn is_into(&self, sources: usize, target: &RemotePath) -> Result<bool, Error> {
+    async fn is_into(&self, sources: usize, target: &RemotePath) -> Result<bool, TransferError> {
         if sources > 1 || target.is_folder() {
             return Ok(true);
         }
-        Ok(self.stat(target).await?.is_some_and(|entry| entry.kind == Kind::Folder))
+        Ok(self.stat(target).await?.is_some_and(|entry| entry.kind == FileKind::Folder))
     }
 
     async fn put_job(&self, job: Job<Item>, tally: &Tally<'_>) {
@@ -153,26 +155,32 @@ impl Files<'_> {
 }
 
 /// Returns the content of a small file; `None` when it is no longer small.
-async fn read_small(path: &Path) -> Result<Option<bytes::Bytes>, Error> {
+async fn read_small(path: &Path) -> Result<Option<bytes::Bytes>, TransferError> {
     let path = path.to_owned();
     on_disk(move || {
         let mut content = Vec::new();
         File::open(&path)
             .and_then(|file| file.take(MAX_SMALL + 1).read_to_end(&mut content))
-            .map_err(|source| Error::Local { path, source })?;
+            .map_err(|source| TransferError::Local { path, source })?;
         Ok((content.len() as u64 <= MAX_SMALL).then(|| content.into()))
     })
     .await
 }
 
 /// Plans the copy of `sources` to `target`.
-fn plan(sources: &[PathBuf], target: &RemotePath, into: bool, options: CopyOptions) -> Result<Plan, Error> {
+fn plan(
+    sources: &[PathBuf],
+    target: &RemotePath,
+    into: bool,
+    options: CopyOptions,
+) -> Result<Plan, TransferError> {
     let mut plan = Plan::default();
     for source in sources {
         let meta = match fs::metadata(source) {
             Ok(meta) => meta,
             Err(error) => {
-                plan.failed.push((source.clone(), Error::Local { path: source.clone(), source: error }));
+                plan.failed
+                    .push((source.clone(), TransferError::Local { path: source.clone(), source: error }));
                 continue;
             }
         };
@@ -185,11 +193,11 @@ fn plan(sources: &[PathBuf], target: &RemotePath, into: bool, options: CopyOptio
         if meta.is_dir() && options.recursive {
             plan.walk(source.clone(), root, options)?;
         } else if meta.is_dir() {
-            plan.failed.push((source.clone(), Error::Folder { path: path() }));
+            plan.failed.push((source.clone(), TransferError::Folder { path: path() }));
         } else if meta.is_file() {
             plan.add(source.clone(), root, &meta, options);
         } else {
-            plan.failed.push((source.clone(), Error::Special { path: path() }));
+            plan.failed.push((source.clone(), TransferError::Special { path: path() }));
         }
     }
     Ok(plan)
@@ -208,22 +216,27 @@ impl Plan {
         let mode = meta.permissions().mode();
         let with = if options.preserve {
             let modified = u64::try_from(meta.mtime()).unwrap_or(0);
-            Attributes { mode: Mode::Exactly(mode & 0o7777), modified: Some(modified) }
+            Attributes { mode: FileMode::Exactly(mode & 0o7777), modified: Some(modified) }
         } else {
-            Attributes::new(Mode::Keep(mode & 0o777))
+            Attributes::new(FileMode::Keep(mode & 0o777))
         };
         self.files.push(Item { source, target, size: meta.len(), with });
     }
 
     /// Adds the folder `source` and everything in it.
-    fn walk(&mut self, source: PathBuf, target: RemotePath, options: CopyOptions) -> Result<(), Error> {
+    fn walk(
+        &mut self,
+        source: PathBuf,
+        target: RemotePath,
+        options: CopyOptions,
+    ) -> Result<(), TransferError> {
         let mut folders = vec![(source, target)];
         while let Some((source, target)) = folders.pop() {
             let listed = fs::metadata(&source).and_then(|meta| Ok((meta, fs::read_dir(&source)?)));
             let (meta, entries) = match listed {
                 Ok(listed) => listed,
                 Err(error) => {
-                    self.failed.push((source.clone(), Error::Local { path: source, source: error }));
+                    self.failed.push((source.clone(), TransferError::Local { path: source, source: error }));
                     continue;
                 }
             };
@@ -234,7 +247,7 @@ impl Plan {
                 modified,
             });
             for entry in entries {
-                let local = |error| Error::Local { path: source.clone(), source: error };
+                let local = |error| TransferError::Local { path: source.clone(), source: error };
                 let entry = entry.map_err(local)?;
                 // The metadata of a link itself, not of its target.
                 let meta = entry.metadata().map_err(local)?;
@@ -294,7 +307,10 @@ mod tests {
         let refused = planned(&[folder.clone(), here.path().join("no"), folder.join("k")], "t", true, false);
         let why: Vec<_> = refused.failed.iter().map(|(_, error)| error).collect();
         assert!(
-            matches!(why[..], [Error::Folder { .. }, Error::Local { .. }, Error::Special { .. }]),
+            matches!(
+                why[..],
+                [TransferError::Folder { .. }, TransferError::Local { .. }, TransferError::Special { .. }]
+            ),
             "{why:?}"
         );
     }

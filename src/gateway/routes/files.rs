@@ -195,9 +195,9 @@ fn unreached(workspace: &Workspace, told: &str) -> Refusal {
 
 /// What is told of a file that was not written. A part of it are the far side's words: no control character of theirs
 /// passes, and no more of them than [`MAX_TOLD`].
-fn told(error: &files::Error) -> String {
+fn told(error: &files::TransferError) -> String {
     let mut line = escape_control(&error.to_string());
-    if let files::Error::Open(cause) = error {
+    if let files::TransferError::Open(cause) = error {
         let _ = write!(line, ": {cause}");
     }
     finish(line, error.hint())

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use eice::files::workspace::{self, File};
-use eice::files::{Attributes, Error, Files, Mode, RemotePath};
+use eice::files::{Attributes, FileMode, Files, RemotePath, TransferError};
 use eice::model::Host;
 
 use super::{LARGE, noise, tree};
@@ -28,12 +28,12 @@ async fn a_workspaces_files_go_over_one_connection_each_whole_or_not_at_all() {
         workspace::write_all(&*host, workspace::folder("langgraph"), &files, workspace::WRITE_TIMEOUT).await;
     assert_eq!(results.len(), files.len());
     for result in results {
-        let Err(Error::Remote { words, .. }) = result else { panic!("{result:?}") };
+        let Err(TransferError::Remote { words, .. }) = result else { panic!("{result:?}") };
         assert!(words.contains("ermission denied"), "{words}");
     }
     let there = Files::of(&*host);
     let path = RemotePath::new("~/x/y").unwrap();
-    let with = Attributes::new(Mode::Exactly(0o644));
+    let with = Attributes::new(FileMode::Exactly(0o644));
     there.write(&path, "text".into(), with).await.unwrap();
     assert_eq!(there.read(&path, 10).await.unwrap(), b"text");
     drop(there);
