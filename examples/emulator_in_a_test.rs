@@ -5,7 +5,7 @@
 use std::error::Error;
 
 use eice::Client;
-use eice::emulator::{Config, Emulator};
+use eice::emulator::{Emulator, EmulatorConfig};
 
 /// The code under test.
 async fn kernel(client: &Client, target: &str) -> Result<String, eice::client::Error> {
@@ -15,7 +15,7 @@ async fn kernel(client: &Client, target: &str) -> Result<String, eice::client::E
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let emulator = Emulator::start(Config::default()).await?;
+    let emulator = Emulator::start(EmulatorConfig::default()).await?;
     let client = Client::for_emulator(emulator.access())?;
 
     assert_eq!(kernel(&client, "i-0123456789abcdef0").await?, "Linux");

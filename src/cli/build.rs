@@ -165,7 +165,7 @@ pub(crate) fn with_containers_of_august(connector: Connector, directory: &Arc<dy
 /// A connector to an emulator of this process, with host keys kept by `keys` and SSH tuned by `ssh`.
 #[cfg(all(feature = "connect", feature = "emulator"))]
 pub(crate) fn emulated_connector(
-    access: &crate::emulator::Access,
+    access: &crate::emulator::EmulatorAccess,
     keys: &HostKeyOptions,
     ssh: ssh::Config,
 ) -> Result<Arc<Connector>, Failure> {

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::help::exit_help;
 use super::ready::{Credentials, EndpointUrls, Ready};
 use super::stop::Signals;
-use crate::emulator::{self, Access, Backend, Config, Emulator, InstanceSpec};
+use crate::emulator::{self, Backend, Emulator, EmulatorAccess, EmulatorConfig, InstanceSpec};
 
 const HELP: &str = concat!(
     "Examples:
@@ -127,11 +127,11 @@ pub(crate) async fn run(args: EmulatorArgs) -> Result<u8, Failure> {
 }
 
 /// Starts an emulator; why it does not start is told by what is to be changed.
-pub(super) async fn start(config: Config) -> Result<Emulator, Failure> {
+pub(super) async fn start(config: EmulatorConfig) -> Result<Emulator, Failure> {
     Emulator::start(config).await.map_err(|error| {
         let code = match &error {
-            emulator::Error::Bind { .. } => exit::UNAVAILABLE,
-            emulator::Error::Config(_) | emulator::Error::State { .. } => exit::CONFIG,
+            emulator::EmulatorError::Bind { .. } => exit::UNAVAILABLE,
+            emulator::EmulatorError::Config(_) | emulator::EmulatorError::State { .. } => exit::CONFIG,
             _ => exit::INTERNAL,
         };
         Failure::because(code, "cannot start the emulator", &error)
@@ -139,9 +139,9 @@ pub(super) async fn start(config: Config) -> Result<Emulator, Failure> {
 }
 
 /// The configuration that the arguments describe: the file first, then the flags.
-fn configure(args: &EmulatorArgs) -> Result<Config, Failure> {
+fn configure(args: &EmulatorArgs) -> Result<EmulatorConfig, Failure> {
     let mut config = match &args.config {
-        None => Config::default(),
+        None => EmulatorConfig::default(),
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| {
                 Failure::because(exit::CONFIG, format!("cannot read {}", path.display()), &error)
@@ -213,7 +213,7 @@ fn faults(pairs: &[String]) -> Result<emulator::Faults, Failure> {
 }
 
 /// What a client of the emulator needs.
-pub(super) fn ready(verb: &str, access: &Access, instance: Option<&InstanceId>) -> Ready {
+pub(super) fn ready(verb: &str, access: &EmulatorAccess, instance: Option<&InstanceId>) -> Ready {
     let mut ready = Ready::new(verb, access.api_url());
     ready.instance = instance.map(ToString::to_string);
     ready.endpoint_urls = Some(EndpointUrls::all_at(&access.api_url()));

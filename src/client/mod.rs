@@ -65,7 +65,7 @@ impl Client {
         };
         let dialer = Dialer::new(tunnel).map_err(Error::Tunnel)?;
         let aws = Aws::new(aws::Config::default());
-        let connector = Connector::new(aws, dialer, host_keys, connect::Config::default());
+        let connector = Connector::new(aws, dialer, host_keys, connect::ConnectConfig::default());
         connector.client(&Account::default(), None, &()).await?;
         Ok(Self::new(connector))
     }
@@ -81,7 +81,7 @@ impl Client {
     /// # Errors
     /// The emulator's certificate cannot be read.
     #[cfg(feature = "emulator")]
-    pub fn for_emulator(access: &crate::emulator::Access) -> Result<Self, Error> {
+    pub fn for_emulator(access: &crate::emulator::EmulatorAccess) -> Result<Self, Error> {
         let aws = aws::Config::default()
             .region(access.region().to_owned())
             .endpoint_url(access.api_url())
@@ -90,7 +90,7 @@ impl Client {
         let tunnel = tunnel::Config::default().native_roots(false).ca_bundle(access.ca_file().to_owned());
         let dialer = Dialer::new(tunnel).map_err(Error::Tunnel)?;
         let host_keys = Arc::new(MemoryHostKeys::new());
-        Ok(Self::new(Connector::new(Aws::new(aws), dialer, host_keys, connect::Config::default())))
+        Ok(Self::new(Connector::new(Aws::new(aws), dialer, host_keys, connect::ConnectConfig::default())))
     }
 
     /// Opens a tunnel to `target`'s port, 22 unless it says otherwise: `"i-…"`, or an [`InstanceTarget`]. No key is

@@ -7,7 +7,7 @@ use crate::model::{Exit, Size, TerminalEvent};
 const INSTANCE: &str = "i-0123456789abcdef0";
 
 async fn emulated() -> (Emulator, Client) {
-    let emulator = Emulator::start(emulator::Config::default()).await.unwrap();
+    let emulator = Emulator::start(emulator::EmulatorConfig::default()).await.unwrap();
     let client = Client::for_emulator(emulator.access()).unwrap();
     (emulator, client)
 }

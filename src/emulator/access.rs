@@ -8,7 +8,7 @@ use super::secret::Secret;
 
 /// Everything an AWS client needs to use a running emulator.
 #[derive(Clone)]
-pub struct Access {
+pub struct EmulatorAccess {
     pub(super) api: SocketAddr,
     pub(super) tunnel: SocketAddr,
     pub(super) tunnel_host: String,
@@ -21,7 +21,7 @@ pub struct Access {
     pub(super) account_id: String,
 }
 
-impl Access {
+impl EmulatorAccess {
     /// Returns the URL of all APIs: EC2, EC2 Instance Connect, STS, CloudTrail.
     #[must_use]
     pub fn api_url(&self) -> String {
@@ -121,7 +121,7 @@ impl Access {
     }
 }
 
-impl fmt::Debug for Access {
+impl fmt::Debug for EmulatorAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Access")
             .field("api", &self.api)

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer};
 
 use super::faults::Faults;
-use super::policy::Policy;
+use super::policy::IamPolicy;
 use super::secret::Secret;
 pub use endpoint::{AddressType, EndpointSpec, EndpointState};
 pub use instance::{Backend, Builtin, InstanceSpec, InstanceState};
@@ -21,7 +21,7 @@ pub use instance::{Backend, Builtin, InstanceSpec, InstanceState};
 /// server, one endpoint in its subnet, and one user with all permissions that a terminal needs.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
+pub struct EmulatorConfig {
     /// The address of all listeners. The default is 127.0.0.1.
     pub listen: IpAddr,
     /// The port of the APIs. The default, 0, lets the system choose.
@@ -41,10 +41,10 @@ pub struct Config {
     pub endpoints: Vec<EndpointSpec>,
     /// The security groups.
     pub security_groups: Vec<SecurityGroupSpec>,
-    /// The users; the first one's credentials are in [`Access`](super::Access).
-    pub principals: Vec<Principal>,
+    /// The users; the first one's credentials are in [`EmulatorAccess`](super::EmulatorAccess).
+    pub principals: Vec<IamUser>,
     /// The roles for `AssumeRole`.
-    pub roles: Vec<Role>,
+    pub roles: Vec<IamRole>,
     /// The initial faults. The default is none.
     pub faults: Faults,
     /// The most concurrent tunnels of an endpoint. The default is 20, AWS's quota.
@@ -58,7 +58,7 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
 }
 
-impl Default for Config {
+impl Default for EmulatorConfig {
     fn default() -> Self {
         Self {
             listen: Ipv4Addr::LOCALHOST.into(),
@@ -70,7 +70,7 @@ impl Default for Config {
             instances: vec![InstanceSpec::default()],
             endpoints: vec![EndpointSpec::default()],
             security_groups: SecurityGroupSpec::defaults(),
-            principals: vec![Principal::default()],
+            principals: vec![IamUser::default()],
             roles: Vec::new(),
             faults: Faults::default(),
             quota: 20,
@@ -102,22 +102,30 @@ pub struct SecurityGroupSpec {
     /// Its VPC.
     pub vpc: String,
     /// Its inbound rules.
-    pub ingress: Vec<Rule>,
+    pub ingress: Vec<SecurityGroupRule>,
     /// Its outbound rules.
-    pub egress: Vec<Rule>,
+    pub egress: Vec<SecurityGroupRule>,
 }
 
 impl SecurityGroupSpec {
     fn defaults() -> Vec<Self> {
         let vpc = EndpointSpec::default().vpc;
-        let ssh = |group: &str| Rule { ports: Some((22, 22)), groups: vec![group.into()], cidrs: Vec::new() };
+        let ssh = |group: &str| SecurityGroupRule {
+            ports: Some((22, 22)),
+            groups: vec![group.into()],
+            cidrs: Vec::new(),
+        };
         vec![
             Self {
                 id: INSTANCE_GROUP.into(),
                 name: "workspace".into(),
                 vpc: vpc.clone(),
                 ingress: vec![ssh(ENDPOINT_GROUP)],
-                egress: vec![Rule { ports: None, groups: Vec::new(), cidrs: vec!["0.0.0.0/0".into()] }],
+                egress: vec![SecurityGroupRule {
+                    ports: None,
+                    groups: Vec::new(),
+                    cidrs: vec!["0.0.0.0/0".into()],
+                }],
             },
             Self {
                 id: ENDPOINT_GROUP.into(),
@@ -133,7 +141,7 @@ impl SecurityGroupSpec {
 /// One TCP rule of a security group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Rule {
+pub struct SecurityGroupRule {
     /// The first and the last port; `None` means all ports and protocols.
     pub ports: Option<(u16, u16)>,
     /// The groups at the other end.
@@ -145,7 +153,7 @@ pub struct Rule {
 /// A user with one access key and policies.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Principal {
+pub struct IamUser {
     /// The user's name.
     pub name: String,
     /// The access key's id.
@@ -154,18 +162,18 @@ pub struct Principal {
     pub secret_access_key: Secret,
     /// The session token, for a temporary key.
     pub session_token: Option<Secret>,
-    /// The user's policies. The default is [`Policy::terminal`].
-    pub policies: Vec<Policy>,
+    /// The user's policies. The default is [`IamPolicy::terminal`].
+    pub policies: Vec<IamPolicy>,
 }
 
-impl Default for Principal {
+impl Default for IamUser {
     fn default() -> Self {
         Self {
             name: "developer".into(),
             access_key_id: "AKIAEICEEMULATOR0001".into(),
             secret_access_key: Secret::random(),
             session_token: None,
-            policies: vec![Policy::terminal()],
+            policies: vec![IamPolicy::terminal()],
         }
     }
 }
@@ -173,7 +181,7 @@ impl Default for Principal {
 /// A role for `AssumeRole`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Role {
+pub struct IamRole {
     /// Its name; the ARN is `arn:aws:iam::ACCOUNT:role/NAME`.
     pub name: String,
     /// The ARNs that may assume it; empty means every principal of the account. `*` is a wildcard as in a
@@ -182,7 +190,7 @@ pub struct Role {
     /// The external id that the caller must send.
     pub external_id: Option<String>,
     /// The role's policies.
-    pub policies: Vec<Policy>,
+    pub policies: Vec<IamPolicy>,
 }
 
 /// Parses an identifier that is a literal of this module; the tests cover all of them.

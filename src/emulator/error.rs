@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// Why an emulator did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum EmulatorError {
     /// An address cannot be bound.
     #[error("cannot listen on {address}")]
     Bind {

@@ -109,13 +109,13 @@ pub enum UpgradeFault {
     /// The 101 names a subprotocol that was not requested.
     Subprotocol,
     /// The upgrade is rejected with this response.
-    Refuse(Refusal),
+    Refuse(UpgradeRejection),
 }
 
 /// A response that rejects the upgrade.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Refusal {
+pub struct UpgradeRejection {
     /// The HTTP status. The default is 403.
     pub status: u16,
     /// The body, verbatim.
@@ -124,7 +124,7 @@ pub struct Refusal {
     pub content_length: bool,
 }
 
-impl Default for Refusal {
+impl Default for UpgradeRejection {
     fn default() -> Self {
         Self {
             status: 403,
@@ -217,7 +217,7 @@ pub struct FaultsHandle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ApiFault {
     Throttled,
-    Error,
+    EmulatorError,
     Hang,
 }
 

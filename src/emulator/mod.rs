@@ -25,18 +25,19 @@ mod tls;
 mod tunnel;
 mod world;
 
-pub use access::Access;
+pub use access::EmulatorAccess;
 pub use clock::Clock;
 pub use config::{
-    AddressType, Backend, Builtin, Config, EndpointSpec, EndpointState, InstanceSpec, InstanceState,
-    Principal, Role, Rule, SecurityGroupSpec,
+    AddressType, Backend, Builtin, EmulatorConfig, EndpointSpec, EndpointState, IamRole, IamUser,
+    InstanceSpec, InstanceState, SecurityGroupRule, SecurityGroupSpec,
 };
-pub use error::Error;
+pub use error::EmulatorError;
 pub use faults::{
-    AcceptFault, Certificate, CloseAfter, CloseForm, Faults, FaultsHandle, FrameFault, Refusal, UpgradeFault,
+    AcceptFault, Certificate, CloseAfter, CloseForm, Faults, FaultsHandle, FrameFault, UpgradeFault,
+    UpgradeRejection,
 };
-pub use policy::{InvalidPolicy, Policy};
-pub use record::{Record, Resource, UserIdentity};
+pub use policy::{IamPolicy, InvalidPolicy};
+pub use record::{CloudTrailRecord, Resource, UserIdentity};
 pub use running::Emulator;
 pub use secret::Secret;
 

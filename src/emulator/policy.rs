@@ -40,7 +40,7 @@ const MAX_STATEMENTS: usize = 100;
 /// An IAM policy document.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Value")]
-pub struct Policy {
+pub struct IamPolicy {
     statements: Vec<Statement>,
 }
 
@@ -110,7 +110,7 @@ pub(super) enum Decision {
 }
 
 /// Returns the decision of `policies` on `action` and `resource`.
-pub(super) fn decide(policies: &[Policy], action: &str, resource: &str, context: &Context) -> Decision {
+pub(super) fn decide(policies: &[IamPolicy], action: &str, resource: &str, context: &Context) -> Decision {
     let mut decision = Decision::ImplicitDeny;
     for statement in policies.iter().flat_map(|policy| &policy.statements) {
         if statement.matches(action, resource, context) {
@@ -123,7 +123,7 @@ pub(super) fn decide(policies: &[Policy], action: &str, resource: &str, context:
     decision
 }
 
-impl Policy {
+impl IamPolicy {
     /// Returns the least privilege for a terminal: describe and console output for everything, OpenTunnel and
     /// SendSSHPublicKey for resources with the tag `Role=workspace`, and CloudTrail lookups.
     #[must_use]
@@ -177,7 +177,7 @@ impl Policy {
     }
 }
 
-impl FromStr for Policy {
+impl FromStr for IamPolicy {
     type Err = InvalidPolicy;
 
     fn from_str(text: &str) -> Result<Self, InvalidPolicy> {
@@ -185,7 +185,7 @@ impl FromStr for Policy {
     }
 }
 
-impl TryFrom<Value> for Policy {
+impl TryFrom<Value> for IamPolicy {
     type Error = InvalidPolicy;
 
     fn try_from(document: Value) -> Result<Self, InvalidPolicy> {

@@ -11,7 +11,7 @@ use super::clock::iso8601;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub struct Record {
+pub struct CloudTrailRecord {
     /// The format's version.
     pub event_version: &'static str,
     /// The caller.
@@ -113,7 +113,7 @@ pub(super) struct Event {
 /// The longest client text that is recorded, in characters.
 const MAX_TEXT: usize = 1024;
 
-impl Record {
+impl CloudTrailRecord {
     /// Returns a record of `event` at the time `now`, successful and without parameters.
     pub(super) fn new(event: Event, now: u64, region: &str, account_id: &str) -> Self {
         Self {

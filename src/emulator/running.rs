@@ -10,16 +10,16 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::access::Access;
+use super::access::EmulatorAccess;
 use super::clock::Clock;
 use super::config::{
-    Backend, Config, EndpointSpec, EndpointState, InstanceSpec, InstanceState, SecurityGroupSpec,
+    Backend, EmulatorConfig, EndpointSpec, EndpointState, InstanceSpec, InstanceState, SecurityGroupSpec,
 };
-use super::error::Error;
+use super::error::EmulatorError;
 use super::faults::FaultsHandle;
 use super::instance::Instance;
-use super::policy::Policy;
-use super::record::Record;
+use super::policy::IamPolicy;
+use super::record::CloudTrailRecord;
 use super::state_dir::StateDir;
 use super::tls::Tls;
 use super::world::{self, Target, World};
@@ -31,7 +31,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A running emulator. [`Emulator::shutdown`] ends it and waits; dropping it ends it without waiting.
 #[derive(Debug)]
 pub struct Emulator {
-    access: Access,
+    access: EmulatorAccess,
     world: Arc<World>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -45,13 +45,13 @@ pub struct Emulator {
 impl Emulator {
     /// Starts an emulator; it is ready when this returns.
     ///
-    /// [`Error`] when an address cannot be bound or a file cannot be created.
-    /// [`Error`] when an address cannot be bound or a file cannot be made.
-    pub async fn start(config: Config) -> Result<Self, Error> {
+    /// [`EmulatorError`] when an address cannot be bound or a file cannot be created.
+    /// [`EmulatorError`] when an address cannot be bound or a file cannot be made.
+    pub async fn start(config: EmulatorConfig) -> Result<Self, EmulatorError> {
         let first = config
             .principals
             .first()
-            .ok_or_else(|| Error::Config("an emulator needs at least one principal".into()))?;
+            .ok_or_else(|| EmulatorError::Config("an emulator needs at least one principal".into()))?;
         let state_dir = Arc::new(StateDir::open(config.state_dir.as_deref())?);
         let (api, api_addr) = bind(SocketAddr::new(config.listen, config.api_port)).await?;
         let (tunnel, tunnel_addr) = bind(SocketAddr::new(config.listen, config.tunnel_port)).await?;
@@ -64,7 +64,7 @@ impl Emulator {
         names.sort_unstable();
         names.dedup();
         let tls = Tls::new(&state_dir, names)?;
-        let access = Access {
+        let access = EmulatorAccess {
             api: api_addr,
             tunnel: tunnel_addr,
             tunnel_host: config.tunnel_host.clone(),
@@ -92,7 +92,7 @@ impl Emulator {
 
     /// Returns the addresses and credentials for clients.
     #[must_use]
-    pub fn access(&self) -> &Access {
+    pub fn access(&self) -> &EmulatorAccess {
         &self.access
     }
 
@@ -111,8 +111,8 @@ impl Emulator {
     /// Adds an instance, or replaces the one with the same id.
     ///
     /// # Errors
-    /// [`Error`] when its SSH server cannot be started.
-    pub async fn add_instance(&self, spec: InstanceSpec) -> Result<(), Error> {
+    /// [`EmulatorError`] when its SSH server cannot be started.
+    pub async fn add_instance(&self, spec: InstanceSpec) -> Result<(), EmulatorError> {
         let (mut server, mut host_keys) = (None, Vec::new());
         let target = match &spec.backend {
             Backend::Builtin(builtin) => {
@@ -212,7 +212,7 @@ impl Emulator {
     }
 
     /// Sets the policies of the principal with this access key. Returns false if the key is unknown.
-    pub fn set_policies(&self, access_key_id: &str, policies: Vec<Policy>) -> bool {
+    pub fn set_policies(&self, access_key_id: &str, policies: Vec<IamPolicy>) -> bool {
         let mut state = self.world.state();
         let found = state.principals.iter_mut().find(|user| user.access_key_id == access_key_id);
         found.map(|user| user.policies = policies).is_some()
@@ -220,7 +220,7 @@ impl Emulator {
 
     /// Returns the CloudTrail records, oldest first; the last 10,000 are kept.
     #[must_use]
-    pub fn records(&self) -> Vec<Record> {
+    pub fn records(&self) -> Vec<CloudTrailRecord> {
         self.world.records()
     }
 
@@ -246,13 +246,13 @@ impl Drop for Emulator {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), EmulatorError> {
     let bound = async {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         Ok((listener, address))
     };
-    bound.await.map_err(|source| Error::Bind { address, source })
+    bound.await.map_err(|source| EmulatorError::Bind { address, source })
 }
 
 /// Returns the host of `HOST` or `HOST:PORT`.

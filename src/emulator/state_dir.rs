@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::error::Error;
+use super::error::EmulatorError;
 
 /// The prefix of a temporary directory's name; a UUID follows.
 const PREFIX: &str = "eice-emulator-";
@@ -30,22 +30,22 @@ pub(super) struct StateDir {
 
 impl StateDir {
     /// Opens `given`, or creates a temporary directory and removes those of emulators that were killed.
-    pub(super) fn open(given: Option<&Path>) -> Result<Self, Error> {
+    pub(super) fn open(given: Option<&Path>) -> Result<Self, EmulatorError> {
         let Some(path) = given else { return Self::temporary(&std::env::temp_dir()) };
         fs::DirBuilder::new()
             .mode(0o700)
             .recursive(true)
             .create(path)
-            .map_err(|source| Error::State { path: path.to_owned(), source })?;
+            .map_err(|source| EmulatorError::State { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), lock: None })
     }
 
-    fn temporary(parent: &Path) -> Result<Self, Error> {
+    fn temporary(parent: &Path) -> Result<Self, EmulatorError> {
         remove_leftovers(parent);
         // Before the new lock file is locked, another process may take the directory for a leftover.
         for _ in 0..MAX_ATTEMPTS {
             let path = parent.join(format!("{PREFIX}{}", uuid::Uuid::new_v4()));
-            let failed = |source| Error::State { path: path.clone(), source };
+            let failed = |source| EmulatorError::State { path: path.clone(), source };
             // The directory must not exist: under /tmp, any user could have created it.
             fs::DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
             if let Some(lock) = lock(&path, true).map_err(failed)? {
@@ -53,29 +53,29 @@ impl StateDir {
             }
         }
         let source = io::Error::other("every new directory was removed concurrently");
-        Err(Error::State { path: parent.to_owned(), source })
+        Err(EmulatorError::State { path: parent.to_owned(), source })
     }
 
     /// Returns a directory in it, created if missing.
-    pub(super) fn directory(&self, name: &str) -> Result<PathBuf, Error> {
+    pub(super) fn directory(&self, name: &str) -> Result<PathBuf, EmulatorError> {
         let path = self.path.join(name);
         let made = fs::DirBuilder::new().mode(0o700).recursive(true).create(&path);
-        made.map_err(|source| Error::State { path: path.clone(), source })?;
+        made.map_err(|source| EmulatorError::State { path: path.clone(), source })?;
         Ok(path)
     }
 
     /// Returns the content of the file `name`, if it exists.
-    pub(super) fn read(&self, name: &str) -> Result<Option<String>, Error> {
+    pub(super) fn read(&self, name: &str) -> Result<Option<String>, EmulatorError> {
         let path = self.path.join(name);
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::State { path, source }),
+            Err(source) => Err(EmulatorError::State { path, source }),
         }
     }
 
     /// Writes the file `name`, readable only by its owner.
-    pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf, Error> {
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf, EmulatorError> {
         let path = self.path.join(name);
         let write = || -> io::Result<()> {
             let mut options = fs::OpenOptions::new();
@@ -87,7 +87,7 @@ impl StateDir {
                 .open(&path)?
                 .write_all(text.as_bytes())
         };
-        write().map_err(|source| Error::State { path: path.clone(), source })?;
+        write().map_err(|source| EmulatorError::State { path: path.clone(), source })?;
         Ok(path)
     }
 }

@@ -7,7 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::error::Error;
+use super::error::EmulatorError;
 use super::faults::Certificate;
 use super::state_dir::StateDir;
 
@@ -28,7 +28,7 @@ pub(super) struct Tls {
 
 impl Tls {
     /// Creates certificates for `names`, signed by the CA in `state` or by a new one.
-    pub(super) fn new(state: &StateDir, names: Vec<String>) -> Result<Self, Error> {
+    pub(super) fn new(state: &StateDir, names: Vec<String>) -> Result<Self, EmulatorError> {
         let (ca_pem, ca_key) = match (state.read(CA_CERT)?, state.read(CA_KEY)?) {
             (Some(pem), Some(key)) => (pem, KeyPair::from_pem(&key)?),
             _ => {
@@ -63,7 +63,7 @@ impl Tls {
     }
 }
 
-fn ca_params() -> Result<CertificateParams, Error> {
+fn ca_params() -> Result<CertificateParams, EmulatorError> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name.push(DnType::CommonName, "eice emulator CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -77,7 +77,7 @@ fn server_config(
     issuer: &Issuer<'_, KeyPair>,
     names: Vec<String>,
     (year, month, day): (i32, u8, u8),
-) -> Result<Arc<ServerConfig>, Error> {
+) -> Result<Arc<ServerConfig>, EmulatorError> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, "eice emulator");
@@ -87,7 +87,7 @@ fn server_config(
     params.not_after = rcgen::date_time_ymd(year, month, day);
     let certificate: CertificateDer<'static> = params.signed_by(&key, issuer)?.into();
     let key = PrivateKeyDer::try_from(key.serialize_der())
-        .map_err(|error| Error::Config(format!("a generated key is invalid: {error}")))?;
+        .map_err(|error| EmulatorError::Config(format!("a generated key is invalid: {error}")))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

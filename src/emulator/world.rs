@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 use eice_proto::{EndpointId, InstanceId};
 
 use super::clock::Clock;
-use super::config::{Config, EndpointSpec, InstanceSpec, Principal, Role, SecurityGroupSpec};
+use super::config::{EmulatorConfig, EndpointSpec, IamRole, IamUser, InstanceSpec, SecurityGroupSpec};
 use super::faults::FaultsHandle;
-use super::policy::{self, Context, Decision, Policy};
-use super::record::{Event, Record, UserIdentity};
+use super::policy::{self, Context, Decision, IamPolicy};
+use super::record::{CloudTrailRecord, Event, UserIdentity};
 use super::secret::Secret;
 
 /// The most records that are kept; the oldest are dropped first.
@@ -43,11 +43,11 @@ pub(super) struct State {
     pub(super) instances: Vec<Instance>,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) security_groups: Vec<SecurityGroupSpec>,
-    pub(super) principals: Vec<Principal>,
-    pub(super) roles: Vec<Role>,
+    pub(super) principals: Vec<IamUser>,
+    pub(super) roles: Vec<IamRole>,
     sessions: VecDeque<RoleSession>,
     keys: HashMap<(InstanceId, String), VecDeque<PushedKey>>,
-    records: VecDeque<Record>,
+    records: VecDeque<CloudTrailRecord>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,11 +96,16 @@ pub(super) struct RoleSession {
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) identity: UserIdentity,
-    pub(super) policies: Vec<Policy>,
+    pub(super) policies: Vec<IamPolicy>,
 }
 
 impl World {
-    pub(super) fn new(config: &Config, clock: Clock, faults: FaultsHandle, tunnel_authority: String) -> Self {
+    pub(super) fn new(
+        config: &EmulatorConfig,
+        clock: Clock,
+        faults: FaultsHandle,
+        tunnel_authority: String,
+    ) -> Self {
         let created = clock.unix();
         let endpoints = config.endpoints.iter().cloned();
         Self {
@@ -256,11 +261,11 @@ impl World {
     }
 
     /// Returns a record of `event` in this region and account, as of now.
-    pub(super) fn new_record(&self, event: Event) -> Record {
-        Record::new(event, self.clock.unix(), &self.region, &self.account_id)
+    pub(super) fn new_record(&self, event: Event) -> CloudTrailRecord {
+        CloudTrailRecord::new(event, self.clock.unix(), &self.region, &self.account_id)
     }
 
-    pub(super) fn record(&self, record: Record) {
+    pub(super) fn record(&self, record: CloudTrailRecord) {
         let mut state = self.state();
         if state.records.len() >= MAX_RECORDS {
             state.records.pop_front();
@@ -269,7 +274,7 @@ impl World {
     }
 
     /// Returns the records, oldest first.
-    pub(super) fn records(&self) -> Vec<Record> {
+    pub(super) fn records(&self) -> Vec<CloudTrailRecord> {
         self.state().records.iter().cloned().collect()
     }
 

@@ -1,6 +1,6 @@
 //! Whose account, which region, which servers: through the program, by the variables that every AWS tool reads.
 
-use eice::emulator::{AddressType, Config, EndpointSpec, InstanceSpec, Policy, Principal, Role};
+use eice::emulator::{AddressType, EmulatorConfig, EndpointSpec, IamPolicy, IamRole, IamUser, InstanceSpec};
 use serde_json::Value;
 
 use crate::lab::{INSTANCE, Shell, World};
@@ -19,15 +19,15 @@ async fn a_role_is_assumed_and_makes_every_call() {
     // The user may do nothing but assume the role, and the role all the rest.
     let only_assume = r#"{"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]}"#;
-    let config = Config {
-        principals: vec![Principal { policies: vec![only_assume.parse().unwrap()], ..Principal::default() }],
-        roles: vec![Role {
+    let config = EmulatorConfig {
+        principals: vec![IamUser { policies: vec![only_assume.parse().unwrap()], ..IamUser::default() }],
+        roles: vec![IamRole {
             name: "terminal".into(),
             external_id: Some("tenant-7".into()),
-            policies: vec![Policy::terminal()],
-            ..Role::default()
+            policies: vec![IamPolicy::terminal()],
+            ..IamRole::default()
         }],
-        ..Config::default()
+        ..EmulatorConfig::default()
     };
     let world = World::with(config).await;
     let shell = Shell::new(&world);
@@ -59,7 +59,8 @@ async fn a_role_is_assumed_and_makes_every_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_of_the_targets_own_comes_before_the_environments() {
-    let world = World::with(Config { region: "ap-southeast-4".into(), ..Config::default() }).await;
+    let world =
+        World::with(EmulatorConfig { region: "ap-southeast-4".into(), ..EmulatorConfig::default() }).await;
     let mut shell = Shell::new(&world);
     shell.export("AWS_REGION", "us-east-1");
     shell.export("AWS_DEFAULT_REGION", "us-east-1");
@@ -128,7 +129,7 @@ async fn an_ipv6_instance_is_reached_by_the_endpoint_that_can() {
         ipv6: Some("2600:1f10::17".parse().unwrap()),
         ..InstanceSpec::default()
     };
-    let mut config = Config { instances: vec![instance], ..Config::default() };
+    let mut config = EmulatorConfig { instances: vec![instance], ..EmulatorConfig::default() };
     // The first is in the instance's own subnet, and IPv4 only.
     config.endpoints.push(EndpointSpec {
         id: "eice-00000000000000006".parse().unwrap(),

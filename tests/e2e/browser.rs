@@ -1,6 +1,6 @@
 //! A headless Chromium on the gateway's page: where a terminal opens, and where none does.
 
-use eice::emulator::Config;
+use eice::emulator::EmulatorConfig;
 
 use crate::lab::{
     Docker, GatewayProgram, OTHER_TOKEN, OTHER_WORKSPACE, Program, Served, Sshd, TOKEN, WORKSPACE, World,
@@ -18,7 +18,7 @@ async fn a_command_typed_in_the_page_shows_its_output() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_that_does_not_open_says_why() {
-    let world = World::with(Config { dial_timeout_ms: 300, ..Config::default() }).await;
+    let world = World::with(EmulatorConfig { dial_timeout_ms: 300, ..EmulatorConfig::default() }).await;
     world.denies("ec2-instance-connect:SendSSHPublicKey");
     world.emulator.edit_security_groups(|groups| groups.iter_mut().for_each(|group| group.ingress.clear()));
     let served = Served::start(&world, "").await;

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 
-use eice::emulator::{Backend, Config, InstanceSpec};
+use eice::emulator::{Backend, EmulatorConfig, InstanceSpec};
 use rustix::process::Signal;
 
 use crate::lab::{INSTANCE, Program, Shell, World, eventually, noise};
@@ -22,7 +22,7 @@ async fn world_with(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> World 
         }
     });
     let instances = vec![InstanceSpec { backend, ..InstanceSpec::default() }];
-    World::with(Config { instances, ..Config::default() }).await
+    World::with(EmulatorConfig { instances, ..EmulatorConfig::default() }).await
 }
 
 fn echo(mut stream: TcpStream) {

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use eice::emulator::{Backend, Certificate, InstanceSpec, InstanceState, Policy, UpgradeFault};
+use eice::emulator::{Backend, Certificate, IamPolicy, InstanceSpec, InstanceState, UpgradeFault};
 
 use crate::lab::{INSTANCE, Program, Shell, Sshd, World, eventually, fingerprint};
 
@@ -33,7 +33,7 @@ async fn a_changed_host_key_is_refused_by_the_next_run_with_both_fingerprints() 
 async fn each_failure_has_its_exit_code_its_stage_and_a_way_out() {
     fn allow(world: &World, policy: &str) {
         let key = world.emulator.access().access_key_id().to_owned();
-        let policy: Policy = serde_json::from_str(policy).unwrap();
+        let policy: IamPolicy = serde_json::from_str(policy).unwrap();
         assert!(world.emulator.set_policies(&key, vec![policy]));
     }
     const DENY: &str = r#"{"Version": "2012-10-17", "Statement": [

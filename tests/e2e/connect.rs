@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eice::aws::{self, Aws};
 use eice::connect::{self, Connector};
-use eice::emulator::{Config, Emulator};
+use eice::emulator::{Emulator, EmulatorConfig};
 use eice::model::{
     Exit, Host, InstanceTarget, Stage, StageEvent, StageState, TerminalEvent, TerminalRequest,
 };
@@ -55,7 +55,7 @@ async fn passed(connector: &Connector) -> (connect::SshHost, Vec<Stage>) {
 
 #[tokio::test]
 async fn the_key_is_pushed_while_the_tunnel_is_dialled_and_ssh_begins() {
-    let emulator = Emulator::start(Config::default()).await.unwrap();
+    let emulator = Emulator::start(EmulatorConfig::default()).await.unwrap();
     emulator.faults().update(|faults| {
         faults.api_action = Some("SendSSHPublicKey".into());
         faults.api_delay_ms = 1500;
@@ -99,7 +99,7 @@ async fn the_key_is_pushed_while_the_tunnel_is_dialled_and_ssh_begins() {
 
 #[tokio::test]
 async fn a_key_that_grew_old_on_the_way_is_pushed_again() {
-    let emulator = Emulator::start(Config::default()).await.unwrap();
+    let emulator = Emulator::start(EmulatorConfig::default()).await.unwrap();
     let mut config = connect::ConnectConfig::default();
     let (host, _) = passed(&connector(&emulator, config.clone())).await;
     assert_eq!(calls(&emulator, "SendSSHPublicKey"), 1);
@@ -114,7 +114,7 @@ async fn a_key_that_grew_old_on_the_way_is_pushed_again() {
 
 #[tokio::test]
 async fn a_tunnel_alone_pushes_no_key() {
-    let emulator = Emulator::start(Config::default()).await.unwrap();
+    let emulator = Emulator::start(EmulatorConfig::default()).await.unwrap();
     let connector = connector(&emulator, connect::ConnectConfig::default());
     let mut tunnel = connector.open_tunnel(&target(), &|_: StageEvent| {}).await.unwrap();
     let mut banner = [0; 4];

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::Ipv4Addr;
 
-use eice::emulator::{Config, InstanceSpec, InstanceState};
+use eice::emulator::{EmulatorConfig, InstanceSpec, InstanceState};
 
 use crate::lab::{INSTANCE, Shell, World};
 
@@ -31,7 +31,7 @@ async fn world() -> World {
         InstanceSpec { state: stopped, ..instance("i-0000000000000000d", 27, &[("Name", "web")]) },
         InstanceSpec { state: stopped, ..instance("i-0000000000000000e", 28, &[("Name", "asleep")]) },
     ];
-    World::with(Config { instances, ..Config::default() }).await
+    World::with(EmulatorConfig { instances, ..EmulatorConfig::default() }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

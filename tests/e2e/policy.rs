@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use eice::emulator::{Config, EndpointSpec, Policy};
+use eice::emulator::{EmulatorConfig, EndpointSpec, IamPolicy};
 use eice::model::{EndpointChoice, Fault, InstanceTarget, Stage};
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ fn target(world: &World) -> InstanceTarget {
 }
 
 fn set(world: &World, policy: &Value) {
-    let policy: Policy = serde_json::from_value(policy.clone()).unwrap();
+    let policy: IamPolicy = serde_json::from_value(policy.clone()).unwrap();
     let key = world.emulator.access().access_key_id().to_owned();
     assert!(world.emulator.set_policies(&key, vec![policy]));
 }
@@ -119,7 +119,7 @@ async fn another_port_address_duration_endpoint_user_or_tag_is_denied() {
     let other_endpoint =
         EndpointSpec { id: "eice-0fffffffffffffff0".parse().unwrap(), ..EndpointSpec::default() };
     let endpoints = vec![EndpointSpec::default(), other_endpoint];
-    let world = World::with(Config { endpoints, ..Config::default() }).await;
+    let world = World::with(EmulatorConfig { endpoints, ..EmulatorConfig::default() }).await;
     let narrow = ["--endpoint-id", ENDPOINT, "--address", "10.0.1.0/24", "--max-tunnel-duration", "900"];
     let policy = policy(&world, &narrow).await;
     let mut asked = target(&world);

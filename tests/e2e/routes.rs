@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
-use eice::emulator::{CloseAfter, Config};
+use eice::emulator::{CloseAfter, EmulatorConfig};
 use serde_json::{Map, Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -202,7 +202,7 @@ async fn a_diagnosis_says_that_all_is_well_and_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_diagnosis_names_what_is_missing_and_nothing_that_is_secret() {
-    let world = World::with(Config { dial_timeout_ms: 300, ..Config::default() }).await;
+    let world = World::with(EmulatorConfig { dial_timeout_ms: 300, ..EmulatorConfig::default() }).await;
     world.denies("ec2-instance-connect:SendSSHPublicKey");
     let served = Served::start(&world, "").await;
     let (status, report) = served.ask("GET", "terminal/diagnose", "").await;

@@ -1,6 +1,6 @@
 //! No secret in anything that the program prints, at the most talkative level of every library.
 
-use eice::emulator::{Backend, Config, InstanceSpec, Principal, UpgradeFault};
+use eice::emulator::{Backend, EmulatorConfig, IamUser, InstanceSpec, UpgradeFault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::lab::{INSTANCE, Program, Shell, Viewer, World};
@@ -44,13 +44,13 @@ fn assert_hides(log: &str, secrets: &[&str]) {
 }
 
 async fn world() -> World {
-    let principal = Principal {
+    let principal = IamUser {
         access_key_id: "ASIACANARY".into(),
         secret_access_key: SECRET.into(),
         session_token: Some(TOKEN.into()),
-        ..Principal::default()
+        ..IamUser::default()
     };
-    World::with(Config { principals: vec![principal], ..Config::default() }).await
+    World::with(EmulatorConfig { principals: vec![principal], ..EmulatorConfig::default() }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +96,7 @@ async fn a_trace_of_a_bare_tunnel_has_nothing_of_its_bytes() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let backend = Backend::Forward(listener.local_addr().unwrap());
     let instances = vec![InstanceSpec { backend, ..InstanceSpec::default() }];
-    let world = World::with(Config { instances, ..Config::default() }).await;
+    let world = World::with(EmulatorConfig { instances, ..EmulatorConfig::default() }).await;
     let target = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.read_exact(&mut [0; 11]).await.unwrap();

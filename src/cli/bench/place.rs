@@ -50,7 +50,7 @@ impl Place {
     #[cfg(feature = "emulator")]
     async fn emulated() -> Result<Self, Failure> {
         let id = emulator::InstanceSpec::default().id;
-        let emulator = crate::cli::emulator::start(emulator::Config::default()).await?;
+        let emulator = crate::cli::emulator::start(emulator::EmulatorConfig::default()).await?;
         let keys = HostKeyOptions::in_memory();
         let connector = build::emulated_connector(emulator.access(), &keys, ssh::Config::default())?;
         Ok(Self {
@@ -148,7 +148,7 @@ fn account_env(aws: &AwsArgs, target: &InstanceTarget) -> Vec<(String, OsString)
 }
 
 #[cfg(feature = "emulator")]
-fn emulator_env(access: &emulator::Access, folder: &Path) -> Vec<(String, OsString)> {
+fn emulator_env(access: &emulator::EmulatorAccess, folder: &Path) -> Vec<(String, OsString)> {
     let pairs = access.env().into_iter().map(|(name, value)| (name.to_owned(), OsString::from(value)));
     // Its instance has another host key each time, which is none of the user's own store's business.
     pairs.chain([("EICE_HOST_KEYS".to_owned(), folder.join("host_keys.json").into())]).collect()

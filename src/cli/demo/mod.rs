@@ -25,7 +25,7 @@ use super::help::exit_help;
 use super::ready::{Ready, ShellKind};
 use super::stop::Signals;
 use super::{build, emulator as emulator_verb};
-use crate::emulator::{Backend, Builtin, Config as EmulatorConfig};
+use crate::emulator::{Backend, Builtin, EmulatorConfig};
 use crate::gateway::{self, Gateway, Origin};
 use crate::workspace::BearerToken;
 

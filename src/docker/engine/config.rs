@@ -78,7 +78,7 @@ impl Label {
 }
 
 setters! {
-    Config {
+    EngineConfig {
         address: Address,
         required_label: Label,
         timeout: Duration,

@@ -6,7 +6,7 @@ use super::fault::ApiError;
 use super::page::page;
 use super::{CallError, CallResponse, Context, Service};
 use crate::emulator::policy;
-use crate::emulator::record::Record;
+use crate::emulator::record::CloudTrailRecord;
 
 /// The most events on a page.
 const MAX_RESULTS: u64 = 50;
@@ -37,7 +37,7 @@ fn lookup_events(context: &Context<'_>, input: &Value) -> Result<CallResponse, A
             .filter(|count| (1..=MAX_RESULTS).contains(count))
             .ok_or_else(|| invalid("InvalidMaxResultsException", "MaxResults must be between 1 and 50."))?,
     };
-    let is_wanted = |record: &Record| {
+    let is_wanted = |record: &CloudTrailRecord| {
         attribute.as_ref().is_none_or(|(key, value)| matches(record, key, value))
             && start.is_none_or(|start| as_time(record) >= start)
             && end.is_none_or(|end| as_time(record) <= end)
@@ -95,12 +95,12 @@ fn time(input: &Value, name: &str) -> Result<Option<f64>, ApiError> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
-fn as_time(record: &Record) -> f64 {
+fn as_time(record: &CloudTrailRecord) -> f64 {
     record.unix_time as f64
 }
 
 /// Returns the name of the caller as CloudTrail's lookup uses it.
-fn username(record: &Record) -> &str {
+fn username(record: &CloudTrailRecord) -> &str {
     let identity = &record.user_identity;
     match &identity.user_name {
         Some(name) => name,
@@ -113,7 +113,7 @@ fn resource_name(arn: &str) -> &str {
     arn.rsplit_once('/').map_or(arn, |(_, name)| name)
 }
 
-fn matches(record: &Record, key: &str, value: &str) -> bool {
+fn matches(record: &CloudTrailRecord, key: &str, value: &str) -> bool {
     match key {
         "EventId" => record.event_id == value,
         "EventName" => record.event_name == value,
@@ -129,7 +129,7 @@ fn matches(record: &Record, key: &str, value: &str) -> bool {
     }
 }
 
-fn event(record: &Record) -> Value {
+fn event(record: &CloudTrailRecord) -> Value {
     let resources: Vec<Value> = record
         .resources
         .iter()

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::Builtin;
-use super::error::Error;
+use super::error::EmulatorError;
 use super::state_dir::StateDir;
 use super::world::World;
 use crate::listen::accept;
@@ -68,9 +68,10 @@ impl Instance {
         state: &StateDir,
         stop: CancellationToken,
         tasks: TaskTracker,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, EmulatorError> {
         let key = host_key(state, id)?;
-        let host_keys = vec![key.public_key().to_openssh().map_err(|error| Error::HostKey(error.into()))?];
+        let host_keys =
+            vec![key.public_key().to_openssh().map_err(|error| EmulatorError::HostKey(error.into()))?];
         let home = match &builtin.cwd {
             Some(cwd) => cwd.clone(),
             None => state.directory(&format!("home-{id}"))?,
@@ -81,7 +82,7 @@ impl Instance {
             let address = listener.local_addr()?;
             Ok((listener, address))
         };
-        let (listener, address) = bound.await.map_err(|source| Error::Bind { address, source })?;
+        let (listener, address) = bound.await.map_err(|source| EmulatorError::Bind { address, source })?;
         let marker = format!("{id}.{}", uuid::Uuid::new_v4());
         let shared = InstanceContext {
             world,
@@ -185,15 +186,15 @@ async fn too_late(grace: Duration, logged_in: &CancellationToken) {
 }
 
 /// Returns the host key in `state`, or creates one.
-fn host_key(state: &StateDir, id: &InstanceId) -> Result<PrivateKey, Error> {
+fn host_key(state: &StateDir, id: &InstanceId) -> Result<PrivateKey, EmulatorError> {
     let name = format!("{id}.hostkey");
     if let Some(stored) = state.read(&name)? {
-        return PrivateKey::from_openssh(stored).map_err(|error| Error::HostKey(error.into()));
+        return PrivateKey::from_openssh(stored).map_err(|error| EmulatorError::HostKey(error.into()));
     }
     let mut seed = zeroize::Zeroizing::new([0_u8; 32]);
     rand::fill(&mut seed[..]);
     let key = PrivateKey::from(Ed25519Keypair::from_seed(&seed));
-    let text = key.to_openssh(LineEnding::LF).map_err(|error| Error::HostKey(error.into()))?;
+    let text = key.to_openssh(LineEnding::LF).map_err(|error| EmulatorError::HostKey(error.into()))?;
     state.write(&name, &text)?;
     Ok(key)
 }

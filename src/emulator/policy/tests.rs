@@ -3,7 +3,7 @@ use super::*;
 const ENDPOINT: &str = "arn:aws:ec2:eu-west-1:123456789012:instance-connect-endpoint/eice-1";
 const OPEN: &str = "ec2-instance-connect:OpenTunnel";
 
-fn policy(condition: &str, effect: &str) -> Policy {
+fn policy(condition: &str, effect: &str) -> IamPolicy {
     format!(
         r#"{{"Version":"2012-10-17","Statement":{{"Effect":"{effect}","Action":"{OPEN}","Resource":"*","Condition":{condition}}}}}"#
     )
@@ -54,7 +54,7 @@ fn condition_operators_match_iam() {
 #[test]
 fn explicit_deny_wins_and_default_is_deny() {
     let deny = policy("{}", "Deny");
-    assert_eq!(decide(&[Policy::allow_all(), deny], OPEN, ENDPOINT, &context()), Decision::ExplicitDeny);
+    assert_eq!(decide(&[IamPolicy::allow_all(), deny], OPEN, ENDPOINT, &context()), Decision::ExplicitDeny);
     assert_eq!(decide(&[], OPEN, ENDPOINT, &context()), Decision::ImplicitDeny);
     let other = [policy("{}", "Allow")];
     assert_eq!(decide(&other, "ec2:DescribeInstances", "*", &context()), Decision::ImplicitDeny);
@@ -63,7 +63,7 @@ fn explicit_deny_wins_and_default_is_deny() {
 
 #[test]
 fn terminal_policy_is_least_privilege() {
-    let policies = [Policy::terminal()];
+    let policies = [IamPolicy::terminal()];
     let instance = "arn:aws:ec2:eu-west-1:123456789012:instance/i-1";
     let send = "ec2-instance-connect:SendSSHPublicKey";
     assert_eq!(decide(&policies, OPEN, ENDPOINT, &context()), Decision::Allowed);
@@ -87,9 +87,9 @@ fn unsupported_policy_is_rejected() {
         r#"{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Principal":"*"}]}"#,
         r#"{"Statement":[{"Effect":"Allow","Action":{"a":1},"Resource":"*"}]}"#,
     ] {
-        assert!(bad.parse::<Policy>().is_err(), "{bad}");
+        assert!(bad.parse::<IamPolicy>().is_err(), "{bad}");
     }
-    let not: Policy =
+    let not: IamPolicy =
         r#"{"Statement":[{"Effect":"Allow","NotAction":"ec2:*","Resource":"*"}]}"#.parse().unwrap();
     let decided = |action| decide(std::slice::from_ref(&not), action, "*", &Context::default());
     assert_eq!(decided("ec2:DescribeInstances"), Decision::ImplicitDeny);

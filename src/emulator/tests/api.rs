@@ -10,7 +10,7 @@ const INSTANCE: &str = "i-0123456789abcdef0";
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqEwqL+hvxCB5Zmzx0BlzYQWnWqCGzcfEUX0MBHpCzb";
 
 /// Compares `answer` with `fixtures/ec2/NAME.xml`, ignoring what differs between runs.
-fn golden(name: &str, access: &Access, answer: &Answer) {
+fn golden(name: &str, access: &EmulatorAccess, answer: &Answer) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/ec2/{name}.xml"));
     let mut text = answer.body.replace("><", ">\n<").replace(&access.tunnel_authority(), "localhost:PORT");
     for (open, close) in [
@@ -172,7 +172,7 @@ async fn send_ssh_public_key_errors() {
         "is not authorized to perform: ec2-instance-connect:SendSSHPublicKey on resource: \
          arn:aws:ec2:eu-west-1:123456789012:instance/i-00000000"
     ));
-    emulator.set_policies(emulator.access().access_key_id(), vec![Policy::allow_all()]);
+    emulator.set_policies(emulator.access().access_key_id(), vec![IamPolicy::allow_all()]);
     let unknown = call.push_key("i-00000000", "ec2-user", KEY).await;
     assert_eq!(code(&unknown), (404, "EC2InstanceNotFoundException".into()));
     emulator.set_instance_state(&INSTANCE.parse().unwrap(), InstanceState::Stopped);
@@ -238,11 +238,11 @@ async fn bad_signature_gets_each_service_code() {
 
 #[tokio::test]
 async fn assume_role_checks_trust_and_expires() {
-    let role = |name: &str, external_id: Option<&str>| Role {
+    let role = |name: &str, external_id: Option<&str>| IamRole {
         name: name.into(),
         external_id: external_id.map(str::to_owned),
-        policies: vec![Policy::terminal()],
-        ..Role::default()
+        policies: vec![IamPolicy::terminal()],
+        ..IamRole::default()
     };
     let mut config = quick();
     config.roles = vec![role("terminal", Some("secret-id")), role("other", None)];

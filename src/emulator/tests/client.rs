@@ -17,7 +17,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use crate::emulator::Access;
+use crate::emulator::EmulatorAccess;
 
 /// An HTTP response.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(super) struct Ask {
 
 impl Ask {
     /// Returns the default instance, as its first principal.
-    pub(super) fn new(access: &Access) -> Self {
+    pub(super) fn new(access: &EmulatorAccess) -> Self {
         Self {
             endpoint: "eice-0123456789abcdef0".into(),
             address: "10.0.1.23".into(),
@@ -53,7 +53,7 @@ impl Ask {
     }
 
     /// Returns the path and query of the presigned URL.
-    pub(super) fn path(&self, access: &Access) -> String {
+    pub(super) fn path(&self, access: &EmulatorAccess) -> String {
         let authority = access.tunnel_authority().parse().unwrap();
         let endpoint = self.endpoint.parse().unwrap();
         let mut request = TunnelRequest::new(authority, endpoint, self.address.parse().unwrap())
@@ -65,7 +65,7 @@ impl Ask {
     }
 }
 
-pub(super) async fn tls(access: &Access) -> std::io::Result<TlsStream<TcpStream>> {
+pub(super) async fn tls(access: &EmulatorAccess) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(access.ca_pem().as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -80,7 +80,7 @@ pub(super) async fn tls(access: &Access) -> std::io::Result<TlsStream<TcpStream>
 }
 
 /// Returns a request head as aws-cli sends it, for a test to change.
-pub(super) fn head(access: &Access, path: &str) -> String {
+pub(super) fn head(access: &EmulatorAccess, path: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nUser-Agent: test/1\r\n\r\n",
@@ -89,7 +89,7 @@ pub(super) fn head(access: &Access, path: &str) -> String {
 }
 
 /// Sends `head` and reads the whole response, or the head of a 101.
-pub(super) async fn raw(access: &Access, head: &str) -> (Answer, TlsStream<TcpStream>) {
+pub(super) async fn raw(access: &EmulatorAccess, head: &str) -> (Answer, TlsStream<TcpStream>) {
     let mut stream = tls(access).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
@@ -109,7 +109,7 @@ pub(super) async fn raw(access: &Access, head: &str) -> (Answer, TlsStream<TcpSt
 pub(super) type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
 /// Opens a tunnel with a WebSocket library.
-pub(super) async fn open(access: &Access, ask: &Ask) -> Result<Socket, WsError> {
+pub(super) async fn open(access: &EmulatorAccess, ask: &Ask) -> Result<Socket, WsError> {
     let url = format!("wss://{}{}", access.tunnel_authority(), ask.path(access));
     let stream = tls(access).await.map_err(WsError::Io)?;
     let (socket, _) = tokio_tungstenite::client_async(url.into_client_request()?, stream).await?;
@@ -150,13 +150,13 @@ pub(super) fn bytes(mut socket: Socket) -> DuplexStream {
 
 /// One signed API call.
 pub(super) struct Call<'a> {
-    pub(super) access: &'a Access,
+    pub(super) access: &'a EmulatorAccess,
     pub(super) credentials: Credentials,
     pub(super) now: Timestamp,
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn new(access: &'a Access) -> Self {
+    pub(super) fn new(access: &'a EmulatorAccess) -> Self {
         let now = Timestamp::from(std::time::SystemTime::now());
         Self { access, credentials: access.credentials(), now }
     }
@@ -204,7 +204,7 @@ impl<'a> Call<'a> {
 }
 
 /// Sends `request` to the API's port and reads the response until the connection ends.
-pub(super) async fn http(access: &Access, request: &str) -> Answer {
+pub(super) async fn http(access: &EmulatorAccess, request: &str) -> Answer {
     let mut stream = TcpStream::connect(access.api_addr()).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();

@@ -10,7 +10,7 @@ use super::*;
 
 async fn forwarding(faults: Faults) -> (Emulator, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut config = Config { faults, ..quick() };
+    let mut config = EmulatorConfig { faults, ..quick() };
     config.instances[0].backend = Backend::Forward(listener.local_addr().unwrap());
     (start(config).await, listener)
 }
@@ -62,7 +62,7 @@ async fn upgrade_response_faults() {
         let (answer, _) = soon(raw(access, &head(access, &Ask::new(access).path(access)))).await;
         assert!(answer.head.contains(part), "{answer:?}");
     }
-    let refusal = Refusal { status: 503, body: "<html>busy</html>".into(), content_length: false };
+    let refusal = UpgradeRejection { status: 503, body: "<html>busy</html>".into(), content_length: false };
     let got = everything(Faults { upgrade: Some(UpgradeFault::Refuse(refusal)), ..Faults::default() }).await;
     let got = String::from_utf8(got).unwrap();
     assert!(got.starts_with("HTTP/1.1 503 Service Unavailable\r\n") && got.ends_with("<html>busy</html>"));

@@ -19,10 +19,10 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Returns a configuration with a short dial timeout.
-fn quick() -> Config {
-    Config { dial_timeout_ms: 100, ..Config::default() }
+fn quick() -> EmulatorConfig {
+    EmulatorConfig { dial_timeout_ms: 100, ..EmulatorConfig::default() }
 }
 
-async fn start(config: Config) -> Emulator {
+async fn start(config: EmulatorConfig) -> Emulator {
     Emulator::start(config).await.unwrap()
 }

@@ -139,7 +139,7 @@ async fn pushed_key_is_bound_to_user_and_minute() {
     emulator.clock().advance(Duration::from_secs(59));
     emulator.clock().rewind(Duration::from_secs(59));
     assert!(log_in(&mut dial(&emulator).await.0, "ec2-user", key(1)).await);
-    emulator.set_policies(emulator.access().access_key_id(), vec![Policy::allow_all()]);
+    emulator.set_policies(emulator.access().access_key_id(), vec![IamPolicy::allow_all()]);
     let (mut late, _) = dial(&emulator).await;
     emulator.clock().advance(Duration::from_secs(61));
     assert!(!log_in(&mut late, "ec2-user", key(1)).await, "expired");

@@ -105,7 +105,7 @@ async fn checks_run_in_the_service_order() {
          ec2-instance-connect:OpenTunnel on resource: \
          arn:aws:ec2:eu-west-1:123456789012:instance-connect-endpoint/eice-0000000000000bad0"
     ));
-    emulator.set_policies(access.access_key_id(), vec![Policy::allow_all()]);
+    emulator.set_policies(access.access_key_id(), vec![IamPolicy::allow_all()]);
     assert_eq!(code(&ask(&emulator, untagged).await), (400, "InvalidState".into()));
     assert_eq!(code(&ask(&emulator, |_| {}).await), (429, "ThrottlingException".into()));
 }
@@ -114,12 +114,12 @@ async fn checks_run_in_the_service_order() {
 async fn bad_signature_is_rejected() {
     let mut config = quick();
     let token = "IQoJb3JpZ2luX2VjE//abc+def==/xyz=";
-    config.principals.push(Principal {
+    config.principals.push(IamUser {
         name: "temporary".into(),
         access_key_id: "ASIATEMPORARY".into(),
         session_token: Some(token.into()),
         secret_access_key: "secret".into(),
-        ..Principal::default()
+        ..IamUser::default()
     });
     let emulator = start(config).await;
     let access = emulator.access();
@@ -247,11 +247,11 @@ async fn unreachable_target_closes_after_101() {
     emulator.edit_security_groups(|groups| groups[1].egress.clear());
     assert_eq!(closed(|_| {}).await, failed, "the endpoint's group lets nothing out");
     emulator.edit_security_groups(|groups| {
-        *groups = Config::default().security_groups;
+        *groups = EmulatorConfig::default().security_groups;
         groups[0].ingress.clear();
     });
     assert_eq!(closed(|_| {}).await, failed, "the instance's group lets nothing in");
-    emulator.edit_security_groups(|groups| *groups = Config::default().security_groups);
+    emulator.edit_security_groups(|groups| *groups = EmulatorConfig::default().security_groups);
     emulator.set_instance_state(&InstanceSpec::default().id, InstanceState::Stopped);
     assert_eq!(closed(|_| {}).await, failed, "stopped");
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::admit::Rejected;
-use crate::emulator::faults::{Refusal, UpgradeFault};
+use crate::emulator::faults::{UpgradeFault, UpgradeRejection};
 
 /// Returns the head of the 101, without an extension or a subprotocol, because aws-cli fails on either.
 pub(super) fn switching(key: &str, request_id: &str, fault: Option<&UpgradeFault>) -> String {
@@ -33,7 +33,7 @@ pub(super) fn rejected(rejected: &Rejected, request_id: &str) -> String {
 }
 
 /// Returns the response that the knob prescribes.
-pub(super) fn prescribed(refusal: &Refusal, request_id: &str) -> String {
+pub(super) fn prescribed(refusal: &UpgradeRejection, request_id: &str) -> String {
     write(refusal.status, &refusal.body, refusal.content_length, request_id)
 }
 

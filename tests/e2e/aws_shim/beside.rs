@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use eice::emulator::{Backend, Config, InstanceSpec};
+use eice::emulator::{Backend, EmulatorConfig, InstanceSpec};
 
 use super::replay::agrees;
 use super::scene::{Aws, LONG, Scene, instance};
@@ -106,9 +106,9 @@ async fn how_fast_each_of_them_is() {
     }
 
     let echo = Echo::start();
-    let config = Config {
+    let config = EmulatorConfig {
         instances: vec![InstanceSpec { backend: Backend::Forward(echo.addr), ..InstanceSpec::default() }],
-        ..Config::default()
+        ..EmulatorConfig::default()
     };
     let theirs = Scene::with(config, aws_cli()).await;
     let ours = theirs.by(Aws::Ours);

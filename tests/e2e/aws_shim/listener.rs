@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use eice::emulator::{Backend, CloseForm, Config, InstanceSpec, UpgradeFault};
+use eice::emulator::{Backend, CloseForm, EmulatorConfig, InstanceSpec, UpgradeFault};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -82,7 +82,8 @@ pub(super) async fn target() -> (Scene, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let backend = Backend::Forward(listener.local_addr().unwrap());
     let instances = vec![InstanceSpec { backend, ..InstanceSpec::default() }];
-    let scene = Scene::with(Config { instances, ..Config::default() }, super::scene::Aws::Ours).await;
+    let scene =
+        Scene::with(EmulatorConfig { instances, ..EmulatorConfig::default() }, super::scene::Aws::Ours).await;
     (scene, listener)
 }
 
@@ -186,7 +187,10 @@ async fn a_tunnel_that_fails_ends_its_connection_alone_and_says_why() {
     let scene = Scene::start().await;
     let listening = Listening::start(&scene, &[]);
     let refused = r#"{"ErrorCode":"AccessDeniedException","Message":"because"}"#;
-    let refusal = eice::emulator::Refusal { body: refused.into(), ..eice::emulator::Refusal::default() };
+    let refusal = eice::emulator::UpgradeRejection {
+        body: refused.into(),
+        ..eice::emulator::UpgradeRejection::default()
+    };
     scene.world.emulator.faults().update(|faults| faults.upgrade = Some(UpgradeFault::Refuse(refusal)));
     let mut stream = listening.connect().await;
     assert_eq!(timeout(LONG, stream.read(&mut [0; 8])).await.unwrap().unwrap_or(0), 0);

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use eice::emulator::{Backend, Config, EndpointSpec, EndpointState, InstanceSpec};
+use eice::emulator::{Backend, EmulatorConfig, EndpointSpec, EndpointState, InstanceSpec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 
@@ -52,13 +52,13 @@ impl Scene {
     pub(super) async fn of_sshd(sshd: &Sshd) -> Self {
         let backend = Backend::Forward(sshd.addr);
         let instances = vec![InstanceSpec { backend, ..InstanceSpec::default() }];
-        let scene = Self::with(Config { instances, ..Config::default() }, Aws::Ours).await;
+        let scene = Self::with(EmulatorConfig { instances, ..EmulatorConfig::default() }, Aws::Ours).await;
         let world = &scene.world;
         sshd.takes_keys_from(&world.emulator.access().metadata_url(&world.instance()));
         scene
     }
 
-    pub(super) async fn with(mut config: Config, aws: Aws) -> Self {
+    pub(super) async fn with(mut config: EmulatorConfig, aws: Aws) -> Self {
         for endpoint in &mut config.endpoints {
             endpoint.dns_name = Some(ENDPOINT.to_owned());
         }
@@ -164,8 +164,8 @@ pub(super) fn finish(mut command: Command, stdin: &[u8]) -> impl Future<Output =
 }
 
 /// The worlds that transcripts are about.
-fn config(world: &str) -> Config {
-    let mut config = Config::default();
+fn config(world: &str) -> EmulatorConfig {
+    let mut config = EmulatorConfig::default();
     let only_instance = |spec: InstanceSpec| vec![spec];
     match world {
         "default" => {}

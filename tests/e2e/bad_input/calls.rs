@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eice::emulator::{EndpointState, InstanceState, Policy};
+use eice::emulator::{EndpointState, IamPolicy, InstanceState};
 use eice::model::{Fault, InstanceTarget, Stage};
 
 use super::{Expected, fails, refused};
@@ -54,7 +54,7 @@ async fn no_permission_for_each_of_the_four_calls() {
                 {{"Effect": "Allow", "Action": "*", "Resource": "*"}},
                 {{"Effect": "Deny", "Action": "{action}", "Resource": "*"}}]}}"#
         );
-        let policy: Policy = serde_json::from_str(&policy).unwrap();
+        let policy: IamPolicy = serde_json::from_str(&policy).unwrap();
         let key = world.emulator.access().access_key_id().to_owned();
         assert!(world.emulator.set_policies(&key, vec![policy]));
         fails(&world, stage, Fault::Denied, &[action]).await;

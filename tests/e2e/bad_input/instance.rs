@@ -1,6 +1,6 @@
 //! The instance: its sshd, the key, the container.
 
-use eice::emulator::{Backend, Config, InstanceSpec};
+use eice::emulator::{Backend, EmulatorConfig, InstanceSpec};
 use eice::model::{ContainerShell, Fault, Shell, Stage, StageEvent, TerminalRequest};
 
 use super::{Expected, fails, impatient, refused};
@@ -9,7 +9,7 @@ use crate::lab::{Container, Docker, Sshd, World, console};
 #[tokio::test(flavor = "multi_thread")]
 async fn sshd_down() {
     let instances = vec![InstanceSpec { backend: Backend::Closed, ..InstanceSpec::default() }];
-    let world = World::with(Config { instances, ..Config::default() }).await;
+    let world = World::with(EmulatorConfig { instances, ..EmulatorConfig::default() }).await;
     fails(&world, Stage::Banner, Fault::Network, &["22"]).await;
 }
 
@@ -26,7 +26,7 @@ async fn a_real_sshd_that_was_stopped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sshd_that_says_nothing() {
     let instances = vec![InstanceSpec { backend: Backend::Silent, ..InstanceSpec::default() }];
-    let world = World::with(Config { instances, ..Config::default() }).await;
+    let world = World::with(EmulatorConfig { instances, ..EmulatorConfig::default() }).await;
     let connector = world.client(impatient);
     let target = world.target();
     let expected = Expected { stage: Stage::Banner, fault: Fault::Timeout, words: &["22"] };
@@ -48,7 +48,8 @@ async fn an_expired_key() {
     let sshd = Sshd::start();
     let instances = vec![InstanceSpec { backend: Backend::Forward(sshd.addr), ..InstanceSpec::default() }];
     // Every key has expired by the time that it is asked for.
-    let world = World::with(Config { instances, key_lifetime_secs: 0, ..Config::default() }).await;
+    let world =
+        World::with(EmulatorConfig { instances, key_lifetime_secs: 0, ..EmulatorConfig::default() }).await;
     sshd.takes_keys_from(&world.emulator.access().metadata_url(&world.instance()));
     let mut target = world.target();
     target.os_user = sshd.user.name.parse().unwrap();

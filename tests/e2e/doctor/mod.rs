@@ -8,7 +8,7 @@ mod permissions;
 mod report;
 mod target;
 
-use eice::emulator::{Config, Policy};
+use eice::emulator::{EmulatorConfig, IamPolicy};
 use serde_json::{Value, json};
 
 use crate::lab::{INSTANCE, Said, Shell, World, eventually};
@@ -84,15 +84,15 @@ impl Patient {
     }
 
     fn set_policy(&self, policy: &Value) {
-        let policy: Policy = serde_json::from_value(policy.clone()).unwrap();
+        let policy: IamPolicy = serde_json::from_value(policy.clone()).unwrap();
         let key = self.world.emulator.access().access_key_id().to_owned();
         assert!(self.world.emulator.set_policies(&key, vec![policy]));
     }
 }
 
 /// A world that does not take long over what cannot be reached.
-fn quick() -> Config {
-    Config { dial_timeout_ms: 300, ..Config::default() }
+fn quick() -> EmulatorConfig {
+    EmulatorConfig { dial_timeout_ms: 300, ..EmulatorConfig::default() }
 }
 
 fn step<'a>(report: &'a Value, name: &str) -> &'a Value {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use eice::emulator::{Backend, Config, InstanceSpec, Rule, UpgradeFault};
+use eice::emulator::{Backend, EmulatorConfig, InstanceSpec, SecurityGroupRule, UpgradeFault};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -54,7 +54,8 @@ async fn a_block_of_addresses_in_the_instances_group() {
     let patient = Patient::builtin().await;
     let emulator = &patient.world.emulator;
     let lets_in = |block: &str| {
-        let rule = Rule { ports: Some((22, 22)), groups: Vec::new(), cidrs: vec![block.to_owned()] };
+        let rule =
+            SecurityGroupRule { ports: Some((22, 22)), groups: Vec::new(), cidrs: vec![block.to_owned()] };
         emulator.edit_security_groups(|groups| {
             groups.iter_mut().find(|spec| spec.id == "sg-0aaaaaaaaaaaa0001").unwrap().ingress = vec![rule];
         });
@@ -79,7 +80,7 @@ async fn a_tunnel_that_is_refused() {
     faults.update(|faults| faults.quota = Some(0));
     patient.fails("upgrade", 69, &["20 connections"]).await;
     faults.clear();
-    let refusal = eice::emulator::Refusal { status: 500, body: "oops".into(), ..Default::default() };
+    let refusal = eice::emulator::UpgradeRejection { status: 500, body: "oops".into(), ..Default::default() };
     faults.update(|faults| faults.upgrade = Some(UpgradeFault::Refuse(refusal)));
     patient.fails("upgrade", 69, &["500"]).await;
     faults.clear();
@@ -91,7 +92,7 @@ async fn a_tunnel_that_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_does_not_answer() {
     let instances = vec![InstanceSpec { backend: Backend::Closed, ..InstanceSpec::default() }];
-    let patient = Patient::new(World::with(Config { instances, ..quick() }).await);
+    let patient = Patient::new(World::with(EmulatorConfig { instances, ..quick() }).await);
     let report = patient.fails("banner", 69, &["sshd", "The security groups let it through"]).await;
     assert_eq!(step(&report, "upgrade")["outcome"], "passed");
 }
@@ -106,6 +107,6 @@ async fn something_else_answers_at_port_22() {
         }
     });
     let instances = vec![InstanceSpec { backend: Backend::Forward(address), ..InstanceSpec::default() }];
-    let patient = Patient::new(World::with(Config { instances, ..quick() }).await);
+    let patient = Patient::new(World::with(EmulatorConfig { instances, ..quick() }).await);
     patient.fails("banner", 76, &["it is not sshd"]).await;
 }

@@ -1,6 +1,6 @@
 //! What the console of an instance may say, and what is made of it.
 
-use eice::emulator::{Builtin, Config, Policy};
+use eice::emulator::{Builtin, EmulatorConfig, IamPolicy};
 use eice::ssh::host_keys::{KeyOrigin, MemoryHostKeys};
 use serde_json::json;
 
@@ -14,7 +14,7 @@ async fn says(posted: &str, latest: Option<&str>) -> Lab {
         latest_console_output: latest.map(str::to_owned),
         ..InstanceSpec::default()
     }];
-    let world = World::with(Config { instances, ..Config::default() }).await;
+    let world = World::with(EmulatorConfig { instances, ..EmulatorConfig::default() }).await;
     let shell = Shell::new(&world);
     Lab { world, shell }
 }
@@ -83,7 +83,7 @@ async fn the_permission_that_is_missing_is_told_as_the_statement_that_gives_it()
         "Resource": "*"
     }]});
     let set = |policy: &Value| {
-        let policy: Policy = serde_json::from_value(policy.clone()).unwrap();
+        let policy: IamPolicy = serde_json::from_value(policy.clone()).unwrap();
         assert!(lab.world.emulator.set_policies(access.access_key_id(), vec![policy]));
     };
     set(&less);
@@ -108,7 +108,7 @@ async fn a_denial_leaves_tofu_its_first_use() {
         { "Effect": "Allow", "Action": "*", "Resource": "*" },
         { "Effect": "Deny", "Action": "ec2:GetConsoleOutput", "Resource": "*" },
     ]});
-    let policy: Policy = serde_json::from_value(policy).unwrap();
+    let policy: IamPolicy = serde_json::from_value(policy).unwrap();
     assert!(lab.world.emulator.set_policies(lab.world.emulator.access().access_key_id(), vec![policy]));
     let said = lab.connects("tofu").await;
     said.good();

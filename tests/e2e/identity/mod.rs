@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 use std::sync::Mutex;
 
-use eice::emulator::{Config, Policy, Principal, Role};
+use eice::emulator::{EmulatorConfig, IamPolicy, IamRole, IamUser};
 
 use crate::lab::{Said, Shell, World};
 
@@ -43,14 +43,14 @@ fn secret(place: &str) -> String {
 
 impl Scene {
     pub(super) async fn start() -> Self {
-        let principals = PLACES.map(|place| Principal {
+        let principals = PLACES.map(|place| IamUser {
             name: place.to_owned(),
             access_key_id: key_id(place),
             secret_access_key: secret(place).into(),
             policies: vec![everything()],
-            ..Principal::default()
+            ..IamUser::default()
         });
-        let machine = Principal {
+        let machine = IamUser {
             name: MACHINE.to_owned(),
             access_key_id: key_id(MACHINE),
             secret_access_key: secret(MACHINE).into(),
@@ -58,8 +58,8 @@ impl Scene {
             policies: vec![everything()],
         };
         let principals = principals.into_iter().chain([machine]).collect();
-        let role = Role { name: "terminal".into(), policies: vec![everything()], ..Role::default() };
-        let config = Config { principals, roles: vec![role], ..Config::default() };
+        let role = IamRole { name: "terminal".into(), policies: vec![everything()], ..IamRole::default() };
+        let config = EmulatorConfig { principals, roles: vec![role], ..EmulatorConfig::default() };
         let world = World::with(config).await;
         let mut shell = Shell::new(&world);
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
@@ -126,7 +126,7 @@ impl Scene {
     }
 }
 
-fn everything() -> Policy {
+fn everything() -> IamPolicy {
     r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#
         .parse()
         .unwrap()

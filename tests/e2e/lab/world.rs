@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use eice::connect::{self, Connector};
-use eice::emulator::{Backend, Config, Emulator, InstanceSpec};
+use eice::emulator::{Backend, Emulator, EmulatorConfig, InstanceSpec};
 use eice::model::{Connect, Host, InstanceTarget, Shell, StageError, StageEvent, Target, TerminalRequest};
 use eice::ssh::HostKeySource;
 use eice::ssh::host_keys::MemoryHostKeys;
@@ -28,19 +28,20 @@ pub(crate) struct World {
 impl World {
     /// With the emulator's own SSH server.
     pub(crate) async fn builtin() -> Self {
-        Self::with(Config::default()).await
+        Self::with(EmulatorConfig::default()).await
     }
 
     /// With a real sshd as the instance.
     pub(crate) async fn of(sshd: &Sshd) -> Self {
-        Self::of_at(sshd, Config::default().tunnel_host).await
+        Self::of_at(sshd, EmulatorConfig::default().tunnel_host).await
     }
 
     /// The same with the endpoints under the name `tunnel_host`.
     pub(crate) async fn of_at(sshd: &Sshd, tunnel_host: String) -> Self {
         let backend = Backend::Forward(sshd.addr);
         let instances = vec![InstanceSpec { backend, ..InstanceSpec::default() }];
-        let mut world = Self::with(Config { instances, tunnel_host, ..Config::default() }).await;
+        let mut world =
+            Self::with(EmulatorConfig { instances, tunnel_host, ..EmulatorConfig::default() }).await;
         world.sshd = Some(sshd.addr);
         world.os_user.clone_from(&sshd.user.name);
         sshd.takes_keys_from(&world.emulator.access().metadata_url(&world.instance()));
@@ -48,7 +49,7 @@ impl World {
     }
 
     /// With any configuration.
-    pub(crate) async fn with(config: Config) -> Self {
+    pub(crate) async fn with(config: EmulatorConfig) -> Self {
         install_crypto();
         let emulator = Emulator::start(config).await.unwrap();
         let connector = Arc::new(connector(&emulator, Arc::new(MemoryHostKeys::default()), |_, _, _| {}));

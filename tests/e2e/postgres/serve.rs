@@ -299,7 +299,10 @@ async fn a_region_that_nothing_names_is_the_platforms() {
     let org = token("org");
     add_org_token(&database, &org);
     let id = add_remote(&database, "mine");
-    let config = eice::emulator::Config { region: "us-east-2".into(), ..eice::emulator::Config::default() };
+    let config = eice::emulator::EmulatorConfig {
+        region: "us-east-2".into(),
+        ..eice::emulator::EmulatorConfig::default()
+    };
     let world = World::with(config).await;
     let without = [("AWS_REGION", WITHOUT), ("AWS_DEFAULT_REGION", WITHOUT)];
     let gateway = serve(&world, &database.url(), &without);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use eice::emulator::Policy;
+use eice::emulator::IamPolicy;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::*;
@@ -106,7 +106,7 @@ async fn a_push_that_fails_ends_ssh_at_once_with_the_reason() {
     let deny = r#"{"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "*", "Resource": "*"},
         {"Effect": "Deny", "Action": "ec2-instance-connect:SendSSHPublicKey", "Resource": "*"}]}"#;
-    let denied: Policy = serde_json::from_str(deny).unwrap();
+    let denied: IamPolicy = serde_json::from_str(deny).unwrap();
     let key = lab.world.emulator.access().access_key_id().to_owned();
     assert!(lab.world.emulator.set_policies(&key, vec![denied]));
     let began = Instant::now();

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
 
-use eice::emulator::{Backend, Config, InstanceSpec};
+use eice::emulator::{Backend, EmulatorConfig, InstanceSpec};
 
 use super::*;
 use crate::lab::{Process, program};
@@ -149,7 +149,7 @@ async fn a_name_tag_keeps_its_case_and_an_alias_means_its_instance() {
     let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
     let backend = Backend::Forward(sshd.addr);
     let instances = vec![InstanceSpec { backend, tags, ..InstanceSpec::default() }];
-    let world = World::with(Config { instances, ..Config::default() }).await;
+    let world = World::with(EmulatorConfig { instances, ..EmulatorConfig::default() }).await;
     sshd.takes_keys_from(&world.emulator.access().metadata_url(&world.instance()));
     let person = Person::new(&world);
     let user = sshd.user.name.as_str();
