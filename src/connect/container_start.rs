@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn mark_separates_engine_and_command_output() {
+    async fn mark_splits_engine_and_command() {
         let none = "Error: No such container: web\n";
         let events = command(false, [err("47"), out("1"), err("11\n"), err(none), exit(1)]).await.unwrap();
         assert_eq!(events, [out("1"), err(none), exit(1)], "output and status are the command's own");

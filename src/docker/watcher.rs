@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn watcher_exits_when_nothing_is_marked() {
+    fn idle_watcher_exits_soon() {
         let began = Instant::now();
         let mut watcher = watch(&["/bin/sh"], &TerminalMarker::random());
         drop(watcher.stdin.take());

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leftovers_of_killed_emulators_are_removed() {
+    fn leftover_directories_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         let at = |name: &str| parent.path().join(name);
         let alive = StateDir::temporary(parent.path()).unwrap();

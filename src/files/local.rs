@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn partial_file_is_renamed_only_if_correct() {
+    fn partial_file_needs_the_right_sum() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("deep/er/a");
         let mut partial = Partial::open(&target).unwrap();

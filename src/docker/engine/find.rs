@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_container_error_lists_names() {
+    fn missing_container_is_named() {
         let name = |text: &str| text.parse::<ContainerName>().unwrap();
         let none = Missing(vec![(name("ws-1"), None), (name("ws-12"), None)]).into_stage_error();
         assert_eq!(none.message(), "no container with the platform's label is named ws-1 or ws-12");

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn environment_puts_workspace_values_last() {
+    fn workspace_variables_come_last() {
         let marker = TerminalMarker::random();
         let of = |name: &str, value: &str| vec![(name.parse::<EnvName>().unwrap(), value.to_owned())];
         let request = TerminalRequest::default();

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_or_partial_frame_is_an_error() {
+    fn partial_frame_is_an_error() {
         let mut decoder = Decoder::new(false);
         assert_eq!(decoded(&mut decoder, b"OCI runtime").unwrap_err().kind(), io::ErrorKind::InvalidData);
         for half in [&frame(1, b"abc")[..10], &[1, 0, 0][..]] {

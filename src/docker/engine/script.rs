@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn start_line_is_found_after_other_output() {
+    fn start_line_follows_other_output() {
         let marker = TerminalMarker::random();
         let mark = marker.value();
         assert_eq!(started(format!("words\r\n{mark} 7").as_bytes(), &marker), None);

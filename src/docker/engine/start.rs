@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_shell_and_engine_errors_differ() {
+    fn missing_shell_is_recognized() {
         let container = Container { id: "0a".into(), name: "ws-1".parse().unwrap() };
         let ended =
             |said: &str, exit| NotStarted::Ended { said: said.into(), exit }.into_stage_error(&container);

@@ -16,7 +16,7 @@ fn default_config_is_consistent() {
 }
 
 #[test]
-fn toml_config_parses_and_rejects_unknown_fields() {
+fn toml_config_parses() {
     let config: EmulatorConfig = toml::from_str(
         r#"
         region = "us-east-1"

@@ -52,7 +52,7 @@ fn condition_operators_match_iam() {
 }
 
 #[test]
-fn explicit_deny_wins_and_default_is_deny() {
+fn explicit_deny_wins() {
     let deny = policy("{}", "Deny");
     assert_eq!(decide(&[IamPolicy::allow_all(), deny], OPEN, ENDPOINT, &context()), Decision::ExplicitDeny);
     assert_eq!(decide(&[], OPEN, ENDPOINT, &context()), Decision::ImplicitDeny);

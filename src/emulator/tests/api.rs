@@ -77,7 +77,7 @@ async fn responses_match_fixtures() {
 }
 
 #[tokio::test]
-async fn invalid_parameters_get_ec2_codes() {
+async fn parameter_errors_match_ec2() {
     let emulator = start(quick()).await;
     let call = Call::new(emulator.access());
     for (query, status, expected) in [
@@ -237,7 +237,7 @@ async fn bad_signature_gets_each_service_code() {
 }
 
 #[tokio::test]
-async fn assume_role_checks_trust_and_expires() {
+async fn assume_role_checks_trust() {
     let role = |name: &str, external_id: Option<&str>| IamRole {
         name: name.into(),
         external_id: external_id.map(str::to_owned),

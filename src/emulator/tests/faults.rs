@@ -38,7 +38,7 @@ async fn frames(frame: FrameFault, count: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn connection_drops_at_the_configured_point() {
+async fn connection_drops_as_configured() {
     let upgrade = |fault| Faults { upgrade: Some(fault), ..Faults::default() };
     assert!(everything(upgrade(UpgradeFault::DropBefore)).await.is_empty());
     let half = everything(upgrade(UpgradeFault::DropMid)).await;
@@ -110,7 +110,7 @@ async fn frame_faults_are_sent_verbatim() {
 }
 
 #[tokio::test]
-async fn fragments_and_pings_reach_the_client() {
+async fn fragments_and_pings_arrive() {
     let faults = Faults { frame: Some(FrameFault::Fragmented), ping_every_ms: Some(1), ..Faults::default() };
     let (emulator, listener) = forwarding(faults).await;
     let mut socket = open(emulator.access(), &Ask::new(emulator.access())).await.unwrap();

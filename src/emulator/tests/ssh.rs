@@ -130,7 +130,7 @@ async fn exec_separates_stderr_and_sees_eof() {
 }
 
 #[tokio::test]
-async fn pushed_key_is_bound_to_user_and_minute() {
+async fn pushed_key_expires() {
     let emulator = start(quick()).await;
     let pushed = Call::new(emulator.access()).push_key(INSTANCE, "ec2-user", &line(&key(1))).await;
     assert_eq!(pushed.status, 200);
@@ -173,7 +173,7 @@ fn decode(base64: &str) -> String {
 }
 
 #[tokio::test]
-async fn processes_end_with_channel_or_emulator() {
+async fn processes_end_with_channel() {
     let emulator = start(quick()).await;
     for close_connection in [false, true] {
         let handle = logged_in(&emulator).await;

@@ -176,7 +176,7 @@ async fn parameters_and_conditions_are_checked() {
 }
 
 #[tokio::test]
-async fn bytes_pass_both_ways_including_early_ones() {
+async fn bytes_pass_both_ways() {
     let (emulator, listener) = forwarding().await;
     let mut socket = open(emulator.access(), &Ask::new(emulator.access())).await.unwrap();
     socket.send(Message::Binary(Bytes::from_static(b"early"))).await.unwrap();
@@ -225,7 +225,7 @@ async fn bytes_pass_both_ways_including_early_ones() {
 }
 
 #[tokio::test]
-async fn unreachable_target_closes_after_101() {
+async fn dead_target_closes_after_101() {
     let mut config = quick();
     config.instances[0].backend = Backend::Closed;
     let emulator = start(config).await;
@@ -312,7 +312,7 @@ async fn quota_counts_open_tunnels() {
 }
 
 #[tokio::test]
-async fn max_duration_ends_tunnel_in_each_form() {
+async fn max_duration_ends_tunnel() {
     let (emulator, _listener) = forwarding().await;
     for (form, expected) in [
         (None, Some(1000)),

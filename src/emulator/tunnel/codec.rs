@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn illegal_frame_is_rejected_by_its_header() {
+    fn illegal_frame_is_rejected() {
         let code = |bytes: &[u8]| decode(&mut BytesMut::from(bytes)).unwrap_err().code;
         assert_eq!(code(&[0x82, 0x00]), 1002, "unmasked");
         assert_eq!(code(&[0xc2, 0x80]), 1002, "reserved bit");

@@ -97,7 +97,7 @@ async fn gone(leader: u32) {
 }
 
 #[tokio::test]
-async fn close_kills_shell_that_ignores_hangup() {
+async fn close_kills_stubborn_shell() {
     let (mut terminal, leader) = stubborn().await;
     terminal.control.close().await;
     assert!(processes::members(leader).is_empty());
