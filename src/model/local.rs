@@ -19,7 +19,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Control, Exit, Input, Output, Signal, Size, Terminal, TerminalEvent, processes};
+use super::{
+    Control, Exit, Input, Output, Signal, Size, Terminal, TerminalEvent, processes, restore_default_signals,
+};
 
 /// The read buffer reserved for one [`TerminalEvent::Output`].
 const MAX_READ: usize = 32 * 1024;
@@ -89,6 +91,7 @@ pub fn spawn(command: Command, size: Size) -> io::Result<Terminal> {
     if let Some(cwd) = command.cwd {
         process = process.current_dir(cwd);
     }
+    restore_default_signals()?;
     let child = process.spawn(pts).map_err(io_error)?;
     let leader = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
     let (read, write) = pty.into_split();

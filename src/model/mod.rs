@@ -8,6 +8,7 @@
 //! browser. Two terminals need no network and are here as well: [`local`], a process on a local PTY, and [`echo`],
 //! which returns its input.
 
+mod default_signals;
 pub mod echo;
 mod host;
 mod io;
@@ -22,6 +23,7 @@ mod stage;
 mod statement;
 mod target;
 
+pub use default_signals::restore_default_signals;
 pub use host::{Connect, Host, HostIds, NotReady, TerminalRequest};
 pub use io::{Control, Exit, Input, Output, Signal, Terminal, TerminalEvent};
 pub use name::InstanceName;

@@ -14,7 +14,9 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::model::local::Command;
-use crate::model::{Control, Exit, Input, Output, Signal, Size, Terminal, TerminalEvent, processes};
+use crate::model::{
+    Control, Exit, Input, Output, Signal, Size, Terminal, TerminalEvent, processes, restore_default_signals,
+};
 
 /// The read buffer, in bytes.
 const MAX_READ: usize = 32 * 1024;
@@ -31,6 +33,7 @@ pub(super) fn spawn(command: Command) -> io::Result<Terminal> {
     if let Some(cwd) = command.cwd {
         process.current_dir(cwd);
     }
+    restore_default_signals()?;
     let mut child = process.spawn()?;
     let leader = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
