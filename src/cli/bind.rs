@@ -1,4 +1,4 @@
-//! Where a verb listens: an address, or a name that has several.
+//! Listening addresses: an address, or a name with several.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,14 +13,14 @@ use super::exit;
 use super::failure::Failure;
 use crate::listen::accept;
 
-/// The most addresses of a name that are listened on.
+/// The most addresses of a name to listen on.
 const MAX_ADDRESSES: usize = 8;
 
-/// How long a connection may be silent before the system looks whether its peer is still there.
+/// How long a connection may be silent before TCP keepalive probes start.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-/// How long the peer has to answer that, before it is asked again.
+/// The interval between keepalive probes.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// How often it is asked before the connection is given up.
+/// How many unanswered probes end the connection.
 const KEEPALIVE_TRIES: u32 = 3;
 
 /// `HOST:PORT` to listen on: an address (an IPv6 one in brackets) or a name.
@@ -39,7 +39,7 @@ impl FromStr for ListenAddr {
         let port = port.parse().map_err(|_| refuse())?;
         let host = match host.strip_prefix('[') {
             Some(rest) => rest.strip_suffix(']').ok_or_else(refuse)?,
-            // An IPv6 address without brackets: where it ends is anybody's guess.
+            // An IPv6 address without brackets is ambiguous.
             None if host.contains(':') => return Err(refuse()),
             None => host,
         };
@@ -51,8 +51,8 @@ impl FromStr for ListenAddr {
 }
 
 impl ListenAddr {
-    /// Listens on every address of the name, as ssh does for `localhost`, all on one port. A family that this machine
-    /// does not have is left out.
+    /// Listens on every address of the name, as ssh does for `localhost`, on one port. An address family that this
+    /// machine does not have is skipped.
     pub(crate) async fn bind(&self) -> Result<Listeners, Failure> {
         let (host, port) = (self.host.as_str(), self.port);
         let failed = |error: &io::Error| {
@@ -65,7 +65,7 @@ impl ListenAddr {
         };
         let found = lookup_host((host, port)).await.map_err(|error| failed(&error))?;
         let mut addresses: Vec<_> = found.take(MAX_ADDRESSES).collect();
-        // IPv4 first: that is what is told of a name, and what most programs try.
+        // IPv4 first: it is the address that is printed, and the one that most programs try.
         addresses.sort_by_key(|address| address.is_ipv6());
         addresses.dedup();
         let (mut open, mut port, mut missing) = (Vec::new(), port, None);
@@ -98,17 +98,17 @@ impl ListenAddr {
 pub(crate) struct Listeners(Vec<(TcpListener, SocketAddr)>);
 
 impl Listeners {
-    /// Where they listen.
+    /// Returns the listening addresses.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.0.iter().map(|(_, address)| *address)
     }
 
-    /// The address to tell, where one is told.
+    /// Returns the address to print.
     pub(crate) fn first(&self) -> SocketAddr {
         self.addresses().next().unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())
     }
 
-    /// The next connection of any. One whose peer vanishes without a word ends within a minute. Cancel safe.
+    /// Accepts the next connection. If its peer disappears, the connection ends within a minute. Cancel safe.
     pub(crate) async fn accept(&self) -> (TcpStream, SocketAddr) {
         let ((stream, peer), ..) =
             select_all(self.0.iter().map(|(listener, _)| Box::pin(accept(listener)))).await;
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_or_a_name_has_a_port() {
+    fn listen_address_needs_port() {
         let parsed = |text: &str| text.parse::<ListenAddr>().map(|it| (it.host, it.port));
         assert_eq!(parsed("localhost:0"), Ok(("localhost".into(), 0)));
         assert_eq!(parsed("127.0.0.1:65535"), Ok(("127.0.0.1".into(), 65535)));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_is_listened_on_with_one_port_and_each_address_is_taken_from() {
+    async fn name_listens_on_all_addresses() {
         let listeners = "localhost:0".parse::<ListenAddr>().unwrap().bind().await.unwrap();
         let port = listeners.first().port();
         assert_ne!(port, 0);
@@ -157,7 +157,7 @@ mod tests {
         let taken = format!("127.0.0.1:{port}").parse::<ListenAddr>().unwrap();
         let failure = taken.bind().await.unwrap_err();
         assert!(failure.render().contains("port 0"), "{}", failure.render());
-        let nobody = "no-such-host.invalid:0".parse::<ListenAddr>().unwrap();
-        assert_eq!(nobody.bind().await.unwrap_err().code(), exit::UNAVAILABLE);
+        let unknown = "no-such-host.invalid:0".parse::<ListenAddr>().unwrap();
+        assert_eq!(unknown.bind().await.unwrap_err().code(), exit::UNAVAILABLE);
     }
 }

@@ -1,4 +1,4 @@
-//! The arguments that every verb with an SSH connection shares, and what is built from them.
+//! The arguments of all verbs with an SSH connection, and the objects built from them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::connect::Connector;
 use crate::model::{ContainerName, ContainerShell, InstanceTarget, OsUser};
 use crate::ssh;
 
-/// How to connect and what to tell of it.
+/// How to connect and what to print meanwhile.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ClientArgs {
     /// Login name
@@ -42,18 +42,18 @@ pub(crate) struct ClientArgs {
 }
 
 impl ClientArgs {
-    /// A connector with SSH tuned by `tuning`.
+    /// Builds a connector with the SSH configuration `tuning`.
     pub(crate) fn connector(&self, tuning: ssh::Config) -> Result<Arc<Connector>, Failure> {
         let keys = HostKeyOptions::in_file(self.host_key.into(), self.host_keys.clone())?;
         build::client_connector(&self.to.aws, &keys, tuning)
     }
 
-    /// Tells stages as the flags ask for.
+    /// Returns the progress output that the flags select.
     pub(crate) fn progress(&self) -> Progress {
         Progress::new(Mode::choose(self.quiet, self.verbose))
     }
 
-    /// The target that `destination` names, with the login name that is asked for.
+    /// Resolves `destination` to a target with the requested login name.
     pub(crate) async fn locate(
         &self,
         connector: &Connector,
@@ -78,10 +78,10 @@ pub(crate) struct ContainerArgs {
 }
 
 impl ContainerArgs {
-    /// The container, where one is named.
+    /// Returns the container, if one is named.
     ///
     /// # Errors
-    /// When the engine is no word at all.
+    /// When the engine's command is empty.
     pub(crate) fn shell(&self) -> Result<Option<ContainerShell>, Failure> {
         let Some(container) = &self.container else { return Ok(None) };
         let mut shell = ContainerShell::new(container.clone());

@@ -1,4 +1,4 @@
-//! `eice completions`: what a shell needs to complete the verbs, their options and the options' values.
+//! `eice completions`: completion scripts for verbs, options and values.
 
 use std::io::{self, Write};
 
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shell_learns_every_verb() {
+    fn scripts_have_every_verb() {
         for shell in Shell::value_variants() {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut super::super::Cli::command(), "eice", &mut script);

@@ -1,4 +1,4 @@
-//! How a copy goes, for a person: one bar for all of it.
+//! The progress bar of a copy.
 
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
@@ -8,16 +8,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::files::CopyEvent;
 use crate::model::escape_control;
 
-/// How often the bar is drawn at the most, a second: what is drawn may go over a slow line itself.
+/// The most redraws per second: the terminal itself may be on a slow line.
 const DRAWS_A_SECOND: u8 = 10;
 
-/// A bar with bytes, rate and the time that is left; files are counted beside it.
+/// A bar with bytes, rate and remaining time, followed by the file count.
 const BAR: &str = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}";
 
-/// The same where nobody knows how much there is.
+/// The same for an unknown total.
 const SPINNER: &str = "{spinner} {bytes} {bytes_per_sec} {elapsed}";
 
-/// Tells of a copy on stderr: a bar where that is a terminal, and a line for what is not copied.
+/// Reports a copy on stderr: a bar if that is a terminal, and a line for each file that is not copied.
 #[derive(Debug)]
 pub(crate) struct CopyProgress {
     is_shown: bool,
@@ -26,12 +26,12 @@ pub(crate) struct CopyProgress {
 }
 
 impl CopyProgress {
-    /// Nothing at all when `quiet`, save for what fails.
+    /// With `quiet`, reports failures only.
     pub(crate) fn new(quiet: bool) -> Self {
         Self { is_shown: !quiet && io::stderr().is_terminal(), is_quiet: quiet, bar: OnceLock::new() }
     }
 
-    /// Shows a bar for `bytes`, or for nobody knows how many.
+    /// Shows a bar for `bytes`, or for an unknown total.
     pub(crate) fn start(&self, bytes: Option<u64>, files: u64) {
         if !self.is_shown {
             return;
@@ -47,14 +47,14 @@ impl CopyProgress {
         let _ = self.bar.set(bar);
     }
 
-    /// So many bytes more.
+    /// Advances by `bytes`.
     pub(crate) fn moved(&self, bytes: u64) {
         if let Some(bar) = self.bar.get() {
             bar.inc(bytes);
         }
     }
 
-    /// Tells of an event.
+    /// Reports an event.
     pub(crate) fn on_event(&self, event: CopyEvent<'_>) {
         match event {
             CopyEvent::Planned { files, bytes } => self.start(Some(bytes), files),
@@ -62,7 +62,7 @@ impl CopyProgress {
             CopyEvent::Skipped { path, what } if !self.is_quiet => {
                 self.line(&format!("eice: skipped {}: {what}\n", escape_control(path)));
             }
-            // Told at the end, with what to do about it.
+            // Reported at the end, with a hint.
             _ => {}
         }
     }

@@ -36,9 +36,9 @@ folder (in a container: in its working directory).
 Where to: into the destination if that is a folder, if it ends in a slash, or if there are several
 sources; else it is the name of the copy. Folders that are missing are made. DIR/. stands for what
 is in DIR. Symbolic links that are named are followed; links, sockets, pipes and devices inside a
-folder are left out, and told.
+folder are skipped, and reported.
 
-Every file is written under another name beside its target, compared by size and SHA-256 at the far
+Every file is written under another name next to its target, compared by size and SHA-256 at the far
 end, and then renamed: the target is whole or as it was, whatever breaks on the way. What has
 arrived of a large file (128 KiB and more) stays as .NAME.eice-part; run the same command again, and
 it goes on from there. A link at the destination is replaced, not followed.
@@ -82,14 +82,14 @@ pub(crate) struct CpArgs {
     client: ClientArgs,
 }
 
-/// The mode of a file that comes through a pipe, less the umask.
+/// The mode of a file written from a pipe, before the umask.
 const PIPED_MODE: u32 = 0o666;
 
-/// The status of a process that SIGPIPE ended, as a shell shows it.
+/// The exit status of a process ended by SIGPIPE, as a shell reports it.
 const STDOUT_CLOSED: u8 = 128 + 13;
 
-/// The most failures that are told one by one.
-const MAX_TOLD: usize = 20;
+/// The most failures that are printed individually.
+const MAX_PRINTED: usize = 20;
 
 pub(crate) async fn run(args: CpArgs) -> Result<u8, Failure> {
     let mut signals = Signals::register()
@@ -101,14 +101,14 @@ pub(crate) async fn run(args: CpArgs) -> Result<u8, Failure> {
     let began = Instant::now();
     let mut ids = HostIds::default();
     let end = execute(&args, &destination, &route, &mut signals, &mut ids).await;
-    args.tell(end, began.elapsed(), &ids)
+    args.report(end, began.elapsed(), &ids)
 }
 
-/// How a copy came to its end.
+/// How a copy ended.
 enum End {
     Done(Copied),
     Stopped(StopReason),
-    /// Nobody reads our stdout any more.
+    /// The reader of stdout has closed it.
     StdoutClosed,
 }
 
@@ -151,7 +151,7 @@ async fn execute(
         reason = signals.next() => Ok(End::Stopped(reason)),
     };
     bar.clear();
-    // What was under way ends with the connection: the far side sees its input end, and tidies up.
+    // Unfinished copies end with the connection: the remote side gets EOF and cleans up.
     drop(files);
     host.close().await;
     end
@@ -184,8 +184,8 @@ impl CpArgs {
         }
     }
 
-    /// Tells what was done, and ends accordingly.
-    fn tell(&self, end: Result<End, Failure>, took: Duration, ids: &HostIds) -> Result<u8, Failure> {
+    /// Prints the result and returns the exit status.
+    fn report(&self, end: Result<End, Failure>, took: Duration, ids: &HostIds) -> Result<u8, Failure> {
         let (copied, error, status) = match end {
             Ok(End::Done(copied)) => {
                 let status = copied.failed.first().map_or(exit::OK, |(_, error)| exit::code(error.fault()));
@@ -200,9 +200,9 @@ impl CpArgs {
         };
         if self.json {
             let failed = copied.failed.iter().map(|(path, error)| {
-                let mut told = failure(error, Some(path)).to_json();
-                told["path"] = path.as_str().into();
-                told
+                let mut failed = failure(error, Some(path)).to_json();
+                failed["path"] = path.as_str().into();
+                failed
             });
             let line = json!({
                 "status": status,
@@ -224,22 +224,22 @@ impl CpArgs {
             return Err(error);
         }
         let Some((last, others)) = copied.failed.split_last() else { return Ok(status) };
-        for (path, error) in others.iter().take(MAX_TOLD) {
+        for (path, error) in others.iter().take(MAX_PRINTED) {
             failure(error, Some(path)).without_hint().report();
         }
-        if others.len() > MAX_TOLD {
-            super::say(&format!("eice: and {} more\n", others.len() - MAX_TOLD));
+        if others.len() > MAX_PRINTED {
+            super::say(&format!("eice: and {} more\n", others.len() - MAX_PRINTED));
         }
         Err(failure(&last.1, Some(&last.0)).with_code(status))
     }
 }
 
-/// Whether nobody reads our stdout any more, which is an ordinary end, as it is for any filter.
+/// Returns whether the reader of stdout has closed it, which is a normal end, as for any filter.
 fn is_closed_stdout(route: &Route, error: &io::Error) -> bool {
     matches!(route, Route::PipeDown(_)) && error.kind() == io::ErrorKind::BrokenPipe
 }
 
-/// An error as a failure that names `path`, where its own text does not.
+/// Converts an error to a failure that names `path`, unless its text already does.
 fn failure(error: &TransferError, path: Option<&str>) -> Failure {
     let names_it = matches!(
         error,

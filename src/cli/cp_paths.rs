@@ -1,4 +1,4 @@
-//! The words of `eice cp`: which side each is at.
+//! Parses the arguments of `eice cp` into local and remote paths.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -11,46 +11,46 @@ use crate::files::RemotePath;
 
 /// One source or the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum Location {
     Here(PathBuf),
     /// `-`: stdin or stdout.
     Pipe,
     There(Destination, RemotePath),
 }
 
-/// What goes where.
+/// The sources and the destination of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// From here to the far side.
+    /// Local files to the instance.
     Up(Vec<PathBuf>, RemotePath),
-    /// From the far side to here.
+    /// Files of the instance to this machine.
     Down(Vec<RemotePath>, PathBuf),
-    /// From stdin to a file of the far side.
+    /// Stdin to a file of the instance.
     PipeUp(RemotePath),
-    /// From a file of the far side to stdout.
+    /// A file of the instance to stdout.
     PipeDown(RemotePath),
 }
 
-/// Reads `words`: sources, then the destination. One side is an instance, the same throughout.
+/// Parses `words`: sources, then the destination. Exactly one side is remote, on one instance.
 pub(crate) fn route(words: &[OsString]) -> Result<(Destination, Route), Failure> {
     let places = words.iter().map(|word| place(word)).collect::<Result<Vec<_>, _>>()?;
     let Some((last, sources @ [_, ..])) = places.split_last() else {
         return Err(usage("a copy has a source and a destination"));
     };
     match last {
-        Place::There(destination, target) => {
+        Location::There(destination, target) => {
             let mut here = Vec::with_capacity(sources.len());
             for source in sources {
                 match source {
-                    Place::Here(path) => here.push(path.clone()),
-                    Place::Pipe if sources.len() > 1 => {
+                    Location::Here(path) => here.push(path.clone()),
+                    Location::Pipe if sources.len() > 1 => {
                         return Err(usage("stdin (-) is a source of its own"));
                     }
-                    Place::Pipe if target.is_folder() => {
+                    Location::Pipe if target.is_folder() => {
                         return Err(usage("stdin (-) has no name: name the file that it becomes"));
                     }
-                    Place::Pipe => return Ok((destination.clone(), Route::PipeUp(target.clone()))),
-                    Place::There(..) => {
+                    Location::Pipe => return Ok((destination.clone(), Route::PipeUp(target.clone()))),
+                    Location::There(..) => {
                         return Err(usage("both sides are instances")
                             .with_hint("copy through this machine: eice cp A:FILE - | eice cp - B:FILE"));
                     }
@@ -58,11 +58,11 @@ pub(crate) fn route(words: &[OsString]) -> Result<(Destination, Route), Failure>
             }
             Ok((destination.clone(), Route::Up(here, target.clone())))
         }
-        Place::Here(_) | Place::Pipe => {
+        Location::Here(_) | Location::Pipe => {
             let mut there = Vec::with_capacity(sources.len());
             let mut from: Option<&Destination> = None;
             for source in sources {
-                let Place::There(destination, path) = source else {
+                let Location::There(destination, path) = source else {
                     return Err(usage("neither side is an instance: one of them needs [USER@]INSTANCE:PATH"));
                 };
                 if **from.get_or_insert(destination) != *destination {
@@ -72,7 +72,7 @@ pub(crate) fn route(words: &[OsString]) -> Result<(Destination, Route), Failure>
             }
             let Some(from) = from else { return Err(usage("a copy has a source and a destination")) };
             let route = match (last, there.as_slice()) {
-                (Place::Here(target), _) => Route::Down(there, target.clone()),
+                (Location::Here(target), _) => Route::Down(there, target.clone()),
                 (_, [one]) => Route::PipeDown(one.clone()),
                 _ => return Err(usage("only one file goes to stdout (-)")),
             };
@@ -85,26 +85,26 @@ fn usage(message: &str) -> Failure {
     Failure::new(exit::USAGE, message)
 }
 
-/// As scp reads it: a colon before any slash parts an instance from a path. Brackets hold the colons of an IPv6
-/// address, and `name:` belongs to the instance.
-fn place(word: &OsStr) -> Result<Place, Failure> {
+/// Parses a word like scp: a colon before any slash separates an instance from a path. An IPv6 address is in brackets,
+/// and the prefix `name:` belongs to the instance.
+fn place(word: &OsStr) -> Result<Location, Failure> {
     if word == "-" {
-        return Ok(Place::Pipe);
+        return Ok(Location::Pipe);
     }
     let bytes = word.as_bytes();
     if bytes.is_empty() {
         return Err(usage("a path is empty"));
     }
-    let Some(colon) = colon(bytes) else { return Ok(Place::Here(PathBuf::from(word))) };
+    let Some(colon) = colon(bytes) else { return Ok(Location::Here(PathBuf::from(word))) };
     let text = String::from_utf8_lossy(&bytes[..colon]);
     let hint = "a file of this machine with a colon in its name is written with a slash before it: ./a:b";
     let destination = text.parse::<Destination>().map_err(|error| usage(&error).with_hint(hint))?;
     let path = RemotePath::new(&bytes[colon + 1..])
         .map_err(|error| Failure::because(exit::USAGE, "bad path", &error))?;
-    Ok(Place::There(destination, path))
+    Ok(Location::There(destination, path))
 }
 
-/// Where the colon stands that ends an instance's name.
+/// Returns the position of the colon that ends an instance's name.
 fn colon(bytes: &[u8]) -> Option<usize> {
     let at = bytes.iter().position(|&byte| byte == b'@').map_or(0, |at| at + 1);
     let name = &bytes[at..];
@@ -131,9 +131,9 @@ mod tests {
     }
 
     #[test]
-    fn a_colon_before_a_slash_makes_an_instance() {
+    fn colon_before_slash_is_instance() {
         let there = |word: &str| match place(OsStr::new(word)).unwrap() {
-            Place::There(destination, path) => (destination.instance.to_string(), path),
+            Location::There(destination, path) => (destination.instance.to_string(), path),
             other => panic!("{word}: {other:?}"),
         };
         assert_eq!(there("i-1:/etc/hosts"), ("i-1".into(), remote("/etc/hosts")));
@@ -142,16 +142,16 @@ mod tests {
         assert_eq!(there("name:10.0.0.1:x"), ("10.0.0.1".into(), remote("x")));
         assert_eq!(there("10.0.0.1:"), ("10.0.0.1".into(), remote(".")));
         for here in ["a", "./a:b", "/x:y", "../i-1:x", "a/b@c:d", ":x"] {
-            assert_eq!(place(OsStr::new(here)).unwrap(), Place::Here(here.into()), "{here}");
+            assert_eq!(place(OsStr::new(here)).unwrap(), Location::Here(here.into()), "{here}");
         }
         let odd = OsStr::from_bytes(b"i-1:\xff");
-        assert!(matches!(place(odd).unwrap(), Place::There(_, path) if path.as_bytes() == b"\xff"));
+        assert!(matches!(place(odd).unwrap(), Location::There(_, path) if path.as_bytes() == b"\xff"));
         assert!(place(OsStr::new("i-;id:x")).is_err());
         assert!(place(OsStr::new("")).is_err());
     }
 
     #[test]
-    fn one_side_is_one_instance() {
+    fn exactly_one_side_is_remote() {
         let up = routed(&["a", "b", "i-1:d/"]).unwrap().1;
         assert_eq!(up, Route::Up(vec!["a".into(), "b".into()], remote("d/")));
         let down = routed(&["i-1:a", "i-1:b", "d"]).unwrap().1;

@@ -1,4 +1,4 @@
-//! `eice doctor`: what stands between here and a shell, and what would mend it.
+//! `eice doctor`: finds out why a shell does not open, and how to fix it.
 
 mod table;
 
@@ -34,11 +34,11 @@ and one SSH connection are opened, and in it `exit 0` is run; with --container a
 no process, no host key, no tag, no rule. What is missing is printed, not made.
 
 A check that fails does not end the walk where a later one can still be tried. Exit code 0 means
-that a terminal opens (warnings are none of its business); otherwise the code is that of the first
+that a terminal opens, even with warnings; otherwise the code is that of the first
 failure. docs/doctor.md explains every check."
 );
 
-/// Finds out why a shell does not open, and what would mend it.
+/// Finds out why a shell does not open, and how to fix it.
 ///
 /// Walks through every stage: credentials, each permission, instance, endpoint, address family, security groups, key,
 /// tunnel, sshd, host key, login, channels, container, shell. For what fails it prints the exact IAM statement,
@@ -61,7 +61,7 @@ pub(crate) struct DoctorArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
 
-    /// Tag that the IAM policy asks of instance or endpoint: told where it is missing and AWS says no
+    /// Tag that the IAM policy asks of instance or endpoint: reported where it is missing and AWS denies access
     #[arg(long, value_name = "KEY=VALUE", default_value = "Role=workspace")]
     tag: Tag,
 
@@ -88,7 +88,7 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<u8, Failure> {
     } else {
         render(&report, style())
     };
-    // A reader that is gone has seen enough.
+    // A closed stdout is no error.
     let _ = io::stdout().lock().write_all(text.as_bytes());
     Ok(status(&report))
 }
@@ -116,7 +116,7 @@ impl DoctorArgs {
     }
 }
 
-/// The exit code of the first failure.
+/// Returns the exit code of the first failure.
 fn status(report: &Report) -> u8 {
     match report.first_failure() {
         Some(step) => step.fault.map_or(exit::INTERNAL, exit::code),
@@ -125,7 +125,7 @@ fn status(report: &Report) -> u8 {
     }
 }
 
-/// As wide as the terminal, and in colour there unless NO_COLOR (no-color.org) is set; elsewhere plain and unbroken.
+/// Returns the terminal's width, with color unless NO_COLOR (no-color.org) is set; otherwise plain and unwrapped.
 fn style() -> Style {
     let stdout = io::stdout();
     if !stdout.is_terminal() {

@@ -1,4 +1,4 @@
-//! `eice emulator`: the AWS services and an instance on this machine, for testing without AWS.
+//! `eice emulator`: the AWS services and an instance on this machine, for tests without AWS.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -34,7 +34,7 @@ A real sshd asks for the keys that were pushed at
 (AuthorizedKeysCommand with curl; METADATA_URL is in the --json line).
 
 The builtin instance runs its shells on this machine as the user who started this command, for
-whoever has the printed credentials. It listens on loopback unless told otherwise.
+anyone with the printed credentials. It listens on loopback by default.
 
 Environment:
   EICE_LOG                 what to log, as --log
@@ -91,7 +91,7 @@ pub(crate) struct EmulatorArgs {
     until_stdin_closes: bool,
 }
 
-/// `i-…` or `i-…=10.0.0.5`.
+/// An instance on the command line: `i-…` or `i-…=10.0.0.5`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct InstanceArg {
     id: InstanceId,
@@ -126,7 +126,7 @@ pub(crate) async fn run(args: EmulatorArgs) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-/// Starts an emulator; why it does not start is told by what is to be changed.
+/// Starts an emulator; a failure's hint names the setting to change.
 pub(super) async fn start(config: EmulatorConfig) -> Result<Emulator, Failure> {
     Emulator::start(config).await.map_err(|error| {
         let code = match &error {
@@ -138,7 +138,7 @@ pub(super) async fn start(config: EmulatorConfig) -> Result<Emulator, Failure> {
     })
 }
 
-/// The configuration that the arguments describe: the file first, then the flags.
+/// Builds the configuration from the file and then the flags.
 fn configure(args: &EmulatorArgs) -> Result<EmulatorConfig, Failure> {
     let mut config = match &args.config {
         None => EmulatorConfig::default(),
@@ -190,7 +190,7 @@ fn instance(arg: &InstanceArg) -> InstanceSpec {
     spec
 }
 
-/// `NAME=VALUE` pairs as the fields of the `[faults]` table. A value that is no TOML is taken as text.
+/// Parses `NAME=VALUE` pairs as fields of the `[faults]` table. A value that is not TOML is text.
 fn faults(pairs: &[String]) -> Result<emulator::Faults, Failure> {
     let wrong = |pair: &str, why: &str| {
         Failure::new(exit::USAGE, format!("--fault {pair}: {why}"))
@@ -204,7 +204,7 @@ fn faults(pairs: &[String]) -> Result<emulator::Faults, Failure> {
             Err(_) => toml::Value::String(value.to_owned()),
         };
         table.insert(name.trim().to_owned(), value);
-        // One at a time, so that the error is about this pair.
+        // One pair at a time, so that the error names it.
         if let Err(error) = table.clone().try_into::<emulator::Faults>() {
             return Err(wrong(pair, error.message()));
         }
@@ -212,7 +212,7 @@ fn faults(pairs: &[String]) -> Result<emulator::Faults, Failure> {
     table.try_into().map_err(|error: toml::de::Error| wrong("", error.message()))
 }
 
-/// What a client of the emulator needs.
+/// Returns what a client of the emulator needs.
 pub(super) fn ready(verb: &str, access: &EmulatorAccess, instance: Option<&InstanceId>) -> Ready {
     let mut ready = Ready::new(verb, access.api_url());
     ready.instance = instance.map(ToString::to_string);
@@ -224,13 +224,13 @@ pub(super) fn ready(verb: &str, access: &EmulatorAccess, instance: Option<&Insta
     ready.region = Some(access.region().to_owned());
     ready.ca_file = Some(access.ca_file().display().to_string());
     ready.env = access.env().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    // The instance has the same id and other host keys each time, so they are not for the user's own store.
+    // The instance has the same id but new host keys each time, so they must not reach the user's store.
     let host_keys = access.ca_file().with_file_name("known_host_keys.json");
     ready.env.insert("EICE_HOST_KEYS".into(), host_keys.display().to_string());
     ready
 }
 
-/// Prints what a client needs: JSON, or the lines to export.
+/// Prints what a client needs: JSON, or lines to export.
 fn announce(ready: &Ready, json: bool) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let written = if json {
@@ -241,7 +241,7 @@ fn announce(ready: &Ready, json: bool) -> Result<(), Failure> {
     written.map_err(|error| Failure::because(exit::UNAVAILABLE, "cannot write to stdout", &error))
 }
 
-/// The lines that a POSIX shell takes.
+/// Returns the lines for a POSIX shell.
 fn exports(ready: &Ready) -> String {
     let mut text = String::from("# The emulator is ready. In another shell:\n");
     for (name, value) in &ready.env {
@@ -253,7 +253,7 @@ fn exports(ready: &Ready) -> String {
     text
 }
 
-/// `value` as one word of a POSIX shell.
+/// Quotes `value` as one word of a POSIX shell.
 fn quote(value: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/:._-+=@%".contains(&b);
     if !value.is_empty() && value.bytes().all(plain) {
@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_toml_or_plain_words_and_a_wrong_one_is_named() {
+    fn faults_are_toml_or_words() {
         let pairs = ["latency_ms=20", "upgrade=drop-before", "upgrade={ refuse = { status = 429 } }"];
         let parsed = faults(&pairs.map(str::to_owned)).unwrap();
         assert_eq!(parsed.latency_ms, 20);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_may_bring_its_address() {
+    fn instance_may_have_address() {
         let arg: InstanceArg = "i-0aaaaaaaaaaaaaaaa=2600:1f10::1".parse().unwrap();
         let spec = instance(&arg);
         assert_eq!(spec.private_ip, None);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_to_export_survive_any_shell() {
+    fn exports_survive_the_shell() {
         let mut ready = Ready::new("emulator", "http://127.0.0.1:1");
         ready.env.insert("A".into(), "x y'z".into());
         ready.env.insert("B".into(), "http://127.0.0.1:1".into());

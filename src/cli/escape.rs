@@ -1,14 +1,14 @@
-//! `~.`, `~^Z`, `~#`, `~?` and `~~` at the start of a line, as ssh has them.
+//! The escapes `~.`, `~^Z`, `~#`, `~?` and `~~` at the start of a line, as in ssh.
 
 use bytes::Bytes;
 
-/// Looks through what is typed for an escape.
+/// Scans typed input for escapes.
 #[derive(Debug)]
 pub(crate) struct Escapes {
     at: At,
 }
 
-/// Where in a line the next byte stands.
+/// The position of the next byte in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Start,
@@ -16,23 +16,23 @@ enum At {
     AfterTilde,
 }
 
-/// What to do with what was typed.
+/// What to do with typed input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Typed {
     /// Send these bytes.
     Send(Bytes),
     /// Send these bytes, then end the connection.
     Disconnect(Bytes),
-    /// Send the first bytes, then do this; the others were typed behind it.
+    /// Send the first bytes, then perform the action; the other bytes were typed after it.
     Do(Action, Bytes, Bytes),
 }
 
-/// What an escape asks for, other than an end.
+/// The action of an escape other than disconnecting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Stop until we are continued.
+    /// Suspend the program.
     Suspend,
-    /// List what is forwarded.
+    /// List the forwards.
     List,
     /// List the escapes.
     Help,
@@ -48,7 +48,7 @@ escapes, at the start of a line:
   ~~   send a tilde
 ";
 
-/// What Ctrl-Z sends.
+/// The byte of Ctrl-Z.
 const CTRL_Z: u8 = 0x1a;
 
 impl Escapes {
@@ -56,7 +56,7 @@ impl Escapes {
         Self { at: At::Start }
     }
 
-    /// Takes what was typed; the state goes on from one piece to the next.
+    /// Scans the next chunk of input; the state carries over between chunks.
     pub(crate) fn scan(&mut self, typed: Bytes) -> Typed {
         if self.at == At::Inside && !typed.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
             return Typed::Send(typed);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tilde_counts_at_the_start_of_a_line_only_whatever_the_pieces() {
+    fn tilde_works_only_at_line_start() {
         assert_eq!(sent(&["ls ~.\r"]), ("ls ~.\r".into(), false));
         assert_eq!(sent(&["~."]), (String::new(), true));
         assert_eq!(sent(&["ls\r", "~", "."]), ("ls\r".into(), true));

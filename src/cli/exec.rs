@@ -29,12 +29,12 @@ const HELP: &str = aws_help!(
   eice exec web-1 -n --timeout 60 --json result.json -- ./check  from a script
   eice exec -t web-1 -- top                                      on a terminal, as `eice ssh -t`
 
-The words behind `--` are a program and its arguments: each arrives as it stands, whatever is in it,
+The words behind `--` are a program and its arguments: each is passed unchanged, whatever is in it,
 as with execve(2). `eice ssh` does as ssh does and joins them with spaces for the remote shell to
 read again; --shell does that here. In a container there is no shell in between; with --shell it is
 the container's sh.
 
-stdin, stdout and stderr pass unchanged and apart, and whoever does not read holds up the other end.
+stdin, stdout and stderr pass unchanged and apart; a slow reader slows the other end down.
 With --container nothing of the command stays behind in the container, however this ends; the image
 needs sh.
 
@@ -42,7 +42,7 @@ needs sh.
   {\"instance\",\"user\",\"status\",\"exit\",\"signal\",\"connect_ms\",\"command_ms\",
    \"key_push_request_id\",\"tunnel_request_id\",\"error\":{\"code\",\"message\",\"hint\",…}|null}
 `exit` and `signal` are the command's own, and both are null when it did not come to its end: that
-is how a script tells the command's 69 from ours, which has an `error`."
+is how a script can distinguish the command's 69 from ours, which has an `error`."
 );
 
 /// Runs a command on an instance, with the command's exit status as its own.
@@ -55,7 +55,7 @@ pub(crate) struct ExecArgs {
     #[arg(value_name = "[USER@]INSTANCE")]
     destination: Destination,
 
-    /// Program and arguments, each passed on as it stands
+    /// Program and arguments, each passed on unchanged
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<String>,
 
@@ -86,7 +86,7 @@ pub(crate) struct ExecArgs {
     client: ClientArgs,
 }
 
-/// The longest timeout, in seconds: a day. A tunnel lives for an hour.
+/// The longest timeout, in seconds: a day. A tunnel lasts an hour at most.
 const MAX_TIMEOUT_SECS: u64 = 86_400;
 
 pub(crate) async fn run(args: ExecArgs) -> Result<u8, Failure> {
@@ -95,26 +95,26 @@ pub(crate) async fn run(args: ExecArgs) -> Result<u8, Failure> {
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot watch signals", &error))?;
     let mut signals = signals.until(deadline);
     let mut report = match &args.json {
-        // Before anything runs: a result that cannot be told is no result.
+        // Opened before anything runs: a result that cannot be written must not go unnoticed.
         Some(path) => Some(open_report(path).map_err(|error| {
             Failure::because(exit::USAGE, format!("cannot write {}", path.display()), &error)
         })?),
         None => None,
     };
-    let mut told = Told::default();
-    let result = match execute(&args, &mut signals, &mut told).await {
+    let mut run = RunReport::default();
+    let result = match execute(&args, &mut signals, &mut run).await {
         Ok(End::Stopped(StopReason::Deadline)) => Err(args.timed_out()),
         result => result,
     };
     if let Some(file) = &mut report {
-        let line = told.line(&result);
+        let line = run.line(&result);
         file.write_all(line.as_bytes())
             .map_err(|error| Failure::because(exit::UNAVAILABLE, "cannot write the result", &error))?;
     }
     result.map(|end| end.status())
 }
 
-/// The file for the result. What is behind a descriptor, as in `/dev/stderr`, is somebody's log and is added to.
+/// Opens the file for the result. A descriptor such as `/dev/stderr` may be a log file and is appended to.
 fn open_report(path: &Path) -> io::Result<File> {
     if path.starts_with("/dev") || path.starts_with("/proc") {
         return File::options().append(true).open(path);
@@ -122,9 +122,9 @@ fn open_report(path: &Path) -> io::Result<File> {
     File::create(path)
 }
 
-/// What is known of a run, whatever becomes of it.
+/// What is known about a run, for its JSON line.
 #[derive(Debug, Default)]
-struct Told {
+struct RunReport {
     instance: Option<String>,
     user: Option<String>,
     ids: HostIds,
@@ -132,7 +132,7 @@ struct Told {
     command: Option<Duration>,
 }
 
-impl Told {
+impl RunReport {
     fn line(&self, result: &Result<End, Failure>) -> String {
         let (mut code, mut signal) = (None, None);
         match result {
@@ -162,10 +162,10 @@ impl Told {
     }
 }
 
-async fn execute(args: &ExecArgs, signals: &mut Signals, told: &mut Told) -> Result<End, Failure> {
+async fn execute(args: &ExecArgs, signals: &mut Signals, run: &mut RunReport) -> Result<End, Failure> {
     let shell = args.command()?;
     let pty = args.wants_pty();
-    interactive::tell_of_no_terminal(args.tty, pty, args.client.quiet);
+    interactive::warn_of_no_terminal(args.tty, pty, args.client.quiet);
     let connector = args.client.connector(interactive::tuning(pty))?;
     let progress = args.client.progress();
     let mut request = interactive::request(pty);
@@ -174,10 +174,10 @@ async fn execute(args: &ExecArgs, signals: &mut Signals, told: &mut Told) -> Res
     let began = Instant::now();
     let connecting = async {
         let target = args.client.locate(&connector, &args.destination, &progress).await?;
-        told.instance = Some(target.instance.to_string());
-        told.user = Some(target.os_user.to_string());
+        run.instance = Some(target.instance.to_string());
+        run.user = Some(target.os_user.to_string());
         let host = connector.connect_ssh(&target, &progress).await?;
-        told.ids = host.ids();
+        run.ids = host.ids();
         let terminal = host.open(&request, &progress).await?;
         Ok::<_, Failure>((host, terminal))
     };
@@ -190,7 +190,7 @@ async fn execute(args: &ExecArgs, signals: &mut Signals, told: &mut Told) -> Res
     };
     progress.clear();
     let (host, terminal) = connected?;
-    told.connect = Some(began.elapsed());
+    run.connect = Some(began.elapsed());
 
     let began = Instant::now();
     let end = if pty && io::stdin().is_terminal() {
@@ -199,7 +199,7 @@ async fn execute(args: &ExecArgs, signals: &mut Signals, told: &mut Told) -> Res
         let stdin = if args.no_stdin { Stdin::nothing() } else { Stdin::start() };
         interactive::with_pipes(terminal, stdin, signals).await
     };
-    told.command = Some(began.elapsed());
+    run.command = Some(began.elapsed());
     host.close().await;
     end.map_err(|error| interactive::lost(&error))
 }
@@ -209,7 +209,7 @@ impl ExecArgs {
         self.tty > 1 || (self.tty == 1 && io::stdin().is_terminal())
     }
 
-    /// What runs.
+    /// Returns what to run.
     fn command(&self) -> Result<Shell, Failure> {
         let words = || self.command.iter();
         Ok(match (self.container.shell()?, self.shell) {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn each_word_stays_one_word_and_a_line_is_the_shells() {
+    fn args_stay_separate_unless_shell() {
         let line = |text: &str| Shell::Command(text.to_owned());
         assert_eq!(command(&["--", "printf", "%s", "a b", ""]), line("printf '%s' 'a b' ''"));
         assert_eq!(command(&["--", "-x", "$HOME", "it's"]), line(r"-x '$HOME' 'it'\''s'"));
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_gets_the_words_themselves() {
+    fn container_gets_args_verbatim() {
         let Shell::Container(shell) =
             command(&["--container", "web", "--engine", "sudo -n docker", "--", "a b", "c"])
         else {
@@ -276,9 +276,9 @@ mod tests {
     }
 
     #[test]
-    fn the_result_tells_the_commands_status_from_ours() {
+    fn json_separates_command_status() {
         let value = |result: &Result<End, Failure>| -> serde_json::Value {
-            serde_json::from_str(&Told::default().line(result)).unwrap()
+            serde_json::from_str(&RunReport::default().line(result)).unwrap()
         };
         let own = value(&Ok(End::Exit(Exit::Code(69))));
         assert_eq!((&own["status"], &own["exit"], &own["error"]), (&69.into(), &69.into(), &().into()));

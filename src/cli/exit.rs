@@ -1,27 +1,27 @@
-//! Exit codes: those of `sysexits.h`, one for each kind of way out that a script may take.
+//! Exit codes, from `sysexits.h`: one for each kind of failure that a script may handle.
 
 use crate::model::Fault;
 
-/// All went well; for `ssh` the remote's own status is used instead.
+/// Success; `ssh` returns the remote's status instead.
 pub const OK: u8 = 0;
 /// The command line is wrong (`EX_USAGE`).
 pub const USAGE: u8 = 64;
-/// The instance, endpoint, workspace or container is not there (`EX_NOINPUT`).
+/// The instance, endpoint, workspace or container does not exist (`EX_NOINPUT`).
 pub const NOT_FOUND: u8 = 66;
-/// It is there and cannot be used or reached: network, proxy, state, quota (`EX_UNAVAILABLE`).
+/// It exists but cannot be used or reached: network, proxy, state, quota (`EX_UNAVAILABLE`).
 pub const UNAVAILABLE: u8 = 69;
 /// A fault of this program (`EX_SOFTWARE`).
 pub const INTERNAL: u8 = 70;
-/// A deadline passed; later may work (`EX_TEMPFAIL`).
+/// A timeout; a later attempt may work (`EX_TEMPFAIL`).
 pub const TIMEOUT: u8 = 75;
-/// TLS, the protocol or the host key is not what it must be (`EX_PROTOCOL`).
+/// TLS, the protocol or the host key is wrong (`EX_PROTOCOL`).
 pub const PROTOCOL: u8 = 76;
-/// AWS or the instance says no (`EX_NOPERM`).
+/// AWS or the instance denies access (`EX_NOPERM`).
 pub const DENIED: u8 = 77;
 /// The configuration, or no usable credentials (`EX_CONFIG`).
 pub const CONFIG: u8 = 78;
 
-/// The exit code of a fault.
+/// Returns the exit code of a fault.
 #[must_use]
 pub fn code(fault: Fault) -> u8 {
     match fault {
@@ -42,7 +42,7 @@ mod tests {
     use crate::cli::help::exit_help;
 
     #[test]
-    fn every_fault_has_a_code_that_the_help_explains() {
+    fn fault_codes_are_in_help() {
         let table = [
             (Fault::Usage, 64),
             (Fault::Credentials, 78),

@@ -1,6 +1,6 @@
-//! What the help texts of the verbs share.
+//! Shared parts of the help texts.
 
-/// The environment that every verb that speaks to AWS reads, then the exit codes.
+/// Appends the environment variables of AWS verbs, then the exit codes.
 #[cfg(feature = "client")]
 macro_rules! aws_help {
     ($examples:literal) => {
@@ -21,7 +21,7 @@ macro_rules! aws_help {
     };
 }
 
-/// The exit codes of every verb.
+/// Appends the exit codes.
 macro_rules! exit_help {
     () => {
         "Exit codes:

@@ -1,4 +1,4 @@
-//! The local end of a terminal: stdin in, stdout and stderr out, resize, stop, and the exit status.
+//! The local side of a terminal: stdin, stdout and stderr, resize, suspend, and the exit status.
 
 use std::io;
 
@@ -16,27 +16,27 @@ use super::stop::{Signals, StopReason};
 use crate::model::{Exit, Input, Terminal, TerminalEvent, TerminalRequest};
 use crate::ssh;
 
-/// How a terminal came to its end.
+/// How a terminal ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The process at the far side ended.
+    /// The remote process ended.
     Exit(Exit),
-    /// The person typed `~.`.
+    /// The user typed `~.`.
     Disconnected,
-    /// We were asked to end.
+    /// A signal or a timeout ended it.
     Stopped(StopReason),
-    /// Nobody reads our stdout any more.
+    /// The reader of stdout has closed it.
     StdoutClosed,
 }
 
-/// What ssh exits with when it was told to end the connection.
+/// The exit status of ssh after `~.`.
 const DISCONNECTED: u8 = 255;
 
-/// The status of a process that SIGPIPE ended, as a shell shows it.
+/// The exit status of a process ended by SIGPIPE, as a shell reports it.
 const STDOUT_CLOSED: u8 = 128 + 13;
 
 impl End {
-    /// The status that the verb ends with.
+    /// Returns the exit status of the verb.
     pub(crate) fn status(&self) -> u8 {
         match self {
             Self::Exit(exit) => u8::try_from(exit.code()).unwrap_or(u8::MAX),
@@ -50,16 +50,16 @@ impl End {
 /// Runs `terminal` with the local terminal in raw mode, until it ends; `~#` prints `listing`.
 ///
 /// # Errors
-/// When the connection broke, or the local terminal is gone.
+/// When the connection fails, or the local terminal is gone.
 pub(crate) async fn with_tty(terminal: Terminal, signals: &mut Signals, listing: Listing) -> io::Result<End> {
     let raw = RawTerminal::enter(io::stdin())?;
     run(terminal, Stdin::start()?, signals, Some((raw, listing))).await
 }
 
-/// Runs `terminal` on plain pipes or files, until it ends; `stdin` is its input, if it could be started.
+/// Runs `terminal` on pipes or files, until it ends; `stdin` is its input, if it could be started.
 ///
 /// # Errors
-/// When the connection broke, or stdin or stdout fails.
+/// When the connection, stdin or stdout fails.
 pub(crate) async fn with_pipes(
     terminal: Terminal,
     stdin: io::Result<Stdin>,
@@ -68,19 +68,20 @@ pub(crate) async fn with_pipes(
     run(terminal, stdin?, signals, None).await
 }
 
-/// How SSH is tuned: a terminal wants a short way from Ctrl-C to silence, a copy a long one.
+/// Returns the SSH configuration: small buffers for a terminal, so that Ctrl-C takes effect quickly, large ones for
+/// copies.
 pub(crate) fn tuning(pty: bool) -> ssh::Config {
     if pty { ssh::Config::default() } else { ssh::Config::bulk() }
 }
 
-/// Tells a person who `asked` for a terminal once, by `-t`, that none is asked for, as ssh does.
-pub(crate) fn tell_of_no_terminal(asked: u8, pty: bool, is_quiet: bool) {
+/// Prints a warning when a single `-t` is ignored, as ssh does.
+pub(crate) fn warn_of_no_terminal(asked: u8, pty: bool, is_quiet: bool) {
     if asked == 1 && !pty && !is_quiet {
         super::say("eice: no terminal is asked for, because stdin is none; -tt insists\n");
     }
 }
 
-/// What to ask the far side for: the local terminal's size and name where there is one.
+/// Returns the request: with the local terminal's size and name, if there is one.
 pub(crate) fn request(pty: bool) -> TerminalRequest {
     if !pty {
         return TerminalRequest::without_pty();
@@ -99,7 +100,7 @@ pub(crate) fn request(pty: bool) -> TerminalRequest {
     request
 }
 
-/// A connection that broke under a terminal.
+/// Converts the error of a connection that failed under a terminal.
 pub(crate) fn lost(error: &io::Error) -> Failure {
     Failure::because(exit::UNAVAILABLE, "the connection was lost", error)
 }
@@ -112,7 +113,7 @@ async fn run(
 ) -> io::Result<End> {
     let (raw, listing) = person.unzip();
     let Terminal { input, mut output, control } = terminal;
-    // Input waits for the far side's window; output, resize and signals must not wait with it.
+    // Input may block on the remote window; output, resize and signals must not.
     let mut pump = tokio::spawn(pump(stdin, input, listing));
     let mut pumping = true;
     let mut resized = signal(SignalKind::window_change())?;
@@ -128,7 +129,7 @@ async fn run(
                     }
                 }
                 Some(Ok(TerminalEvent::Stderr(bytes))) => {
-                    // A stderr that is gone takes nothing from stdout.
+                    // A closed stderr does not affect stdout.
                     let _ = write(&mut stderr, &bytes).await;
                 }
                 Some(Ok(TerminalEvent::Exit(exit))) => break Ok(End::Exit(exit)),
@@ -139,7 +140,7 @@ async fn run(
                 pumping = false;
                 match typed {
                     Ok(Ok(Pumped::Disconnect)) => break Ok(End::Disconnected),
-                    // The far side's end comes as an event with its status.
+                    // The remote end arrives as an event with its status.
                     Ok(Ok(Pumped::Ended)) => {}
                     Ok(Err(error)) => tracing::debug!(%error, "input ended"),
                     Err(error) => break Err(io::Error::other(error)),
@@ -149,7 +150,7 @@ async fn run(
             _ = stopped.recv(), if raw.is_some() => {
                 if let Some(raw) = &raw {
                     raw.suspend();
-                    // Stops here until somebody sends SIGCONT.
+                    // Stops here until SIGCONT.
                     let _ = rustix::process::kill_process(
                         rustix::process::getpid(),
                         rustix::process::Signal::STOP,
@@ -167,7 +168,7 @@ async fn run(
     };
     pump.abort();
     let _ = stdout.flush().await;
-    // The person has the keyboard back while the far side is wound up, and need not wait for that.
+    // The local mode is restored before the remote side is closed, which may take a while.
     drop(raw);
     tokio::select! {
         () = control.close() => {}
@@ -182,7 +183,7 @@ enum Pumped {
     Disconnect,
 }
 
-/// What is typed, or piped where there is no `listing`, to the far side.
+/// Copies stdin to the remote side, with escapes if there is a `listing`.
 async fn pump(mut stdin: Stdin, mut input: Box<dyn Input>, listing: Option<Listing>) -> io::Result<Pumped> {
     let mut person = listing.map(|listing| (Escapes::new(), listing));
     while let Some(chunk) = stdin.next().await {
@@ -215,12 +216,12 @@ async fn pump(mut stdin: Stdin, mut input: Box<dyn Input>, listing: Option<Listi
     Ok(Pumped::Ended)
 }
 
-/// Prints lines of ours on the raw terminal, from the start of one on.
+/// Prints lines on the raw terminal, starting on a new line.
 fn print(lines: &str) {
     super::say(&format!("\r\n{}", lines.replace('\n', "\r\n")));
 }
 
-/// As Ctrl-Z would, were the terminal not raw; what to do about it is the loop's.
+/// Sends SIGTSTP to this process group, as Ctrl-Z would in cooked mode; the main loop handles it.
 fn suspend_ourselves() {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
 }
@@ -234,16 +235,16 @@ async fn resize(control: &dyn crate::model::Control) {
     if let Some(size) = raw::size(io::stdin())
         && let Err(error) = control.resize(size).await
     {
-        tracing::debug!(%error, "the far side does not learn the new size");
+        tracing::debug!(%error, "the new size cannot be sent");
     }
 }
 
-/// `head` that has read enough is an ordinary end, as it is for any filter.
+/// A closed stdout, as by `head`, is a normal end, as for any filter.
 fn closed_pipe(error: io::Error) -> io::Result<End> {
     if error.kind() == io::ErrorKind::BrokenPipe { Ok(End::StdoutClosed) } else { Err(error) }
 }
 
-/// What the terminal's job control sends to stop a program that has not taken the keys away.
+/// Returns the stop signal of job control, SIGTSTP.
 fn stop_signal() -> SignalKind {
     SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw())
 }
@@ -253,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_that_has_seen_enough_is_an_ordinary_end() {
+    fn closed_stdout_is_no_error() {
         assert_eq!(closed_pipe(io::ErrorKind::BrokenPipe.into()).unwrap(), End::StdoutClosed);
         assert!(closed_pipe(io::ErrorKind::StorageFull.into()).is_err());
     }

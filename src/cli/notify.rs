@@ -1,4 +1,4 @@
-//! Tells a service manager how a verb that serves is doing (sd_notify(3)).
+//! Notifies a service manager of a verb's state (sd_notify(3)).
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -8,14 +8,14 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// What a verb tells.
+/// The state of a verb.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
     /// It listens.
     Ready,
-    /// It reads its configuration anew, and is [`Ready`](Self::Ready) again afterwards, whatever came of it.
+    /// It reloads its configuration, and is [`Ready`](Self::Ready) again afterwards, even if that failed.
     Reloading,
-    /// It takes nothing new, and ends when what is open has ended.
+    /// It accepts no new work, and ends when the open work has ended.
     Stopping,
 }
 
@@ -24,7 +24,7 @@ impl State {
         match self {
             Self::Ready => "READY=1".to_owned(),
             Self::Reloading => {
-                // By the clock that the manager compares with: it waits for the READY that is later than this.
+                // The manager's clock: it waits for a READY that is later than this.
                 let now = clock_gettime(ClockId::Monotonic);
                 format!("RELOADING=1\nMONOTONIC_USEC={}", now.tv_sec * 1_000_000 + now.tv_nsec / 1000)
             }
@@ -33,8 +33,7 @@ impl State {
     }
 }
 
-/// Tells `state` to the service manager that started this process, if one did and asks to be told. One that does not
-/// listen is no reason to fail.
+/// Sends `state` to the service manager, if NOTIFY_SOCKET names one. Errors are only logged.
 pub(crate) fn notify(state: State) {
     notify_at(std::env::var_os("NOTIFY_SOCKET"), state);
 }
@@ -42,12 +41,12 @@ pub(crate) fn notify(state: State) {
 fn notify_at(socket: Option<OsString>, state: State) {
     let Some(socket) = socket.filter(|name| !name.is_empty()) else { return };
     if let Err(error) = send(&socket, state) {
-        tracing::warn!(%error, "the service manager cannot be told");
+        tracing::warn!(%error, "the service manager cannot be notified");
     }
 }
 
 fn send(socket: &OsStr, state: State) -> io::Result<()> {
-    // A name that begins with an @ is in Linux's namespace without files.
+    // A name that starts with @ is in Linux's abstract namespace.
     let address = match socket.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(socket)?,
@@ -60,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manager_is_told_at_a_path_and_at_an_abstract_name() {
+    fn path_and_abstract_sockets_work() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let name = format!("eice-notify-test-{}", std::process::id());
@@ -71,26 +70,26 @@ mod tests {
         ] {
             for (state, expected) in [(State::Ready, "READY=1"), (State::Stopping, "STOPPING=1")] {
                 notify_at(Some(socket.clone()), state);
-                let mut told = [0; 64];
-                let length = manager.recv(&mut told).unwrap();
-                assert_eq!(&told[..length], expected.as_bytes());
+                let mut buffer = [0; 64];
+                let length = manager.recv(&mut buffer).unwrap();
+                assert_eq!(&buffer[..length], expected.as_bytes());
             }
         }
     }
 
     #[test]
-    fn a_reload_is_told_with_the_moment_it_began() {
+    fn reload_has_monotonic_time() {
         let micros = || State::Reloading.message().rsplit_once('=').unwrap().1.parse::<u64>().unwrap();
         assert!(State::Reloading.message().starts_with("RELOADING=1\nMONOTONIC_USEC="));
         let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
         let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
         let (first, second) = (micros(), micros());
-        // The uptime counts time asleep as well.
+        // The uptime includes suspended time.
         assert!(first <= second && second as f64 / 1e6 <= uptime + 1.0, "{first} {second} {uptime}");
     }
 
     #[test]
-    fn without_a_manager_nothing_happens() {
+    fn missing_manager_is_ignored() {
         notify_at(None, State::Ready);
         notify_at(Some(OsString::new()), State::Ready);
         notify_at(Some("/nonexistent/notify".into()), State::Ready);

@@ -1,4 +1,4 @@
-//! `eice policy`: the least-privilege IAM policy of whoever opens terminals.
+//! `eice policy`: the least-privilege IAM policy for opening terminals.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -115,7 +115,7 @@ pub(crate) struct PolicyArgs {
     aws: AwsArgs,
 }
 
-/// A policy and who needs it, where there are several.
+/// A policy and the identity that needs it, if there are several.
 #[derive(Serialize)]
 struct For {
     profile: Option<String>,
@@ -156,7 +156,7 @@ impl PolicyArgs {
         For { profile: None, role_arn: None, policy }
     }
 
-    /// Everything that the options say, crossed.
+    /// Returns a grant for each combination of the options.
     fn of_options(&self) -> Vec<Grant> {
         let region = self.region();
         for (what, option, is_absent) in
@@ -180,7 +180,7 @@ impl PolicyArgs {
         self.narrowed(grants)
     }
 
-    /// One instance, as it is looked up.
+    /// Returns the grants for one instance, after looking it up.
     async fn of_instance(&self, destination: &Destination) -> Result<Vec<Grant>, Failure> {
         let connector =
             build::client_connector(&self.aws, &HostKeyOptions::in_memory(), ssh::Config::default())?;
@@ -217,7 +217,7 @@ impl PolicyArgs {
         Ok(self.narrowed(cross(&[grant], &users, |grant, user| grant.os_user = user)))
     }
 
-    /// Every workspace of the directory, by the identity that opens it.
+    /// Returns the grants for every workspace of the directory, by identity.
     fn of_directory(&self) -> Result<Vec<For>, Failure> {
         let Some(file) = &self.directory else { return Ok(Vec::new()) };
         let directory = load_directory(file)?;
@@ -228,7 +228,7 @@ impl PolicyArgs {
             let account = &target.account;
             if let Some(role) = &account.role_arn {
                 roles.entry(account.profile.clone()).or_default().insert(role.clone());
-                // Who assumes it needs a policy as well.
+                // The identity that assumes the role needs a policy as well.
                 targets.entry((account.profile.clone(), None)).or_default();
             }
             let identity = (account.profile.clone(), account.role_arn.clone());
@@ -271,7 +271,7 @@ impl PolicyArgs {
         grant
     }
 
-    /// The grants with what the options say of ports, addresses and durations.
+    /// Restricts the grants by the options for ports, addresses and durations.
     fn narrowed(&self, mut grants: Vec<Grant>) -> Vec<Grant> {
         for grant in &mut grants {
             if !self.address.is_empty() {
@@ -310,14 +310,14 @@ impl PolicyArgs {
         }
     }
 
-    /// The region by option or environment. A profile is not read: nothing is asked of anybody.
+    /// Returns the region by option or environment. Profiles are not read, and no API is called.
     fn region(&self) -> Option<String> {
         let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         self.aws.region.clone().or_else(|| var("AWS_REGION")).or_else(|| var("AWS_DEFAULT_REGION"))
     }
 }
 
-/// What `target` says of itself.
+/// Returns the grant for `target`.
 fn granted(target: &InstanceTarget, place: Place) -> Grant {
     let mut grant = Grant::new(place, target.os_user.clone());
     grant.instance = Some(target.instance.clone());
@@ -330,7 +330,7 @@ fn granted(target: &InstanceTarget, place: Place) -> Grant {
     grant
 }
 
-/// Each of `grants` with each of `values`.
+/// Combines each of `grants` with each of `values`.
 fn cross<T: Clone>(grants: &[Grant], values: &[T], set: impl Fn(&mut Grant, T)) -> Vec<Grant> {
     let each = |grant: &Grant, value: &T| {
         let mut grant = grant.clone();
@@ -340,7 +340,7 @@ fn cross<T: Clone>(grants: &[Grant], values: &[T], set: impl Fn(&mut Grant, T)) 
     grants.iter().flat_map(|grant| values.iter().map(move |value| each(grant, value))).collect()
 }
 
-/// `ids`, or any.
+/// Returns `ids`, or `None` for any.
 fn or_any<T: Clone>(ids: Vec<Option<T>>) -> Vec<Option<T>> {
     if ids.is_empty() { vec![None] } else { ids }
 }

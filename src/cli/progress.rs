@@ -1,4 +1,4 @@
-//! A line for each stage of connecting, on stderr.
+//! Prints the stages of connecting on stderr.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::model::{Stage, StageEvent, StageObserver, StageState};
 
-/// How much is told.
+/// How much is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Nothing.
@@ -18,7 +18,7 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    /// What the flags and the terminal ask for: a rewritten line only where stderr is a terminal.
+    /// Chooses by the flags and the terminal: a rewritten line only if stderr is a terminal.
     pub(crate) fn choose(quiet: bool, verbose: bool) -> Self {
         match (quiet, verbose) {
             (true, _) => Self::Quiet,
@@ -29,7 +29,7 @@ impl Mode {
     }
 }
 
-/// Tells stages to a person. Does not fail and does not block for long: what stderr does not take is dropped.
+/// Prints stages. Never fails and never blocks for long: output that stderr does not accept is dropped.
 pub(crate) struct Progress {
     mode: Mode,
     state: Mutex<State>,
@@ -42,7 +42,7 @@ struct State {
 }
 
 impl Progress {
-    /// Tells `mode` on stderr.
+    /// Prints in `mode` on stderr.
     pub(crate) fn new(mode: Mode) -> Self {
         Self::to(mode, Box::new(io::stderr()))
     }
@@ -101,7 +101,7 @@ impl Drop for Progress {
     }
 }
 
-/// Whole milliseconds, tenths below ten.
+/// Formats milliseconds, with tenths below ten.
 fn millis(took: Duration) -> String {
     let ms = took.as_secs_f64() * 1e3;
     if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
@@ -127,7 +127,7 @@ mod tests {
         }
     }
 
-    fn told(mode: Mode, events: &[StageEvent]) -> String {
+    fn printed(mode: Mode, events: &[StageEvent]) -> String {
         let out = Shared::default();
         let progress = Progress::to(mode, Box::new(out.clone()));
         for event in events {
@@ -139,16 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn each_mode_tells_what_it_should() {
+    fn modes_print_their_lines() {
         let events = [
             StageEvent::new(Stage::KeyPush, StageState::Started),
             StageEvent::new(Stage::Tcp, StageState::Started),
             StageEvent::new(Stage::Tcp, StageState::Passed(Duration::from_micros(1234))),
             StageEvent::new(Stage::KeyPush, StageState::Failed(Duration::from_millis(40))),
         ];
-        assert_eq!(told(Mode::Quiet, &events), "");
-        assert_eq!(told(Mode::Lines, &events), "eice: tcp 1.2 ms\neice: key-push failed 40 ms\n");
-        let line = told(Mode::Line, &events);
+        assert_eq!(printed(Mode::Quiet, &events), "");
+        assert_eq!(printed(Mode::Lines, &events), "eice: tcp 1.2 ms\neice: key-push failed 40 ms\n");
+        let line = printed(Mode::Line, &events);
         assert!(line.contains("eice: key-push, tcp …"), "{line:?}");
         assert!(line.ends_with("\r\x1b[2K"), "the line is erased: {line:?}");
     }

@@ -1,4 +1,4 @@
-//! `eice push-key`: lets the holder of a public key log in for a minute.
+//! `eice push-key`: pushes a public key, which can log in for a minute.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ ec2:DescribeInstances where the instance is not named by its id.
 --json prints {\"instance\",\"os_user\",\"fingerprint\",\"expires_at\",\"request_id\"} on stdout."
 );
 
-/// Pushes a public key to an instance: whoever holds the private half may log in for 60 seconds.
+/// Pushes a public key to an instance: the holder of the private half may log in for 60 seconds.
 #[derive(Args, Debug)]
 #[command(after_long_help = HELP, after_help = "`eice push-key --help` has examples, environment and exit codes.")]
 pub(crate) struct PushKeyArgs {
@@ -83,7 +83,7 @@ pub(crate) async fn run(args: PushKeyArgs) -> Result<u8, Failure> {
 }
 
 async fn push(args: PushKeyArgs) -> Result<(), Failure> {
-    // The key first: nothing is asked of AWS for one that it would not take.
+    // The key first: AWS is not called for an invalid one.
     let key = match &args.key {
         _ if args.agent => pushable_key::of_agent().await?,
         Some(file) => pushable_key::from_file(file)?,

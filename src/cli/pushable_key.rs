@@ -1,4 +1,4 @@
-//! A user's own public key: from a file, from stdin, from ssh-agent.
+//! Reads the user's public key from a file, stdin, or ssh-agent.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,16 +14,16 @@ use super::exit;
 use super::failure::Failure;
 use crate::ssh::{InvalidPushableKey, PushableKey};
 
-/// The largest file that is read for a key, in bytes. A public key has 4096 characters at most, without its comment.
+/// The largest accepted key file, in bytes. A public key has at most 4096 characters, without its comment.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// How long ssh-agent may take to name its keys: some ask a person first.
+/// How long ssh-agent may take to list its keys: some prompt the user first.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What ssh-keygen calls the keys that can be pushed, in the order in which they are looked for in `~/.ssh`.
+/// The default files of pushable keys in `~/.ssh`, in order of preference.
 const USUAL: [&str; 2] = ["id_ed25519.pub", "id_rsa.pub"];
 
-/// The key in `file`; stdin where it is `-`.
+/// Reads the key in `file`, or stdin if it is `-`.
 pub(super) fn from_file(file: &Path) -> Result<PushableKey, Failure> {
     let (name, text) = if file == Path::new("-") {
         ("stdin".to_owned(), read(io::stdin().lock()))
@@ -37,7 +37,7 @@ pub(super) fn from_file(file: &Path) -> Result<PushableKey, Failure> {
     text.parse().map_err(|error| refused(&name, &error))
 }
 
-/// The first of the usual ones in `~/.ssh`.
+/// Reads the first default file in `~/.ssh`.
 pub(super) fn usual() -> Result<PushableKey, Failure> {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let folder = home.unwrap_or_default().join(".ssh");
@@ -51,7 +51,7 @@ pub(super) fn usual() -> Result<PushableKey, Failure> {
     }
 }
 
-/// The first key of the ssh-agent at `SSH_AUTH_SOCK` that can be pushed.
+/// Returns the first pushable key of the ssh-agent at `SSH_AUTH_SOCK`.
 pub(super) async fn of_agent() -> Result<PushableKey, Failure> {
     let asking = async {
         let mut agent = AgentClient::connect_env().await?;
@@ -84,9 +84,9 @@ pub(super) async fn of_agent() -> Result<PushableKey, Failure> {
     })
 }
 
-/// Reads a key to its end. It is overwritten afterwards, should it be a private one.
+/// Reads a key. It is zeroized afterwards, in case it is a private one.
 fn read(from: impl Read) -> io::Result<Zeroizing<String>> {
-    // Room for all of it at once: what a growing buffer leaves behind would not be overwritten.
+    // Full capacity at once: reallocated buffers would not be zeroized.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize + 1));
     from.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
@@ -108,14 +108,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_large_or_no_text_is_no_key() {
+    fn oversized_or_binary_file_is_refused() {
         assert!(read(io::repeat(b'x')).unwrap_err().to_string().contains("larger"));
         assert!(read(&b"\xff\xfe"[..]).unwrap_err().to_string().contains("no text"));
         assert_eq!(read(&b"text"[..]).unwrap().as_str(), "text");
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_66_and_one_that_is_no_key_64() {
+    fn missing_file_is_66_and_invalid_is_64() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("id.pub");
         assert_eq!(from_file(&file).unwrap_err().code(), exit::NOT_FOUND);

@@ -1,4 +1,4 @@
-//! The local terminal in raw mode, and back again on every way out.
+//! Puts the local terminal in raw mode and restores it on every exit path.
 
 use std::fmt;
 use std::io;
@@ -9,17 +9,17 @@ use rustix::termios::{self, OptionalActions, Termios};
 
 use crate::model::Size;
 
-/// What a panic has to restore: the process has one controlling terminal.
+/// The mode to restore on a panic: the process has one controlling terminal.
 static SAVED: Mutex<Option<(OwnedFd, Termios)>> = Mutex::new(None);
 
 /// Sets the panic hook once.
 static HOOK: Once = Once::new();
 
-/// The local terminal, in raw mode until this is dropped.
+/// The local terminal in raw mode, restored on drop.
 ///
-/// Restored by `Drop` when the verb returns (signals make it return), and by a panic hook before the panic's
-/// message is printed. Only SIGKILL leaves a raw terminal behind. A job in the background leaves the terminal alone:
-/// its mode is then that of the shell, and touching it would stop the job (SIGTTOU).
+/// Restored by `Drop` when the verb returns (signals make it return), and by a panic hook before the panic's message is
+/// printed. Only SIGKILL leaves the terminal raw. A background job does not change the mode: it is the shell's then,
+/// and changing it would stop the job (SIGTTOU).
 pub(crate) struct RawTerminal {
     fd: OwnedFd,
     saved: Termios,
@@ -48,12 +48,12 @@ impl RawTerminal {
         Ok(terminal)
     }
 
-    /// Goes back to the mode from before, for a stop (SIGTSTP) or the end.
+    /// Restores the previous mode, for a stop (SIGTSTP) or the end.
     pub(crate) fn suspend(&self) {
         let _ = set(&self.fd, OptionalActions::Drain, &self.saved);
     }
 
-    /// Goes raw again.
+    /// Enters raw mode again.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -71,17 +71,17 @@ impl Drop for RawTerminal {
     }
 }
 
-/// Sets the mode, unless another job has the terminal.
+/// Sets the mode, unless another job is in the foreground.
 fn set(fd: &OwnedFd, when: OptionalActions, mode: &Termios) -> io::Result<()> {
     if is_ours(fd) { Ok(termios::tcsetattr(fd, when, mode)?) } else { Ok(()) }
 }
 
-/// Whether we are the job that has the terminal `fd`. One that is not the controlling terminal has no jobs.
+/// Returns whether this process is in the foreground of the terminal `fd`. True if it is not the controlling terminal.
 pub(crate) fn is_ours(fd: impl AsFd) -> bool {
     termios::tcgetpgrp(fd).map_or(true, |foreground| foreground == rustix::process::getpgrp())
 }
 
-/// What ends a line on the local terminal in the mode that it is in.
+/// Returns the line ending for the terminal's current mode.
 pub(crate) fn line_end() -> &'static str {
     if lock().is_some() { "\r\n" } else { "\n" }
 }
@@ -96,7 +96,7 @@ fn lock() -> std::sync::MutexGuard<'static, Option<(OwnedFd, Termios)>> {
     SAVED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The size of the terminal `fd`, within the bounds of [`Size`]; `None` when it is no terminal or says 0x0.
+/// Returns the size of the terminal `fd`, within the bounds of [`Size`]; `None` if it is no terminal or reports 0x0.
 #[must_use]
 pub(crate) fn size(fd: impl AsFd) -> Option<Size> {
     let size = termios::tcgetwinsize(fd).ok()?;
@@ -111,10 +111,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_terminal_is_raw_while_the_guard_lives_and_as_before_afterwards() {
+    async fn mode_is_raw_until_drop() {
         let (pty, pts) = pty_process::open().unwrap();
         pty.resize(pty_process::Size::new(30, 100)).unwrap();
-        // The master and the slave share their attributes.
+        // Both sides of a PTY share their attributes.
         let _keep = &pts;
         let before = termios::tcgetattr(&pty).unwrap();
         let raw = RawTerminal::enter(&pty).unwrap();
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(termios::tcgetattr(&pty).unwrap().local_modes, before.local_modes);
         assert!(lock().is_none());
 
-        // A panic puts it back before its message is printed, whatever becomes of the guard.
+        // A panic restores the mode before its message is printed, even if the guard is leaked.
         let raw = std::mem::ManuallyDrop::new(RawTerminal::enter(&pty).unwrap());
         assert_ne!(termios::tcgetattr(&pty).unwrap().local_modes, before.local_modes);
         std::panic::catch_unwind(|| panic!("on purpose")).unwrap_err();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_terminal_is_refused_and_has_no_size() {
+    fn non_terminal_is_refused() {
         let file = tempfile::tempfile().unwrap();
         assert!(RawTerminal::enter(&file).is_err());
         assert_eq!(size(&file), None);

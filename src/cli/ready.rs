@@ -1,4 +1,4 @@
-//! The one line of JSON that a serving verb prints when it is ready.
+//! The line of JSON that a serving verb prints when it is ready.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,19 +6,19 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-/// What a script needs to go on, as ONE line of JSON on stdout. Members that do not apply are left out.
+/// What a script needs to continue, as one line of JSON on stdout. Members that do not apply are left out.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Ready {
     /// The verb: `demo`, `emulator`, `serve`, `ssh` or `tunnel`.
     pub verb: String,
-    /// The process.
+    /// The process id.
     pub pid: u32,
-    /// Where it listens: `http://127.0.0.1:PORT` without a path; for `tunnel`, `tcp://ADDR:PORT`; empty for `ssh`,
+    /// The listening address: `http://127.0.0.1:PORT` without a path; for `tunnel`, `tcp://ADDR:PORT`; empty for `ssh`,
     /// which has `forwards`.
     pub url: String,
-    /// `serve`: where the metrics are served by themselves.
+    /// `serve`: the address of the metrics, if separate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_url: Option<String>,
     /// `demo`: the bearer token; also the secret of the link's fragment.
@@ -27,13 +27,13 @@ pub struct Ready {
     /// `demo`: the link to open, token included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
-    /// `demo`: the id of the workspace that is there from the start.
+    /// `demo`: the id of the initial workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workspace: Option<String>,
     /// The first instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
-    /// Where the emulated services answer.
+    /// The addresses of the emulated services.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_urls: Option<EndpointUrls>,
     /// `host:port` where `/openTunnel` is served over TLS.
@@ -42,7 +42,7 @@ pub struct Ready {
     /// The metadata service of the first instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata_url: Option<String>,
-    /// Credentials that the emulator accepts. They open nothing else.
+    /// Credentials that the emulator accepts. They are valid nowhere else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
     /// The region.
@@ -54,32 +54,32 @@ pub struct Ready {
     /// The environment that points an AWS client at the emulator.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// `ssh`: what is forwarded.
+    /// `ssh`: the forwards.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub forwards: Vec<Forward>,
-    /// `demo`: what a workspace is.
+    /// `demo`: the kind of workspaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shell: Option<ShellKind>,
-    /// `demo`: why it is not a container, where it is not.
+    /// `demo`: why workspaces are not containers, if they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shell_reason: Option<String>,
 }
 
-/// Something that `ssh` forwards.
+/// A forward of `ssh`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Forward {
-    /// Which way.
+    /// The kind of forward.
     pub kind: ForwardKind,
-    /// Where it listens: here, or on the instance where it is remote. `HOST:PORT`, or a socket's path; never port 0.
+    /// The listening address: local, or on the instance if remote. `HOST:PORT`, or a socket's path; never port 0.
     pub listen: String,
-    /// Where connections go: `HOST:PORT`, or a socket's path; absent where each client says.
+    /// The target: `HOST:PORT`, or a socket's path; absent if each client chooses it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
 }
 
 impl Forward {
-    /// `kind`, from `listen` to `to`.
+    /// Creates a forward from `listen` to `to`.
     #[must_use]
     pub fn new(kind: ForwardKind, listen: impl Into<String>, to: Option<String>) -> Self {
         Self { kind, listen: listen.into(), to }
@@ -98,31 +98,31 @@ impl fmt::Display for Forward {
     }
 }
 
-/// Which way something is forwarded.
+/// The kind of a forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ForwardKind {
-    /// `-L`: from here to the instance's side.
+    /// `-L`: from this machine to the instance's network.
     Local,
-    /// `-R`: from the instance to here.
+    /// `-R`: from the instance to this machine.
     Remote,
-    /// `-D`: from here, to wherever a SOCKS client says.
+    /// `-D`: from this machine to the target of each SOCKS client.
     Dynamic,
 }
 
-/// What a workspace of the demo is.
+/// The kind of the demo's workspaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ShellKind {
     /// A container of the local engine.
     Container,
-    /// A shell of this machine that stands in for one.
+    /// A local shell instead of a container.
     Local,
 }
 
-/// Where the emulated services answer. They are all the same server.
+/// The addresses of the emulated services. All are the same server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -138,7 +138,7 @@ pub struct EndpointUrls {
 }
 
 impl EndpointUrls {
-    /// Every service at `url`.
+    /// Creates addresses with every service at `url`.
     #[must_use]
     pub fn all_at(url: &str) -> Self {
         Self {
@@ -165,7 +165,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// These three.
+    /// Creates credentials.
     #[must_use]
     pub fn new(access_key_id: &str, secret_access_key: &str, session_token: Option<&str>) -> Self {
         Self {
@@ -177,7 +177,7 @@ impl Credentials {
 }
 
 impl Ready {
-    /// `verb` of this process listens at `url`.
+    /// Creates the line for `verb` of this process, listening at `url`.
     #[must_use]
     pub fn new(verb: &str, url: impl Into<String>) -> Self {
         Self { verb: verb.into(), pid: std::process::id(), url: url.into(), ..Self::default() }
@@ -186,7 +186,7 @@ impl Ready {
     /// Writes the line and flushes it.
     ///
     /// # Errors
-    /// When `out` does not take it: nobody waits for the line any more.
+    /// When `out` fails: the reader has closed it.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut line = serde_json::to_vec(self)?;
         line.push(b'\n');
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_one_line_and_reads_back_as_it_was() {
+    fn ready_line_round_trips() {
         let ready = full();
         let mut line = Vec::new();
         ready.write(&mut line).unwrap();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_not_in_the_debug_form() {
+    fn debug_form_has_no_secret() {
         let text = format!("{:?} {:?}", full(), full().credentials);
         assert!(!text.contains("s3cret"), "{text}");
     }

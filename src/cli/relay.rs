@@ -1,4 +1,4 @@
-//! Bytes between a local stream and a tunnel, without losing any at the end of either.
+//! Copies between a local stream and a tunnel, without losing data at the end of either.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -11,21 +11,21 @@ use tokio::time::Instant;
 
 use super::stdin::Stdin;
 
-/// What is read from a stream at a time, in bytes.
+/// Buffer size of one read, in bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// How a relay came to its end.
+/// How a relay ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The far side closed; everything that it sent was delivered.
+    /// The remote side closed; everything that it sent was delivered.
     Remote,
-    /// Nobody takes the bytes on the local side any more.
+    /// The local side no longer reads.
     Local,
-    /// The local side had stopped sending, and nothing came for the agreed time.
+    /// The local side had half-closed, and no data arrived within the timeout.
     HalfClosedIdle,
 }
 
-/// Why a relay broke.
+/// Which side of a relay failed.
 #[derive(Debug)]
 pub(crate) enum Broken {
     /// The tunnel.
@@ -34,10 +34,10 @@ pub(crate) enum Broken {
     Local(io::Error),
 }
 
-/// Carries stdin to `tunnel` and what comes back to `stdout`, until the far side closes or stdout does.
+/// Copies stdin to `tunnel` and the response to `stdout`, until the remote side or stdout closes.
 ///
-/// The end of stdin sends nothing, because the protocol has no mark for it (protocol reference, section d), and
-/// closes nothing, because that would lose what is still on its way here.
+/// EOF on stdin sends nothing, because the protocol has no half-close (protocol reference, section d), and closes
+/// nothing, because that would lose data still in transit.
 pub(crate) async fn stdio(
     tunnel: impl AsyncRead + AsyncWrite,
     mut stdin: Stdin,
@@ -77,12 +77,12 @@ pub(crate) async fn stdio(
         loop {
             tokio::select! {
                 end = &mut down => break end,
-                // A tunnel that cannot be written to tells why when it is read; what it still delivers comes first.
+                // After a write error, reading the tunnel returns the reason, after the remaining data.
                 sent = &mut up, if sending => match sent {
                     Ok(()) | Err(Broken::Tunnel(_)) => sending = false,
                     Err(error) => break Err(error),
                 },
-                // While stdin flows its own end tells when nobody is there any more.
+                // While stdin is open, its own end shows that the peer is gone.
                 () = &mut stdout_gone, if !sending => break Ok(End::Local),
             }
         }
@@ -91,10 +91,10 @@ pub(crate) async fn stdio(
     end
 }
 
-/// Carries bytes both ways between a local connection and `tunnel`.
+/// Copies both ways between a local connection and `tunnel`.
 ///
-/// When the local side stops sending, the tunnel stays open for what still comes back, as long as something
-/// does at least every `half_close_timeout` and until `local_gone`. When the far side closes, so does the local side.
+/// When the local side half-closes, the tunnel stays open for the response, as long as data arrives at least every
+/// `half_close_timeout` and until `local_gone`. When the remote side closes, so does the local side.
 pub(crate) async fn stream(
     tunnel: impl AsyncRead + AsyncWrite,
     local: impl AsyncRead + AsyncWrite,
@@ -142,7 +142,7 @@ pub(crate) async fn stream(
                     }
                     Err(error) => break Err(error),
                 },
-                // While it sends, reading it tells.
+                // While it sends, reading detects the end.
                 () = &mut local_gone, if !sending => break Ok(End::Local),
                 () = tokio::time::sleep_until(deadline), if !sending => {
                     if heard.last() + half_close_timeout <= Instant::now() {
@@ -156,10 +156,10 @@ pub(crate) async fn stream(
     end
 }
 
-/// Waits until the peer of `local` is gone for good. One that has only stopped sending still listens, and one that
-/// closed looks the same until something is sent to it: then it says that nobody is there.
+/// Resolves when the peer of `local` is gone. A half-closed peer still reads; a closed one is indistinguishable until
+/// data is sent to it, which it then resets.
 pub(crate) fn gone(local: &TcpStream) -> impl Future<Output = ()> + use<> {
-    // A duplicate, so that the connection itself can be taken apart meanwhile.
+    // A duplicate, so that the connection itself can be split meanwhile.
     let watched =
         local.as_fd().try_clone_to_owned().and_then(|fd| TcpStream::from_std(std::net::TcpStream::from(fd)));
     async move {
@@ -172,7 +172,7 @@ pub(crate) fn gone(local: &TcpStream) -> impl Future<Output = ()> + use<> {
     }
 }
 
-/// When something was last heard, for two futures of one task that must stay `Send`.
+/// The time of the last data, shared by two futures of one task that must stay `Send`.
 struct Heard {
     start: Instant,
     after_ms: AtomicU64,
@@ -207,13 +207,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_stdin_loses_nothing_that_is_still_to_come() {
+    async fn stdin_eof_loses_no_output() {
         let (tunnel, mut far) = duplex(1000);
         let (stdout, mut seen) = duplex(1 << 20);
         let stdin = Stdin::from_reader(io::Cursor::new(vec![b'q'; 5000])).unwrap();
         let relay = tokio::spawn(stdio(tunnel, stdin, stdout, std::future::pending()));
         assert_eq!(read_exactly(&mut far, 5000).await, vec![b'q'; 5000]);
-        // Stdin has ended by now; the answer comes only afterwards.
+        // Stdin has ended by now; the response follows.
         far.write_all(&vec![b'a'; 100_000]).await.unwrap();
         drop(far);
         assert_eq!(relay.await.unwrap().unwrap(), End::Remote);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stdout_that_is_gone_ends_a_relay_whose_stdin_has_ended() {
+    async fn closed_stdout_ends_after_stdin_eof() {
         let (tunnel, _far) = duplex(1000);
         let (stdout, _seen) = duplex(1000);
         let stdin = Stdin::from_reader(io::empty()).unwrap();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_stopped_sending_still_gets_its_answer() {
+    async fn half_closed_connection_gets_answer() {
         let (tunnel, mut far) = duplex(1000);
         let (local, mut client) = duplex(1000);
         let relay = tokio::spawn(stream(tunnel, local, std::future::pending(), Duration::from_secs(60)));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_closed_ends_with_the_first_byte_that_nobody_takes() {
+    async fn closed_connection_ends_on_write() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (local, _) = listener.accept().await.unwrap();
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_stopped_sending_and_hears_nothing_ends() {
+    async fn idle_half_closed_connection_ends() {
         let timeout = Duration::from_millis(50);
         let (tunnel, mut far) = duplex(1000);
         let (local, mut client) = duplex(1000);

@@ -28,7 +28,7 @@ use crate::workspace::Directory;
 use reload::Reload;
 use source::{Loaded, Source};
 
-/// How long the last notes may take to be written once everything else ended.
+/// How long pending database writes may take after everything else has ended.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const HELP: &str = concat!(
@@ -38,12 +38,12 @@ const HELP: &str = concat!(
   EICE_ALLOWED_ORIGINS=https://acme.example EICE_DIRECTORY=directory.toml eice serve
 
 docs/serve.example.toml explains every setting. The command line wins over the environment, the
-environment over the file. Whatever is wrong is told in full before anything listens.
+environment over the file. All errors are reported before anything listens.
 
 It speaks plain HTTP, for a proxy in front of it that passes Host and Origin on, or TLS with a
 certificate of its own ([tls]).
 
-SIGTERM and SIGINT end it: no new terminals, the open ones are told, then closed; a second one ends
+SIGTERM and SIGINT end it: no new terminals, the open ones are notified, then closed; a second one ends
 it at once. SIGHUP has it read its configuration, directory and certificate again and open the audit
 file anew; what is wrong is logged and changes nothing, and open terminals stay.
 
@@ -54,12 +54,12 @@ Environment:
   EICE_AUDIT_FILE
                            the settings of these names; lists are divided by commas
   ADMIN_TOKEN, MOLECULE_ENV, MOLECULE_ORG_ID, MOLECULE_ORG_SLUG, CP_UPSTREAM_URL, CORS_ORIGINS,
-  RATE_LIMIT               as for the platform; docs/access.md says who gets in
+  RATE_LIMIT               as for the platform; docs/access.md has the rules
   DATABASE_URL             the platform's database, where nothing else names a directory
   WORKSPACE_EC2_OS_USER    login name of the database's instances
   AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_CA_BUNDLE, …  as for every AWS client
   HTTPS_PROXY, ALL_PROXY, NO_PROXY  proxy of the tunnels, as curl reads them
-  NOTIFY_SOCKET            where a service manager is told of readiness, as sd_notify(3) says
+  NOTIFY_SOCKET            socket of the service manager, for sd_notify(3)
   EICE_LOG                 what to log, as --log; the default here is info
 
 ",
@@ -91,7 +91,7 @@ pub(crate) struct ServeArgs {
     until_stdin_closes: bool,
 }
 
-/// Serves. `log` is there when the configuration may say what is logged.
+/// Runs the gateway. `log` is set when the configuration may change what is logged.
 pub(crate) async fn run(args: ServeArgs, log: Option<Log>) -> Result<u8, Failure> {
     let mut signals = Signals::register()
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot watch signals", &error))?;
@@ -117,7 +117,7 @@ pub(crate) async fn run(args: ServeArgs, log: Option<Log>) -> Result<u8, Failure
     } else {
         connector
     });
-    tokio::spawn(tell_outage(Arc::clone(&directory)));
+    tokio::spawn(log_outage(Arc::clone(&directory)));
     let gateway = Gateway::new(config.gateway, Arc::clone(&directory), connector);
     gateway
         .audit()
@@ -148,7 +148,7 @@ pub(crate) async fn run(args: ServeArgs, log: Option<Log>) -> Result<u8, Failure
             None => listener.into(),
         };
         async move {
-            let told = async {
+            let outage = async {
                 match metrics {
                     Some(listener) => gateway.serve_metrics(listener).await,
                     None => std::future::pending().await,
@@ -156,7 +156,7 @@ pub(crate) async fn run(args: ServeArgs, log: Option<Log>) -> Result<u8, Failure
             };
             tokio::select! {
                 served = gateway.serve(listening, routes, drain.cancelled()) => served,
-                never = told => match never {},
+                never = outage => match never {},
             }
         }
     });
@@ -226,8 +226,8 @@ pub(crate) async fn run(args: ServeArgs, log: Option<Log>) -> Result<u8, Failure
     Ok(forced.map_or(exit::OK, StopReason::status))
 }
 
-/// Tells at once that the directory cannot answer. The gateway serves all the same, and asks again for each request.
-async fn tell_outage(directory: Arc<dyn Directory>) {
+/// Logs an unavailable directory at the start. The gateway serves nevertheless, and queries it for each request.
+async fn log_outage(directory: Arc<dyn Directory>) {
     if let Err(error) = directory.check().await {
         let error: &dyn std::error::Error = &error;
         tracing::warn!(error, "the directory does not answer; no terminal opens until it does");

@@ -40,10 +40,10 @@ In an interactive terminal, at the start of a line, `~.` ends the connection (ex
 
 A terminal is asked for when the login shell runs and stdin is a terminal; for a command, -t asks
 for one. A terminal has no end of input, so -t is ignored when stdin is no terminal, as in ssh; -tt
-insists, and then the remote side must end by itself.
+insists, and then the remote side must end on its own.
 
 Forwarding. Listeners are on the loopback unless BIND says otherwise: an address, `*` or nothing
-before the colon for every one; an IPv6 address stands in brackets. (On the instance that is sshd's
+before the colon for every one; an IPv6 address is in brackets. (On the instance that is sshd's
 GatewayPorts to allow.) A listener that cannot be had is an error, as with ssh's ExitOnForwardFailure.
 At most 256 connections are forwarded at once. They go by SSH connections of their own, so that the
 terminal never waits for them: one to four more tunnels, the first when it is needed. A connection
@@ -100,7 +100,7 @@ pub(crate) struct SshArgs {
 }
 
 pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
-    // Before the first connection: a signal from here on ends what is open instead of leaving it behind.
+    // Before the first connection, so that a signal closes what is open instead of leaving it behind.
     let mut signals = Signals::register()
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot watch signals", &error))?;
     let shell = args.shell()?;
@@ -110,7 +110,7 @@ pub(crate) async fn run(args: SshArgs) -> Result<u8, Failure> {
     }
     let agent = if args.agent { Some(Agent::of_environment().await?) } else { None };
     let pty = args.wants_pty();
-    interactive::tell_of_no_terminal(args.tty, pty, args.client.quiet);
+    interactive::warn_of_no_terminal(args.tty, pty, args.client.quiet);
     let connector = args.client.connector(interactive::tuning(pty))?;
     let progress = args.client.progress();
 
@@ -182,7 +182,7 @@ pub(crate) async fn drain(forwards: &mut Forwards, is_quiet: bool, signals: &mut
     }
 }
 
-/// `-N`.
+/// Runs `-N`.
 async fn forward_only(args: &SshArgs, listeners: Listeners, signals: &mut Signals) -> Result<u8, Failure> {
     if args.forwards.is_empty() {
         return Err(Failure::new(exit::USAGE, "-N runs nothing, and nothing is forwarded")
@@ -206,7 +206,7 @@ async fn forward_only(args: &SshArgs, listeners: Listeners, signals: &mut Signal
     if args.json {
         let mut ready = Ready::new("ssh", "");
         ready.instance = Some(args.destination.instance.to_string());
-        ready.forwards.clone_from(&forwards.told);
+        ready.forwards.clone_from(&forwards.announced);
         ready
             .write(&mut io::stdout().lock())
             .map_err(|error| Failure::because(exit::UNAVAILABLE, "cannot write to stdout", &error))?;
@@ -214,7 +214,7 @@ async fn forward_only(args: &SshArgs, listeners: Listeners, signals: &mut Signal
     let end = tokio::select! {
         reason = signals.next() => Ok(reason.status()),
         why = forwards.lost() => {
-            let why = why.unwrap_or_else(|| "the far side closed it".to_owned());
+            let why = why.unwrap_or_else(|| "the remote side closed it".to_owned());
             Err(Failure::new(exit::UNAVAILABLE, format!("the connection was lost: {why}")))
         }
     };
@@ -223,7 +223,7 @@ async fn forward_only(args: &SshArgs, listeners: Listeners, signals: &mut Signal
 }
 
 impl SshArgs {
-    /// A terminal when the login shell runs and a person sits at one, unless told otherwise. The rules are ssh's.
+    /// Returns whether to request a PTY, by ssh's rules: for the login shell at a terminal, unless a flag overrides it.
     fn wants_pty(&self) -> bool {
         match self.tty {
             0 => !self.no_tty && self.command.is_empty() && io::stdin().is_terminal(),
@@ -232,7 +232,7 @@ impl SshArgs {
         }
     }
 
-    /// What is asked to run; `None` is what the target says by itself.
+    /// Returns what to run; `None` is the target's default.
     fn shell(&self) -> Result<Option<Shell>, Failure> {
         let command = (!self.command.is_empty()).then(|| self.command.join(" "));
         match (self.container.shell()?, command) {

@@ -1,4 +1,4 @@
-//! Stdin as a stream of chunks that can wait.
+//! Stdin as a bounded stream of chunks.
 
 use std::io::{self, IsTerminal, Read};
 use std::time::Duration;
@@ -10,24 +10,24 @@ use tokio::sync::mpsc;
 
 use super::raw;
 
-/// The most that one chunk holds, in bytes.
+/// The largest chunk, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// How many chunks wait between the reading thread and the task: 256 KiB at most.
+/// The chunks queued between the reading thread and the task: at most 256 KiB.
 const QUEUE: usize = 4;
 
-/// Chunks of stdin, read by a thread of its own.
+/// Chunks of stdin, read by a dedicated thread.
 ///
-/// A thread and not the runtime's blocking pool, because a read of stdin cannot be interrupted and the runtime
-/// would wait for it at the end; and not a non-blocking descriptor, because that flag belongs to the open file
-/// and would follow it into the shell that started us.
+/// Not the runtime's blocking pool, because a read of stdin cannot be interrupted and the runtime would wait for it at
+/// the end. Not a non-blocking descriptor, because that flag belongs to the open file and would affect the parent
+/// shell.
 #[derive(Debug)]
 pub(crate) struct Stdin {
     chunks: mpsc::Receiver<io::Result<Bytes>>,
 }
 
 impl Stdin {
-    /// Starts reading. What is read and never taken is lost, so start it when it will be used.
+    /// Starts reading. Unused chunks are lost, so start only when the input will be used.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -35,7 +35,7 @@ impl Stdin {
         if io::stdin().is_terminal() { Self::from_reader(Keyboard) } else { Self::from_reader(io::stdin()) }
     }
 
-    /// Stdin that ends at once; the process's own is not touched.
+    /// Returns an empty stdin; the process's stdin is not read.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -67,22 +67,22 @@ impl Stdin {
         Ok(Self { chunks })
     }
 
-    /// All that is still to come, for whoever reads it elsewhere.
+    /// Returns the remaining chunks as a channel.
     pub(crate) fn into_chunks(self) -> mpsc::Receiver<io::Result<Bytes>> {
         self.chunks
     }
 
-    /// The next chunk; `None` at the end of the input. Cancel safe.
+    /// Returns the next chunk; `None` at the end. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<io::Result<Bytes>> {
         self.chunks.recv().await
     }
 }
 
-/// How often a job in the background looks whether what is typed is for it.
+/// How often a background job checks whether it is in the foreground.
 const BACKGROUND_PAUSE: Duration = Duration::from_millis(50);
 
-/// Stdin as a terminal, read only while it is ours: a read from the background stops the process (SIGTTIN), which then
-/// would not even end when it is told to.
+/// Stdin as a terminal, read only in the foreground: a read in the background stops the process (SIGTTIN), which then
+/// could not handle signals to end.
 struct Keyboard;
 
 impl Read for Keyboard {
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn every_byte_arrives_in_order_and_then_the_end_does_once() {
+    async fn chunks_are_ordered_with_one_end() {
         let data: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
         let mut stdin = Stdin::from_reader(io::Cursor::new(data.clone())).unwrap();
         let mut got = Vec::new();

@@ -1,4 +1,4 @@
-//! When a verb ends: a signal, its stdin closing where that is asked for, or a deadline.
+//! What ends a verb: a signal, EOF on stdin if requested, or a deadline.
 
 use std::io::{self, Read};
 
@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-/// The signals that end a verb, registered. To be made before anything that needs cleaning up.
+/// The registered signals that end a verb. Register them before creating anything that needs cleanup.
 #[derive(Debug)]
 pub(crate) struct Signals {
     interrupt: Signal,
@@ -17,7 +17,7 @@ pub(crate) struct Signals {
     deadline: Option<Instant>,
 }
 
-/// Why a verb was asked to end.
+/// Why a verb should end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub(crate) enum StopReason {
@@ -34,8 +34,7 @@ pub(crate) enum StopReason {
 }
 
 impl StopReason {
-    /// The status of a process that this signal ended, as a shell shows it; 0 for an end of stdin.
-    /// [`exit::TIMEOUT`] for a deadline.
+    /// Returns the exit status: a signal's as a shell reports it, 0 for EOF on stdin, [`exit::TIMEOUT`] for a deadline.
     #[cfg(any(feature = "client", feature = "gateway"))]
     #[must_use]
     pub(crate) fn status(self) -> u8 {
@@ -50,7 +49,7 @@ impl StopReason {
 }
 
 impl Signals {
-    /// Takes over SIGINT, SIGTERM and SIGHUP for the rest of the process.
+    /// Handles SIGINT, SIGTERM and SIGHUP for the rest of the process, even if they were ignored at its start.
     ///
     /// # Errors
     /// When the runtime cannot register a handler.
@@ -63,14 +62,14 @@ impl Signals {
         })
     }
 
-    /// The same, with `deadline` as one more reason to end.
+    /// Adds `deadline` as a reason to end.
     #[cfg(feature = "client")]
     #[must_use]
     pub(crate) fn until(self, deadline: Option<Instant>) -> Self {
         Self { deadline, ..self }
     }
 
-    /// The next of them; a deadline passes once. Cancel safe.
+    /// Returns the next reason to end; a deadline passes once. Cancel safe.
     pub(crate) async fn next(&mut self) -> StopReason {
         let deadline = self.deadline;
         let passed = async {
@@ -90,7 +89,7 @@ impl Signals {
         }
     }
 
-    /// The next of them, or the end of stdin when `watch_stdin`.
+    /// The same, with EOF on stdin as a reason if `watch_stdin`.
     #[cfg(any(feature = "client", feature = "emulator"))]
     pub(crate) async fn stop(&mut self, watch_stdin: bool) -> StopReason {
         if !watch_stdin {
@@ -103,14 +102,14 @@ impl Signals {
     }
 }
 
-/// Waits for the end of stdin when `watch`, otherwise for ever.
+/// Waits for EOF on stdin if `watch`, otherwise forever.
 #[cfg(feature = "gateway")]
 pub(crate) async fn end_of_stdin(watch: bool) {
     if watch { stdin_closed().await } else { std::future::pending().await }
 }
 
-/// Waits for the end of stdin, reading it away on a thread of its own: a blocking task would keep the runtime
-/// from ending.
+/// Waits for EOF on stdin, discarding input on a dedicated thread: a blocking task would keep the runtime from shutting
+/// down.
 async fn stdin_closed() {
     let (send, closed) = oneshot::channel();
     let spawned = std::thread::Builder::new().name("stdin".into()).spawn(move || {

@@ -1,4 +1,4 @@
-//! What `cksum` prints (POSIX.1-2024, utility `cksum`): a CRC-32 that the far side can be asked for.
+//! The checksum of `cksum` (POSIX.1-2024, utility `cksum`): a CRC-32 that the instance can compute too.
 
 /// The generator polynomial of ISO/IEC 8802-3, most significant bit first.
 const POLYNOMIAL: u32 = 0x04c1_1db7;
@@ -21,7 +21,7 @@ const fn table() -> [u32; 256] {
     table
 }
 
-/// A checksum in the making.
+/// An incremental checksum.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cksum {
     crc: u32,
@@ -34,7 +34,8 @@ impl Cksum {
         self.crc = bytes.iter().fold(self.crc, step);
     }
 
-    /// The number that `cksum` prints: the length follows the bytes, the low end first and no longer than it is.
+    /// Returns the number that `cksum` prints: the length follows the data, least significant byte first, without
+    /// leading zeros.
     pub(super) fn finish(self) -> u32 {
         let length = self.length.to_le_bytes();
         let significant = length.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_what_the_program_prints() {
+    fn matches_cksum_program() {
         for input in [&b""[..], b"a", b"123456789", &[0; 300], &[0xff; 70_000]] {
             let mut child =
                 Command::new("cksum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

@@ -1,4 +1,4 @@
-//! Peers in turns, round by round, and the ratios of what each round measured.
+//! Measures peers alternately, in rounds, and computes the ratios of each round.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use super::throughput::{self, Load, Throughput};
 use crate::cli::failure::Failure;
 use crate::model::{Terminal, TerminalEvent};
 
-/// How long a peer may take to its shell's first byte.
+/// How long a peer may take to the first byte of its shell.
 const PROMPT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What was measured of one subject; each list has one figure for each of its rounds.
+/// The measurements of one subject; each list has one figure per round.
 #[derive(Debug, Default)]
 struct Figures {
     prompt_ms: Vec<f64>,
@@ -29,7 +29,7 @@ struct Figures {
     up: Vec<f64>,
 }
 
-/// A comparison under way. What is measured when it is broken off is kept.
+/// A running comparison. Figures measured before an interruption are kept.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
     subjects: Vec<(Peer, Figures)>,
@@ -39,7 +39,7 @@ pub(super) struct Comparison {
 /// One round's tasks.
 pub(super) struct Task<'a> {
     pub(super) plan: &'a Plan,
-    /// Keys of one subject in one round.
+    /// Keystrokes per subject and round.
     pub(super) keys: u32,
     pub(super) load: Option<&'a Load>,
     pub(super) key: &'a PushedKey<'a>,
@@ -59,8 +59,8 @@ impl Comparison {
         &self.left_out
     }
 
-    /// Runs all rounds. A peer that fails is left out from then on, and why is kept; when it is ourselves, there is
-    /// nothing left to compare.
+    /// Runs all rounds. A peer that fails is skipped from then on, and the reason is kept; when `eice` itself fails,
+    /// the comparison ends.
     pub(super) async fn run(&mut self, task: &Task<'_>) -> Result<(), Failure> {
         for round in 0..task.plan.warmup + task.plan.runs {
             let counts = round >= task.plan.warmup;
@@ -109,7 +109,7 @@ impl Comparison {
     }
 }
 
-/// One round of one subject.
+/// Measures one round of one subject.
 async fn measure(peer: &Peer, figures: &mut Figures, task: &Task<'_>, counts: bool) -> Result<(), Failure> {
     task.bar.doing(peer.name);
     let failed = |what: &str, error: &io::Error| Failure::because(crate::cli::exit::UNAVAILABLE, what, error);
@@ -151,8 +151,8 @@ async fn measure(peer: &Peer, figures: &mut Figures, task: &Task<'_>, counts: bo
     Ok(())
 }
 
-/// Starts the program; the time from there to the shell's first byte. That it was a shell's and no complaint is known
-/// when the shell has obeyed.
+/// Starts the program and measures the time to the first byte of the shell. That the byte was not an error message is
+/// known once the shell has run a command.
 async fn prompt(peer: &Peer) -> io::Result<(Terminal, Duration)> {
     let start = Instant::now();
     let mut terminal = peer.shell()?;
@@ -182,21 +182,21 @@ async fn type_keys(terminal: &mut Terminal, task: &Task<'_>, times: &mut Vec<Dur
     .await
 }
 
-/// Round by round, ours by theirs.
+/// Returns the ratios of each round, ours by theirs.
 fn ratio(ours: &[f64], theirs: &[f64]) -> Option<Summary> {
     Summary::of(ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect())
 }
 
-/// The comparison as it stands in the report.
+/// The comparison in the report.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// Ourselves first.
+    /// `eice` first.
     pub(super) subjects: Vec<Subject>,
     pub(super) ratios: Vec<Ratios>,
     pub(super) left_out: Vec<LeftOut>,
 }
 
-/// What was measured of one subject.
+/// The results of one subject.
 #[derive(Debug, Serialize)]
 pub(super) struct Subject {
     pub(super) name: &'static str,
@@ -209,7 +209,7 @@ pub(super) struct Subject {
     pub(super) throughput: Option<Throughput>,
 }
 
-/// Ours by the peer's, round by round. Below 1 is quicker for times, above 1 for rates.
+/// Ratios of ours to the peer's, per round. For times, below 1 is faster; for rates, above 1.
 #[derive(Debug, Serialize)]
 pub(super) struct Ratios {
     pub(super) peer: &'static str,
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ratios_pair_round_by_round() {
+    fn ratios_pair_rounds() {
         let ratios = ratio(&[1.0, 4.0, 9.0], &[2.0, 4.0]).unwrap();
         assert_eq!(ratios.samples, [0.5, 1.0]);
         assert_eq!(ratios.median, 0.75);

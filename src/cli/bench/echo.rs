@@ -1,4 +1,4 @@
-//! How long a key takes to come back.
+//! Latency of keystroke echoes.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -11,47 +11,47 @@ use tokio::time::timeout;
 use super::stats::{Summary, millis};
 use crate::model::{Terminal, TerminalEvent};
 
-/// Answers each key with itself by a process behind a PTY, the line discipline out of the way: what a shell's line
-/// editor or a full-screen program does. It says [`READY`] first, which its own text does not hold.
+/// Echoes each key by a process behind a PTY in raw mode, as a shell's line editor or a full-screen program does. It
+/// prints [`READY`] first, which the command line does not contain.
 pub(super) const COMMAND: &str = "stty raw -echo; printf 'eice-''ready'; exec cat";
 
 const READY: &[u8] = b"eice-ready";
 
-/// How long the far side may take to be ready.
+/// How long the instance may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most bytes that are read before it is ready: prompts, banners, an echoed command line.
+/// The most bytes read before it is ready: prompts, banners, an echoed command line.
 const MAX_BEFORE_READY: usize = 256 * 1024;
-/// The most characters of what was said that an error repeats.
+/// The most characters of the output in an error.
 const MAX_TAIL: usize = 300;
-/// How long a key may take to come back.
+/// How long an echo may take.
 const KEY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Keys that are typed first and not counted.
+/// Keystrokes before those that are counted.
 const WARM_UP_KEYS: u32 = 5;
 
-/// Longer than any key takes, in microseconds: what the histogram can hold.
+/// The histogram's upper bound, in microseconds: longer than any echo takes.
 const MAX_MICROS: u64 = 60_000_000;
-/// Three figures of each time are kept.
+/// Significant decimal digits of each time in the histogram.
 const SIGNIFICANT_FIGURES: u8 = 3;
 
 /// How keys are typed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Typing {
     pub(super) keys: u32,
-    /// The mean pause before a key; half of it to one and a half times it are as likely. A program that polls shows
-    /// in the pauses, and one that is in step with it would not.
+    /// The mean pause before a key, uniformly distributed between half and one and a half times it. Varying pauses
+    /// reveal a peer that polls.
     pub(super) think: Duration,
 }
 
-/// Waits until the far side echoes. It has said `first` already.
+/// Waits until the instance is ready to echo; `first` is the output so far.
 ///
 /// # Errors
-/// When it ends first, which is told with what it said, or says too much or too little.
+/// When the terminal ends first, which is reported with its output, or prints too much or too little.
 pub(super) async fn ready(terminal: &mut Terminal, first: &[u8]) -> io::Result<()> {
     let mut seen = first.to_vec();
     let reading = async {
         while !seen.windows(READY.len()).any(|window| window == READY) {
             if seen.len() > MAX_BEFORE_READY {
-                return Err(io::Error::other("the far side says too much"));
+                return Err(io::Error::other("the instance prints too much"));
             }
             match output(terminal).await {
                 Ok(bytes) => seen.extend_from_slice(&bytes),
@@ -61,11 +61,11 @@ pub(super) async fn ready(terminal: &mut Terminal, first: &[u8]) -> io::Result<(
         Ok(())
     };
     timeout(READY_TIMEOUT, reading).await.unwrap_or_else(|_| {
-        Err(io::Error::other(format!("the far side is not ready after {} s", READY_TIMEOUT.as_secs())))
+        Err(io::Error::other(format!("the instance is not ready after {} s", READY_TIMEOUT.as_secs())))
     })
 }
 
-/// The end of what was said, for an error.
+/// Returns the end of the output, for an error.
 fn tail(said: &[u8]) -> String {
     let text = String::from_utf8_lossy(said);
     let text = text.trim();
@@ -76,10 +76,10 @@ fn tail(said: &[u8]) -> String {
     }
 }
 
-/// Types into a terminal that echoes, and gives each key's time to `on_key`.
+/// Types into an echoing terminal and passes the time of each echo to `on_key`.
 ///
 /// # Errors
-/// When the terminal ends, or another byte comes back than was sent.
+/// When the terminal ends, or echoes another byte than was sent.
 pub(super) async fn keystrokes(
     terminal: &mut Terminal,
     typing: Typing,
@@ -89,7 +89,7 @@ pub(super) async fn keystrokes(
         if !typing.think.is_zero() {
             tokio::time::sleep(typing.think.mul_f64(rand::random_range(0.5..1.5))).await;
         }
-        // A letter is neither a control byte nor an escape sequence's first.
+        // A letter is neither a control byte nor the start of an escape sequence.
         let byte = b'a' + u8::try_from(key % 26).unwrap_or_default();
         let start = Instant::now();
         let echoed = async {
@@ -111,14 +111,14 @@ pub(super) async fn keystrokes(
     Ok(())
 }
 
-/// The next bytes, of which there is at least one.
+/// Returns the next output, at least one byte.
 async fn output(terminal: &mut Terminal) -> io::Result<Bytes> {
     loop {
         match terminal.output.next().await {
             Some(Ok(TerminalEvent::Output(bytes))) if bytes.is_empty() => {}
             Some(Ok(TerminalEvent::Output(bytes) | TerminalEvent::Stderr(bytes))) => return Ok(bytes),
             Some(Ok(TerminalEvent::Exit(exit))) => {
-                return Err(io::Error::other(format!("the far side {exit}")));
+                return Err(io::Error::other(format!("the instance {exit}")));
             }
             Some(Err(error)) => return Err(error),
             None => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -126,7 +126,7 @@ async fn output(terminal: &mut Terminal) -> io::Result<Bytes> {
     }
 }
 
-/// The keys of one subject.
+/// The echoes of one subject.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Echo {
     pub(super) count: u64,
@@ -135,22 +135,22 @@ pub(super) struct Echo {
     pub(super) p90_ms: f64,
     pub(super) p99_ms: f64,
     pub(super) max_ms: f64,
-    /// How many keys took so long: buckets of the histogram, the last value of each in milliseconds.
+    /// The buckets of the histogram, each with its upper bound in milliseconds.
     pub(super) histogram: Vec<Bucket>,
-    /// Every key's time in milliseconds, in order.
+    /// The time of each echo in milliseconds, in order.
     pub(super) samples: Vec<f64>,
 }
 
 /// A bucket of the histogram.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Bucket {
-    /// Keys that took up to this long, and longer than the bucket before.
+    /// Upper bound; the lower bound is that of the previous bucket.
     pub(super) up_to_ms: f64,
     pub(super) count: u64,
 }
 
 impl Echo {
-    /// `None` without a key.
+    /// Returns `None` without keystrokes.
     pub(super) fn of(times: &[Duration]) -> Option<Self> {
         let mut histogram = Histogram::<u64>::new_with_bounds(1, MAX_MICROS, SIGNIFICANT_FIGURES).ok()?;
         for time in times {
@@ -160,8 +160,7 @@ impl Echo {
             return None;
         }
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
-        // Steps of a factor of two from a sixteenth of a millisecond: coarse enough to read, fine enough to see two
-        // heaps.
+        // Buckets double from 1/16 ms: coarse enough to read, fine enough to show two peaks.
         let buckets = histogram.iter_log(62, 2.0).filter(|step| step.count_since_last_iteration() > 0);
         let buckets = buckets.map(|step| Bucket {
             up_to_ms: step.value_iterated_to() as f64 / 1e3,
@@ -179,7 +178,7 @@ impl Echo {
     }
 }
 
-/// The median of some keys, in milliseconds: what a round of a comparison is judged by.
+/// Returns the median in milliseconds, which is a round's figure in a comparison.
 pub(super) fn median_ms(times: &[Duration]) -> Option<f64> {
     Some(Summary::of(times.iter().copied().map(millis).collect())?.median)
 }
@@ -190,7 +189,7 @@ mod tests {
     use crate::model::{Size, local};
 
     #[test]
-    fn percentiles_are_ordered_and_every_key_is_in_a_bucket() {
+    fn percentiles_and_buckets_cover_keys() {
         let times: Vec<_> = (1..=1000).map(|n| Duration::from_micros(n * 100)).collect();
         let echo = Echo::of(&times).unwrap();
         assert_eq!(echo.count, 1000);
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keys_come_back_from_a_real_pty_one_by_one() {
+    async fn keys_echo_from_real_pty() {
         let shell = local::Command::new("/bin/sh").args(["-c", COMMAND]).env([("PATH", "/usr/bin:/bin")]);
         let mut terminal = local::spawn(shell, Size::default()).unwrap();
         ready(&mut terminal, b"").await.unwrap();
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_byte_than_was_sent_is_an_error() {
+    async fn wrong_echo_is_an_error() {
         let shell = local::Command::new("/bin/sh")
             .args(["-c", "stty raw -echo; printf eice-ready; exec tr a-z b-za"])
             .env([("PATH", "/usr/bin:/bin")]);

@@ -1,16 +1,16 @@
-//! What of this machine matters to the figures.
+//! Properties of this machine that affect the figures.
 
 use serde::Serialize;
 
-/// The machine that measures.
+/// The measuring machine.
 #[derive(Debug, Serialize)]
 pub(super) struct Machine {
-    /// Processors that this process may use.
+    /// Processors available to this process.
     pub(super) cores: usize,
     pub(super) cpu: Option<String>,
     pub(super) kernel: Option<String>,
     pub(super) arch: &'static str,
-    /// How many programs wanted a processor in the last minute, when it began: a busy machine measures itself.
+    /// The load average of the last minute at the start: a busy machine distorts the figures.
     pub(super) load_1m: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! The measuring, in its order: time to prompt, echo, throughput, peers.
+//! Runs the measurements in order: time to prompt, echo, throughput, peers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use super::BenchArgs;
 use super::compare::{Comparison, Task};
 use super::echo::{self, Echo, Typing};
 use super::key::PushedKey;
-use super::place::Place;
 use super::plan::Plan;
 use super::progress::Bar;
 use super::report::{Report, Undelayed};
 use super::round_trips::RoundTrips;
 use super::stages::{self, Runs};
+use super::testbed::Testbed;
 use super::throughput::{self, Load, Throughput};
 use crate::cli::exit;
 use crate::cli::failure::Failure;
@@ -21,7 +21,7 @@ use crate::connect::SshHost;
 use crate::model::{Host, Shell, StageEvent, Terminal, TerminalRequest};
 use crate::ssh;
 
-/// What is measured, filled bit by bit so that it is there when the measuring is broken off.
+/// The figures, filled incrementally so that they are available after an interruption.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     cold: Runs,
@@ -54,10 +54,10 @@ impl Figures {
     }
 }
 
-/// Measures everything that `plan` says.
+/// Runs all measurements of `plan`.
 pub(super) async fn measure(
     args: &BenchArgs,
-    place: &Place,
+    testbed: &Testbed,
     plan: &Plan,
     key: &PushedKey<'_>,
     progress: &Progress,
@@ -67,22 +67,22 @@ pub(super) async fn measure(
     for round in 0..plan.warmup + plan.runs {
         let counts = round >= plan.warmup;
         if let Some(delay_ms) = plan.delay_ms {
-            place.delay(0);
+            testbed.delay(0);
             let Undelayed { cold, warm } = &mut figures.undelayed;
-            prompts(place, progress, bar, counts.then_some((cold, warm))).await?;
-            place.delay(delay_ms);
+            prompts(testbed, progress, bar, counts.then_some((cold, warm))).await?;
+            testbed.delay(delay_ms);
         }
         let (cold, warm) = (&mut figures.cold, &mut figures.warm);
-        prompts(place, progress, bar, counts.then_some((cold, warm))).await?;
+        prompts(testbed, progress, bar, counts.then_some((cold, warm))).await?;
     }
     if plan.keystrokes > 0 {
-        keystrokes(place, plan, progress, bar, &mut figures.keys).await?;
+        keystrokes(testbed, plan, progress, bar, &mut figures.keys).await?;
     }
-    // What goes up is made before anybody's clock starts.
+    // The upload is generated before any clock starts.
     let load = (plan.bytes > 0).then(|| Load::new(plan.bytes));
     if let Some(load) = &load {
         for _ in 0..plan.runs {
-            bulk(place, load, progress, bar, figures).await?;
+            bulk(testbed, load, progress, bar, figures).await?;
         }
     }
     if let Some(comparison) = &mut figures.comparison {
@@ -93,9 +93,9 @@ pub(super) async fn measure(
     Ok(())
 }
 
-/// One run with a client that has never connected, and one more with the same.
+/// Runs once with a new client and once more with the same client.
 async fn prompts(
-    place: &Place,
+    testbed: &Testbed,
     progress: &Progress,
     bar: &Bar,
     runs: Option<(&mut Runs, &mut Runs)>,
@@ -103,14 +103,14 @@ async fn prompts(
     bar.doing("time to prompt");
     let mut client = None;
     let fresh = || {
-        let fresh = place.fresh(ssh::Config::default())?;
+        let fresh = testbed.fresh(ssh::Config::default())?;
         client = Some(Arc::clone(&fresh));
         Ok(fresh)
     };
-    let cold = stages::prompt(fresh, &place.target, progress, true).await?;
+    let cold = stages::prompt(fresh, &testbed.target, progress, true).await?;
     bar.step();
     let again = || client.ok_or_else(|| Failure::new(exit::INTERNAL, "there is no client"));
-    let warm = stages::prompt(again, &place.target, progress, false).await?;
+    let warm = stages::prompt(again, &testbed.target, progress, false).await?;
     bar.step();
     if let Some((colds, warms)) = runs {
         colds.push(cold);
@@ -120,7 +120,7 @@ async fn prompts(
 }
 
 async fn keystrokes(
-    place: &Place,
+    testbed: &Testbed,
     plan: &Plan,
     progress: &Progress,
     bar: &Bar,
@@ -129,7 +129,7 @@ async fn keystrokes(
     bar.doing("keystroke echo");
     let shell = Some(Shell::Command(echo::COMMAND.into()));
     let request = TerminalRequest { shell, ..TerminalRequest::default() };
-    let (host, mut terminal) = open(place, ssh::Config::default(), &request, progress).await?;
+    let (host, mut terminal) = open(testbed, ssh::Config::default(), &request, progress).await?;
     let typing = Typing { keys: plan.keystrokes, think: plan.think() };
     let typed = async {
         echo::ready(&mut terminal, b"").await?;
@@ -145,9 +145,9 @@ async fn keystrokes(
     Ok(())
 }
 
-/// Once down and once up, each on a connection of its own.
+/// Measures one download and one upload, each on its own connection.
 async fn bulk(
-    place: &Place,
+    testbed: &Testbed,
     load: &Load,
     progress: &Progress,
     bar: &Bar,
@@ -156,13 +156,13 @@ async fn bulk(
     bar.doing("throughput");
     let failed = |error| Failure::because(exit::UNAVAILABLE, "throughput", &error);
     let request = TerminalRequest::command(throughput::down_command(load.bytes()));
-    let (host, mut terminal) = open(place, ssh::Config::bulk(), &request, progress).await?;
+    let (host, mut terminal) = open(testbed, ssh::Config::bulk(), &request, progress).await?;
     let took = throughput::down(&mut terminal, load.bytes()).await.map_err(failed)?;
     figures.down.push(throughput::rate(load.bytes(), took));
     host.close().await;
     bar.step();
     let request = TerminalRequest::command(throughput::UP_COMMAND);
-    let (host, mut terminal) = open(place, ssh::Config::bulk(), &request, progress).await?;
+    let (host, mut terminal) = open(testbed, ssh::Config::bulk(), &request, progress).await?;
     let took = throughput::up(&mut terminal, load).await.map_err(failed)?;
     figures.up.push(throughput::rate(load.bytes(), took));
     host.close().await;
@@ -171,13 +171,13 @@ async fn bulk(
 }
 
 async fn open(
-    place: &Place,
+    testbed: &Testbed,
     tuning: ssh::Config,
     request: &TerminalRequest,
     progress: &Progress,
 ) -> Result<(SshHost, Terminal), Failure> {
     let observer = |event: StageEvent| crate::model::StageObserver::on_stage(progress, event);
-    let host = place.fresh(tuning)?.connect_ssh(&place.target, &observer).await?;
+    let host = testbed.fresh(tuning)?.connect_ssh(&testbed.target, &observer).await?;
     let terminal = host.open(request, &observer).await?;
     Ok((host, terminal))
 }

@@ -1,4 +1,4 @@
-//! `eice bench`: time to prompt by stages, keystroke echo, throughput, and how others do beside it.
+//! `eice bench`: time to prompt by stage, keystroke echo, throughput, and a comparison with other clients.
 
 mod cksum;
 mod compare;
@@ -8,7 +8,6 @@ mod machine;
 mod measure;
 mod peers;
 mod pipes;
-mod place;
 mod plan;
 mod programs;
 mod progress;
@@ -18,6 +17,7 @@ mod stages;
 mod stats;
 mod table;
 mod temp;
+mod testbed;
 mod throughput;
 
 use std::io::{self, Write};
@@ -31,11 +31,11 @@ use self::key::PushedKey;
 use self::machine::Machine;
 use self::measure::{Figures, measure};
 use self::peers::{PeerArg, Setting};
-use self::place::Place;
 use self::plan::{Bytes, Plan};
 use self::progress::Bar;
 use self::report::{Ended, Report, Target};
 use self::temp::TempFolder;
+use self::testbed::Testbed;
 use super::client_args::ClientArgs;
 use super::exit;
 use super::failure::Failure;
@@ -47,15 +47,15 @@ use super::target::Destination;
 const HELP: &str = aws_help!(
     "Examples:
   eice bench --emulator                        on this machine, without AWS
-  eice bench --emulator --delay-ms 50          the same as round trips, which hang on no machine
+  eice bench --emulator --delay-ms 50          the same in round trips, on any machine
   eice bench ubuntu@i-0123456789abcdef0        an instance, through its endpoint
-  eice bench i-0123456789abcdef0 --compare ssh,aws   beside OpenSSH and aws-cli, in turns
+  eice bench i-0123456789abcdef0 --compare ssh,aws   and OpenSSH and aws-cli, in turns
   eice bench i-0123456789abcdef0 --json > bench.json   every figure
 
 Measured are the time from nothing to the first byte of the prompt, stage by stage, once with nothing
 cached and once with lookups cached; the echo of keystrokes by a process behind a PTY; and bulk both
 ways without a PTY, every byte checked. `setup`, `instance`, `key-push` … are the stages; `first-byte`
-is from the answer to the shell's request to its first byte. The key push runs beside the others, so
+is from the answer to the shell's request to its first byte. The key push runs concurrently, so
 the total is less than their sum.
 
 What it will do is said beforehand. EC2 Instance Connect Endpoints are for management traffic, and
@@ -64,7 +64,7 @@ what was measured so far.
 
 Peers run as programs of their own, ours as well, in turns in one run; a ratio is the median of the
 rounds' ratios. ssh and aws-tunnel use a key made for the run, which is pushed before their clock
-starts. What is not installed is told and left out."
+starts. What is not installed is reported and left out."
 );
 
 /// Measures what a terminal through an EC2 Instance Connect Endpoint costs: time to prompt, echo, throughput.
@@ -83,7 +83,7 @@ pub(crate) struct BenchArgs {
     emulator: bool,
 
     /// Delay each byte of the emulator's tunnels by so many milliseconds, one way, and each answer of its APIs by a
-    /// round trip; undelayed runs are made in turns with those, and the difference is told in round trips
+    /// round trip; undelayed runs are made in turns with those, and the difference is reported in round trips
     #[cfg(feature = "emulator")]
     #[arg(long, value_name = "N", requires = "emulator", conflicts_with = "destination", value_parser = clap::value_parser!(u32).range(1..=1000))]
     delay_ms: Option<u32>,
@@ -144,7 +144,7 @@ impl BenchArgs {
         None
     }
 
-    /// Keys of one subject in one round of a comparison.
+    /// Returns the keystrokes per subject and round of a comparison.
     fn keys_per_round(&self) -> u32 {
         self.keystrokes.div_ceil(self.runs)
     }
@@ -154,16 +154,16 @@ pub(crate) async fn run(args: BenchArgs) -> Result<u8, Failure> {
     let mut signals = Signals::register()
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot watch signals", &error))?;
     let progress = Progress::new(if args.client.verbose { Mode::Lines } else { Mode::Quiet });
-    let place = tokio::select! {
-        place = Place::open(&args, &progress) => place?,
+    let testbed = tokio::select! {
+        testbed = Testbed::open(&args, &progress) => testbed?,
         reason = signals.next() => return Ok(reason.status()),
     };
-    let result = bench(&args, &place, &progress, &mut signals).await;
-    place.close().await;
+    let result = bench(&args, &testbed, &progress, &mut signals).await;
+    testbed.close().await;
     result
 }
 
-/// Why the measuring was broken off.
+/// Why the measurements were interrupted.
 enum Stop {
     Signal(StopReason),
     Timeout,
@@ -172,7 +172,7 @@ enum Stop {
 
 async fn bench(
     args: &BenchArgs,
-    place: &Place,
+    testbed: &Testbed,
     progress: &Progress,
     signals: &mut Signals,
 ) -> Result<u8, Failure> {
@@ -180,10 +180,10 @@ async fn bench(
     let began = Instant::now();
     let folder = TempFolder::new()
         .map_err(|error| Failure::because(exit::INTERNAL, "no private folder can be made", &error))?;
-    let key = PushedKey::new(place, &folder)?;
+    let key = PushedKey::new(testbed, &folder)?;
     let mut comparison = None;
     if !args.compare.is_empty() {
-        let setting = Setting::new(args, place, &folder, key.path().to_owned())?;
+        let setting = Setting::new(args, testbed, &folder, key.path().to_owned())?;
         let (peers, left_out) = tokio::select! {
             found = setting.peers(&args.compare) => found,
             reason = signals.next() => return Ok(reason.status()),
@@ -202,13 +202,13 @@ async fn bench(
     let bar = Bar::new(plan.steps, args.client.quiet || args.client.verbose);
     let mut figures = Figures::new(comparison);
     let stopped = tokio::select! {
-        done = measure(args, place, &plan, &key, progress, &bar, &mut figures) => done.err().map(Stop::Failure),
+        done = measure(args, testbed, &plan, &key, progress, &bar, &mut figures) => done.err().map(Stop::Failure),
         reason = signals.next() => Some(Stop::Signal(reason)),
         () = tokio::time::sleep(Duration::from_secs(args.timeout)) => Some(Stop::Timeout),
     };
     bar.clear();
 
-    let mut report = Report::new(target(place), plan, machine);
+    let mut report = Report::new(target(testbed), plan, machine);
     report.took_s = began.elapsed().as_secs_f64();
     report.ended = match &stopped {
         None => Ended::Complete,
@@ -233,10 +233,10 @@ async fn bench(
     }
 }
 
-fn target(place: &Place) -> Target {
-    let target = &place.target;
+fn target(testbed: &Testbed) -> Target {
+    let target = &testbed.target;
     Target {
-        kind: if place.is_emulator() { "emulator" } else { "instance" },
+        kind: if testbed.is_emulator() { "emulator" } else { "instance" },
         instance: target.instance.to_string(),
         os_user: target.os_user.to_string(),
         region: target.region.clone(),

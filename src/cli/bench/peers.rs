@@ -1,4 +1,4 @@
-//! The other ways to the same instance, and ours as a program: how each is called.
+//! The compared programs: how each one connects to the instance.
 
 mod aws;
 
@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::place::Place;
 use super::programs::{find, version};
 use super::temp::TempFolder;
+use super::testbed::Testbed;
 use super::{BenchArgs, pipes};
 use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::docker::quote;
 use crate::model::{AddressFamily, EndpointChoice, InstanceTarget, Size, Terminal, local};
 
-/// Who is compared with us.
+/// The programs that `--compare` accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PeerArg {
     /// OpenSSH through `eice tunnel`
@@ -29,26 +29,26 @@ pub(crate) enum PeerArg {
     Aws,
 }
 
-/// How long it is tried to reach an instance without a tunnel.
+/// How long connecting to an instance without a tunnel may take.
 const REACH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A program that opens a shell on the instance.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) name: &'static str,
-    /// In words.
+    /// Description for the report.
     pub(super) what: String,
     pub(super) version: Option<String>,
     pub(super) through_endpoint: bool,
     /// Whether the instance must know the key in the private folder.
     pub(super) needs_key: bool,
     program: PathBuf,
-    /// For a shell on a PTY.
+    /// Arguments for a shell on a PTY.
     shell: Vec<OsString>,
-    /// For a command without a PTY, which comes last; `None` when the program takes none.
+    /// Arguments for a command without a PTY, appended last; `None` when the program cannot run one.
     command: Option<Vec<OsString>>,
     env: Vec<(OsString, OsString)>,
-    /// Where its ProxyCommand complains: on the PTY that would be taken for the shell's first byte.
+    /// The file for the stderr of its ProxyCommand: on the PTY it would be mistaken for the shell's first byte.
     complaints: Option<PathBuf>,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct LeftOut {
 }
 
 impl LeftOut {
-    /// `name` is not compared because of `reason`, which may hold what a program said.
+    /// Creates the entry; `reason` may contain a program's output.
     pub(super) fn new(name: &str, reason: &str) -> Self {
         let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
         Self { name: name.to_owned(), reason: crate::model::escape_control(&reason) }
@@ -68,20 +68,20 @@ impl LeftOut {
 }
 
 impl Peer {
-    /// A shell on a PTY of this machine.
+    /// Starts a shell on a local PTY.
     pub(super) fn shell(&self) -> std::io::Result<Terminal> {
         let command = local::Command::new(&self.program).args(&self.shell).env(self.env.iter().cloned());
         local::spawn(command, Size::default())
     }
 
-    /// `line` on pipes, where the program takes a command.
+    /// Runs `line` on pipes, if the program can run a command.
     pub(super) fn command(&self, line: &str) -> Option<std::io::Result<Terminal>> {
         let mut command = tokio::process::Command::new(&self.program);
         command.args(self.command.as_ref()?).arg(line).env_clear().envs(self.env.iter().cloned());
         Some(pipes::spawn(command))
     }
 
-    /// The last that its ProxyCommand complained of.
+    /// Returns the last error line of its ProxyCommand.
     pub(super) fn complaint(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.complaints.as_ref()?).ok()?;
         Some(text.lines().rfind(|line| !line.trim().is_empty())?.to_owned())
@@ -97,10 +97,10 @@ impl Peer {
     }
 }
 
-/// What the peers of a run need in common.
+/// What the peers of a run share.
 pub(super) struct Setting<'a> {
     args: &'a BenchArgs,
-    place: &'a Place,
+    testbed: &'a Testbed,
     folder: &'a TempFolder,
     key: PathBuf,
     eice: PathBuf,
@@ -109,10 +109,10 @@ pub(super) struct Setting<'a> {
 
 impl<'a> Setting<'a> {
     /// # Errors
-    /// When this program does not know where it is.
+    /// When the path of this program is unknown.
     pub(super) fn new(
         args: &'a BenchArgs,
-        place: &'a Place,
+        testbed: &'a Testbed,
         folder: &'a TempFolder,
         key: PathBuf,
     ) -> Result<Self, Failure> {
@@ -120,13 +120,13 @@ impl<'a> Setting<'a> {
             Failure::because(exit::INTERNAL, "the program's own file is not known", &error)
         })?;
         let mut env: Vec<_> = std::env::vars_os().collect();
-        env.extend(place.env(folder.path()).into_iter().map(|(name, value)| (name.into(), value)));
-        // A line of a log would be taken for the shell's first byte.
+        env.extend(testbed.env(folder.path()).into_iter().map(|(name, value)| (name.into(), value)));
+        // A log line would be mistaken for the shell's first byte.
         env.extend([("TERM", "xterm-256color"), ("EICE_LOG", "off")].map(|(a, b)| (a.into(), b.into())));
-        Ok(Self { args, place, folder, key, eice, env })
+        Ok(Self { args, testbed, folder, key, eice, env })
     }
 
-    /// Ourselves and those of `wanted` that there are, and why the others are not.
+    /// Returns `eice` and the available peers of `wanted`, and the reasons why the others are missing.
     pub(super) async fn peers(&self, wanted: &[PeerArg]) -> (Vec<Peer>, Vec<LeftOut>) {
         let (mut peers, mut left_out) = (vec![self.ours()], Vec::new());
         let mut add = |name: &str, found: Result<Vec<Peer>, String>| match found {
@@ -146,7 +146,7 @@ impl<'a> Setting<'a> {
     }
 
     fn target(&self) -> &InstanceTarget {
-        &self.place.target
+        &self.testbed.target
     }
 
     fn ours(&self) -> Peer {
@@ -173,7 +173,7 @@ impl<'a> Setting<'a> {
         }
     }
 
-    /// The options of our own verbs that lead to the target.
+    /// Returns the options of the program's verbs for the target.
     fn way(&self) -> Vec<OsString> {
         let target = self.target();
         let mut options = Vec::new();
@@ -213,7 +213,7 @@ impl<'a> Setting<'a> {
     async fn direct(&self) -> Result<Vec<Peer>, String> {
         let address = match &self.args.direct {
             Some(text) => resolve(text).await?,
-            None => self.place.direct().await.ok_or("it has no public address; --direct names one")?,
+            None => self.testbed.direct().await.ok_or("it has no public address; --direct names one")?,
         };
         match tokio::time::timeout(REACH_TIMEOUT, tokio::net::TcpStream::connect(address)).await {
             Ok(Ok(_)) => {}
@@ -226,7 +226,7 @@ impl<'a> Setting<'a> {
         Ok(vec![peer.version_of_ssh().await])
     }
 
-    /// OpenSSH with the program `proxy` as its ProxyCommand.
+    /// Returns OpenSSH with `proxy` as its ProxyCommand.
     fn openssh_through(&self, name: &'static str, what: &str, proxy: &[OsString]) -> Result<Peer, String> {
         let complaints = self.folder.path().join(format!("{name}.stderr"));
         let mut peer = self.openssh(name, what, &[proxy_command(proxy, &complaints)?])?;
@@ -234,7 +234,7 @@ impl<'a> Setting<'a> {
         Ok(peer)
     }
 
-    /// OpenSSH with the key of the private folder, and nothing of the user's own configuration.
+    /// Returns OpenSSH with the key of the private folder, without the user's configuration.
     fn openssh(&self, name: &'static str, what: &str, options: &[String]) -> Result<Peer, String> {
         let program = find("ssh").ok_or("ssh is not installed")?;
         let target = self.target();
@@ -266,8 +266,8 @@ impl<'a> Setting<'a> {
         })
     }
 
-    /// The instance's first host key is kept in the private folder, under the instance's id, by whatever way it was
-    /// reached first; another one fails.
+    /// Returns the options that keep the instance's first host key in the private folder, under the instance id;
+    /// another key fails.
     fn host_key_options(&self) -> Vec<String> {
         vec![
             "LogLevel=ERROR".to_owned(),
@@ -294,7 +294,7 @@ fn value_name(arg: impl ValueEnum) -> OsString {
     arg.to_possible_value().map(|value| value.get_name().into()).unwrap_or_default()
 }
 
-/// `ProxyCommand=…` for a shell to read, `%` doubled for ssh, which puts `exec` in front.
+/// Returns `ProxyCommand=…`, quoted for the shell, with `%` doubled for ssh, which prepends `exec`.
 fn proxy_command(words: &[OsString], stderr: &Path) -> Result<String, String> {
     let words: Vec<_> = words.iter().map(|word| quoted(word)).collect::<Result<_, _>>()?;
     let line = format!("{} 2>>{}", words.join(" "), quoted(stderr.as_os_str())?);
@@ -316,14 +316,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proxy_command_survives_the_shell_and_ssh() {
+    fn proxy_command_is_quoted() {
         let command =
             proxy_command(&words(&["/opt/a b/eice", "tunnel", "100%", "i-1"]), Path::new("/tmp/x")).unwrap();
         assert_eq!(command, "ProxyCommand='/opt/a b/eice' tunnel '100%%' i-1 2>>/tmp/x");
     }
 
     #[test]
-    fn an_address_may_be_a_name() {
+    fn address_may_be_a_name() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         assert_eq!(runtime.block_on(resolve("127.0.0.1:22")).unwrap().port(), 22);
         assert!(runtime.block_on(resolve("nowhere")).is_err());

@@ -1,4 +1,4 @@
-//! A program of this machine on pipes, as a terminal without a PTY.
+//! A local program on pipes, as a terminal without a PTY.
 
 use std::io;
 use std::process::Stdio;
@@ -15,14 +15,13 @@ use tokio_util::sync::CancellationToken;
 use crate::model::processes::exit_of;
 use crate::model::{Control, Input, Output, Signal, Size, Terminal, TerminalEvent};
 
-/// The room made for one read.
+/// Buffer size of one read, in bytes.
 const READ: usize = 64 * 1024;
 
-/// Starts `command` on pipes, in a process group of its own: what it leaves behind when it ends is ended with it, and
-/// all of it is killed when its output is dropped. (aws-cli, as a ProxyCommand, outlives its ssh and spins.)
+/// Starts `command` on pipes, in its own process group: the group is ended when the program ends, and killed when its
+/// output is dropped. (aws-cli, as a ProxyCommand, outlives its ssh and spins.)
 ///
-/// # Errors
-/// When it cannot be started.
+/// # Errors When it cannot be started.
 pub(super) fn spawn(mut command: Command) -> io::Result<Terminal> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.process_group(0);
@@ -58,7 +57,7 @@ impl Input for PipeInput {
 
 struct PipeOutput {
     child: Option<Child>,
-    /// Its process group, for as long as the child was not waited for: the number may be another's then.
+    /// Its process group, until the child has been waited for: the number may be reused afterwards.
     group: Option<Pid>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
@@ -94,16 +93,16 @@ impl PipeOutput {
         Some(exit)
     }
 
-    /// Ends what is left of the process group.
+    /// Signals what is left of the process group.
     fn end_group(&mut self, signal: process::Signal) {
         if let Some(group) = self.group.take() {
-            // An error says that nothing is left.
+            // An error means that nothing is left.
             let _ = process::kill_process_group(group, signal);
         }
     }
 }
 
-/// Reads from a pipe that is still open; from another one nothing ever comes.
+/// Reads from a pipe if it is open; otherwise never resolves.
 async fn read<R: AsyncReadExt + Unpin>(pipe: &mut Option<R>, buffer: &mut BytesMut) -> io::Result<usize> {
     match pipe {
         Some(pipe) => pipe.read_buf(buffer).await,
@@ -123,7 +122,7 @@ impl Output for PipeOutput {
     }
 }
 
-/// There is no terminal that could be resized, and nobody here signals a program: it is closed.
+/// Resizing and signals do nothing; closing kills the program.
 struct PipeControl(Arc<CancellationToken>);
 
 impl Control for PipeControl {
@@ -147,7 +146,7 @@ mod tests {
     use crate::model::Exit;
 
     #[tokio::test]
-    async fn both_outputs_come_and_then_the_exit() {
+    async fn outputs_precede_exit() {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "cat; echo problem >&2; exit 4"]);
         let mut terminal = spawn(command).unwrap();
@@ -163,7 +162,7 @@ mod tests {
         assert!(terminal.input.write(Bytes::from_static(b"x")).await.is_err());
     }
 
-    /// Whether the process `pid` is there and no zombie.
+    /// Returns whether the process `pid` exists and is not a zombie.
     fn runs(pid: &str) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_it_leaves_behind_ends_with_it_and_with_us() {
+    async fn process_group_is_ended() {
         for more in ["", "; exec sleep 600"] {
             let mut command = Command::new("/bin/sh");
             command.args(["-c", &format!("sleep 600 >/dev/null 2>&1 & echo $!{more}")]);
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn closing_kills_it() {
+    async fn close_kills_process() {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "exec sleep 600"]);
         let mut terminal = spawn(command).unwrap();

@@ -1,4 +1,4 @@
-//! What a run will do, said before it does it, and where it must not go without being told.
+//! The plan of a run: announced beforehand, and limits that need confirmation.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,11 +15,11 @@ const MAX_UNASKED_BYTES: u64 = 256 << 20;
 const MAX_UNASKED_TUNNELS: u64 = 200;
 /// The most bytes of one transfer.
 const MAX_BYTES: u64 = 1 << 30;
-/// The fewest: below, all that is measured is how the first packets fall.
+/// The fewest bytes of one transfer: below, only the first packets are measured.
 const MIN_BYTES: u64 = 256 << 10;
-/// What opening and closing one connection moves, about: TLS, the upgrade, keys.
+/// Approximate traffic of opening and closing one connection: TLS, the upgrade, keys.
 const BYTES_PER_TUNNEL: u64 = 16 << 10;
-/// What one key moves both ways, about: an SSH packet in a WebSocket frame in a TLS record, twice.
+/// Approximate traffic of one keystroke: an SSH packet in a WebSocket frame in a TLS record, each way.
 const BYTES_PER_KEY: u64 = 256;
 
 /// A number of bytes: `1048576`, `512KiB`, `4MiB`, `1GiB`; `K`, `M` and `G` mean the same.
@@ -52,7 +52,7 @@ impl FromStr for Bytes {
     }
 }
 
-/// What a run will do.
+/// The plan of a run.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Plan {
     pub(super) runs: u32,
@@ -61,9 +61,9 @@ pub(super) struct Plan {
     pub(super) think_ms: u32,
     pub(super) bytes: u64,
     pub(super) delay_ms: Option<u32>,
-    /// Tunnels that are opened, two at a time at most.
+    /// Tunnels to open, at most two at a time.
     pub(super) tunnels: u64,
-    /// Bytes through the endpoint, about.
+    /// Approximate bytes through the endpoint.
     pub(super) traffic_bytes: u64,
     /// Steps of the progress bar.
     #[serde(skip)]
@@ -71,8 +71,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The plan of `args`, compared with peers: of each whether it goes through the endpoint and whether it can run
-    /// a command without a terminal.
+    /// Returns the plan of `args` with these peers: for each, whether it uses the endpoint and whether it can run a
+    /// command without a terminal.
     pub(super) fn new(args: &BenchArgs, peers: &[(bool, bool)]) -> Self {
         let (runs, warmup) = (u64::from(args.runs), u64::from(args.warmup));
         let (keys, bytes) = (u64::from(args.keystrokes), args.bytes.0);
@@ -107,7 +107,7 @@ impl Plan {
         }
     }
 
-    /// What is said beforehand.
+    /// Returns the announcement.
     pub(super) fn announcement(&self) -> String {
         format!(
             "eice: this will open {} tunnels one after the other and move about {} through the endpoint\n  \
@@ -117,7 +117,7 @@ impl Plan {
         )
     }
 
-    /// Refuses a plan that is too big to be carried out unasked.
+    /// Refuses a plan above the limits without `--yes`.
     pub(super) fn allowed(&self, yes: bool) -> Result<(), Failure> {
         if yes || (self.traffic_bytes <= MAX_UNASKED_BYTES && self.tunnels <= MAX_UNASKED_TUNNELS) {
             return Ok(());
@@ -138,7 +138,7 @@ impl Plan {
     }
 }
 
-/// MiB, tenths below ten.
+/// Formats a size in MiB, with tenths below ten.
 fn size(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     if mib < 10.0 { format!("{mib:.1} MiB") } else { format!("{mib:.0} MiB") }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_of_bytes_has_a_unit_and_limits() {
+    fn byte_counts_have_units_and_limits() {
         for (text, bytes) in
             [("0", 0), ("4MiB", 4 << 20), ("512K", 512 << 10), ("1G", 1 << 30), ("262144", 262_144)]
         {
@@ -173,16 +173,16 @@ mod tests {
     }
 
     #[test]
-    fn the_plan_counts_tunnels_and_bytes_and_big_ones_need_a_word() {
+    fn large_plan_needs_yes() {
         let small = args(&["--runs", "3", "--warmup", "1", "--bytes", "1MiB", "--keystrokes", "10"]);
         let plan = Plan::new(&small, &[]);
-        // Cold and warm for each of four rounds, one for the keys, two for each of three transfers.
+        // Cold and warm in each of four rounds, one for the keystrokes, two for each of three transfers.
         assert_eq!(plan.tunnels, 8 + 1 + 6);
         assert!(plan.traffic_bytes > 6 << 20 && plan.traffic_bytes < 7 << 20);
         assert!(plan.announcement().contains("15 tunnels"), "{}", plan.announcement());
         assert!(plan.announcement().contains("6.2 MiB"), "{}", plan.announcement());
         plan.allowed(false).unwrap();
-        // Straight ssh takes nothing from the endpoint, and aws-cli's ssh runs no command.
+        // Direct ssh does not use the endpoint, and aws-cli's ssh cannot run a command.
         let compared = Plan::new(&small, &[(true, true), (false, true), (true, false)]);
         assert_eq!(compared.tunnels, plan.tunnels + (4 + 6) + 4);
         assert!(compared.steps > plan.steps);

@@ -1,4 +1,4 @@
-//! Programs of this machine: whether they are there, and which version.
+//! Finds local programs and their versions.
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
@@ -6,23 +6,23 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-/// How long a peer's version may take to be told.
+/// How long a program may take to print its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest text of a version.
+/// The most characters of a version.
 const MAX_VERSION: usize = 120;
 
-/// The program `name` of PATH.
+/// Finds the program `name` in PATH.
 pub(super) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_program(file))
 }
 
-/// Whether it is a file that may be run.
+/// Returns whether it is an executable file.
 pub(super) fn is_program(file: &Path) -> bool {
     file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// The first line that a program says of its version.
+/// Returns the first line that the program prints for `flag`.
 pub(super) async fn version(program: &Path, flag: &str, env: &[(OsString, OsString)]) -> Option<String> {
     let mut command = tokio::process::Command::new(program);
     command.arg(flag).env_clear().envs(env.iter().cloned()).stdin(Stdio::null()).kill_on_drop(true);
@@ -37,13 +37,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn programs_are_found_and_say_their_version() {
+    async fn programs_are_found_with_version() {
         let sh = find("sh").unwrap();
         assert!(is_program(&sh) && !is_program(Path::new("/")) && !is_program(Path::new("/etc/passwd")));
         assert_eq!(find("no-such-program-as-this"), None);
         let env = [("PATH".into(), "/usr/bin:/bin".into())];
-        let told = version(Path::new("/bin/sh"), "--nonsense", &env).await.unwrap();
-        assert!(!told.is_empty() && !told.contains('\n'));
+        let line = version(Path::new("/bin/sh"), "--nonsense", &env).await.unwrap();
+        assert!(!line.is_empty() && !line.contains('\n'));
         assert_eq!(version(Path::new("/no/such"), "-V", &env).await, None);
     }
 }

@@ -1,20 +1,20 @@
-//! How far it is: a bar on stderr, where that is a terminal.
+//! A progress bar on stderr, if that is a terminal.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How often the bar moves by itself.
+/// The redraw interval of the bar.
 const TICK: Duration = Duration::from_millis(200);
 
-/// A bar that is seen on a terminal only.
+/// A progress bar, hidden unless stderr is a terminal.
 #[derive(Debug)]
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {
-    /// A bar of `steps`, unseen when `quiet`.
+    /// Creates a bar of `steps`, hidden when `quiet`.
     pub(super) fn new(steps: u64, quiet: bool) -> Self {
-        // Indicatif's own target is hidden where stderr is no terminal.
+        // Indicatif hides its stderr target when that is no terminal.
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(Some(steps), target);
         if let Ok(style) = ProgressStyle::with_template("eice: {msg:<24} {wide_bar} {pos}/{len} {elapsed}") {
@@ -24,22 +24,22 @@ impl Bar {
         Self(bar)
     }
 
-    /// Says what is being measured.
+    /// Shows what is being measured.
     pub(super) fn doing(&self, what: &str) {
         self.0.set_message(what.to_owned());
     }
 
-    /// One step is done.
+    /// Advances by one step.
     pub(super) fn step(&self) {
         self.0.inc(1);
     }
 
-    /// Says a line on stderr without breaking the bar.
+    /// Prints a line on stderr without breaking the bar.
     pub(super) fn say(&self, line: &str) {
         self.0.suspend(|| crate::cli::say(line));
     }
 
-    /// Erases it.
+    /// Erases the bar.
     pub(super) fn clear(&self) {
         self.0.finish_and_clear();
     }

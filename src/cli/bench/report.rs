@@ -1,4 +1,4 @@
-//! What was measured, as one JSON document. docs/bench.md describes it.
+//! The results as one JSON document, described in docs/bench.md.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,10 +12,10 @@ use super::round_trips::RoundTrips;
 use super::stages::Runs;
 use super::throughput::Throughput;
 
-/// The document's form; a change that breaks a reader makes it another.
+/// The document's schema version; it changes with each incompatible change.
 const SCHEMA: &str = "eice-bench/1";
 
-/// How a run came to its end.
+/// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Ended {
@@ -35,7 +35,7 @@ pub(super) struct Report {
     pub(super) began_unix: u64,
     pub(super) took_s: f64,
     pub(super) ended: Ended,
-    /// Why it failed.
+    /// The error, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
     pub(super) target: Target,
@@ -51,14 +51,14 @@ pub(super) struct Report {
 #[derive(Debug, Serialize)]
 pub(super) struct Program {
     pub(super) version: &'static str,
-    /// Whether it is an optimised build.
+    /// Whether it is an optimized build.
     pub(super) optimised: bool,
 }
 
-/// What it is measured against.
+/// The measured target.
 #[derive(Debug, Serialize)]
 pub(super) struct Target {
-    /// `instance` or `emulator`. Figures of the two do not belong in one table.
+    /// `instance` or `emulator`. Their figures are not comparable.
     pub(super) kind: &'static str,
     pub(super) instance: String,
     pub(super) os_user: String,
@@ -68,11 +68,11 @@ pub(super) struct Target {
 /// From nothing to the first byte of the prompt, in this process.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct TimeToPrompt {
-    /// With a client that has never connected: nothing is cached.
+    /// With a new client: nothing is cached.
     pub(super) cold: Runs,
-    /// With the same client again: look-ups are cached.
+    /// With the same client again: lookups are cached.
     pub(super) warm: Runs,
-    /// The same without the delay, in turns with those above.
+    /// The same without the delay, alternating with those above.
     pub(super) undelayed: Option<Undelayed>,
 }
 
@@ -84,7 +84,7 @@ pub(super) struct Undelayed {
 }
 
 impl Report {
-    /// A document without figures.
+    /// Creates a document without figures.
     pub(super) fn new(target: Target, plan: Plan, machine: Machine) -> Self {
         let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self {

@@ -1,18 +1,18 @@
-//! From milliseconds to round trips: what a delay on the way adds to a stage, divided by what it adds to a round
-//! trip, is how many round trips the stage takes, on any machine.
+//! Converts milliseconds to round trips: the time that a delay adds to a stage, divided by the time that it adds to a
+//! round trip, is the number of round trips of the stage, on any machine.
 
 use serde::Serialize;
 
 use super::stages::Runs;
 
-/// The emulator delays bytes, and the connection is made before there are any: TCP's own round trip is answered by
-/// the kernel at once. It is one by definition (RFC 9293, section 3.5).
+/// TCP's handshake. The emulator delays bytes, but the kernel completes the handshake before there are any. It takes
+/// one round trip by definition (RFC 9293, section 3.5).
 const TCP_ROUND_TRIPS: u32 = 1;
 
 /// Round trips to the first byte of the prompt.
 #[derive(Debug, Serialize)]
 pub(super) struct RoundTrips {
-    /// What one round trip was delayed by.
+    /// The delay added to each round trip.
     pub(super) rtt_ms: f64,
     pub(super) cold: Option<Count>,
     pub(super) warm: Option<Count>,
@@ -21,14 +21,14 @@ pub(super) struct RoundTrips {
 /// One kind of run, in round trips.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Count {
-    /// What was measured, without TCP's own.
+    /// The measured value, without TCP's handshake.
     pub(super) measured: f64,
-    /// The nearest whole number, and TCP's own round trip, which is not delayed.
+    /// The measured value rounded, plus TCP's handshake, which is not delayed.
     pub(super) total: u32,
     pub(super) stages: Vec<StageCount>,
 }
 
-/// One stage, in round trips. Those of the key push run beside the others.
+/// One stage, in round trips. Those of the key push overlap the others.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct StageCount {
     pub(super) name: &'static str,
@@ -36,7 +36,7 @@ pub(super) struct StageCount {
 }
 
 impl RoundTrips {
-    /// `None` before both kinds were measured. The quickest run of each counts: whatever disturbs adds time.
+    /// Returns `None` before both kinds are measured. Uses the fastest run of each, since disturbances only add time.
     pub(super) fn of(rtt_ms: f64, cold: [&Runs; 2], warm: [&Runs; 2]) -> Option<Self> {
         let (cold, warm) = (Count::of(rtt_ms, cold), Count::of(rtt_ms, warm));
         (cold.is_some() || warm.is_some()).then_some(Self { rtt_ms, cold, warm })
@@ -51,7 +51,7 @@ impl Count {
             let quick = undelayed.stage(slow.name)?;
             Some(StageCount { name: slow.name, measured: trips(slow.ms.min, quick.ms.min) })
         });
-        // A negative or absurd figure saturates.
+        // Negative and excessive values saturate.
         let total = measured.round() as u32 + TCP_ROUND_TRIPS;
         Some(Self { measured, total, stages: stages.collect() })
     }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_is_turned_into_round_trips_by_the_quickest_runs() {
+    fn round_trips_use_fastest_runs() {
         let (quick, slow) = (runs(&[(5.0, 80.0), (3.0, 50.0)]), runs(&[(105.0, 990.0), (104.0, 953.0)]));
         let trips = RoundTrips::of(100.0, [&quick, &slow], [&quick, &Runs::default()]).unwrap();
         let cold = trips.cold.unwrap();

@@ -1,4 +1,4 @@
-//! From nothing to the first byte of the prompt, cut into stages.
+//! Time to the first byte of the prompt, by stage.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,18 +14,18 @@ use crate::model::{
     TerminalRequest,
 };
 
-/// What is built before the first stage: configuration, roots, clients. Only where nothing is cached.
+/// The set-up before the first stage: configuration, roots, clients. Only in cold runs.
 const SETUP: &str = "setup";
-/// From the answer to the shell's request to its first byte.
+/// From the response to the shell request to the first byte.
 const FIRST_BYTE: &str = "first-byte";
 
-/// How long a shell may take to say its first byte.
+/// How long a shell may take to print its first byte.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One run.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Run {
-    /// From nothing to the first byte. Not the sum of the stages: the key push runs beside the others.
+    /// Total time to the first byte. Not the sum of the stages, since the key push overlaps the others.
     pub(super) total_ms: f64,
     pub(super) stages: Vec<Step>,
 }
@@ -34,11 +34,11 @@ pub(super) struct Run {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Step {
     pub(super) name: &'static str,
-    /// When it began, counted from the run's beginning.
+    /// Start, relative to the start of the run.
     pub(super) start_ms: f64,
-    /// How long it worked.
+    /// Active time.
     pub(super) ms: f64,
-    /// How long it stood still between its beginning and its end: authentication, until the key is pushed.
+    /// Time spent waiting between start and end: authentication waits for the key push.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) waited_ms: f64,
 }
@@ -47,7 +47,7 @@ fn is_zero(ms: &f64) -> bool {
     *ms == 0.0
 }
 
-/// Notes stages on a clock that began with the run.
+/// Records stages relative to the start of the run.
 struct Recorder<'a> {
     began: Instant,
     steps: Mutex<Vec<Mark>>,
@@ -57,7 +57,7 @@ struct Recorder<'a> {
 struct Mark {
     name: &'static str,
     start: Duration,
-    /// Its end and how long it worked.
+    /// End and active time.
     end: Option<(Duration, Duration)>,
 }
 
@@ -67,7 +67,7 @@ impl Recorder<'_> {
         self.lock().push(Mark { name, start, end: None });
     }
 
-    /// Ends the last one of that name, which worked for `took`, or all the time.
+    /// Ends the last stage of that name, active for `took` or the whole time.
     fn end(&self, name: &'static str, took: Option<Duration>) {
         let end = self.began.elapsed();
         let mut steps = self.lock();
@@ -90,7 +90,7 @@ impl Recorder<'_> {
                 name: mark.name,
                 start_ms: millis(mark.start),
                 ms: millis(took),
-                // Below a tenth of a millisecond it is the clock's own time.
+                // Less than 0.1 ms is measurement overhead.
                 waited_ms: if waited > Duration::from_micros(100) { millis(waited) } else { 0.0 },
             })
         });
@@ -109,8 +109,8 @@ impl StageObserver for Recorder<'_> {
     }
 }
 
-/// One run: connects to `target`, opens its shell on a PTY, waits for the first byte, and lets go. `connector` gives
-/// what connects; what it takes to build is part of the run.
+/// Measures one run: connects to `target`, opens its shell on a PTY, waits for the first byte, and closes. `connector`
+/// returns the client; building it is part of the run.
 pub(super) async fn prompt(
     connector: impl FnOnce() -> Result<Arc<Connector>, Failure>,
     target: &InstanceTarget,
@@ -150,9 +150,9 @@ async fn first_byte(terminal: &mut Terminal) -> Result<(), Failure> {
 /// Several runs of one kind.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Runs {
-    /// Milliseconds.
+    /// Total times in milliseconds.
     pub(super) total_ms: Option<Summary>,
-    /// In the order of a session's life. A stage that not every run had counts those that had it.
+    /// In the order of connecting. A stage that only some runs had is summarized over those.
     pub(super) stages: Vec<StageSummary>,
     pub(super) runs: Vec<Run>,
 }
@@ -183,7 +183,7 @@ impl Runs {
     }
 }
 
-/// The names of all that a run may consist of, in order.
+/// Returns the names of all possible stages, in order.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     std::iter::once(SETUP).chain(Stage::ALL.iter().map(|stage| stage.name())).chain([FIRST_BYTE])
 }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn stages_that_overlap_keep_their_own_start_and_time() {
+    fn overlapping_stages_are_separate() {
         let progress = Progress::new(Mode::Quiet);
         let began = Instant::now() - Duration::from_secs(1);
         let recorder = Recorder { began, steps: Mutex::default(), also: &progress };
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_that_stood_still_says_for_how_long() {
+    fn waiting_time_is_recorded() {
         let progress = Progress::new(Mode::Quiet);
         let recorder = Recorder { began: Instant::now(), steps: Mutex::default(), also: &progress };
         recorder.lock().push(Mark {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_sum_up_stage_by_stage_in_order() {
+    fn runs_are_summarized_by_stage() {
         let run = |tls, total_ms| Run {
             total_ms,
             stages: vec![

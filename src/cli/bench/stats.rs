@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// What a series of figures comes to. The unit is the series'.
+/// A summary of samples, in their unit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Summary {
     pub(super) count: usize,
     pub(super) median: f64,
     pub(super) min: f64,
     pub(super) max: f64,
-    /// The quartiles: half of the figures lie between them.
+    /// The quartiles: half of the samples lie between them.
     pub(super) q1: f64,
     pub(super) q3: f64,
-    /// Every figure, in the order in which it was taken.
+    /// All samples, in measured order.
     pub(super) samples: Vec<f64>,
 }
 
 impl Summary {
-    /// `None` when there is no figure.
+    /// Returns `None` without samples.
     pub(super) fn of(samples: Vec<f64>) -> Option<Self> {
         let mut sorted = samples.clone();
         sorted.sort_by(f64::total_cmp);
@@ -36,7 +36,7 @@ impl Summary {
     }
 }
 
-/// The value at `q` (0 to 1) of figures in order, between two of them where it falls there.
+/// Returns the quantile `q` (0 to 1) of sorted values, linearly interpolated.
 fn quantile(sorted: &[f64], q: f64) -> f64 {
     let position = q * sorted.len().saturating_sub(1) as f64;
     let at = |index: f64| sorted.get(index as usize).copied().unwrap_or(f64::NAN);
@@ -44,7 +44,7 @@ fn quantile(sorted: &[f64], q: f64) -> f64 {
     below + (above - below) * position.fract()
 }
 
-/// Milliseconds to a thousandth, which is as fine as the clock is worth.
+/// Converts to milliseconds, rounded to microseconds.
 pub(super) fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_summary_is_ordered_and_keeps_what_it_is_of() {
+    fn summary_is_ordered_with_samples() {
         assert_eq!(Summary::of(Vec::new()), None);
         let one = Summary::of(vec![3.0]).unwrap();
         assert_eq!((one.min, one.q1, one.median, one.q3, one.max), (3.0, 3.0, 3.0, 3.0, 3.0));
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_told_to_the_microsecond() {
+    fn millis_keep_microseconds() {
         assert!((millis(Duration::from_nanos(1_234_567)) - 1.235).abs() < 1e-9);
     }
 }

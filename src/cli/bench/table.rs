@@ -1,4 +1,4 @@
-//! What was measured, for a person.
+//! The report as text.
 
 use std::fmt::Write as _;
 
@@ -10,12 +10,12 @@ use super::stages::Runs;
 use super::stats::Summary;
 use super::throughput::Throughput;
 
-/// Columns of a waterfall.
+/// Width of a waterfall, in columns.
 const WATERFALL: usize = 32;
-/// Columns of a histogram.
+/// Width of a histogram, in columns.
 const HISTOGRAM: usize = 40;
 
-/// The report as text.
+/// Renders the report as text.
 pub(super) fn render(report: &Report) -> String {
     let mut out = String::new();
     let (target, machine) = (&report.target, &report.machine);
@@ -67,7 +67,7 @@ fn prompt(out: &mut String, what: &str, runs: &Runs, trips: Option<&Count>) {
         let _ = write!(out, "  {:<15}{start:>8.1}{}", stage.name, times(ms));
         if let Some(trips) = trips {
             let _ = match trips.stage(stage.name) {
-                // Added to zero, what rounds to nothing has no sign.
+                // Adding zero removes the sign of a negative zero.
                 Some(count) if stage.name != "tcp" => {
                     write!(out, "{:>7.1}", (count * 10.0).round() / 10.0 + 0.0)
                 }
@@ -87,7 +87,7 @@ fn times(summary: &Summary) -> String {
     format!("{:>9.1}{:>9.1}{:>9.1}", summary.median, summary.min, summary.max)
 }
 
-/// A stage on the time line of the whole.
+/// Draws a stage on the time line of the run.
 fn bar(start: f64, ms: f64, total: f64) -> String {
     let column = |at: f64| ((at / total.max(1e-9) * WATERFALL as f64).round() as usize).min(WATERFALL);
     let first = column(start).min(WATERFALL - 1);
@@ -155,7 +155,7 @@ fn comparison(out: &mut String, found: &compare::Report) {
         );
     }
     for subject in &found.subjects {
-        let version = subject.version.as_deref().unwrap_or("version not told");
+        let version = subject.version.as_deref().unwrap_or("unknown version");
         let _ = writeln!(out, "  {:<12}{} ({version})", subject.name, subject.what);
     }
     for left in &found.left_out {
@@ -168,10 +168,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_waterfall_keeps_to_its_columns() {
+    fn waterfall_stays_in_columns() {
         assert_eq!(bar(0.0, 50.0, 100.0), format!("|{}{}|", "#".repeat(16), " ".repeat(16)));
         assert_eq!(bar(50.0, 0.0, 100.0), format!("|{}#{}|", " ".repeat(16), " ".repeat(15)));
-        // What ends after the median of the whole, and a whole that took no time, stay in the picture.
+        // A stage that ends after the median total, and a total of zero, stay within the columns.
         for (start, ms, total) in
             [(99.9, 0.0, 100.0), (120.0, 10.0, 100.0), (0.0, 0.0, 0.0), (0.0, 500.0, 1.0)]
         {

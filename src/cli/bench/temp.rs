@@ -1,20 +1,20 @@
-//! A private folder that goes with the run: the peers' key, and what they learn of host keys.
+//! A private temporary folder for the peers' key and host keys.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A folder that only its owner may enter, removed when it is dropped.
+/// A folder with mode 0700, removed on drop.
 #[derive(Debug)]
 pub(super) struct TempFolder(PathBuf);
 
 impl TempFolder {
     /// # Errors
-    /// When none can be made.
+    /// When it cannot be created.
     pub(super) fn new() -> io::Result<Self> {
         let path = std::env::temp_dir().join(format!("eice-bench-{}", uuid::Uuid::new_v4()));
-        // It must not be there already: under /tmp anybody could have made it.
+        // Fails if it exists: under /tmp another user could have created it.
         DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }
@@ -23,10 +23,10 @@ impl TempFolder {
         &self.0
     }
 
-    /// Writes the new file `name` with `mode`.
+    /// Creates the file `name` with `mode`.
     ///
     /// # Errors
-    /// When it cannot be written or is there already.
+    /// When it cannot be written or exists already.
     pub(super) fn write(&self, name: &str, text: &str, mode: u32) -> io::Result<PathBuf> {
         let path = self.0.join(name);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_else_reads_it_and_it_goes() {
+    fn folder_is_private_and_removed() {
         let folder = TempFolder::new().unwrap();
         let file = folder.write("key", "secret", 0o600).unwrap();
         assert_eq!(folder.path().metadata().unwrap().mode() & 0o777, 0o700);

@@ -1,4 +1,4 @@
-//! How fast many bytes pass, each way, and that all of them do.
+//! Bulk transfer rates in both directions, with verification.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -11,24 +11,24 @@ use super::cksum::Cksum;
 use super::stats::Summary;
 use crate::model::{Terminal, TerminalEvent};
 
-/// One piece of what is sent up.
+/// Chunk size of an upload, in bytes.
 const PIECE: usize = 64 * 1024;
-/// How long nothing may move.
+/// The longest time without progress.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// What the far side says when it is connected and begins: the clock starts here.
+/// The remote command's start marker: the clock starts here.
 const BEGIN: u8 = b'>';
-/// The longest answer to an upload, in bytes: a checksum and a length.
+/// The longest response to an upload, in bytes: a checksum and a length.
 const MAX_ANSWER: usize = 128;
 
-/// What the far side runs to send `bytes` down.
+/// Returns the remote command that sends `bytes` bytes.
 pub(super) fn down_command(bytes: u64) -> String {
     format!("printf '>'; exec head -c {bytes} /dev/zero")
 }
 
-/// What the far side runs to take bytes: it answers with their checksum and their number.
+/// The remote command that reads an upload and prints its checksum and length.
 pub(super) const UP_COMMAND: &str = "printf '>'; exec cksum";
 
-/// What goes up, made once: a piece that is sent again and again, and the answer that proves its arrival.
+/// An upload, generated once: a chunk that is sent repeatedly, and the expected response.
 #[derive(Debug)]
 pub(super) struct Load {
     bytes: u64,
@@ -54,10 +54,10 @@ impl Load {
     }
 }
 
-/// Takes what [`down_command`] sends, checks it, and returns the time from the far side's beginning to the last byte.
+/// Reads and verifies the output of [`down_command`]; returns the time from the start marker to the last byte.
 ///
 /// # Errors
-/// When it is not what was asked for.
+/// When the data is wrong or incomplete.
 pub(super) async fn down(terminal: &mut Terminal, bytes: u64) -> io::Result<Duration> {
     let first = begun(terminal).await?;
     let start = Instant::now();
@@ -73,11 +73,10 @@ pub(super) async fn down(terminal: &mut Terminal, bytes: u64) -> io::Result<Dura
     }
 }
 
-/// Sends `load` up to [`UP_COMMAND`], and returns the time from the far side's beginning to its answer, which must be
-/// the right one.
+/// Sends `load` to [`UP_COMMAND`]; returns the time from the start marker to the expected response.
 ///
 /// # Errors
-/// When it is not, or the connection breaks.
+/// When the response is wrong, or the connection breaks.
 pub(super) async fn up(terminal: &mut Terminal, load: &Load) -> io::Result<Duration> {
     let mut answer = begun(terminal).await?.to_vec();
     let start = Instant::now();
@@ -95,17 +94,17 @@ pub(super) async fn up(terminal: &mut Terminal, load: &Load) -> io::Result<Durat
     let took = start.elapsed();
     let answer = String::from_utf8_lossy(&answer);
     if answer.trim() != load.answer {
-        let (told, sent) = (answer.trim(), &load.answer);
+        let (received, sent) = (answer.trim(), &load.answer);
         return Err(io::Error::other(format!(
-            "the far side took {told:?} for {sent:?} (checksum and bytes)"
+            "the instance received {received:?} instead of {sent:?} (checksum and bytes)"
         )));
     }
-    // It ends by itself, in good order.
+    // The command ends on its own.
     while next(terminal).await?.is_some() {}
     Ok(took)
 }
 
-/// Waits for [`BEGIN`] and returns what came behind it.
+/// Waits for [`BEGIN`] and returns the data after it.
 async fn begun(terminal: &mut Terminal) -> io::Result<Bytes> {
     loop {
         let piece = next(terminal).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -114,7 +113,7 @@ async fn begun(terminal: &mut Terminal) -> io::Result<Bytes> {
             Some(&BEGIN) => return Ok(piece.slice(1..)),
             Some(_) => {
                 let text = String::from_utf8_lossy(&piece).chars().take(200).collect::<String>();
-                return Err(io::Error::other(format!("the far side says {text:?}")));
+                return Err(io::Error::other(format!("the instance prints {text:?}")));
             }
         }
     }
@@ -124,7 +123,7 @@ fn cut(seen: u64, bytes: u64) -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, format!("{seen} of {bytes} bytes came"))
 }
 
-/// The number of bytes of a piece of nothing but zeros.
+/// Returns the length of a chunk, which must contain only zeros.
 fn checked(piece: &[u8]) -> io::Result<u64> {
     if piece.iter().all(|byte| *byte == 0) {
         Ok(piece.len() as u64)
@@ -133,7 +132,7 @@ fn checked(piece: &[u8]) -> io::Result<u64> {
     }
 }
 
-/// The next bytes of stdout; `None` at the end. What stderr says before that is an error.
+/// Returns the next stdout; `None` at the end. Output on stderr is an error.
 async fn next(terminal: &mut Terminal) -> io::Result<Option<Bytes>> {
     loop {
         match moving(async { terminal.output.next().await.transpose() }).await? {
@@ -141,16 +140,16 @@ async fn next(terminal: &mut Terminal) -> io::Result<Option<Bytes>> {
             Some(TerminalEvent::Stderr(bytes)) if bytes.trim_ascii().is_empty() => {}
             Some(TerminalEvent::Stderr(bytes)) => {
                 let text = String::from_utf8_lossy(&bytes).chars().take(200).collect::<String>();
-                return Err(io::Error::other(format!("the far side says {:?}", text.trim())));
+                return Err(io::Error::other(format!("the instance prints {:?}", text.trim())));
             }
             Some(TerminalEvent::Exit(exit)) if exit.code() == 0 => return Ok(None),
-            Some(TerminalEvent::Exit(exit)) => return Err(io::Error::other(format!("the far side {exit}"))),
+            Some(TerminalEvent::Exit(exit)) => return Err(io::Error::other(format!("the instance {exit}"))),
             None => return Ok(None),
         }
     }
 }
 
-/// `work`, unless nothing moves for too long.
+/// Runs `work` with [`STALL_TIMEOUT`].
 async fn moving<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(STALL_TIMEOUT, work).await.unwrap_or_else(|_| {
         Err(io::Error::new(
@@ -160,19 +159,19 @@ async fn moving<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     })
 }
 
-/// MiB a second.
+/// Returns the rate in MiB/s.
 pub(super) fn rate(bytes: u64, took: Duration) -> f64 {
     bytes as f64 / f64::from(1 << 20) / took.as_secs_f64().max(1e-6)
 }
 
-/// The bulk of one subject, in MiB a second.
+/// The throughput of one subject, in MiB/s.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Throughput {
-    /// Bytes of each run in each direction.
+    /// Bytes per run and direction.
     pub(super) bytes: u64,
     pub(super) down_mib_s: Option<Summary>,
     pub(super) up_mib_s: Option<Summary>,
-    /// Bytes that arrived and were checked, all runs together.
+    /// Verified bytes of all runs.
     pub(super) verified_bytes: u64,
 }
 
@@ -206,16 +205,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_passes_is_counted_and_checked_both_ways() {
+    async fn transfers_are_verified() {
         down(&mut shell(&down_command(BYTES)), BYTES).await.unwrap();
         up(&mut shell(UP_COMMAND), &Load::new(BYTES)).await.unwrap();
     }
 
     #[tokio::test]
-    async fn a_byte_too_few_too_many_or_another_one_is_an_error() {
-        for (bytes, told) in [(BYTES - 1, "more than"), (BYTES + 1, "300000 of 300001")] {
+    async fn wrong_bytes_are_an_error() {
+        for (bytes, expected) in [(BYTES - 1, "more than"), (BYTES + 1, "300000 of 300001")] {
             let error = down(&mut shell(&down_command(BYTES)), bytes).await.unwrap_err();
-            assert!(error.to_string().contains(told), "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
         }
         let error = down(&mut shell("printf '>'; head -c 1000 /dev/zero; echo x"), 1002).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_far_side_complains_of_is_told() {
+    async fn remote_stderr_is_reported() {
         let error = down(&mut shell("echo no such thing >&2; exit 3"), 1).await.unwrap_err();
         assert!(error.to_string().contains("no such thing"), "{error}");
         let error = down(&mut shell("exit 3"), 1).await.unwrap_err();

@@ -14,7 +14,7 @@ use super::provision::Provisioner;
 use super::workspaces::MAX_WORKSPACES;
 use crate::workspace::{Status, Workspace, WorkspaceId};
 
-/// What is asked for. Members that the demo has no use for are told back as they came.
+/// A request for a workspace. Members that the demo does not use are returned verbatim.
 #[derive(Debug, Deserialize)]
 struct NewWorkspace {
     name: String,
@@ -33,7 +33,7 @@ struct Created {
     tier: Option<u32>,
 }
 
-/// The routes, to be put behind the gateway's checks.
+/// Returns the routes, to be placed behind the gateway's checks.
 pub(super) fn routes(provisioner: Provisioner) -> Router {
     Router::new().route("/workspaces", post(create)).with_state(provisioner)
 }

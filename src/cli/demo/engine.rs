@@ -15,7 +15,7 @@ use super::owner::Owner;
 /// The label that a container of a demo carries; its value is the [`Owner`].
 const LABEL: &str = "eice.demo.owner";
 
-/// How long the engine may take to say that it is there.
+/// How long the engine may take to answer a ping.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the engine may take for an ordinary command.
@@ -24,14 +24,13 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the engine may take to fetch or import an image.
 pub(super) const IMAGE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The most that is read of what a command prints, in bytes.
+/// The most output of a command that is read, in bytes.
 const MAX_OUTPUT: u64 = 1 << 20;
 
-/// Where the engine's socket is when nobody says otherwise.
+/// The engine's default socket.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
-/// What the first process of a container runs: it waits, reaps what is orphaned in the container, and needs no
-/// more than `sh` and `sleep`.
+/// The command of a container's first process: it waits and reaps orphans, and needs only `sh` and `sleep`.
 const IDLE: &str = "while :; do sleep 3600 & wait; done";
 
 /// A Docker engine that answers.
@@ -40,25 +39,25 @@ pub(super) struct Engine {
     owner: Owner,
 }
 
-/// The engine did not do what it was asked.
+/// An error of the engine.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EngineError {
-    /// Its command does not run.
+    /// The `docker` command cannot be started.
     #[error("cannot run `docker`")]
     Start(#[source] io::Error),
-    /// Its command failed.
+    /// The `docker` command failed.
     #[error("`docker {verb}` failed: {stderr}")]
     Failed { verb: String, stderr: String },
-    /// It takes too long.
+    /// The engine did not answer in time.
     #[error("`docker {verb}` took longer than {} s", limit.as_secs())]
     Timeout { verb: String, limit: Duration },
 }
 
 impl Engine {
-    /// The engine of this machine or of DOCKER_HOST.
+    /// Finds the local engine, or that of DOCKER_HOST.
     ///
     /// # Errors
-    /// Why there is none, in words for the page.
+    /// The reason why there is none, as text for the page.
     pub(super) async fn find(owner: Owner) -> Result<Self, String> {
         let engine = Self { owner };
         let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
@@ -66,7 +65,7 @@ impl Engine {
             None => Some(DEFAULT_SOCKET),
             Some(host) => host.strip_prefix("unix://"),
         };
-        // The socket answers in a millisecond; the command takes many times that to start.
+        // The socket answers within a millisecond; starting the command takes much longer.
         if let Some(socket) = socket
             && !matches!(timeout(PROBE_TIMEOUT, ping(socket)).await, Ok(Ok(true)))
             && host.is_some()
@@ -88,7 +87,7 @@ impl Engine {
         }
     }
 
-    /// Whether the image is there without fetching it.
+    /// Returns whether the image is available locally.
     pub(super) async fn has_image(&self, image: &str) -> bool {
         self.run(&["image", "inspect", "--format", "{{.Id}}", image]).await.is_ok()
     }
@@ -98,12 +97,12 @@ impl Engine {
         self.run_within(IMAGE_TIMEOUT, &["pull", "--quiet", image], None).await.map(drop)
     }
 
-    /// Makes the image `name` of the files in `tar`.
+    /// Builds the image `name` from the files in `tar`.
     pub(super) async fn import(&self, name: &str, tar: Vec<u8>) -> Result<(), EngineError> {
         self.run_within(IMAGE_TIMEOUT, &["import", "-", name], Some(tar)).await.map(drop)
     }
 
-    /// Starts a container that waits.
+    /// Starts an idle container.
     pub(super) async fn start(
         &self,
         name: &str,
@@ -125,7 +124,7 @@ impl Engine {
         self.remove_where(|owner, _running| *owner == self.owner).await
     }
 
-    /// Removes what demos that are gone have left behind.
+    /// Removes the containers of demos that have ended.
     pub(super) async fn remove_leftovers(&self) -> Result<(), EngineError> {
         self.remove_where(|owner, running| owner.is_gone(&self.owner, running)).await
     }
@@ -155,7 +154,7 @@ impl Engine {
         self.run_within(COMMAND_TIMEOUT, args, None).await
     }
 
-    /// Runs `docker args`; its stdout, when it succeeds in time. Dropping the future kills the command.
+    /// Runs `docker args` and returns its stdout. Dropping the future kills the command.
     async fn run_within(
         &self,
         limit: Duration,
@@ -163,7 +162,7 @@ impl Engine {
         stdin: Option<Vec<u8>>,
     ) -> Result<String, EngineError> {
         let verb = args.first().copied().unwrap_or_default().to_owned();
-        // A process group of its own: Ctrl-C in the demo's terminal must not reach it half way.
+        // In its own process group: Ctrl-C in the demo's terminal must not interrupt it.
         let mut child = Command::new("docker")
             .args(args)
             .stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() })
@@ -176,7 +175,7 @@ impl Engine {
         let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let feed = async move {
             if let (Some(mut input), Some(bytes)) = (input, stdin) {
-                // A command that does not want it all says why on stderr.
+                // A command that stops reading gives the reason on stderr.
                 let _ = input.write_all(&bytes).await;
             }
         };
@@ -194,7 +193,7 @@ impl Engine {
     }
 }
 
-/// What a command prints, as far as it is read.
+/// Reads a command's output, up to the limit.
 async fn text(from: Option<impl tokio::io::AsyncRead + Unpin>) -> String {
     let mut bytes = Vec::new();
     if let Some(from) = from {
@@ -203,7 +202,7 @@ async fn text(from: Option<impl tokio::io::AsyncRead + Unpin>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Asks the engine behind a socket whether it is there.
+/// Pings the engine at a socket.
 async fn ping(socket: &str) -> io::Result<bool> {
     let mut stream = UnixStream::connect(socket).await?;
     stream.write_all(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n").await?;

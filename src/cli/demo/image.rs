@@ -1,4 +1,4 @@
-//! The image of the demo's containers: found, made of the host's own busybox, or fetched.
+//! The image of the demo's containers: local, built from the host's busybox, or fetched.
 
 use std::io;
 use std::path::Path;
@@ -6,22 +6,22 @@ use std::path::Path;
 use super::engine::{Engine, EngineError};
 use super::tar::Tar;
 
-/// The image that is made here and used from then on.
+/// The image that is built locally and reused.
 const LOCAL_IMAGE: &str = "eice-demo:latest";
 
-/// The image that is fetched where none can be made.
+/// The image that is fetched when none can be built.
 const REMOTE_IMAGE: &str = "busybox:latest";
 
-/// Debian's busybox-static puts it here.
+/// The path in Debian's busybox-static.
 const BUSYBOX: &str = "/bin/busybox";
 
-/// The largest busybox that is packed, in bytes; the usual one has 2 MB.
+/// The largest accepted busybox, in bytes; the usual size is 2 MB.
 const MAX_BUSYBOX: u64 = 32 << 20;
 
-/// How far into a program its interpreter is named, in bytes: right after the program headers.
+/// How far into a program its interpreter is searched, in bytes: it follows the program headers.
 const INTERPRETER_WITHIN: usize = 4096;
 
-/// The image to use: `wanted` as it is, else one that is there, else one made of busybox, else a fetched one.
+/// Returns the image to use: `wanted` verbatim, else a local one, else one built from busybox, else a fetched one.
 pub(super) async fn image(engine: &Engine, wanted: Option<&str>) -> Result<String, EngineError> {
     if let Some(wanted) = wanted {
         if !engine.has_image(wanted).await {
@@ -46,7 +46,7 @@ pub(super) async fn image(engine: &Engine, wanted: Option<&str>) -> Result<Strin
     Ok(REMOTE_IMAGE.to_owned())
 }
 
-/// A file system around a static busybox: the program, a link for each of its tools, and a root user.
+/// Packs a file system with a static busybox, a link for each of its applets, and a root user.
 fn busybox_root(busybox: &Path) -> io::Result<Vec<u8>> {
     let size = std::fs::metadata(busybox)?.len();
     if size > MAX_BUSYBOX {
@@ -73,7 +73,7 @@ fn busybox_root(busybox: &Path) -> io::Result<Vec<u8>> {
     Ok(tar.finish())
 }
 
-/// Whether an ELF program names no interpreter, so that it runs with nothing around it.
+/// Returns whether an ELF program has no interpreter, and so needs no libraries.
 fn is_static(program: &[u8]) -> bool {
     let head = &program[..program.len().min(INTERPRETER_WITHIN)];
     let names = |name: &[u8]| head.windows(name.len()).any(|window| window == name);
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_static_program_is_not_packed() {
+    fn only_static_busybox_is_packed() {
         assert!(!is_static(b"#!/bin/sh\n"));
         assert!(!is_static(b"\x7fELF....../lib64/ld-linux-x86-64.so.2\0"));
         assert!(is_static(b"\x7fELF......"));

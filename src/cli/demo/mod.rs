@@ -1,4 +1,4 @@
-//! `eice demo`: everything in one process on this machine, nothing needed from AWS.
+//! `eice demo`: everything in one process on this machine, without AWS.
 
 mod control_plane;
 mod engine;
@@ -83,10 +83,10 @@ pub(crate) struct DemoArgs {
     until_stdin_closes: bool,
 }
 
-/// The name of the workspace that is there from the start.
+/// The name of the initial workspace.
 const FIRST_WORKSPACE: &str = "demo";
 
-/// What the builtin instance's processes see of our environment: enough to run `docker` as the user would.
+/// The variables that the built-in instance's processes inherit: enough to run `docker` as the user does.
 const PASSED_ON: [&str; 8] = [
     "PATH",
     "HOME",
@@ -102,7 +102,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<u8, Failure> {
     if !args.listen.ip().is_loopback() {
         return Err(Failure::new(exit::USAGE, format!("{} is not a loopback address", args.listen.ip()))
             .with_hint(
-                "the demo runs commands for whoever has its token; `eice serve` is for other addresses",
+                "anyone with the demo's token can run commands; for other addresses, use `eice serve`",
             ));
     }
     let mut signals = Signals::register()
@@ -159,7 +159,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<u8, Failure> {
         tracing::info!(?reason, "ending");
     }
 
-    // From the browser inwards, so that each layer ends what it has open in the next.
+    // From the browser inwards, so that each layer closes its connections to the next.
     drain.cancel();
     let served = serving.await;
     let removed = provisioner.close().await;
@@ -175,7 +175,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-/// What workspaces will be.
+/// Chooses the kind of workspaces.
 async fn kind(no_docker: bool) -> Kind {
     if no_docker {
         return Kind::Local("asked for by --no-docker".into());
@@ -186,7 +186,7 @@ async fn kind(no_docker: bool) -> Kind {
     }
 }
 
-/// The emulated account: one instance, whose shells can run `docker`.
+/// Returns the emulated account: one instance, whose shells can run `docker`.
 fn world() -> EmulatorConfig {
     let mut config = EmulatorConfig::default();
     for instance in &mut config.instances {
@@ -206,7 +206,7 @@ fn random_token() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Pages of this very address may open terminals, by its number and as `localhost`.
+/// Allows pages of this address, by number and as `localhost`, to open terminals.
 fn gateway_config(address: SocketAddr) -> Result<gateway::Config, Failure> {
     let names = [address.to_string(), format!("localhost:{}", address.port())];
     let origins: Result<Vec<Origin>, _> =
@@ -227,7 +227,7 @@ fn announce(ready: &Ready, json: bool) -> Result<(), Failure> {
     written.map_err(|error| Failure::because(exit::UNAVAILABLE, "cannot write to stdout", &error))
 }
 
-/// What a person reads.
+/// Returns the welcome text.
 fn welcome(ready: &Ready) -> String {
     let shell = match (&ready.shell, &ready.shell_reason) {
         (Some(ShellKind::Local), Some(why)) => {

@@ -1,39 +1,39 @@
-//! Which demo a container belongs to, so that the next demo can tell whether that one is gone.
+//! Which demo a container belongs to, so that a later demo can detect that it has ended.
 
 use std::fmt;
 use std::fs;
 use std::str::FromStr;
 
-/// A process, named so that no other is taken for it: not the next one with its number, not one of another
-/// machine or PID namespace that uses the same engine.
+/// Identifies a process uniquely, across reuse of its number and across machines and PID namespaces that share an
+/// engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
-    /// The boot and the PID namespace.
+    /// Boot id and PID namespace.
     place: String,
     pid: u32,
-    /// The process's start, in clock ticks after the boot.
+    /// Start time in clock ticks since boot.
     started: u64,
 }
 
-/// A label that is not an owner's.
+/// The label is not an owner's.
 #[derive(Debug)]
 pub(super) struct NotAnOwner;
 
 impl Owner {
-    /// This process.
+    /// Returns the owner for this process.
     pub(super) fn current() -> Self {
         let pid = std::process::id();
         Self { place: place(), pid, started: started(pid).unwrap_or(0) }
     }
 
-    /// Whether this owner's container may be removed, seen from `us`: its process is gone; or it belongs to
-    /// another place, whose processes cannot be seen, and does not run.
+    /// Returns whether `us` may remove this owner's container: its process has ended; or it belongs to another machine
+    /// or namespace, whose processes are not visible, and the container does not run.
     pub(super) fn is_gone(&self, us: &Self, running: bool) -> bool {
         if self.place == us.place { started(self.pid) != Some(self.started) } else { !running }
     }
 }
 
-/// This boot of this machine, and the namespace that process numbers are of.
+/// Returns the boot id and the PID namespace.
 fn place() -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
@@ -41,10 +41,10 @@ fn place() -> String {
     format!("{}-{namespace}", boot.trim())
 }
 
-/// When the process `pid` started: the 22nd field of its `stat` (proc(5)); `None` when there is none.
+/// Returns the start time of the process `pid`: the 22nd field of its `stat` (proc(5)); `None` when it does not exist.
 fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the command in brackets and may hold anything, brackets too.
+    // The second field is the command in parentheses, which may itself contain parentheses.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
     let state = fields.next()?;
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_owner_reads_back_and_is_gone_when_its_process_is() {
+    fn owner_round_trips_and_expires() {
         let us = Owner::current();
         assert_eq!(us.to_string().parse::<Owner>().unwrap(), us);
         assert!(!us.is_gone(&us, true) && !us.is_gone(&us, false));

@@ -1,4 +1,4 @@
-//! Makes what a workspace runs in: a container of the local engine, or a shell of this machine in its stead.
+//! Creates workspaces: containers of the local engine, or local shells instead.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::workspaces::{Full, Workspaces};
 use crate::model::{ContainerName, ContainerShell, InstanceTarget, OsUser, Shell, escape_control};
 use crate::workspace::{Status, Workspace, WorkspaceId};
 
-/// Makes workspaces. Clones share everything.
+/// Creates workspaces. Clones share everything.
 #[derive(Clone, Debug)]
 pub(super) struct Provisioner {
     shared: Arc<Shared>,
@@ -27,32 +27,32 @@ struct Shared {
     kind: Kind,
     image: OnceCell<String>,
     wanted_image: Option<String>,
-    /// Ends what may take long: fetching an image.
+    /// Cancels slow operations such as fetching an image.
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-/// What a workspace is.
+/// The kind of workspaces.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     /// A container.
     Container(Engine),
-    /// A shell of this machine, because of this.
+    /// A local shell, with the reason.
     Local(String),
 }
 
 impl Kind {
-    /// What the page says beside a workspace.
+    /// Returns the note that the page shows for a workspace.
     fn note(&self) -> String {
         match self {
             Self::Container(_) => "a container of the local Docker engine".into(),
-            Self::Local(why) => format!("a shell of this machine stands in for a container: {why}"),
+            Self::Local(why) => format!("a local shell instead of a container: {why}"),
         }
     }
 }
 
 impl Provisioner {
-    /// Makes workspaces on `instance`.
+    /// Creates workspaces on `instance`.
     pub(super) fn new(
         workspaces: Workspaces,
         instance: InstanceId,
@@ -72,7 +72,7 @@ impl Provisioner {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Starts making a workspace called `name` and returns it as it is now: provisioning.
+    /// Starts creating a workspace called `name` and returns it in the state provisioning.
     pub(super) fn create(&self, name: &str) -> Result<Workspace, Full> {
         let id = WorkspaceId::random();
         let container = format!("eice-demo-{id}");
@@ -102,7 +102,7 @@ impl Provisioner {
         Ok(workspace)
     }
 
-    /// Removes what demos that were killed have left behind, beside everything else.
+    /// Removes the containers of killed demos, in the background.
     pub(super) fn remove_leftovers(&self) {
         if let Kind::Container(engine) = &self.shared.kind {
             let engine = engine.clone();
@@ -114,11 +114,11 @@ impl Provisioner {
         }
     }
 
-    /// Waits for what is being made and removes everything that was.
+    /// Waits for pending operations and removes all containers.
     pub(super) async fn close(&self) -> Result<(), EngineError> {
         self.shared.stop.cancel();
         self.shared.tasks.close();
-        // Each command of the engine has a deadline, so this ends.
+        // Each command of the engine has a timeout, so this ends.
         self.shared.tasks.wait().await;
         match &self.shared.kind {
             Kind::Container(engine) => engine.remove_own().await,
@@ -143,7 +143,7 @@ impl Shared {
     }
 }
 
-/// The command line of a shell of this machine that knows its workspace. An id needs no quoting.
+/// Returns the command line of a local shell with the workspace's variable. An id needs no quoting.
 fn local_shell(id: WorkspaceId) -> String {
     format!("export MOLECULE_WS_ID={id}; command -v bash >/dev/null && exec bash; exec sh")
 }

@@ -1,11 +1,10 @@
-//! A tar archive (POSIX ustar), as much of it as an image needs: directories, files, symbolic links, all of them
-//! root's.
+//! Writes tar archives (POSIX ustar) for images: directories, files and symbolic links, all owned by root.
 
 use std::io;
 
 const BLOCK: usize = 512;
 
-/// An archive that is being written.
+/// An archive under construction.
 #[derive(Debug, Default)]
 pub(super) struct Tar {
     bytes: Vec<u8>,
@@ -30,7 +29,7 @@ impl Tar {
         self.header(path, 0o777, 0, b'2', target)
     }
 
-    /// The archive, its end marked by two empty blocks.
+    /// Returns the archive, terminated by two empty blocks.
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.bytes.resize(self.bytes.len() + 2 * BLOCK, 0);
         self.bytes
@@ -43,7 +42,7 @@ impl Tar {
         field(&mut block[108..116], "0000000")?; // user
         field(&mut block[116..124], "0000000")?; // group
         field(&mut block[124..136], &format!("{size:011o}"))?;
-        field(&mut block[136..148], "00000000000")?; // time: the image is the same each time
+        field(&mut block[136..148], "00000000000")?; // time: makes the image reproducible
         block[148..156].fill(b' '); // the checksum counts as spaces
         block[156] = kind;
         field(&mut block[157..257], target)?;
@@ -56,7 +55,7 @@ impl Tar {
     }
 }
 
-/// Writes `text` into a field that is full of zeros.
+/// Writes `text` into a zeroed field.
 fn field(field: &mut [u8], text: &str) -> io::Result<()> {
     match field.get_mut(..text.len()) {
         Some(room) => {
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_systems_tar_reads_what_was_written() {
+    fn system_tar_reads_archive() {
         let mut tar = Tar::default();
         tar.directory("bin", 0o755).unwrap();
         tar.file("bin/tool", 0o755, &[b'x'; 1000]).unwrap();

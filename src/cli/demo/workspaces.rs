@@ -20,12 +20,12 @@ pub(super) struct Workspaces {
     all: Arc<Mutex<BTreeMap<WorkspaceId, Workspace>>>,
 }
 
-/// There are [`MAX_WORKSPACES`] already.
+/// [`MAX_WORKSPACES`] exist already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
 impl Workspaces {
-    /// None yet, for whoever has the token of this digest.
+    /// Creates an empty directory, opened by the token with this digest.
     pub(super) fn new(token: TokenDigest) -> Self {
         Self { token, all: Arc::default() }
     }
@@ -40,7 +40,7 @@ impl Workspaces {
         Ok(())
     }
 
-    /// Changes the workspace `id`, if it is there.
+    /// Changes the workspace `id`, if it exists.
     pub(super) fn edit(&self, id: WorkspaceId, edit: impl FnOnce(&mut Workspace)) {
         if let Some(workspace) = self.lock().get_mut(&id) {
             edit(workspace);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_token_opens_every_workspace_and_there_is_a_most() {
+    async fn token_opens_all_up_to_limit() {
         let token = BearerToken::new("right").unwrap();
         let workspaces = Workspaces::new(token.digest());
         assert!(workspaces.authenticate(&BearerToken::new("wrong").unwrap()).await.unwrap().is_none());

@@ -1,4 +1,4 @@
-//! A report for people.
+//! The report as a table.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::cli::exit;
 use crate::model::{CheckOutcome, CheckResult, Fix, Report, Subject, escape_control};
 
-/// How a report is laid out.
+/// The layout of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Style {
-    /// How many columns there are; `None`: as many as it takes.
+    /// Available columns; `None` is unlimited.
     pub(super) width: Option<usize>,
-    /// Whether marks are coloured.
+    /// Whether marks are colored.
     pub(super) colour: bool,
 }
 
@@ -23,16 +23,16 @@ const NAME: usize = 15;
 const TIME: usize = 8;
 /// The width of a request id.
 const REQUEST_ID: usize = 36;
-/// Between two columns.
+/// The gap between two columns.
 const GAP: &str = "  ";
-/// In fewer columns than this there is none for request ids.
+/// The width from which on request ids have a column.
 const MIN_FOR_REQUEST_IDS: usize = 140;
-/// A message has at least so many columns, or lines of its own.
+/// The minimum width of a message; narrower terminals show it on separate lines.
 const MIN_MESSAGE: usize = 24;
-/// How far what stands below a line is indented.
+/// Indentation of lines below a row.
 const INDENT: usize = 4;
 
-/// The table, and below it what is missing.
+/// Renders the table and, below it, what is missing.
 pub(super) fn render(report: &Report, style: Style) -> String {
     let mut text = heading(report.subject());
     let with_ids = style.width.is_none_or(|width| width >= MIN_FOR_REQUEST_IDS)
@@ -113,7 +113,7 @@ fn row(text: &mut String, step: &CheckResult, style: Style, with_ids: bool) {
     }
 }
 
-/// The mark of an outcome, [`MARK`] wide. Letters, so that it is read everywhere.
+/// Returns the mark of an outcome, [`MARK`] wide. Letters, so that every terminal shows it.
 fn mark(outcome: CheckOutcome, colour: bool) -> String {
     let (mark, sgr) = match outcome {
         CheckOutcome::Passed => ("ok", "32"),
@@ -125,7 +125,7 @@ fn mark(outcome: CheckOutcome, colour: bool) -> String {
     if colour { format!("\x1b[{sgr}m{mark:<MARK$}\x1b[0m") } else { format!("{mark:<MARK$}") }
 }
 
-/// What to do about a step, below the table.
+/// Appends the advice for a step, below the table.
 fn remedy(text: &mut String, step: &CheckResult, style: Style, with_ids: bool) {
     if step.hint.is_none() && step.fixes.is_empty() {
         return;
@@ -143,7 +143,7 @@ fn remedy(text: &mut String, step: &CheckResult, style: Style, with_ids: bool) {
         match fix {
             Fix::IamStatement { statement } => {
                 say(text, "Add this statement to an IAM policy of the caller:", width);
-                // As it stands: it is there to be pasted.
+                // Verbatim, to be pasted.
                 let json = serde_json::to_string_pretty(statement).unwrap_or_default();
                 for line in json.lines() {
                     let _ = writeln!(text, "{:1$}{line}", "", INDENT + 2);
@@ -164,7 +164,7 @@ fn remedy(text: &mut String, step: &CheckResult, style: Style, with_ids: bool) {
     }
 }
 
-/// A paragraph below the name of a check.
+/// Appends a paragraph below the name of a check.
 fn say(text: &mut String, what: &str, width: Option<usize>) {
     for line in wrap(what, width.unwrap_or(usize::MAX)) {
         let _ = writeln!(text, "{:INDENT$}{line}", "");
@@ -176,7 +176,7 @@ fn time(took: Duration) -> String {
     if ms < 1000.0 { format!("{ms:.1} ms") } else { format!("{:.2} s", ms / 1e3) }
 }
 
-/// `text` in lines of at most `width` characters, broken between words; a word that is longer has a line to itself.
+/// Wraps `text` between words to lines of at most `width` characters; a longer word gets its own line.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut room = 0;
@@ -226,13 +226,13 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_terminal_breaks_between_words_and_leaves_the_statement_whole() {
+    fn narrow_terminal_wraps_words() {
         for width in [20, 40, 80, 120] {
             let text = render(&report(), Style { width: Some(width), colour: false });
             let statement = |line: &str| line.starts_with("      ") && line.contains('"');
             let is_word = |line: &str| !line.trim().contains(' ');
             for line in text.lines().filter(|line| !statement(line) && !is_word(line)) {
-                // Mark, name and time have their place whatever there is.
+                // Mark, name and time always have their columns.
                 let least = MARK + NAME + TIME + 2 * GAP.len();
                 let is_verdict = line.starts_with("The first failure");
                 assert!(line.chars().count() <= width.max(least) || is_verdict, "{width}: {line:?}");
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_one_and_a_pipe_have_a_column_of_request_ids() {
+    fn wide_output_has_request_ids() {
         for width in [None, Some(MIN_FOR_REQUEST_IDS)] {
             let text = render(&report(), Style { width, colour: false });
             let id = "0f7724cf-496f-496e-8fe3-0123456789ab";
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn only_marks_are_coloured_and_only_when_that_is_asked_for() {
+    fn only_marks_are_colored() {
         let plain = render(&report(), Style { width: None, colour: false });
         let coloured = render(&report(), Style { width: None, colour: true });
         assert!(!plain.contains('\x1b'));

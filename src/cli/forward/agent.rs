@@ -1,4 +1,4 @@
-//! `-A`: what runs on the instance may use the ssh-agent of this side.
+//! `-A`: forwards the local ssh-agent to the instance.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::ssh::Offering;
 
-/// The most connections to the agent at once; further ones are refused.
+/// The most concurrent connections to the agent; further ones are refused.
 const MAX_CONNECTIONS: usize = 16;
 
-/// The agent of this side.
+/// The local agent.
 #[derive(Clone, Debug)]
 pub(crate) struct Agent(PathBuf);
 
 impl Agent {
-    /// The agent that `SSH_AUTH_SOCK` names.
+    /// Returns the agent at `SSH_AUTH_SOCK`.
     ///
     /// # Errors
-    /// When it names none, or nobody answers there.
+    /// When the variable is unset, or no agent answers there.
     pub(crate) async fn of_environment() -> Result<Self, Failure> {
         let path = std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).ok_or_else(|| {
             Failure::new(exit::CONFIG, "-A needs an ssh-agent, and SSH_AUTH_SOCK is not set")
@@ -37,7 +37,7 @@ impl Agent {
         Ok(Self(path))
     }
 
-    /// Carries what the instance offers to the agent, until its connection is gone.
+    /// Forwards the instance's connections to the agent, until the SSH connection ends.
     pub(crate) async fn serve(self, mut offering: Offering) {
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();

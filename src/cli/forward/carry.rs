@@ -1,4 +1,4 @@
-//! Bytes between a local connection and a forwarded one, each direction to its own end.
+//! Copies between a local connection and a forwarded one, with each direction ending separately.
 
 use std::io;
 
@@ -6,13 +6,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::ssh::ForwardStream;
 
-/// What is read at a time, in bytes.
+/// Buffer size, in bytes.
 const BUFFER: usize = 32 * 1024;
 
-/// Carries bytes both ways until both have ended, one of the sides broke, or the far side closed.
+/// Copies both ways until both directions have ended, one side fails, or the remote side closes.
 ///
 /// # Errors
-/// When a side broke. Dropping both then tells it to the other one.
+/// When a side fails. Dropping both then resets the other one.
 pub(crate) async fn carry<L>(local: L, far: ForwardStream) -> io::Result<()>
 where
     L: AsyncRead + AsyncWrite,
@@ -28,7 +28,7 @@ where
         tokio::select! {
             result = &mut up, if sending => {
                 sending = false;
-                // A far side that takes nothing any more may still have something to say.
+                // A remote side that no longer reads may still send.
                 if let Err(error) = result && error.kind() != io::ErrorKind::BrokenPipe {
                     return Err(error);
                 }
@@ -43,7 +43,7 @@ where
     Ok(())
 }
 
-/// Copies to the end and passes it on. Every piece is flushed: a question must not wait for the next one.
+/// Copies to the end and passes EOF on. Every chunk is flushed, so that a request is not delayed.
 async fn copy<R, W>(from: &mut R, to: &mut W) -> io::Result<()>
 where
     R: AsyncRead + Unpin,

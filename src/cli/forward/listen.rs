@@ -12,7 +12,7 @@ use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::ssh::ForwardAddress;
 
-/// What a Unix socket's file does not allow: only its owner may connect, as with ssh (StreamLocalBindMask).
+/// The umask for a Unix socket's file: only its owner may connect, as with ssh (StreamLocalBindMask).
 const SOCKET_MASK: Mode = Mode::from_raw_mode(0o177);
 
 /// A connection to a local listener.
@@ -21,13 +21,13 @@ pub(crate) type Local = Either<TcpStream, UnixStream>;
 /// A local listener.
 #[derive(Debug)]
 pub(crate) enum Listener {
-    /// On a port.
+    /// On a TCP port.
     Tcp(TcpListener),
-    /// On a socket, whose file goes with it.
+    /// On a Unix socket, with its file.
     Unix(UnixListener, SocketFile),
 }
 
-/// The file of a Unix socket, removed when this is dropped.
+/// The file of a Unix socket, removed on drop.
 #[derive(Debug)]
 pub(crate) struct SocketFile(PathBuf);
 
@@ -38,7 +38,7 @@ impl Drop for SocketFile {
 }
 
 impl Listener {
-    /// The next connection, and who made it. Cancel safe.
+    /// Accepts the next connection and returns its peer. Cancel safe.
     pub(crate) async fn accept(&self) -> (Local, Option<SocketAddr>) {
         match self {
             Self::Tcp(listener) => {
@@ -54,7 +54,7 @@ impl Listener {
         }
     }
 
-    /// Where it listens.
+    /// Returns the listening address.
     pub(crate) fn address(&self) -> ForwardAddress {
         match self {
             Self::Tcp(listener) => match listener.local_addr() {
@@ -66,11 +66,10 @@ impl Listener {
     }
 }
 
-/// Listens at `at`: on every address that it stands for, which for `localhost` and for the empty host are one of each
-/// IP family.
+/// Listens at `at`, on all its addresses; `localhost` and the empty host have one of each IP family.
 ///
-/// # Errors
-/// When one of them is in use or not ours. A family that the machine does not have is left out, unless none is left.
+/// # Errors When an address is in use or not permitted. An address family that the machine does not have is skipped,
+/// unless none is left.
 pub(crate) async fn bind(at: &ForwardAddress) -> Result<Vec<Listener>, Failure> {
     let failed = |error: &io::Error| {
         let failure = Failure::because(exit::UNAVAILABLE, format!("cannot listen on {at}"), error);
@@ -79,7 +78,7 @@ pub(crate) async fn bind(at: &ForwardAddress) -> Result<Vec<Listener>, Failure> 
                 failure.with_hint("something listens there already; port 0 takes a free one")
             }
             (io::ErrorKind::AddrInUse, ForwardAddress::Socket(_)) => {
-                failure.with_hint("remove the file if nobody listens there any more")
+                failure.with_hint("remove the file if no program listens there any more")
             }
             (io::ErrorKind::PermissionDenied, ForwardAddress::Tcp { port: 1..1024, .. }) => {
                 failure.with_hint("ports below 1024 are for root")
@@ -104,7 +103,7 @@ fn bind_socket(path: &str) -> io::Result<Listener> {
 async fn bind_tcp(host: &str, port: u16) -> io::Result<Vec<Listener>> {
     let addresses: Vec<SocketAddr> = match host {
         "localhost" => vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()],
-        // The first takes IPv4 as well, unless the machine is set up otherwise.
+        // The first accepts IPv4 as well, unless the machine is configured otherwise.
         "" => vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()],
         host => lookup_host((host, port)).await?.collect(),
     };
@@ -128,7 +127,7 @@ async fn bind_tcp(host: &str, port: u16) -> io::Result<Vec<Listener>> {
     Ok(bound)
 }
 
-/// Whether the machine has no such address, or not its family.
+/// Returns whether the machine lacks the address or its family.
 fn is_missing(error: &io::Error) -> bool {
     let family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(family)
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_in_use_is_refused_even_where_only_one_family_has_it() {
+    async fn port_in_use_by_one_family_fails() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = taken.local_addr().unwrap().port();
         for host in ["localhost", "127.0.0.1", ""] {
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_is_for_its_owner_alone_and_goes_with_its_listener() {
+    async fn socket_is_private_and_removed() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");

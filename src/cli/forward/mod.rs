@@ -1,10 +1,9 @@
-//! `-L`, `-R` and `-D` of `eice ssh`, and its agent: listeners here and on the instance, and what is carried between
-//! them.
+//! `-L`, `-R`, `-D` and `-A` of `eice ssh`: local and remote listeners, and the forwarded connections.
 
 mod agent;
 mod carry;
-mod lanes;
 mod listen;
+mod pool;
 mod remote;
 mod socks;
 mod spec;
@@ -22,8 +21,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use agent::Agent;
-use lanes::{Lane, Lanes};
 use listen::{Listener, Local};
+use pool::{ConnectionPool, PooledConnection};
 use socks::Request;
 pub(crate) use spec::InvalidForward;
 use spec::{DynamicForward, LocalForward, RemoteForward};
@@ -35,13 +34,13 @@ use crate::connect::Connector;
 use crate::model::{InstanceTarget, StageObserver, escape_control};
 use crate::ssh::{ForwardAddress, ForwardError};
 
-/// The most forwarded connections at once. Each may hold about 3 MiB that its reader has not taken.
+/// The most concurrent forwarded connections. Each may buffer about 3 MiB for a slow reader.
 const MAX_CONNECTIONS: usize = 256;
 
-/// How long a SOCKS client may take to say where it wants to go.
+/// How long a SOCKS client may take to send its request.
 const SOCKS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is forwarded.
+/// The forwards of the command line.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Forwarding")]
 pub(crate) struct ForwardArgs {
@@ -58,69 +57,69 @@ pub(crate) struct ForwardArgs {
     dynamic: Vec<DynamicForward>,
 }
 
-/// The listeners of this side, before there is a connection.
+/// The local listeners, before the connection is made.
 #[derive(Default)]
 pub(crate) struct Listeners {
-    bound: Vec<(Way, Vec<Listener>)>,
+    bound: Vec<(ListenerTarget, Vec<Listener>)>,
     remote: Vec<RemoteForward>,
-    /// What listens where.
-    told: Vec<Forward>,
+    /// The forwards, for the output.
+    announced: Vec<Forward>,
 }
 
 impl ForwardArgs {
-    /// One `-L`.
+    /// Parses one `-L`.
     ///
     /// # Errors
-    /// What is wrong with `spec`.
+    /// When `spec` is invalid.
     pub(crate) fn local(spec: &str) -> Result<Self, InvalidForward> {
         Ok(Self { local: vec![spec.parse()?], ..Self::default() })
     }
 
-    /// Listens wherever that is asked for here: what cannot be is known before anything is asked of AWS.
+    /// Opens the local listeners, so that an address in use is reported before any AWS call.
     ///
     /// # Errors
-    /// When a port or a socket is in use, or not ours to take.
+    /// When a port or a socket is in use or not permitted.
     pub(crate) async fn listen(&self) -> Result<Listeners, Failure> {
         let mut listeners = Listeners { remote: self.remote.clone(), ..Listeners::default() };
-        let local = self.local.iter().cloned().map(Way::Local);
-        for way in local.chain(self.dynamic.iter().cloned().map(Way::Dynamic)) {
-            listeners.add(way).await?;
+        let local = self.local.iter().cloned().map(ListenerTarget::Local);
+        for target in local.chain(self.dynamic.iter().cloned().map(ListenerTarget::Dynamic)) {
+            listeners.add(target).await?;
         }
         Ok(listeners)
     }
 
-    /// Whether anything is to be forwarded.
+    /// Returns whether nothing is to be forwarded.
     pub(crate) fn is_empty(&self) -> bool {
         self.local.is_empty() && self.remote.is_empty() && self.dynamic.is_empty()
     }
 }
 
 impl Listeners {
-    async fn add(&mut self, mut way: Way) -> Result<(), Failure> {
-        let bound = listen::bind(way.listen()).await?;
+    async fn add(&mut self, mut target: ListenerTarget) -> Result<(), Failure> {
+        let bound = listen::bind(target.listen()).await?;
         let Some(at) = bound.first().map(Listener::address) else { return Ok(()) };
-        let (kind, to) = match &way {
-            Way::Local(forward) => (ForwardKind::Local, Some(forward.to.to_string())),
-            Way::Dynamic(_) => (ForwardKind::Dynamic, None),
+        let (kind, to) = match &target {
+            ListenerTarget::Local(forward) => (ForwardKind::Local, Some(forward.to.to_string())),
+            ListenerTarget::Dynamic(_) => (ForwardKind::Dynamic, None),
         };
-        self.told.push(Forward::new(kind, at.to_string(), to));
-        if matches!(way.listen(), ForwardAddress::Tcp { port: 0, .. }) {
-            tell(&format!("{way} listens on {at}"));
-            *way.listen_mut() = at;
+        self.announced.push(Forward::new(kind, at.to_string(), to));
+        if matches!(target.listen(), ForwardAddress::Tcp { port: 0, .. }) {
+            print(&format!("{target} listens on {at}"));
+            *target.listen_mut() = at;
         }
-        self.bound.push((way, bound));
+        self.bound.push((target, bound));
         Ok(())
     }
 }
 
-/// Where the connections to a local listener go.
+/// The target of the connections to a local listener.
 #[derive(Clone, Debug)]
-enum Way {
+enum ListenerTarget {
     Local(LocalForward),
     Dynamic(DynamicForward),
 }
 
-impl Way {
+impl ListenerTarget {
     fn listen(&self) -> &ForwardAddress {
         match self {
             Self::Local(forward) => &forward.listen,
@@ -136,7 +135,7 @@ impl Way {
     }
 }
 
-impl std::fmt::Display for Way {
+impl std::fmt::Display for ListenerTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Local(forward) => forward.fmt(f),
@@ -145,19 +144,19 @@ impl std::fmt::Display for Way {
     }
 }
 
-/// Forwarding under way. Dropped, it ends with all its connections.
+/// Running forwards. They end, with all connections, on drop.
 pub(crate) struct Forwards {
     shared: Arc<Shared>,
     listening: JoinSet<()>,
-    first: Option<Arc<Lane>>,
-    /// What listens where.
-    pub(crate) told: Vec<Forward>,
+    first: Option<Arc<PooledConnection>>,
+    /// The forwards, for the output.
+    pub(crate) announced: Vec<Forward>,
     _stop: DropGuard,
 }
 
-/// What all forwarded connections know.
+/// State shared by all forwarded connections.
 struct Shared {
-    lanes: Lanes,
+    pool: ConnectionPool,
     is_quiet: bool,
     slots: Semaphore,
     is_full: AtomicBool,
@@ -168,11 +167,10 @@ struct Shared {
 }
 
 impl Forwards {
-    /// Starts to forward by SSH connections to `target` that `connector` makes. One is made at once where the instance
-    /// listens, or when `at_once`; else with the first forwarded connection.
+    /// Starts forwarding by SSH connections to `target`, made by `connector`. One is made at once for remote listeners,
+    /// or when `at_once`; otherwise with the first forwarded connection.
     ///
-    /// # Errors
-    /// When that connection cannot be made, or the instance does not listen.
+    /// # Errors When that connection fails, or the instance cannot listen.
     pub(crate) async fn start(
         listeners: Listeners,
         connector: Arc<Connector>,
@@ -183,7 +181,7 @@ impl Forwards {
     ) -> Result<Self, Failure> {
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared {
-            lanes: Lanes::new(connector, target),
+            pool: ConnectionPool::new(connector, target),
             is_quiet,
             slots: Semaphore::new(MAX_CONNECTIONS),
             is_full: AtomicBool::new(false),
@@ -192,30 +190,30 @@ impl Forwards {
             tasks: TaskTracker::new(),
             stop: stop.clone(),
         });
-        let Listeners { bound, remote, mut told } = listeners;
+        let Listeners { bound, remote, mut announced } = listeners;
         let mut listening = JoinSet::new();
         let first = match at_once || !remote.is_empty() {
-            true => Some(shared.lanes.first(observer).await?),
+            true => Some(shared.pool.first(observer).await?),
             false => None,
         };
         if let Some(first) = &first {
             for forward in remote {
                 let (forward, offering) = remote::listen(forward, first).await?;
                 let to = Some(forward.to.to_string());
-                told.push(Forward::new(ForwardKind::Remote, forward.listen.to_string(), to));
+                announced.push(Forward::new(ForwardKind::Remote, forward.listen.to_string(), to));
                 let shared = Arc::clone(&shared);
                 listening.spawn(remote::serve(shared, Arc::clone(first), forward, offering));
             }
         }
-        for (way, listeners) in bound {
+        for (target, listeners) in bound {
             for listener in listeners {
-                listening.spawn(serve(Arc::clone(&shared), way.clone(), listener));
+                listening.spawn(serve(Arc::clone(&shared), target.clone(), listener));
             }
         }
-        Ok(Self { shared, listening, first, told, _stop: stop.drop_guard() })
+        Ok(Self { shared, listening, first, announced, _stop: stop.drop_guard() })
     }
 
-    /// Waits until the SSH connection that was made at once is gone, and says why where that is known.
+    /// Waits until the SSH connection that was made at once ends; returns the reason, if known.
     pub(crate) async fn lost(&self) -> Option<String> {
         match &self.first {
             Some(first) => first.host.closed().await,
@@ -223,32 +221,32 @@ impl Forwards {
         }
     }
 
-    /// How many connections are open.
+    /// Returns the number of open connections.
     pub(crate) fn open(&self) -> usize {
         self.shared.open().len()
     }
 
-    /// What listens and what is open, a line each: for `~#`.
+    /// Returns the listing for `~#`: the forwards and the open connections.
     pub(crate) fn listing(&self) -> Listing {
         let mut head = String::from("forwards:\n");
-        for forward in &self.told {
+        for forward in &self.announced {
             head.push_str(&format!("  {forward}\n"));
         }
         Listing { head, shared: Some(Arc::clone(&self.shared)) }
     }
 
-    /// Listens no longer, and waits until the connections that are open have ended.
+    /// Stops listening and waits for the open connections to end.
     pub(crate) async fn drain(&mut self) {
         self.listening.shutdown().await;
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
     }
 
-    /// Ends it all and waits, within a bound, until nothing of it is left here.
+    /// Ends all forwards and waits, within a bound, until nothing local is left.
     pub(crate) async fn close(mut self) {
         self.shared.stop.cancel();
         self.drain().await;
-        self.shared.lanes.close().await;
+        self.shared.pool.close().await;
     }
 }
 
@@ -260,7 +258,7 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// The lines as they are now.
+    /// Returns the current lines.
     pub(crate) fn lines(&self) -> String {
         let Some(shared) = &self.shared else { return "nothing is forwarded\n".into() };
         let mut text = self.head.clone();
@@ -273,12 +271,12 @@ impl Listing {
     }
 }
 
-/// Takes the connections to a local listener.
-async fn serve(shared: Arc<Shared>, way: Way, listener: Listener) {
+/// Accepts the connections of a local listener.
+async fn serve(shared: Arc<Shared>, target: ListenerTarget, listener: Listener) {
     loop {
         let (local, peer) = listener.accept().await;
-        let (one, way) = (Arc::clone(&shared), way.clone());
-        shared.spawn(async move { one.connection(local, peer, &way).await });
+        let (one, target) = (Arc::clone(&shared), target.clone());
+        shared.spawn(async move { one.connection(local, peer, &target).await });
     }
 }
 
@@ -293,32 +291,37 @@ impl Shared {
         });
     }
 
-    /// One connection to a local listener. What goes wrong with it is told and ends nothing else.
-    async fn connection(&self, mut local: Local, peer: Option<SocketAddr>, way: &Way) {
+    /// Serves one connection of a local listener. Its errors are printed and end nothing else.
+    async fn connection(&self, mut local: Local, peer: Option<SocketAddr>, target: &ListenerTarget) {
         let Some(_open) =
-            self.enter(peer.map_or_else(|| way.to_string(), |peer| format!("{way}, from {peer}")))
+            self.enter(peer.map_or_else(|| target.to_string(), |peer| format!("{target}, from {peer}")))
         else {
             return;
         };
-        let request = match way {
-            Way::Local(_) => None,
-            Way::Dynamic(_) => match tokio::time::timeout(SOCKS_TIMEOUT, Request::read(&mut local)).await {
-                Ok(Ok(request)) => Some(request),
-                Ok(Err(socks::SocksError::Io(_))) => return,
-                Ok(Err(error)) => return self.complain(&format!("{way}: {error}")),
-                Err(_) => return self.complain(&format!("{way}: a client did not say where it wants to go")),
-            },
+        let request = match target {
+            ListenerTarget::Local(_) => None,
+            ListenerTarget::Dynamic(_) => {
+                match tokio::time::timeout(SOCKS_TIMEOUT, Request::read(&mut local)).await {
+                    Ok(Ok(request)) => Some(request),
+                    Ok(Err(socks::SocksError::Io(_))) => return,
+                    Ok(Err(error)) => return self.complain(&format!("{target}: {error}")),
+                    Err(_) => {
+                        return self
+                            .complain(&format!("{target}: a client did not say where it wants to go"));
+                    }
+                }
+            }
         };
-        let to = match (way, &request) {
+        let to = match (target, &request) {
             (_, Some(request)) => &request.to,
-            (Way::Local(forward), None) => &forward.to,
-            (Way::Dynamic(_), None) => return,
+            (ListenerTarget::Local(forward), None) => &forward.to,
+            (ListenerTarget::Dynamic(_), None) => return,
         };
-        let seat = match self.lanes.seat().await {
-            Ok(seat) => seat,
-            Err(why) => return self.complain(&format!("{way}: no connection to the instance: {why}")),
+        let lease = match self.pool.lease().await {
+            Ok(lease) => lease,
+            Err(why) => return self.complain(&format!("{target}: no connection to the instance: {why}")),
         };
-        let opened = seat.forward(to, peer).await;
+        let opened = lease.forward(to, peer).await;
         if let Some(request) = &request
             && request.answer(&mut local, opened.as_ref().map(|_| ())).await.is_err()
         {
@@ -327,16 +330,16 @@ impl Shared {
         match opened {
             Ok(far) => {
                 if let Err(error) = carry::carry(local, far).await {
-                    tracing::debug!(%way, %to, %error, "a forwarded connection broke");
+                    tracing::debug!(%target, %to, %error, "a forwarded connection broke");
                 }
             }
-            Err(error) => self.complain(&format!("{way}: {}", refusal(to, &error))),
+            Err(error) => self.complain(&format!("{target}: {}", refusal(to, &error))),
         }
-        drop(seat);
-        self.lanes.tidy().await;
+        drop(lease);
+        self.pool.tidy().await;
     }
 
-    /// A place among the open connections, unless there are too many.
+    /// Registers an open connection, unless there are too many.
     fn enter(&self, what: String) -> Option<Entry<'_>> {
         let Ok(permit) = self.slots.try_acquire() else {
             if !self.is_full.swap(true, Ordering::Relaxed) {
@@ -357,12 +360,12 @@ impl Shared {
 
     fn complain(&self, text: &str) {
         if !self.is_quiet {
-            tell(text);
+            print(text);
         }
     }
 }
 
-/// An open connection, in the listing for as long as it is.
+/// An open connection, removed from the listing on drop.
 struct Entry<'a> {
     shared: &'a Shared,
     id: u64,
@@ -376,7 +379,7 @@ impl Drop for Entry<'_> {
     }
 }
 
-/// Why the instance does not connect to `to`, and what to look at.
+/// Returns why the instance does not connect to `to`, with a hint.
 fn refusal(to: &ForwardAddress, error: &ForwardError) -> String {
     match error {
         ForwardError::Prohibited => format!(
@@ -387,7 +390,7 @@ fn refusal(to: &ForwardAddress, error: &ForwardError) -> String {
     }
 }
 
-/// Tells a line on stderr, whatever mode the terminal is in.
-fn tell(text: &str) {
+/// Prints a line on stderr, in whatever mode the terminal is.
+fn print(text: &str) {
     super::say(&format!("eice: {}{}", escape_control(text), raw::line_end()));
 }

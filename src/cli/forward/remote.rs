@@ -1,4 +1,4 @@
-//! `-R`: the instance listens, and what connects there is carried to this side.
+//! `-R`: the instance listens, and its connections are forwarded to this machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,27 +6,27 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::either::Either;
 
-use super::lanes::{Lane, Seat};
 use super::listen::Local;
+use super::pool::{Lease, PooledConnection};
 use super::spec::RemoteForward;
-use super::{Shared, carry, tell};
+use super::{Shared, carry, print};
 use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::ssh::{ForwardAddress, ForwardError, Offer, Offering};
 
-/// How long a connection on this side may take: behind a firewall that drops, nothing ever comes.
+/// How long a local connection may take: a firewall may drop packets silently.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Lets the instance listen for `forward`, and gives back where it does.
+/// Makes the instance listen for `forward` and returns the address.
 pub(super) async fn listen(
     mut forward: RemoteForward,
-    lane: &Lane,
+    ssh: &PooledConnection,
 ) -> Result<(RemoteForward, Offering), Failure> {
-    let offering = lane.host.listen(&forward.listen).await.map_err(|error| failed(&forward, &error))?;
+    let offering = ssh.host.listen(&forward.listen).await.map_err(|error| failed(&forward, &error))?;
     if let Some(address) = offering.address()
         && *address != forward.listen
     {
-        tell(&format!("{forward} listens on {address} of the instance"));
+        print(&format!("{forward} listens on {address} of the instance"));
         forward.listen = address.clone();
     }
     Ok((forward, offering))
@@ -47,24 +47,24 @@ fn failed(forward: &RemoteForward, error: &ForwardError) -> Failure {
     }
 }
 
-/// Takes the connections that are made at the instance, until its SSH connection is gone.
+/// Accepts the instance's connections until the SSH connection ends.
 pub(super) async fn serve(
     shared: Arc<Shared>,
-    lane: Arc<Lane>,
+    ssh: Arc<PooledConnection>,
     forward: RemoteForward,
     mut offering: Offering,
 ) {
     while let Some(offer) = offering.next().await {
-        let (one, lane, forward) = (Arc::clone(&shared), Arc::clone(&lane), forward.clone());
-        shared.spawn(async move { connection(&one, &lane, &forward, offer).await });
+        let (one, ssh, forward) = (Arc::clone(&shared), Arc::clone(&ssh), forward.clone());
+        shared.spawn(async move { connection(&one, &ssh, &forward, offer).await });
     }
-    let why = lane.host.closed().await.map(|why| format!(" ({why})")).unwrap_or_default();
+    let why = ssh.host.closed().await.map(|why| format!(" ({why})")).unwrap_or_default();
     shared.complain(&format!("{forward} has ended: its SSH connection was closed{why}"));
 }
 
-async fn connection(shared: &Shared, lane: &Arc<Lane>, forward: &RemoteForward, offer: Offer) {
+async fn connection(shared: &Shared, ssh: &Arc<PooledConnection>, forward: &RemoteForward, offer: Offer) {
     let Some(_open) = shared.enter(format!("{forward}, from {}", offer.from())) else { return };
-    let _seat = Seat::on(lane);
+    let _lease = Lease::on(ssh);
     match tokio::time::timeout(CONNECT_TIMEOUT, connect(&forward.to)).await {
         Ok(Ok(local)) => {
             if let Err(error) = carry::carry(local, offer.accept().await).await {

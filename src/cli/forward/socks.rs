@@ -1,5 +1,5 @@
-//! The server's side of SOCKS: version 4 with 4a's names, and version 5 without authentication (RFC 1928). CONNECT
-//! only; names go to the far side as they are.
+//! A SOCKS server: version 4 with 4a's names, and version 5 without authentication (RFC 1928). CONNECT only; names are
+//! resolved by the instance.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::ssh::{ForwardAddress, ForwardError};
 
-/// The longest user name or host name of version 4, in bytes; what version 5 can say is no longer.
+/// The longest user name or host name of version 4, in bytes; version 5's are not longer.
 const MAX_TEXT: usize = 255;
 
 const V4: u8 = 4;
@@ -29,14 +29,14 @@ const ADDRESS_UNKNOWN: u8 = 8;
 const GRANTED: u8 = 90;
 const REJECTED: u8 = 91;
 
-/// Where a client wants to go, and how it wants to be answered.
+/// A client's target, and the version of the reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) to: ForwardAddress,
     version: u8,
 }
 
-/// A client that asks for what is not served; it has been told so where the protocol has words for it.
+/// An unsupported request; the reply has been sent where the protocol has one.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SocksError {
     #[error("the client went away")]
@@ -54,7 +54,7 @@ pub(crate) enum SocksError {
 }
 
 impl Request {
-    /// Reads what the client wants, to the last byte of the request and none further.
+    /// Reads exactly the request and no byte after it.
     pub(crate) async fn read<S>(stream: &mut S) -> Result<Self, SocksError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -66,7 +66,7 @@ impl Request {
         }
     }
 
-    /// Tells the client how it went.
+    /// Sends the reply to the client.
     pub(crate) async fn answer<S>(&self, stream: &mut S, result: Result<(), &ForwardError>) -> io::Result<()>
     where
         S: AsyncWrite + Unpin,
@@ -89,7 +89,7 @@ async fn read_v4<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<Re
     let port = stream.read_u16().await?;
     let address = Ipv4Addr::from(stream.read_u32().await?);
     text_v4(stream).await?;
-    // 4a: 0.0.0.x, x not 0, says that a name follows.
+    // 4a: 0.0.0.x with x not 0 means that a name follows.
     let is_name = address.octets()[..3] == [0; 3] && address.octets()[3] != 0;
     let host = if is_name { name(text_v4(stream).await?) } else { Ok(address.to_string()) };
     let refused = match host {
@@ -142,13 +142,13 @@ async fn read_v5<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<Re
     Err(refused)
 }
 
-/// A host name as a client sends it: text that is not empty, without control characters.
+/// Validates a host name: not empty, without control characters.
 fn name(bytes: Vec<u8>) -> Result<String, SocksError> {
     let is_name = |name: &String| !name.is_empty() && !name.chars().any(char::is_control);
     String::from_utf8(bytes).ok().filter(is_name).ok_or(SocksError::Host)
 }
 
-/// A text of version 4, up to its NUL.
+/// Reads a text of version 4, up to its NUL.
 async fn text_v4<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Vec<u8>, SocksError> {
     let mut text = Vec::new();
     loop {
@@ -160,8 +160,7 @@ async fn text_v4<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Vec<u8>, SocksE
     }
 }
 
-/// The address and port in an answer are those of a listener or of ours; to CONNECT nobody reads them, and the
-/// instance does not tell.
+/// Sends a reply with zero address and port: for CONNECT clients ignore them, and the instance does not report them.
 async fn answer_v4<S: AsyncWrite + Unpin>(stream: &mut S, code: u8) -> io::Result<()> {
     stream.write_all(&[0, code, 0, 0, 0, 0, 0, 0]).await
 }
@@ -177,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    /// What a client that says `said` is understood to want, and what it is told by then.
+    /// Serves a client that sends `said`; returns the request and the replies.
     async fn asks(said: &[u8]) -> (Result<Request, SocksError>, Vec<u8>) {
         let (mut server, mut client) = duplex(4096);
         client.write_all(said).await.unwrap();
@@ -186,12 +185,12 @@ mod tests {
         let mut rest = Vec::new();
         server.read_to_end(&mut rest).await.unwrap();
         drop(server);
-        let mut told = Vec::new();
-        client.read_to_end(&mut told).await.unwrap();
+        let mut replies = Vec::new();
+        client.read_to_end(&mut replies).await.unwrap();
         if request.is_ok() {
             assert_eq!(rest, b"data", "not a byte behind the request is read");
         }
-        (request, told)
+        (request, replies)
     }
 
     fn tcp(host: &str, port: u16, version: u8) -> Request {
@@ -199,13 +198,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_version_says_where_to_go() {
-        let (request, told) = asks(b"\x04\x01\x00\x50\x0a\x00\x00\x01me\0data").await;
-        assert_eq!((request.unwrap(), told), (tcp("10.0.0.1", 80, V4), vec![]));
+    async fn versions_request_targets() {
+        let (request, replies) = asks(b"\x04\x01\x00\x50\x0a\x00\x00\x01me\0data").await;
+        assert_eq!((request.unwrap(), replies), (tcp("10.0.0.1", 80, V4), vec![]));
         let (request, _) = asks(b"\x04\x01\x01\xbb\x00\x00\x00\x01\0example.com\0data").await;
         assert_eq!(request.unwrap(), tcp("example.com", 443, V4));
-        let (request, told) = asks(b"\x05\x02\x02\x00\x05\x01\x00\x01\x0a\x00\x00\x01\x00\x50data").await;
-        assert_eq!((request.unwrap(), told), (tcp("10.0.0.1", 80, V5), vec![5, 0]));
+        let (request, replies) = asks(b"\x05\x02\x02\x00\x05\x01\x00\x01\x0a\x00\x00\x01\x00\x50data").await;
+        assert_eq!((request.unwrap(), replies), (tcp("10.0.0.1", 80, V5), vec![5, 0]));
         let (request, _) = asks(b"\x05\x01\x00\x05\x01\x00\x03\x0bexample.com\x01\xbbdata").await;
         assert_eq!(request.unwrap(), tcp("example.com", 443, V5));
         let v6 = b"\x05\x01\x00\x05\x01\x00\x04\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\x00\x50data";
@@ -213,21 +212,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_served_is_refused_in_the_protocols_own_words() {
-        let (request, told) = asks(b"GET / HTTP/1.1\r\n\r\n").await;
-        assert!(matches!(request, Err(SocksError::NotSocks(b'G'))) && told.is_empty());
-        let (request, told) = asks(b"\x05\x01\x02").await;
+    async fn unsupported_requests_get_reply_codes() {
+        let (request, replies) = asks(b"GET / HTTP/1.1\r\n\r\n").await;
+        assert!(matches!(request, Err(SocksError::NotSocks(b'G'))) && replies.is_empty());
+        let (request, replies) = asks(b"\x05\x01\x02").await;
         assert!(matches!(request, Err(SocksError::Method)));
-        assert_eq!(told, [5, 0xff]);
-        let (request, told) = asks(b"\x05\x01\x00\x05\x02\x00\x01\x0a\x00\x00\x01\x00\x50").await;
+        assert_eq!(replies, [5, 0xff]);
+        let (request, replies) = asks(b"\x05\x01\x00\x05\x02\x00\x01\x0a\x00\x00\x01\x00\x50").await;
         assert!(matches!(request, Err(SocksError::Command(2))));
-        assert_eq!(told[..4], [5, 0, 5, COMMAND_UNKNOWN]);
-        let (request, told) = asks(b"\x05\x01\x00\x05\x01\x00\x07").await;
+        assert_eq!(replies[..4], [5, 0, 5, COMMAND_UNKNOWN]);
+        let (request, replies) = asks(b"\x05\x01\x00\x05\x01\x00\x07").await;
         assert!(matches!(request, Err(SocksError::AddressKind(7))));
-        assert_eq!(told[..4], [5, 0, 5, ADDRESS_UNKNOWN]);
-        let (request, told) = asks(b"\x04\x02\x00\x50\x0a\x00\x00\x01\0").await;
+        assert_eq!(replies[..4], [5, 0, 5, ADDRESS_UNKNOWN]);
+        let (request, replies) = asks(b"\x04\x02\x00\x50\x0a\x00\x00\x01\0").await;
         assert!(matches!(request, Err(SocksError::Command(2))));
-        assert_eq!(told, [0, REJECTED, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(replies, [0, REJECTED, 0, 0, 0, 0, 0, 0]);
         for empty in
             [&b"\x05\x01\x00\x05\x01\x00\x03\x00\x00\x50"[..], b"\x04\x01\x00\x50\x00\x00\x00\x01\0\0"]
         {
@@ -240,7 +239,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_too_odd(said in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn arbitrary_bytes_never_panic(said in proptest::collection::vec(any::<u8>(), 0..600)) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(async {
                 let (mut server, mut client) = duplex(4096);

@@ -1,11 +1,11 @@
-//! What `-L`, `-R` and `-D` say, read as ssh reads it (ssh(1)).
+//! Parses the arguments of `-L`, `-R` and `-D` like ssh(1).
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::ssh::ForwardAddress;
 
-/// The longest host name or path that is taken, in bytes.
+/// The longest accepted host name or path, in bytes.
 const MAX_FIELD: usize = 255;
 
 /// `-L [BIND:]PORT:HOST:HOSTPORT`: listen here, connect from the instance.
@@ -28,7 +28,7 @@ pub(crate) struct DynamicForward {
     pub(crate) listen: ForwardAddress,
 }
 
-/// A forward that cannot be read.
+/// A forward that cannot be parsed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidForward {
     #[error("it must be [BIND:]PORT:HOST:HOSTPORT, with a socket's path in place of either half")]
@@ -43,7 +43,7 @@ pub(crate) enum InvalidForward {
     NoHost,
     #[error("a name or path in it is longer than {MAX_FIELD} bytes")]
     TooLong,
-    #[error("an IPv6 address stands in brackets: [::1]")]
+    #[error("an IPv6 address needs brackets: [::1]")]
     Brackets,
 }
 
@@ -100,7 +100,7 @@ impl fmt::Display for DynamicForward {
     }
 }
 
-/// What stands between two colons, or between brackets.
+/// The text between two colons, or in brackets.
 struct Field<'a> {
     text: &'a str,
     is_bracketed: bool,
@@ -144,12 +144,12 @@ fn fields(text: &str) -> Result<Vec<Field<'_>>, InvalidForward> {
     }
 }
 
-/// Where to listen, then where to connect to.
+/// Returns the listening address and the target.
 fn halves(fields: &[Field<'_>]) -> Result<(ForwardAddress, ForwardAddress), InvalidForward> {
     let (listen, to) = match fields {
         [listen @ .., path] if path.is_path() => (listen, ForwardAddress::Socket(path.text.to_owned())),
         [listen @ .., host, port] if !listen.is_empty() => {
-            // Five fields and more are an address without its brackets.
+            // Five or more fields are an IPv6 address without brackets.
             if listen.len() > 2 {
                 return Err(InvalidForward::Brackets);
             }
@@ -164,7 +164,7 @@ fn halves(fields: &[Field<'_>]) -> Result<(ForwardAddress, ForwardAddress), Inva
     }
 }
 
-/// Where to listen: at the loopback where no address is given, everywhere for `*` and for an empty one.
+/// Returns the listening address: loopback without an address, every address for `*` or an empty one.
 fn listener(fields: &[Field<'_>]) -> Result<ForwardAddress, InvalidForward> {
     match fields {
         [path] if path.is_path() => Ok(ForwardAddress::Socket(path.text.to_owned())),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forward_reads_as_ssh_reads_it() {
+    fn forwards_parse_like_ssh() {
         let read = |text| local(text).unwrap();
         assert_eq!(read("8080:db:5432"), "-L localhost:8080 to db:5432");
         assert_eq!(read("0:db:5432"), "-L localhost:0 to db:5432");
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_forward_says_why() {
+    fn invalid_forward_has_reason() {
         assert_eq!(local("8080"), Err(InvalidForward::Shape));
         assert_eq!(local(""), Err(InvalidForward::Shape));
         assert_eq!(local("8080:db"), Err(InvalidForward::Shape));

@@ -26,7 +26,7 @@ pub(super) struct ForgetArgs {
 pub(super) fn run(args: &ForgetArgs, store: &FileHostKeys) -> Result<u8, Failure> {
     let forgotten = store.edit(|pins| {
         let scopes: Vec<HostKeyScope> = pins.scopes().cloned().collect();
-        // All or nothing: a name that means nothing is most likely a slip.
+        // All or nothing: an unknown name is probably a mistake.
         if let Some(name) = args.names.iter().find(|name| !scopes.iter().any(|scope| name.means(scope))) {
             return Ok((Err(name.clone()), false));
         }
@@ -43,9 +43,9 @@ pub(super) fn run(args: &ForgetArgs, store: &FileHostKeys) -> Result<u8, Failure
         )
         .with_hint("`eice host-keys list` shows what is")
     })?;
-    let told = forgotten.iter().map(|(scope, count)| match count {
+    let lines = forgotten.iter().map(|(scope, count)| match count {
         1 => format!("forgot 1 key of {scope}\n"),
         count => format!("forgot {count} keys of {scope}\n"),
     });
-    print(&told.collect::<String>())
+    print(&lines.collect::<String>())
 }

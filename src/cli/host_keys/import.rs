@@ -16,14 +16,14 @@ use crate::cli::failure::Failure;
 use crate::ssh::host_keys::known_hosts::{self, KnownHost, Marker};
 use crate::ssh::host_keys::{HostKey, HostKeyScope, Learned};
 
-/// The largest file that is read, in bytes.
+/// The largest accepted file, in bytes.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Pins the keys of a known_hosts file whose host is an instance id.
 ///
-/// A line is told by its number when it is bad, contradicts what is pinned, or cannot be pinned: @cert-authority, since
-/// no certificate is accepted, and patterns. A key that @revoked names is not pinned. The other lines are pinned
-/// nevertheless, all at once.
+/// A line is reported by its number when it is invalid, contradicts what is pinned, or cannot be pinned:
+/// @cert-authority, since no certificate is accepted, and patterns. A key that @revoked names is not pinned. The other
+/// lines are pinned nevertheless, all at once.
 #[derive(Args, Debug)]
 pub(super) struct ImportArgs {
     /// File in OpenSSH's form, or - for stdin
@@ -38,16 +38,16 @@ pub(super) struct ImportArgs {
     #[arg(long, value_name = "REGION", value_parser = region)]
     region: Option<String>,
 
-    /// An instance to look for among hashed names, which tell of themselves only to who knows them
+    /// An instance to look for among hashed names, which can be checked but not read
     #[arg(long, value_name = "ID")]
     instance: Vec<InstanceId>,
 
-    /// Lines about HOST, as it stands in the file, are about this instance
+    /// Lines about HOST, as written in the file, are about this instance
     #[arg(long, value_name = "HOST=ID")]
     map: Vec<Mapping>,
 }
 
-/// A host of the file and the instance that it is.
+/// Maps a host of the file to an instance.
 #[derive(Clone, Debug)]
 struct Mapping {
     host: String,
@@ -74,7 +74,7 @@ fn account(text: &str) -> Result<String, String> {
 }
 
 fn region(text: &str) -> Result<String, String> {
-    // What stands in a scope is what can be one.
+    // Valid exactly if it is valid in a scope.
     let scope: Result<HostKeyScope, _> = format!("-/-/{text}/i-0").parse();
     scope.map(|_| text.to_owned()).map_err(|_| "it is not the name of a region".to_owned())
 }
@@ -140,23 +140,23 @@ pub(super) fn run(args: &ImportArgs, store: &FileHostKeys) -> Result<u8, Failure
     Err(failure.with_details(lines))
 }
 
-/// The lines of a file by what becomes of them.
+/// The lines of a file, by their treatment.
 #[derive(Default)]
 struct Sorted {
     keys: Vec<(usize, InstanceId, HostKey)>,
     revoked: Vec<(usize, InstanceId, HostKey)>,
-    /// What is left out, and why.
+    /// Skipped lines, with the reason.
     notes: Vec<(usize, String)>,
-    /// What is wrong.
+    /// Invalid lines, with the reason.
     complaints: Vec<(usize, String)>,
-    /// How many lines are about what is no instance.
+    /// The number of lines about other hosts.
     others: usize,
-    /// How many have a hashed name that is none of those asked for.
+    /// The number of lines with other hashed names.
     hashed: usize,
 }
 
 impl ImportArgs {
-    /// Partition, account and region of what is imported.
+    /// Returns partition, account and region of the imported keys.
     fn place(&self) -> (String, String, String) {
         let unknown = || HostKeyScope::UNKNOWN.to_owned();
         let var = |name| std::env::var(name).ok().filter(|value| region(value).is_ok());
@@ -167,7 +167,7 @@ impl ImportArgs {
         (partition, self.account.clone().unwrap_or_else(unknown), region)
     }
 
-    /// The instances that a line is about.
+    /// Returns the instances that a line is about.
     fn instances(&self, line: &KnownHost) -> Vec<InstanceId> {
         let named = line.names().into_iter().flatten().filter_map(|name| name.parse().ok());
         let asked = self.instance.iter().filter(|id| line.is_about(id.as_str())).cloned();
@@ -221,7 +221,7 @@ impl ImportArgs {
     }
 }
 
-/// The file's text, or stdin's.
+/// Reads the file, or stdin.
 fn read(file: &PathBuf) -> Result<String, Failure> {
     let place = file.display();
     let cannot = |error: io::Error| {
@@ -238,6 +238,6 @@ fn read(file: &PathBuf) -> Result<String, Failure> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Failure::new(exit::USAGE, format!("{place} is larger than {MAX_FILE_BYTES} bytes")));
     }
-    // A comment may be in any encoding; a host and a key are ASCII.
+    // A comment may have any encoding; hosts and keys are ASCII.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -76,11 +76,11 @@ pub(super) fn run(args: &ListArgs, store: &FileHostKeys) -> Result<u8, Failure> 
     print(&table(&rows))
 }
 
-/// Rows of text, a column as wide as its widest cell.
+/// Renders the rows as a table.
 fn table(rows: &[Row]) -> String {
     let head = ["SCOPE", "ALGORITHM", "FINGERPRINT", "ORIGIN", "FIRST SEEN", "LAST SEEN"].map(str::to_owned);
     let cells = |row: &Row| {
-        // To the minute: the seconds tell nobody anything.
+        // To the minute; seconds are not useful here.
         let short = |moment: &str| moment.get(..16).unwrap_or(moment).replace('T', " ");
         [
             row.scope.clone(),
@@ -106,7 +106,7 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
-/// Seconds since the epoch as RFC 3339 has them, in UTC.
+/// Formats seconds since the epoch as RFC 3339, in UTC.
 fn moment(seconds: u64) -> String {
     let Some(at) = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)) else { return "-".to_owned() };
     // 20261124T081500Z
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_written_as_rfc_3339_has_it() {
+    fn moment_is_rfc_3339() {
         assert_eq!(moment(0), "1970-01-01T00:00:00Z");
         assert_eq!(moment(1_795_508_100), "2026-11-24T08:15:00Z");
     }

@@ -1,6 +1,6 @@
-//! `eice host-keys`: the host keys that are pinned.
+//! `eice host-keys`: the pinned host keys.
 //!
-//! Nothing is asked of anybody, so the verb runs without a runtime: ssh calls `export` for each connection.
+//! Without network access, so the verb runs without a runtime: ssh calls `export` for each connection.
 
 mod export;
 mod forget;
@@ -29,7 +29,7 @@ const HELP: &str = concat!(
 
 Environment:
   EICE_HOST_KEYS           the file, as --host-keys
-  XDG_STATE_HOME           where it is when nobody says: eice/host_keys.json in it, else in
+  XDG_STATE_HOME           where it is by default: eice/host_keys.json in it, else in
                            ~/.local/state
   AWS_REGION, AWS_DEFAULT_REGION  the region of imported keys, as --region
   EICE_LOG                 what to log, as --log
@@ -70,12 +70,12 @@ pub(crate) fn run(args: HostKeysArgs) -> Result<u8, Failure> {
     }
 }
 
-/// A failure of the store.
+/// Converts an error of the store.
 fn unusable(error: StoreError) -> Failure {
     Failure::because(exit::code(error.fault()), "the store of host keys cannot be used", &error)
 }
 
-/// Writes `text` to stdout. A reader that has seen enough is no failure.
+/// Writes `text` to stdout. A closed stdout is no error.
 fn print(text: &str) -> Result<u8, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -86,7 +86,7 @@ fn print(text: &str) -> Result<u8, Failure> {
     }
 }
 
-/// What a person calls pinned keys by: an instance, or one of its scopes.
+/// A name for pinned keys: an instance, or one of its scopes.
 #[derive(Clone, Debug)]
 enum Name {
     Instance(eice_proto::InstanceId),
@@ -122,7 +122,7 @@ impl Name {
     }
 }
 
-/// `store` by the name of its file, for a message.
+/// Returns the path of `store`, for a message.
 fn place(store: &FileHostKeys) -> String {
     store.path().display().to_string()
 }

@@ -1,11 +1,11 @@
-//! The structure of the text behind a verb's options: paragraphs, and headed lists of terms.
+//! Parses the text after a verb's options: paragraphs, and headed lists of terms.
 
-/// What stands behind the options.
+/// The text after the options.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct HelpText {
     /// Paragraphs without a heading, each in one line.
     pub(super) paragraphs: Vec<String>,
-    /// The lists, in their order.
+    /// The lists, in order.
     pub(super) sections: Vec<Section>,
 }
 
@@ -16,7 +16,7 @@ pub(super) struct Section {
     pub(super) items: Vec<Item>,
 }
 
-/// A term, and what is said of it; one line of an example that says nothing is a term alone.
+/// A term and its meaning; an example without an explanation is a term alone.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) term: String,
@@ -24,9 +24,9 @@ pub(super) struct Item {
 }
 
 impl HelpText {
-    /// Reads `text` as the help texts are written: blocks divided by empty lines. A block of indented lines below
-    /// one that ends in a colon is a list, and one that is indented as a whole goes on with the list before it;
-    /// any other is a paragraph.
+    /// Parses `text` in the format of the help texts: blocks separated by empty lines. A block of indented lines below
+    /// a line that ends in a colon is a list; a fully indented block continues the list before it; any other is a
+    /// paragraph.
     pub(super) fn parse(text: &str) -> Self {
         let mut read = Self::default();
         for block in text.split("\n\n").filter(|block| !block.trim().is_empty()) {
@@ -48,8 +48,8 @@ impl HelpText {
     }
 }
 
-/// The items of a list: a line at the list's own indentation begins one, a deeper line goes on with it. Two spaces
-/// divide the term from its meaning.
+/// Parses the items of a list: a line at the list's indentation starts an item, a deeper line continues it. Two spaces
+/// separate the term from its meaning.
 fn items(list: &str) -> Vec<Item> {
     let indentation = |line: &str| line.len() - line.trim_start().len();
     let own = list.lines().map(indentation).min().unwrap_or(0);
@@ -72,7 +72,7 @@ fn items(list: &str) -> Vec<Item> {
     items
 }
 
-/// `text` in one line, one space between words.
+/// Joins `text` into one line with single spaces.
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_terms_and_paragraphs_are_told_apart() {
+    fn lists_and_paragraphs_are_parsed() {
         let text = "Examples:\n  eice a              the first\n  eice b --long \\\n\nA paragraph\nof two lines.\n\n\
                     Environment:\n  A, B    one\n          and more\n  LONG_NAME_OF_IT\n          another\n\n  \
                     C  after a gap\n\nnot a list:\nhere";
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_of_any_text() {
+    fn parsing_loses_no_text() {
         for text in ["", "\n\n\n", "a", "  indented at first", "Heading:", "Heading:\n\n  list", ":\n  x"] {
             let read = HelpText::parse(text);
             let items = read.sections.iter().flat_map(|section| {

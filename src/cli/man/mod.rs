@@ -52,7 +52,7 @@ pub(crate) fn run(args: &ManArgs) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-/// The command line as clap sees it, every verb with the name of its page.
+/// Returns clap's command line, each verb with the name of its page.
 fn root() -> Command {
     let mut root = super::Cli::command().disable_help_subcommand(true);
     root.build();
@@ -70,7 +70,7 @@ fn write_all(root: &Command, dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// `command` and the visible ones below it.
+/// Returns `command` and its visible subcommands.
 fn all(command: &Command) -> Vec<&Command> {
     let below = command.get_subcommands().filter(|verb| !verb.is_hide_set()).flat_map(all);
     std::iter::once(command).chain(below).collect()
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_verb_has_a_page_with_what_its_help_says() {
+    fn verbs_have_pages_from_help() {
         let dir = tempfile::tempdir().unwrap();
         let root = root();
         write_all(&root, &dir.path().join("new/man1")).unwrap();

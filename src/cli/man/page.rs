@@ -1,4 +1,4 @@
-//! One manual page, in the man macros.
+//! Renders one manual page with the man macros.
 
 use std::io::{self, Write};
 
@@ -8,23 +8,23 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::help_text::{HelpText, Section};
 
-/// User commands.
+/// Section 1: user commands.
 pub(super) const SECTION: &str = "1";
 
-/// The name of `command`'s page: `eice-ssh`.
+/// Returns the name of `command`'s page, such as `eice-ssh`.
 pub(super) fn name(command: &Command) -> &str {
     command.get_display_name().unwrap_or_else(|| command.get_name())
 }
 
-/// The page of `command`, which has been built.
+/// Renders the page of `command`, which must be built.
 pub(super) fn render(command: &Command) -> io::Result<Vec<u8>> {
     let help = command.get_after_long_help().or_else(|| command.get_after_help());
     let help = HelpText::parse(&help.map(ToString::to_string).unwrap_or_default());
     let man = Man::new(command.clone());
     let mut out = Vec::new();
 
-    // Without a date: the page is made from the program, and says what that one does. Written by hand, because an
-    // empty argument must keep its place.
+    // Without a date, since the page is generated from the program. Written by hand, because the empty argument must be
+    // kept.
     let title = name(command).to_uppercase();
     let version = env!("CARGO_PKG_VERSION");
     writeln!(out, ".TH \"{title}\" \"{SECTION}\" \"\" \"eice {version}\" \"User Commands\"")?;
@@ -35,7 +35,7 @@ pub(super) fn render(command: &Command) -> io::Result<Vec<u8>> {
     if command.get_arguments().any(|argument| !argument.is_hide_set()) {
         let mut options = Vec::new();
         man.render_options_section(&mut options)?;
-        // The empty line that it puts before possible values, as man(7) wants it.
+        // clap_mangen's empty line before possible values, in the form that man(7) allows.
         let options = String::from_utf8_lossy(&options).replace("\n.br\n\n.br\n", "\n.sp\n");
         out.write_all(options.as_bytes())?;
     }

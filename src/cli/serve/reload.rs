@@ -1,4 +1,4 @@
-//! SIGHUP: the configuration is read again, and what can follow it while terminals are open does.
+//! SIGHUP: reads the configuration again and applies what can change while terminals are open.
 
 use std::sync::Arc;
 
@@ -10,29 +10,29 @@ use crate::gateway::{Gateway, Tls};
 use crate::telemetry::Log;
 use crate::workspace::FileDirectory;
 
-/// What is logged when nobody says.
+/// The default log filter.
 pub(super) const DEFAULT_FILTER: &str = "info";
 
-/// What runs, and where its configuration comes from.
+/// The running gateway and the source of its configuration.
 pub(super) struct Reload {
     pub(super) source: Source,
-    /// The text of the file that what cannot follow was taken from: the one of the start.
+    /// The file's text at the start, for settings that need a restart.
     pub(super) started_with: String,
     pub(super) gateway: Gateway,
-    /// The directory, where it is a file's.
+    /// The directory, if it is a file.
     pub(super) directory: Option<Arc<FileDirectory>>,
     pub(super) tls: Option<Arc<Tls>>,
-    /// Whether the metrics have an address of their own.
+    /// Whether the metrics have a separate address.
     pub(super) has_metrics_listener: bool,
-    /// What is logged, where the configuration says it.
+    /// The log, if the configuration sets its filter.
     pub(super) log: Option<Log>,
 }
 
 impl Reload {
-    /// Reads everything and goes on with it, or, when anything is wrong, tells what and changes nothing.
+    /// Reads and applies everything, or, on any error, logs it and changes nothing.
     pub(super) async fn run(&self) {
         let source = self.source.clone();
-        // Files may be slow.
+        // Reading files may block.
         let loaded = tokio::task::spawn_blocking(move || source.load()).await;
         let loaded = loaded.unwrap_or_else(|error| {
             Err(Failure::because(exit::INTERNAL, "the configuration was not read", &error))
@@ -53,7 +53,7 @@ impl Reload {
 
     fn apply(&self, loaded: Loaded) -> Result<(), Failure> {
         let Loaded { text, mut config, audit } = loaded;
-        // The one step that can fail comes first.
+        // The only step that can fail is first.
         self.gateway
             .audit()
             .write_to(audit, config.audit.is_required)
@@ -61,13 +61,13 @@ impl Reload {
         for setting in needs_restart(&self.started_with, &text) {
             tracing::warn!(setting, "changed, and does not count before a restart");
         }
-        // As long as there is no other address, the metrics stay at this one, and the other way round.
+        // The metrics stay on the address on which they were started.
         let has_metrics = config.gateway.metrics || config.metrics_listen.is_some();
         config.gateway.metrics = has_metrics && !self.has_metrics_listener;
         match (&self.tls, config.tls) {
             (Some(tls), Some(new)) => tls.replace(new.pair),
             (None, None) => {}
-            // It speaks what it spoke before, and its cookies are of that kind.
+            // TLS stays on or off, and so does the cookies' Secure attribute.
             (running, _) => config.gateway.secure_cookie = running.is_some(),
         }
         match (&self.directory, config.directory) {

@@ -1,5 +1,4 @@
-//! Where the configuration comes from: the file, the environment, the flags. It is read at the start, and again by a
-//! reload.
+//! The sources of the configuration: file, environment and flags, read at the start and by each reload.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -10,15 +9,15 @@ use crate::cli::failure::Failure;
 use crate::config::{Config, Overrides, ProcessEnv};
 use crate::gateway::AuditFile;
 
-/// Where it comes from.
+/// The sources.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
-    /// The file; without one, environment and flags say all.
+    /// The file; without one, only environment and flags count.
     pub(super) file: Option<PathBuf>,
     pub(super) overrides: Overrides,
 }
 
-/// A configuration that was read, and everything that it names opened.
+/// A parsed configuration, with everything that it names opened.
 #[derive(Debug)]
 pub(super) struct Loaded {
     /// The file's text.
@@ -28,7 +27,7 @@ pub(super) struct Loaded {
 }
 
 impl Source {
-    /// Reads it. Whatever is wrong is told in full.
+    /// Reads the configuration; an error lists all problems.
     pub(super) fn load(&self) -> Result<Loaded, Failure> {
         let text = match &self.file {
             None => String::new(),
@@ -73,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_configuration_is_78_and_every_problem_is_told() {
+    fn invalid_config_is_78_with_all_problems() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "[gateway]\ncolour = 1\n[directory]\ntext = '[[token]]'\n").unwrap();
         let failure = source(file.path()).load().unwrap_err();
@@ -84,12 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_78() {
+    fn missing_file_is_78() {
         assert_eq!(source("/nonexistent/serve.toml").load().unwrap_err().code(), exit::CONFIG);
     }
 
     #[test]
-    fn an_audit_file_that_cannot_be_written_is_78() {
+    fn unwritable_audit_file_is_78() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = "[gateway]\nallowed_origins = ['https://a.example']\n[directory]\ntext = ''\n\
                     [audit]\nfile = '/nonexistent/audit.log'\n";

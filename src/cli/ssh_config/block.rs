@@ -1,64 +1,64 @@
-//! The lines themselves.
+//! Renders the ssh_config block.
 
 use std::fmt::Write as _;
 
 use super::quote::{config_word, literal_word, shell_word, without_tokens};
 use crate::cli::failure::Failure;
 
-/// What a block says.
+/// The content of a block.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
-    /// The names that it is for, as patterns of ssh_config(5).
+    /// The host patterns of ssh_config(5).
     pub(super) hosts: Vec<String>,
-    /// The instance that they all mean; else each name is looked up as it is.
+    /// The instance that they all mean; otherwise each name is looked up verbatim.
     pub(super) instance: Option<String>,
-    /// The id that the instance's host key is known by, where that is not the name.
+    /// The id under which the instance's host key is known, if different from the name.
     pub(super) host_key_alias: Option<String>,
-    /// The login name where none is given to ssh.
+    /// The default login name.
     pub(super) user: String,
-    /// The port, where it is not 22.
+    /// The port, if it is not 22.
     pub(super) port: Option<String>,
-    /// The program.
+    /// The path of `eice`.
     pub(super) program: String,
-    /// The options of `eice tunnel` that lead to the instance.
+    /// The options of `eice tunnel` for the instance.
     pub(super) options: Vec<String>,
-    /// Where the key comes from.
+    /// The source of the key.
     pub(super) login: Login,
-    /// What becomes of an instance that nobody has seen yet.
+    /// The treatment of unknown host keys (StrictHostKeyChecking).
     pub(super) strict: &'static str,
-    /// A store of host keys that is not the user's own.
+    /// A store of host keys other than the user's.
     pub(super) host_keys: Option<String>,
 }
 
-/// Where the key comes from that logs in.
+/// The source of the login key.
 #[derive(Clone, Debug)]
 pub(super) enum Login {
-    /// Made for each connection, and lent to ssh by agents with sockets in this folder.
+    /// Made for each connection, and provided by an agent with a socket in this folder.
     Lent {
         /// The folder.
         folder: String,
     },
-    /// The user's own.
+    /// The user's own key.
     Own {
-        /// What is pushed.
+        /// The public key to push.
         public: String,
-        /// What ssh is told of.
+        /// The IdentityFile of ssh.
         identity: String,
     },
 }
 
-/// What an agent's socket is called. ProxyCommand knows few tokens: not `%C`.
+/// The name of an agent's socket. ProxyCommand supports few tokens, and not `%C`.
 const SOCKET: &str = "%n-%p-%r";
 
 impl Block {
-    /// The block, each line ended.
+    /// Renders the block, with a newline after each line.
     pub(super) fn render(&self) -> Result<String, Failure> {
         let mut hosts = Vec::new();
         for host in &self.hosts {
             hosts.push(literal_word(host)?);
         }
         let mut text = format!(
-            "# Printed by `eice ssh-config`. The first value of an option counts, so this stands before any `Host *`.\n\
+            "# Printed by `eice ssh-config`. The first value of an option counts, so keep this before any `Host *`.\n\
              # The last pattern keeps names with a quote away from the shell, which OpenSSH itself does since 9.6.\n\
              Host {} \"!*'*\"\n",
             hosts.join(" ")
@@ -85,7 +85,7 @@ impl Block {
             Login::Lent { folder } => {
                 let path = format!("{}/{SOCKET}", without_tokens(folder)?);
                 options.push(("IdentityAgent", literal_word(&path)?));
-                // The agent's key is in no file, so that ssh must not want it to be.
+                // The agent's key has no file, so ssh must not require one.
                 options.push(("IdentitiesOnly", "no".to_owned()));
                 options.push(("IdentityFile", "none".to_owned()));
             }
@@ -103,8 +103,7 @@ impl Block {
         Ok(options)
     }
 
-    /// `%n` is the name as it was typed; `%h` would be in lower case. In single quotes neither it nor `%r` means anything
-    /// to a shell.
+    /// Uses `%n`, the name as typed, since `%h` is in lower case. Single quotes protect it and `%r` from the shell.
     fn proxy_command(&self) -> Result<String, Failure> {
         let mut words = vec![shell_word(&self.program)?, "tunnel".to_owned()];
         for option in &self.options {
@@ -124,7 +123,7 @@ impl Block {
         Ok(words.join(" "))
     }
 
-    /// ssh looks for tokens in every word but the first, which must be an absolute path, and starts it without a shell.
+    /// ssh expands tokens in every word except the first, which must be an absolute path, and runs it without a shell.
     fn known_hosts_command(&self) -> Result<String, Failure> {
         let mut words = vec![literal_word(&self.program)?, "host-keys".to_owned()];
         if let Some(file) = &self.host_keys {

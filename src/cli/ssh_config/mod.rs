@@ -1,6 +1,6 @@
-//! `eice ssh-config`: what makes plain ssh reach instances.
+//! `eice ssh-config`: prints the configuration with which plain ssh reaches instances.
 //!
-//! Nothing is asked of anybody, so the verb runs without a runtime.
+//! Without network access, so the verb runs without a runtime.
 
 mod block;
 mod quote;
@@ -167,9 +167,9 @@ impl SshConfigArgs {
 
     fn login(&self) -> Result<Login, Failure> {
         if let Some(file) = &self.push_key {
-            // Now, and not at the first connection.
+            // Checked now and not at the first connection.
             pushable_key::from_file(file)?;
-            // Where the private half lies beside it, ssh needs no agent to find it.
+            // With the private half next to it, ssh needs no agent.
             let private = file.with_extension("");
             let has_private = file.extension().is_some_and(|it| it == "pub") && private.is_file();
             let identity = if has_private { &private } else { file };
@@ -184,7 +184,8 @@ impl SshConfigArgs {
     }
 }
 
-/// `$XDG_RUNTIME_DIR/eice`, which is made for sockets; else a folder of the state, which is there without a login as well.
+/// Returns `$XDG_RUNTIME_DIR/eice`, which is intended for sockets; otherwise a folder in the state directory, which
+/// exists without a login session as well.
 fn agent_folder(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     match var("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()) {
         Some(runtime) => Some(runtime.join("eice")),
@@ -192,7 +193,7 @@ fn agent_folder(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     }
 }
 
-/// `path` from the root on, as text: ssh and we are started from different folders.
+/// Returns the absolute path as text: ssh is started from other folders.
 fn absolute(path: &Path) -> Result<String, Failure> {
     let whole = std::path::absolute(path).map_err(|error| {
         Failure::because(exit::USAGE, format!("{} cannot be made absolute", path.display()), &error)

@@ -1,14 +1,13 @@
-//! Words for ssh_config(5), so that ssh and the shell that it starts read what was meant.
+//! Quotes words for ssh_config(5) and for the shell that ssh starts.
 //!
-//! A line is read up to four times: by ssh for its words, by ssh for `%` tokens and `${VARIABLE}`, and where it is a
-//! ProxyCommand by the user's shell. Quotes mean one thing to ssh and another to a shell, so that a word in quotes which
-//! ends in a backslash is whole for the one and open for the other. A backslash before each character that is not plain
-//! means the same to both.
+//! A line is parsed several times: by ssh into words, by ssh for `%` tokens and `${VARIABLE}`, and for a ProxyCommand
+//! by the user's shell. ssh and a shell parse quotes differently: a quoted word that ends in a backslash is complete
+//! for one and unterminated for the other. A backslash before each special character has the same meaning for both.
 
 use crate::cli::exit;
 use crate::cli::failure::Failure;
 
-/// `text` as one word of a ProxyCommand.
+/// Quotes `text` as one word of a ProxyCommand.
 pub(super) fn shell_word(text: &str) -> Result<String, Failure> {
     readable(text)?;
     let mut word = String::with_capacity(text.len());
@@ -22,12 +21,12 @@ pub(super) fn shell_word(text: &str) -> Result<String, Failure> {
     Ok(if word.is_empty() { "''".to_owned() } else { word })
 }
 
-/// `text` as one word of an option that ssh reads by itself and in which it looks for tokens.
+/// Quotes `text` as one word of an option in which ssh expands tokens.
 pub(super) fn config_word(text: &str) -> Result<String, Failure> {
     literal_word(&without_tokens(text)?)
 }
 
-/// `text` with nothing in it that ssh would take for a token or a variable.
+/// Escapes what ssh would expand in `text` as a token or a variable.
 pub(super) fn without_tokens(text: &str) -> Result<String, Failure> {
     if text.contains("${") {
         return Err(Failure::new(exit::USAGE, format!("ssh reads `${{` in {text:?} as a variable's name"))
@@ -36,7 +35,7 @@ pub(super) fn without_tokens(text: &str) -> Result<String, Failure> {
     Ok(text.replace('%', "%%"))
 }
 
-/// `text` as one word of an option in which ssh looks for no tokens.
+/// Quotes `text` as one word of an option without token expansion.
 pub(super) fn literal_word(text: &str) -> Result<String, Failure> {
     readable(text)?;
     let is_plain = |c: char| c.is_alphanumeric() || "-_./:@+=,%*?!~[]".contains(c);
@@ -46,7 +45,7 @@ pub(super) fn literal_word(text: &str) -> Result<String, Failure> {
     Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
 }
 
-/// What has a line's end or another control character in it cannot be said in ssh_config at all.
+/// Rejects control characters, which ssh_config cannot express.
 fn readable(text: &str) -> Result<(), Failure> {
     match text.chars().find(|c| c.is_control()) {
         None => Ok(()),
@@ -64,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_words_stay_as_they_are() {
+    fn plain_words_are_unquoted() {
         for plain in ["/usr/local/bin/eice", "arn:aws:iam::1:role/x", "--region=eu-west-1", "a@b.c"] {
             assert_eq!(shell_word(plain).unwrap(), plain);
             assert_eq!(config_word(plain).unwrap(), plain);
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_line_can_say_is_refused() {
+    fn control_characters_are_refused() {
         for bad in ["a\nb", "a\0b", "a\rb", "\u{1b}[2J"] {
             assert_eq!(shell_word(bad).unwrap_err().code(), exit::USAGE);
             assert_eq!(config_word(bad).unwrap_err().code(), exit::USAGE);
@@ -85,9 +84,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-        /// Of what ssh hands to a shell, once it has read its tokens.
+        /// What ssh passes to a shell after expanding tokens.
         #[test]
-        fn a_shell_reads_each_word_as_it_was(words in prop::collection::vec("[ -~é]{0,12}", 1..5)) {
+        fn shell_words_round_trip(words in prop::collection::vec("[ -~é]{0,12}", 1..5)) {
             let quoted: Vec<_> = words.iter().map(|word| shell_word(word).unwrap()).collect();
             let line = quoted.join(" ").replace("%%", "%");
             let script = format!("printf '%s\\n' {line}");

@@ -1,4 +1,4 @@
-//! What is printed, as ssh itself reads it: `ssh -G` tells what it would do.
+//! Checks the printed configuration with `ssh -G`, which prints how ssh reads it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ fn printed(args: &[&str]) -> String {
     line.args.block().unwrap().render().unwrap()
 }
 
-/// What ssh makes of `config` for `host`; of an option that is there several times, the last.
+/// Returns ssh's options for `host` with `config`; of a repeated option, the last value.
 fn read_by_ssh(config: &str, host: &str) -> BTreeMap<String, String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), config).unwrap();
@@ -32,7 +32,7 @@ fn read_by_ssh(config: &str, host: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_default_block_is_for_instance_ids() {
+fn default_block_matches_instance_ids() {
     let text = printed(&[]);
     let read = read_by_ssh(&text, "i-0123456789abcdef0");
     let said = |name: &str| read.get(name).map(String::as_str);
@@ -49,7 +49,7 @@ fn the_default_block_is_for_instance_ids() {
 }
 
 #[test]
-fn what_was_said_for_every_host_after_it_does_not_undo_it() {
+fn later_host_star_does_not_override() {
     let text =
         printed(&["--user", "ubuntu"]) + "\nHost *\n IdentitiesOnly yes\n User me\n ProxyCommand none\n";
     let read = read_by_ssh(&text, "i-1");
@@ -59,7 +59,7 @@ fn what_was_said_for_every_host_after_it_does_not_undo_it() {
 }
 
 #[test]
-fn names_and_one_instance_for_a_name() {
+fn hosts_may_mean_one_instance() {
     let text = printed(&["--host", "web-*", "--host", "db"]);
     for host in ["web-1", "db"] {
         assert!(read_by_ssh(&text, host)["proxycommand"].ends_with("-- '%n'"));
@@ -74,7 +74,7 @@ fn names_and_one_instance_for_a_name() {
 }
 
 #[test]
-fn a_name_with_a_quote_reaches_no_shell() {
+fn quoted_name_reaches_no_shell() {
     let text = printed(&[]);
     // OpenSSH refuses such names itself since 9.6, and where its makers ported that back.
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -88,7 +88,7 @@ fn a_name_with_a_quote_reaches_no_shell() {
 }
 
 #[test]
-fn a_key_of_ones_own_is_pushed_and_used_alone() {
+fn own_key_is_the_only_identity() {
     let folder = tempfile::tempdir().unwrap();
     let (private, public) = (folder.path().join("id"), folder.path().join("id.pub"));
     fs::write(&public, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti\n")
@@ -99,7 +99,7 @@ fn a_key_of_ones_own_is_pushed_and_used_alone() {
         let line = Line::try_parse_from(words.iter().chain(line)).unwrap();
         read_by_ssh(&line.args.block().unwrap().render().unwrap(), "i-1")
     };
-    // On a token, or in an agent: ssh is told of the public half.
+    // With the private half on a token or in an agent, ssh gets the public half.
     assert_eq!(read(&[])["identityfile"], argument);
     fs::write(&private, "").unwrap();
     let said = read(&[]);
@@ -113,7 +113,7 @@ fn a_key_of_ones_own_is_pushed_and_used_alone() {
 }
 
 #[test]
-fn every_option_of_the_way_there_is_passed_on_and_read_back() {
+fn target_options_round_trip() {
     #[derive(Debug, Parser)]
     struct Target {
         #[command(flatten)]
@@ -145,7 +145,7 @@ fn every_option_of_the_way_there_is_passed_on_and_read_back() {
 }
 
 #[test]
-fn what_cannot_be_a_host_is_refused() {
+fn invalid_host_is_refused() {
     for bad in ["", "a b", "a'b", "a\"", "-x", "a\\", "a,b", "#a", "a\n"] {
         assert!(pattern(bad).is_err(), "{bad:?}");
     }
@@ -157,7 +157,7 @@ fn what_cannot_be_a_host_is_refused() {
 }
 
 #[test]
-fn sockets_are_where_the_xdg_specification_says() {
+fn agent_folder_follows_xdg() {
     let at = |pairs: &'static [(&str, &str)]| {
         agent_folder(move |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
     };
@@ -170,9 +170,9 @@ fn sockets_are_where_the_xdg_specification_says() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// Whatever stands in a path or a profile's name, ssh reads the block, and its shell our words as they were.
+    /// With any characters in paths and profile names, ssh parses the block, and its shell gets the original words.
     #[test]
-    fn every_path_and_value_survives_ssh_and_its_shell(
+    fn values_survive_ssh_and_shell(
         folder in "[ -~é]{1,12}", program in "[ -~é]{1,12}", profile in "[ -~é]{1,16}",
     ) {
         prop_assume!(!folder.contains("${") && !folder.contains('/') && !program.contains('/'));
@@ -185,7 +185,7 @@ proptest! {
         ];
         let line = Line::try_parse_from(&words).unwrap();
         let read = read_by_ssh(&line.args.block().unwrap().render().unwrap(), "i-1");
-        // What ssh does with a ProxyCommand: its tokens, then a shell.
+        // What ssh does with a ProxyCommand: token expansion, then a shell.
         let command = read["proxycommand"]
             .replace("%%", "\u{1}").replace("%n", "i-1").replace("%p", "22").replace("%r", "me")
             .replace('\u{1}', "%");
@@ -194,7 +194,7 @@ proptest! {
             "/opt/{program}\ntunnel\n--profile={profile}\n--port=22\n--os-user=me\n--agent=/run/{folder}/i-1-22-me\n--\ni-1\n"
         );
         prop_assert_eq!(String::from_utf8(output.stdout).unwrap(), expected, "{}", command);
-        // Here ssh has put in the tokens itself.
+        // Here ssh has expanded the tokens itself.
         prop_assert_eq!(&read["identityagent"], &format!("/run/{folder}/i-1-22-ec2-user"));
     }
 }

@@ -1,4 +1,4 @@
-//! A local listener whose every connection is a tunnel.
+//! A local listener with a tunnel for each connection.
 
 use std::convert::Infallible;
 use std::io;
@@ -54,12 +54,12 @@ pub(super) async fn run(
     Ok(exit::OK)
 }
 
-/// A line for each stage, or nothing: a listener has no one line that it could rewrite.
+/// Prints a line for each stage, or nothing: concurrent connections cannot share one rewritten line.
 fn progress(verbose: bool) -> Progress {
     Progress::new(if verbose { Mode::Lines } else { Mode::Quiet })
 }
 
-/// Tells where it listens.
+/// Prints the listening addresses.
 fn announce(listeners: &Listeners, args: &TunnelArgs) -> Result<(), Failure> {
     if args.json {
         let mut ready = Ready::new("tunnel", format!("tcp://{}", listeners.first()));
@@ -75,7 +75,7 @@ fn announce(listeners: &Listeners, args: &TunnelArgs) -> Result<(), Failure> {
     }
 }
 
-/// Waits until what is `open` has ended, for `limit` at most, or until the next signal.
+/// Waits until the `open` connections have ended, at most for `limit`, or until the next signal.
 async fn drain(open: &mut JoinSet<()>, limit: Duration, signals: &mut Signals) {
     while open.try_join_next().is_some() {}
     if open.is_empty() || limit.is_zero() {
@@ -101,7 +101,7 @@ struct Forward {
 }
 
 impl Forward {
-    /// Takes connections for as long as it is polled.
+    /// Accepts connections while polled.
     async fn serve(self: Arc<Self>, listeners: &Listeners, open: &mut JoinSet<()>) -> Infallible {
         loop {
             tokio::select! {
@@ -114,7 +114,7 @@ impl Forward {
         }
     }
 
-    /// One connection. What goes wrong with it is told and ends nothing else.
+    /// Serves one connection. Its errors are printed and end nothing else.
     async fn connection(&self, local: TcpStream, peer: SocketAddr) {
         let Ok(_slot) = self.slots.try_acquire() else {
             crate::cli::say(&format!("eice: {peer}: closed, --max-connections are open already\n"));

@@ -99,7 +99,7 @@ pub(crate) struct TunnelArgs {
 pub(crate) async fn run(args: TunnelArgs) -> Result<u8, Failure> {
     let mut signals = Signals::register()
         .map_err(|error| Failure::because(exit::INTERNAL, "cannot watch signals", &error))?;
-    // Host keys are none of a tunnel's business.
+    // A bare tunnel does not check host keys.
     let connector =
         build::client_connector(&args.to.aws, &HostKeyOptions::in_memory(), ssh::Config::default())?;
     match &args.listen {
@@ -108,7 +108,7 @@ pub(crate) async fn run(args: TunnelArgs) -> Result<u8, Failure> {
     }
 }
 
-/// Why a relay broke, in words and with the way out.
+/// Converts the failure of a relay, with a hint.
 fn failure(broken: Broken) -> Failure {
     let error = match broken {
         Broken::Local(error) => {
@@ -131,7 +131,7 @@ fn failure(broken: Broken) -> Failure {
     }
 }
 
-/// What to do about a tunnel that was closed for `reason`.
+/// Returns the hint for a tunnel that was closed for `reason`.
 pub(crate) fn way_out(reason: &CloseReason) -> Option<&'static str> {
     match reason {
         CloseReason::Peer { reason, .. } if reason.contains("connect to target") => Some(
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tunnel_that_found_nobody_says_what_to_check() {
+    fn closed_port_has_hint() {
         let reason = CloseReason::Peer { code: 1011, reason: "Unable to connect to target".into() };
         let failure = failure(Broken::Tunnel(io::Error::other(reason)));
         assert_eq!(failure.code(), exit::UNAVAILABLE);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn each_end_of_a_tunnel_has_its_exit_code() {
+    fn close_reasons_have_exit_codes() {
         let code = |reason: CloseReason| super::failure(Broken::Tunnel(io::Error::other(reason))).code();
         assert_eq!(code(CloseReason::Eof), exit::UNAVAILABLE);
         assert_eq!(code(CloseReason::PeerSilent { silence: Duration::from_secs(50) }), exit::TIMEOUT);

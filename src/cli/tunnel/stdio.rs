@@ -32,7 +32,7 @@ pub(super) async fn run(
         )
         .with_hint("`eice ssh` opens a shell; --listen takes connections; ssh's ProxyCommand runs this"));
     }
-    // Before ssh hears anything: an agent's socket is there when it looks for it.
+    // First, so that the agent's socket exists when ssh looks for it.
     let key = args.key.prepare()?;
     let progress = Progress::new(Mode::choose(false, args.verbose));
     let carrying = async {
@@ -54,7 +54,7 @@ pub(super) async fn run(
     ended
 }
 
-/// Carries until either side ends.
+/// Copies until either side ends.
 async fn carry(tunnel: Tunnel) -> Result<u8, Failure> {
     let stdin =
         Stdin::start().map_err(|error| Failure::because(exit::INTERNAL, "cannot read stdin", &error))?;
@@ -62,9 +62,9 @@ async fn carry(tunnel: Tunnel) -> Result<u8, Failure> {
     ended.map(|_| exit::OK).map_err(super::failure)
 }
 
-/// Carries, with `key` pushed to the instance at the same time as the tunnel is dialled.
+/// Copies, with `key` pushed to the instance concurrently with the dial.
 ///
-/// A push that fails does not end the dial: what that finds wrong tells more, and so the same trouble is always told
+/// A failed push does not abort the dial: the dial's error is more specific, and so the same problem is always reported
 /// in the same way.
 async fn carry_with(
     key: Key,
@@ -85,7 +85,7 @@ async fn carry_with(
     let tunnel = opened?;
     let is_known = pushed.transpose()?.is_some();
     match key {
-        // Nobody but us holds ssh back from trying the key before the instance knows it.
+        // No agent delays ssh, so the banner is held back until the key is pushed.
         Key::Own(_) => {
             if !is_known {
                 push.await?;
@@ -115,10 +115,10 @@ async fn carry_with(
     }
 }
 
-/// Waits until nobody reads our stdout any more. For a file or a terminal that is never.
+/// Resolves when the reader of stdout has closed it; never for a file or a terminal.
 pub(crate) async fn stdout_gone() {
-    // A duplicate, because the watcher closes what it watches; not made non-blocking, because that would be
-    // seen by everybody who shares the open file. Only its errors are waited for.
+    // A duplicate, because the watcher closes its descriptor; not made non-blocking, because that would affect every
+    // process that shares the open file. Only its errors are awaited.
     let watched = io::stdout().as_fd().try_clone_to_owned().and_then(pipe::Sender::from_owned_fd_unchecked);
     if let Ok(watched) = watched
         && watched.ready(Interest::ERROR).await.is_ok()

@@ -1,4 +1,4 @@
-//! aws-cli: its own ssh, and its tunnel under OpenSSH.
+//! aws-cli: its ssh command, and its tunnel with OpenSSH.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::cli::bench::programs::{find, is_program, version};
 use crate::model::EndpointChoice;
 
 impl Setting<'_> {
-    /// Both ways of aws-cli, or why there are none.
+    /// Returns both peers of aws-cli, or the reason why they are missing.
     pub(super) async fn aws(&self) -> Result<Vec<Peer>, String> {
         if self.target().account.role_arn.is_some() {
             return Err("aws-cli has no option for a role; a profile that names one has".into());
@@ -38,8 +38,8 @@ impl Setting<'_> {
         Ok(found)
     }
 
-    /// `aws ec2-instance-connect ssh`. It runs the first `ssh` of PATH and takes no options for it, so that the one
-    /// it finds is ours: one that keeps host keys in the private folder, asks no question and says nothing.
+    /// Returns `aws ec2-instance-connect ssh`. It runs the first `ssh` of PATH without options, so PATH starts with a
+    /// wrapper that keeps host keys in the private folder, without prompts and messages.
     fn aws_ssh(&self, aws: &Path) -> Result<Peer, String> {
         let ssh = find("ssh").ok_or("ssh, which aws-cli runs, is not installed")?;
         let bin = self.folder.path().join("bin");
@@ -80,7 +80,7 @@ impl Setting<'_> {
         })
     }
 
-    /// The options of aws-cli that lead to the target, of its `ssh` or of its `open-tunnel`.
+    /// Returns the options of aws-cli's `ssh` or `open-tunnel` for the target.
     fn aws_way(&self, is_ssh: bool) -> Vec<OsString> {
         let target = self.target();
         let mut options = words(&["--instance-id", target.instance.as_str()]);

@@ -1,4 +1,4 @@
-//! Where it is measured: an instance of the user's account, or a private emulator.
+//! The testbed: an instance of the user's account, or a private emulator.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -17,22 +17,22 @@ use crate::emulator;
 use crate::model::{InstanceTarget, StageEvent};
 use crate::ssh;
 
-/// Where it is measured.
-pub(super) struct Place {
+/// The measured instance and its account.
+pub(super) struct Testbed {
     pub(super) target: InstanceTarget,
-    /// For what is not measured: look-ups and key pushes of the peers.
+    /// For calls that are not measured: lookups and key pushes of the peers.
     pub(super) connector: Arc<Connector>,
     kind: Kind,
 }
 
 enum Kind {
     Account(Box<BenchArgs>),
-    /// With the host keys that its clients have in common.
+    /// A private emulator, with the host-key store that its clients share.
     #[cfg(feature = "emulator")]
     Emulator(Box<emulator::Emulator>, HostKeyOptions),
 }
 
-impl Place {
+impl Testbed {
     /// Finds the instance, or starts the emulator.
     pub(super) async fn open(args: &BenchArgs, progress: &Progress) -> Result<Self, Failure> {
         #[cfg(feature = "emulator")]
@@ -60,7 +60,7 @@ impl Place {
         })
     }
 
-    /// A client that has never connected, with SSH tuned by `tuning`.
+    /// Returns a new client without cached lookups, with the SSH configuration `tuning`.
     pub(super) fn fresh(&self, tuning: ssh::Config) -> Result<Arc<Connector>, Failure> {
         match &self.kind {
             Kind::Account(args) => args.client.connector(tuning),
@@ -77,8 +77,8 @@ impl Place {
         }
     }
 
-    /// Delays what is under way from the next connection on: each byte of a tunnel by so much one way, each answer
-    /// of an API by a round trip. Only an emulator can.
+    /// Delays each byte of new tunnels one way by `one_way_ms`, and each API response by a round trip. Has an effect
+    /// only with an emulator.
     #[cfg_attr(not(feature = "emulator"), allow(unused_variables, reason = "there is nothing to delay"))]
     pub(super) fn delay(&self, one_way_ms: u32) {
         match &self.kind {
@@ -91,7 +91,7 @@ impl Place {
         }
     }
 
-    /// The environment in which another program finds the same account; `folder` is private to the run.
+    /// Returns the environment in which another program uses the same account; `folder` is private to the run.
     #[cfg_attr(
         not(feature = "emulator"),
         allow(unused_variables, reason = "the emulator's host keys are kept there")
@@ -104,7 +104,7 @@ impl Place {
         }
     }
 
-    /// Where sshd is reached without a tunnel: of the emulator's instance, or at its public address.
+    /// Returns the address of sshd without a tunnel: of the emulator's instance, or the public address.
     pub(super) async fn direct(&self) -> Option<SocketAddr> {
         match &self.kind {
             Kind::Account(_) => {
@@ -118,7 +118,7 @@ impl Place {
         }
     }
 
-    /// Ends the emulator, if there is one, and waits for it.
+    /// Shuts the emulator down, if there is one.
     pub(super) async fn close(self) {
         #[cfg(feature = "emulator")]
         if let Kind::Emulator(emulator, _) = self.kind {
@@ -150,7 +150,7 @@ fn account_env(aws: &AwsArgs, target: &InstanceTarget) -> Vec<(String, OsString)
 #[cfg(feature = "emulator")]
 fn emulator_env(access: &emulator::EmulatorAccess, folder: &Path) -> Vec<(String, OsString)> {
     let pairs = access.env().into_iter().map(|(name, value)| (name.to_owned(), OsString::from(value)));
-    // Its instance has another host key each time, which is none of the user's own store's business.
+    // Its instance has a new host key each time, which must not reach the user's store.
     pairs.chain([("EICE_HOST_KEYS".to_owned(), folder.join("host_keys.json").into())]).collect()
 }
 
