@@ -165,7 +165,7 @@ fn module_of(file: &Path) -> Vec<String> {
 }
 
 #[test]
-fn no_path_goes_up_or_sideways() {
+fn imports_go_down_only() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     rust_files(&src, &mut files);
@@ -186,7 +186,7 @@ fn no_path_goes_up_or_sideways() {
 }
 
 #[test]
-fn the_protocol_crate_does_no_io_and_reads_no_clock() {
+fn proto_has_no_io_and_no_clock() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("eice-proto/src");
     let mut files = Vec::new();
     rust_files(&src, &mut files);
@@ -202,7 +202,7 @@ fn the_protocol_crate_does_no_io_and_reads_no_clock() {
 }
 
 #[test]
-fn the_table_itself_goes_down_only() {
+fn table_goes_down_only() {
     for own in LAYERS {
         for name in own.may_use {
             let other = find(name).unwrap_or_else(|| panic!("{name} is not in the table"));
@@ -225,7 +225,7 @@ fn accepted(of: &[&str], source: &str) {
 }
 
 #[test]
-fn a_plain_use_is_caught() {
+fn plain_use_is_refused() {
     refused(&["session"], "use crate::gateway::Router;", "session (L3) goes up to gateway");
     refused(&["session", "run"], "pub(super) use crate::connect;", "goes sideways to connect");
     refused(&["gateway", "mod"], "use crate::aws::Client;", "gateway (L4) may not use aws");
@@ -233,7 +233,7 @@ fn a_plain_use_is_caught() {
 }
 
 #[test]
-fn each_member_of_a_group_is_caught() {
+fn group_members_are_refused() {
     refused(&["ssh"], "use crate::{model::Size, gateway};", "goes up to gateway");
     refused(&["ssh"], "use crate::{model::{Size, Exit}, proto,\n    tunnel::{self, Tunnel}};", "line 2: ssh");
     refused(&["ssh"], "use {crate::cli::exit, std::fmt};", "goes up to cli");
@@ -241,7 +241,7 @@ fn each_member_of_a_group_is_caught() {
 }
 
 #[test]
-fn an_inline_path_is_caught() {
+fn inline_path_is_refused() {
     refused(&["aws"], "fn f() -> u8 { crate::cli::exit::OK }", "goes up to cli");
     refused(&["aws"], "fn f(x: &dyn crate::gateway::T) {}", "goes up to gateway");
     refused(&["aws"], "fn f() { let x = <crate::session::S as Default>::default(); }", "goes up to session");
@@ -251,20 +251,20 @@ fn an_inline_path_is_caught() {
 }
 
 #[test]
-fn a_path_in_a_macro_is_caught() {
+fn macro_path_is_refused() {
     refused(&["aws"], "macro_rules! m { () => { $crate::gateway::x() } }", "goes up to gateway");
     refused(&["aws"], "vec![crate::gateway::x()];", "goes up to gateway");
 }
 
 #[test]
-fn the_crates_own_name_is_caught() {
+fn crate_name_path_is_refused() {
     refused(&["aws"], "use eice::gateway;", "goes up to gateway");
     refused(&["aws"], "fn f() { ::eice::cli::main() }", "goes up to cli");
     accepted(&["aws"], "struct A { eice: u8 } fn f(a: A) { let eice = a.eice; eice_proto::x(); }");
 }
 
 #[test]
-fn super_is_followed_to_where_it_leads() {
+fn super_path_is_resolved() {
     refused(&["session", "run"], "use super::super::gateway;", "goes up to gateway");
     refused(&["session", "run", "deep"], "use super::super::super::gateway;", "goes up to gateway");
     refused(&["session", "run"], "fn f() { self::super::super::cli::x() }", "goes up to cli");
@@ -278,7 +278,7 @@ fn super_is_followed_to_where_it_leads() {
 }
 
 #[test]
-fn the_root_as_a_whole_is_caught() {
+fn root_import_is_refused() {
     refused(&["aws"], "use crate as root;", "the crate's root");
     refused(&["aws"], "use crate::*;", "the crate's root");
     refused(&["aws"], "use crate::{self as root};", "the crate's root");
@@ -291,7 +291,7 @@ fn the_root_as_a_whole_is_caught() {
 }
 
 #[test]
-fn text_that_is_no_code_is_left_alone() {
+fn comments_and_strings_are_ignored() {
     accepted(&["aws"], "// crate::cli\n/* crate::cli /* crate::cli */ */\n/// [`crate::cli`]\nfn f() {}");
     accepted(&["aws"], r####"const A: &str = "crate::cli"; const B: &str = r#"" crate::cli "#; "####);
     accepted(&["aws"], r#"const A: &[u8] = b"\"crate::cli"; const C: char = '"'; fn f<'a>(x: &'a str) {}"#);
@@ -300,7 +300,7 @@ fn text_that_is_no_code_is_left_alone() {
 }
 
 #[test]
-fn a_module_that_the_table_does_not_know_is_caught() {
+fn unlisted_module_is_refused() {
     refused(&["brand_new"], "", "not in the table");
     refused(&["aws"], "use crate::brand_new;", "not in the table");
 }

@@ -1,17 +1,17 @@
-//! No sequence of messages takes the positions of `eicterm.v1` back, or either window beyond its bound.
+//! No sequence of messages decreases the positions of `eicterm.v1` or exceeds a window.
 //!
-//! The input is a list of operations of four bytes each: what, two bytes of length, a flag. Beside the gateway's
-//! counters stands a model of them, written after the specification.
+//! The input is a list of operations of four bytes each: kind, two bytes of length, a flag. The gateway's
+//! counters are compared with a model written from the specification.
 
 use bytes::Bytes;
 use eice::gateway::eicterm::flow::{Input, Output, Violation};
 use eice::gateway::eicterm::frame::{self, Frame};
 use eice::gateway::eicterm::{INPUT_WINDOW, MAX_FRAME, WINDOW};
 
-/// More operations say nothing new and only make a run slow.
+/// More operations find nothing new and only slow a run down.
 const MAX_OPERATIONS: usize = 2048;
 
-/// The positions, as `docs/eicterm.md` has them.
+/// The positions, as specified in `docs/eicterm.md`.
 #[derive(Default)]
 struct Model {
     sent: u64,
@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
         let &[what, high, low, flag] = operation else { continue };
         let length = u64::from(u16::from_be_bytes([high, low]));
         let ended = match what % 8 {
-            // The gateway has something to say: it does while there is room, and what it began.
+            // The gateway sends while the window has room, and finishes what it has started.
             0 | 1 => {
                 if output.has_room() {
                     output.sent(length as usize);
@@ -41,7 +41,7 @@ pub fn run(data: &[u8]) {
             4 => ack(&mut output, &mut model, |_| u64::from_be_bytes([flag; 8])),
             5 => type_in(&mut input, &mut model, length as usize, flag & 1 == 0),
             6 => {
-                // The terminal takes some of what it was sent.
+                // The terminal consumes some of its input.
                 model.taken = model.received.min(model.taken + length * u64::from(flag));
                 None
             }
@@ -62,7 +62,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// The client acknowledges a position, by a message of its own.
+/// The client acknowledges a position.
 fn ack(output: &mut Output, model: &mut Model, position: impl Fn(&Model) -> u64) -> Option<Violation> {
     let position = position(model);
     let message = [&[2][..], &position.to_be_bytes()].concat();
@@ -92,7 +92,7 @@ fn type_in(input: &mut Input, model: &mut Model, length: usize, as_text: bool) -
     is_like(input.receive(length, model.taken), expected)
 }
 
-/// The gateway says what the model does; what ends the conversation.
+/// Asserts that the gateway agrees with the model; returns a violation, which ends the conversation.
 fn is_like(said: Result<(), Violation>, expected: Result<(), Violation>) -> Option<Violation> {
     assert_eq!(said, expected);
     said.err()

@@ -1,5 +1,5 @@
-//! Whatever a client of `eicterm.v1` sends is one message or refused, keeps to the documented limits, and says what it
-//! was sent as.
+//! Every frame of a client of `eicterm.v1` is one message or refused, within the documented limits, and encodes back to
+//! the same bytes.
 //!
 //! The input is a byte of flags (1: TEXT, 2: padded to a giant), then the message.
 
@@ -27,7 +27,7 @@ fn text(message: &Bytes) {
         Ok(other) => panic!("TEXT is input, not {other:?}"),
         Err(error) => {
             assert!(error == Malformed::TooLong && message.len() > MAX_FRAME);
-            is_told(error);
+            is_printable_reason(error);
         }
     }
 }
@@ -37,9 +37,9 @@ fn binary(message: &Bytes) {
         Ok(frame) => frame,
         Err(error) => {
             assert_eq!(error == Malformed::Empty, message.is_empty());
-            // What later versions may send is never a fault, whatever is in it, as long as it is not too long.
+            // Messages of later versions are accepted with any content, up to the size limit.
             assert!(message.first().is_none_or(|opcode| *opcode < 0x80) || error == Malformed::TooLong);
-            return is_told(error);
+            return is_printable_reason(error);
         }
     };
     assert!(message.len() <= 1 + MAX_FRAME);
@@ -58,7 +58,7 @@ fn binary(message: &Bytes) {
     assert_eq!(again, message[..], "{frame:?}");
 }
 
-/// Input is what was sent, and the very same memory: nothing is allocated for it.
+/// Asserts that input is a slice of the received message, without a copy.
 fn is_part_of(input: &Bytes, message: &Bytes, from: usize) {
     assert_eq!(input, &message[from..]);
     assert!(input.is_empty() || input.as_ptr() == message[from..].as_ptr());
@@ -71,7 +71,7 @@ fn is_sound(attach: &Attach, json: &[u8]) {
     assert!(
         name.is_none_or(|name| (1..=100).contains(&name.chars().count()) && !name.contains(char::is_control))
     );
-    // What is in it says the same again, and its secret is not shown.
+    // It encodes back to the same message, and its debug form hides the secret.
     let resume = attach.resume.as_ref().map(|resume| {
         let shown = format!("{resume:?}");
         assert!(resume.token.len() < 8 || !shown.contains(&resume.token), "{shown}");
@@ -88,8 +88,8 @@ fn is_sound(attach: &Attach, json: &[u8]) {
     }
 }
 
-/// What is wrong fits a close frame's reason and says nothing that a terminal would obey.
-fn is_told(error: Malformed) {
+/// Asserts that an error fits a close frame's reason and has no control characters.
+fn is_printable_reason(error: Malformed) {
     let reason = Violation::from(error).to_string();
     assert!(
         reason.len() <= MAX_REASON && !reason.is_empty() && !reason.contains(char::is_control),

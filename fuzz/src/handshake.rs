@@ -1,4 +1,4 @@
-//! Whatever a server answers is bounded, printable and a rejection unless it is a 101.
+//! Every response to an upgrade is bounded, printable, and a rejection unless it is a 101.
 //!
 //! The input is a status as two bytes, then header lines up to an empty one, then the body.
 
@@ -26,7 +26,7 @@ pub fn run(data: &[u8]) {
             let is_text =
                 body.len() <= MAX_BODY && body.iter().any(u8::is_ascii_alphanumeric) && body[0] != b'{';
             assert!(!is_text || !rejection.message.is_empty(), "a body that says something is not lost");
-            // The status alone never decides what a rejection is about.
+            // The kind of a rejection never depends on the status alone.
             let Handshake::Rejected(other) = classify(599, &headers, body) else { panic!("accepted") };
             assert_eq!(other.kind(), rejection.kind());
         }

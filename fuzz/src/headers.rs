@@ -1,7 +1,7 @@
-//! Whatever a request's headers say, only who shows the one token is let in, under our own name, from our own page;
-//! and nobody is told a secret.
+//! With any headers, only requests with the valid token, the gateway's host name and an allowed origin are accepted; no
+//! response contains a secret.
 //!
-//! The input is a byte that says which request it is, then its header lines.
+//! The input is a byte that selects the request, then its header lines.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,13 +13,13 @@ use hyper::{HeaderMap, Method, Request, Response};
 use tokio::runtime::{Builder, Runtime};
 use tower_service::Service as _;
 
-#[path = "far.rs"]
+#[path = "harness.rs"]
 #[allow(dead_code, reason = "shared with other targets")]
-mod far;
+mod harness;
 
-use far::{Far, HOST as OUR_HOST, ORIGIN as OUR_ORIGIN, TOKEN, WORKSPACE};
+use harness::{HOST as OUR_HOST, ORIGIN as OUR_ORIGIN, TOKEN, TerminalStub, WORKSPACE};
 
-/// The largest answer, in bytes: without the page, which is asked for nowhere here.
+/// The largest response, in bytes. The page is not requested here.
 const MAX_BODY: usize = 16 << 10;
 
 thread_local! {
@@ -46,9 +46,9 @@ pub fn run(data: &[u8]) {
     });
 }
 
-/// Nobody gets anywhere but with the token, our name, and no page or ours.
+/// Asserts that only the token, the gateway's host name, and no origin or an allowed one are accepted.
 async fn is_let_in_by_right(which: u8, headers: &HeaderMap) {
-    let gateway = far::gateway(&Far::new(), |_| {});
+    let gateway = harness::gateway(&TerminalStub::new(), |_| {});
     let (method, path) = match which % 6 {
         0 => (Method::GET, "/workspaces".to_owned()),
         1 => (Method::GET, format!("/workspaces/{WORKSPACE}")),
@@ -63,7 +63,7 @@ async fn is_let_in_by_right(which: u8, headers: &HeaderMap) {
         let mut values = headers.get_all(name).iter();
         values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
     };
-    // The scheme's own port may be written, and no other.
+    // Only the scheme's default port may be given.
     let is = |value: &[u8], ours: &str| {
         let value = value.to_ascii_lowercase();
         value.strip_suffix(b":80").unwrap_or(&value) == ours.as_bytes()
@@ -73,7 +73,7 @@ async fn is_let_in_by_right(which: u8, headers: &HeaderMap) {
     let has_token = one(AUTHORIZATION)
         .and_then(|value| value.strip_prefix(b"Bearer "))
         .is_some_and(|token| token.trim_ascii() == TOKEN.as_bytes());
-    // A terminal that is asked for without an upgrade is told to, once it is known who asks.
+    // A terminal request without an upgrade gets 426, after authentication.
     let is_in = matches!(status, 200..=299 | 101 | 426);
     assert!(!is_in || (is_ours && is_page && has_token), "{status} {path} {headers:?}");
     assert!(is_ours || status == 403, "{status} {path} {headers:?}");
@@ -85,18 +85,18 @@ async fn is_let_in_by_right(which: u8, headers: &HeaderMap) {
     for (name, value) in &parts.headers {
         assert!(!contains(value.as_bytes(), TOKEN.as_bytes()), "{name} has the token");
     }
-    assert!(!contains(&body, TOKEN.as_bytes()), "the token is told");
+    assert!(!contains(&body, TOKEN.as_bytes()), "the token is in a response");
     if !is_in {
-        let told: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-        let reason = told["error"].as_str();
+        let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let reason = answer["error"].as_str();
         assert!(body.is_empty() || reason.is_some(), "{status} {:?}", String::from_utf8_lossy(&body));
         assert!(reason.is_none_or(|reason| !reason.contains(char::is_control)));
     }
 }
 
-/// Behind a proxy, who is limited is whom the proxy names, whatever stands to the left of that.
+/// Behind a proxy, the rate limit applies to the address that the proxy appended, regardless of entries before it.
 async fn is_not_mistaken_for_another(headers: &HeaderMap) {
-    let gateway = far::gateway(&Far::new(), |config| {
+    let gateway = harness::gateway(&TerminalStub::new(), |config| {
         config.trusted_proxies = 1;
         config.max_wrong_tokens = 1;
     });

@@ -1,4 +1,4 @@
-//! What parses as an identifier, a moment or an authority reads back the same.
+//! Identifiers, timestamps and authorities round-trip.
 
 use eice_proto::{Authority, EndpointId, InstanceId, MaxDuration, RemotePort, Timestamp};
 

@@ -1,8 +1,8 @@
-//! What a viewer of the legacy protocol sends comes out of the terminal's side byte for byte, up to where the viewer
-//! breaks a rule; and what the gateway answers is WebSocket (RFC 6455) throughout.
+//! The terminal gets the input of a legacy viewer unchanged, up to the first protocol violation, and the gateway
+//! answers with valid WebSocket frames (RFC 6455).
 //!
-//! The input is how many bytes are sent at a time, then the bytes that the viewer sends after the handshake. They go
-//! through the gateway's own socket; beside it they are read once more, by the shortest reading of the RFC.
+//! The input is the number of bytes per write, then the bytes that the viewer sends after the handshake. The gateway's
+//! socket is compared with a minimal implementation of the RFC.
 
 use std::cell::RefCell;
 
@@ -10,13 +10,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-#[path = "far.rs"]
+#[path = "harness.rs"]
 #[allow(dead_code, reason = "shared with other targets")]
-pub mod far;
+pub mod harness;
 
-use far::{Far, PATIENCE};
+use harness::{PATIENCE, TerminalStub};
 
-/// The largest message, in bytes: so small that a small input has a giant in it.
+/// The largest message, in bytes: small enough that a small input can exceed it.
 pub const MAX_MESSAGE: usize = 1000;
 
 thread_local! {
@@ -31,25 +31,25 @@ pub fn run(data: &[u8]) {
 }
 
 async fn converse(step: usize, wire: &[u8], expected: &Expected) {
-    let far = Far::new();
-    let gateway = far::gateway(&far, |config| {
+    let stub = TerminalStub::new();
+    let gateway = harness::gateway(&stub, |config| {
         config.max_message = MAX_MESSAGE;
-        // A flood of pings is a matter of time, which is not looked at here.
+        // The rate limit of pings depends on time, which is not tested here.
         config.max_control_rate = u32::MAX;
     });
-    let client = far::terminal(&gateway, None).await;
+    let client = harness::terminal(&gateway, None).await;
     let (mut reader, mut writer) = tokio::io::split(client);
     let sending = async {
         for piece in wire.chunks(step) {
-            // It is cut in the middle of what breaks a rule.
+            // The gateway closes at the first violation.
             if writer.write_all(piece).await.is_err() {
                 break;
             }
         }
         if !expected.is_broken {
-            far.has_taken(&expected.stdin).await;
+            stub.has_taken(&expected.stdin).await;
         }
-        // The end of it all, whatever was half said.
+        // End of input, possibly within a message.
         let _ = writer.shutdown().await;
     };
     let mut said = Vec::new();
@@ -58,23 +58,23 @@ async fn converse(step: usize, wire: &[u8], expected: &Expected) {
     let (_, read) = tokio::join!(sending, reading);
     drop(read);
     timeout(PATIENCE, gateway.sessions().idle()).await.expect("the session is over");
-    let taken = far.taken();
+    let taken = stub.taken();
     assert!(expected.stdin.starts_with(&taken), "{taken:?} instead of {:?}", expected.stdin);
     is_websocket(&said);
 }
 
-/// What of a viewer's bytes is input, up to where it breaks a rule or takes its leave.
+/// The expected input, up to a violation or the viewer's close frame.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Expected {
     pub stdin: Vec<u8>,
-    /// It does one of the two.
+    /// Whether there was a violation or a close frame.
     pub is_broken: bool,
 }
 
 impl Expected {
     pub fn of(mut wire: &[u8]) -> Self {
         let mut expected = Self::default();
-        // Of a message in fragments: whether it is TEXT, and what there is of it.
+        // A fragmented message: whether it is TEXT, and its data so far.
         let mut open: Option<(bool, Vec<u8>)> = None;
         while let [first, second, rest @ ..] = wire {
             let (length, rest) = match second & 0x7f {
@@ -110,7 +110,7 @@ impl Expected {
             let payload = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
             let (is_text, message) = open.get_or_insert_with(|| (opcode == 1, Vec::new()));
             message.extend(payload);
-            // TEXT is wrong as soon as nothing that may follow makes it right.
+            // TEXT is invalid as soon as no continuation can make it valid UTF-8.
             let wrong = std::str::from_utf8(message).err().is_some_and(|e| fin || e.error_len().is_some());
             if *is_text && wrong {
                 return Self { is_broken: true, ..expected };
@@ -123,13 +123,13 @@ impl Expected {
         expected
     }
 
-    /// When a head is cut short, what there is of it may break a rule already.
+    /// An incomplete head may already be a violation.
     fn if_sound(self, first: u8) -> Self {
         Self { is_broken: first & 0x70 != 0 || !matches!(first & 0x0f, 0..=2 | 9..=10), ..self }
     }
 }
 
-/// Frames of a server: not masked, whole, of kinds that there are; nothing but pongs after the close.
+/// Asserts valid server frames: not masked, complete, with known opcodes; only pongs after the close.
 fn is_websocket(mut bytes: &[u8]) {
     let mut is_closed = false;
     while let [first, second, rest @ ..] = bytes {

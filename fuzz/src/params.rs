@@ -1,4 +1,4 @@
-//! A query that asks for a tunnel asks for the same one when it is signed and read again.
+//! An openTunnel query keeps its meaning when it is signed and parsed again.
 
 use eice_proto::{Credentials, Timestamp, TunnelParams, TunnelRequest};
 

@@ -1,8 +1,8 @@
-//! Seeds through the body of their fuzz target, without a fuzzer.
+//! Runs seeds through their fuzz target without a fuzzer.
 
 use std::path::Path;
 
-/// Runs every seed in `seeds`, beginnings of it, and the seed with a byte changed, about `steps` of them each.
+/// Runs every seed in `seeds`, prefixes of it, and variants with one byte changed, about `steps` each.
 pub fn replay(seeds: &Path, run: fn(&[u8]), steps: usize) {
     let mut count = 0;
     for entry in std::fs::read_dir(seeds).unwrap() {

@@ -1,13 +1,13 @@
-//! No sequence of frames, ends and timers panics a tunnel or takes it out of its bounds.
+//! No sequence of frames, ends and timers makes a tunnel panic or exceed its bounds.
 //!
-//! The input is a list of operations of four bytes each: what, two bytes of length or time, a flag.
+//! The input is a list of operations of four bytes each: kind, two bytes of length or time, a flag.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use eice_proto::tunnel::{Config, Event, Frame, MAX_CONTROL_PAYLOAD, Opcode, Role, Tunnel};
 
-/// More operations say nothing new and only make a run slow.
+/// More operations find nothing new and only slow a run down.
 const MAX_OPERATIONS: usize = 512;
 
 pub fn run(data: &[u8]) {
@@ -69,18 +69,18 @@ struct Bounds {
     sent: usize,
     transmitted: usize,
     received: usize,
-    told: usize,
+    delivered: usize,
     is_over: bool,
 }
 
 impl Bounds {
     fn drain(&mut self, tunnel: &mut Tunnel, takes_frames: bool) {
         while let Some(event) = tunnel.poll_event() {
-            assert!(!self.is_over, "nothing is told after the end");
+            assert!(!self.is_over, "no event follows the end");
             match event {
                 Event::Data(bytes) => {
                     assert!(!bytes.is_empty());
-                    self.told += bytes.len();
+                    self.delivered += bytes.len();
                 }
                 Event::Closed(reason) => {
                     assert_eq!(Some(&reason), tunnel.close_reason());
@@ -103,11 +103,11 @@ impl Bounds {
                 opcode => assert!(opcode.is_control() && frame.payload.len() <= MAX_CONTROL_PAYLOAD),
             }
         }
-        // Handing out our own CLOSE is the end, which is told once more round.
+        // Handing out our own CLOSE is the end, which is reported by the next poll.
         while let Some(event) = tunnel.poll_event() {
             self.is_over = matches!(event, Event::Closed(_));
         }
-        assert!(self.transmitted <= self.sent && self.told <= self.received);
+        assert!(self.transmitted <= self.sent && self.delivered <= self.received);
         assert!(tunnel.capacity() <= 100_000);
         assert!(!tunnel.is_closed() || tunnel.capacity() == 0);
     }

@@ -1,8 +1,7 @@
-//! A received request is let in only with a signature that the secret makes, and reading one never panics.
+//! A request is accepted only with a signature made with the secret, and parsing one never panics.
 //!
-//! The input is a request: a request line (`GET /path?query`), then header lines. It is verified as it is, which must
-//! fail but for the one vector that is its own proof; then its query is signed by us and must hold, and must fail
-//! once more when anything in it is changed.
+//! The input is a request: a request line (`GET /path?query`), then header lines. It is verified verbatim, which must
+//! fail except for the test vectors; then its query is signed and must verify, and must fail again after any change.
 
 use eice_proto::sigv4::{PayloadHash, ReceivedRequest, Scope, VerifyError, VerifyPolicy, verify};
 use eice_proto::{Credentials, Timestamp, sigv4};
@@ -24,12 +23,12 @@ pub fn run(data: &[u8]) {
         verify(&received, |_, _| Some(secret), &scope, now, &policy)
     };
 
-    // With a secret that nobody knows, nothing is let in.
+    // With another secret, nothing is accepted.
     match check(method, target, &headers, "a secret that no input was signed with") {
         Ok(verified) => panic!("let in: {verified:?}"),
         Err(error) => assert!(!error.to_string().contains(char::is_control)),
     }
-    // With the vectors' own it may be, and then spelling and order do not matter.
+    // With the vectors' secret it may be accepted, and then spelling and order do not matter.
     if check(method, target, &headers, SECRET).is_ok()
         && let Some((path, query)) = target.split_once('?')
     {
@@ -44,7 +43,7 @@ pub fn run(data: &[u8]) {
             "a double passes"
         );
     }
-    // What we sign ourselves holds, however odd, or is refused for its form, never for its signature.
+    // What we sign is accepted, or refused for its form, never for its signature.
     let credentials = Credentials::new("AKIDEXAMPLE", SECRET, Some(text.chars().take(64).collect()));
     let host = headers.first().map_or("host", |(_, value)| value);
     let request = sigv4::Request {

@@ -1,13 +1,13 @@
-//! Rust source as names and marks, comments and literals left out.
+//! Splits Rust source into names and punctuation, without comments and literals.
 
-/// A name or a mark, with the line on which it stands, from 1.
+/// A name or punctuation mark, with its line number, from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) text: String,
     pub(crate) line: usize,
 }
 
-/// The names (`r#` taken off), `::`, and every other mark by itself.
+/// Returns the names (without `r#`), `::`, and every other mark as a separate token.
 pub(crate) fn tokens(source: &str) -> Vec<Token> {
     let chars: Vec<char> = source.chars().collect();
     let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
@@ -57,7 +57,7 @@ pub(crate) fn tokens(source: &str) -> Vec<Token> {
     out
 }
 
-/// The end of the block comment that begins at `i`; they nest.
+/// Returns the end of the block comment that starts at `i`; they nest.
 fn block_comment(chars: &[char], mut i: usize) -> usize {
     let mut depth = 0_usize;
     while i < chars.len() {
@@ -73,7 +73,7 @@ fn block_comment(chars: &[char], mut i: usize) -> usize {
     i
 }
 
-/// The end of the string whose opening quote is at `i`.
+/// Returns the end of the string whose opening quote is at `i`.
 fn string(chars: &[char], mut i: usize) -> usize {
     i += 1;
     while i < chars.len() && chars[i] != '"' {
@@ -82,7 +82,7 @@ fn string(chars: &[char], mut i: usize) -> usize {
     (i + 1).min(chars.len())
 }
 
-/// The end of the literal with a prefix (`r"`, `br#"`, `b'` …) at `i`, if there is one.
+/// Returns the end of the literal with a prefix (`r"`, `br#"`, `b'` …) at `i`, if there is one.
 fn literal_prefix(chars: &[char], i: usize) -> Option<usize> {
     let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
     let mut j = i;
@@ -105,7 +105,7 @@ fn literal_prefix(chars: &[char], i: usize) -> Option<usize> {
     }
 }
 
-/// The end of the character, or of the lifetime's quote, at `i`.
+/// Returns the end of the character literal or lifetime at `i`.
 fn char_or_lifetime(chars: &[char], i: usize) -> usize {
     let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
     if at(i + 1) == '\\' {
@@ -118,7 +118,7 @@ fn char_or_lifetime(chars: &[char], i: usize) -> usize {
     if at(i + 2) == '\'' {
         return i + 3;
     }
-    // A lifetime: its name is taken with it, so that `'crate` could not be mistaken.
+    // A lifetime is skipped with its name, so that `'crate` is not a path.
     let mut j = i + 1;
     while at(j) == '_' || at(j).is_alphanumeric() {
         j += 1;

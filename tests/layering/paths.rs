@@ -1,8 +1,8 @@
-//! The paths in a source text that lead to the crate's root, and what they name there.
+//! Finds the paths in a source text that start at the crate's root.
 
 use crate::lexer::{Token, tokens};
 
-/// A path that leads through the crate's root.
+/// A path from the crate's root.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Path {
     pub(crate) line: usize,
@@ -10,21 +10,21 @@ pub(crate) struct Path {
     pub(crate) text: String,
 }
 
-/// What a path names below the root.
+/// The item that a path names below the root.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Named {
     /// This module.
     Module(String),
-    /// The root itself, so that anything may follow.
+    /// The root itself, so that any module may follow.
     Root,
 }
 
-/// Every such path in `source`, the text of the module `of`.
+/// Returns every such path in `source`, the text of the module `of`.
 pub(crate) fn paths(of: &[&str], source: &str) -> Vec<Path> {
     let tokens = tokens(source);
     let text = |i: usize| tokens.get(i).map_or("", |token| token.text.as_str());
     let mut found = Vec::new();
-    // The modules written inline around the token, with the depth of braces at which each began.
+    // The enclosing inline modules, with the brace depth at which each started.
     let (mut inline, mut depth) = (Vec::<usize>::new(), 0_usize);
     let mut i = 0;
     while i < tokens.len() {
@@ -43,7 +43,7 @@ pub(crate) fn paths(of: &[&str], source: &str) -> Vec<Path> {
                 i += 3;
                 continue;
             }
-            // `pub(crate)`, `pub(super)`: a visibility, no path.
+            // `pub(crate)`, `pub(super)`: a visibility, not a path.
             "crate" | "super" | "self" if before == "(" && i >= 2 && text(i - 2) == "pub" => {}
             "crate" if before == "extern" && text(i + 1) == "self" => found.push(root(&tokens[i])),
             "crate" if before == "extern" => {}
@@ -118,7 +118,7 @@ fn follow(tokens: &[Token], mut i: usize, mut above: usize, found: &mut Vec<Path
                     .take(8);
                 let text = end.map(text).collect();
                 found.push(Path { line: tokens[i].line, named, text });
-                // Whatever follows belongs to that module; the caller's braces must stay balanced.
+                // The rest belongs to that module; the caller's braces must stay balanced.
                 return if text_is_group(tokens, i) { closing(tokens, i + 2) } else { i };
             }
             _ if above == 0 => {
@@ -131,13 +131,13 @@ fn follow(tokens: &[Token], mut i: usize, mut above: usize, found: &mut Vec<Path
     }
 }
 
-/// Whether the name at `i` is followed by a group: `name::{…}`.
+/// Returns whether the name at `i` is followed by a group: `name::{…}`.
 fn text_is_group(tokens: &[Token], i: usize) -> bool {
     let text = |i: usize| tokens.get(i).map_or("", |token| token.text.as_str());
     text(i + 1) == "::" && text(i + 2) == "{"
 }
 
-/// The brace that closes the one at `i`.
+/// Returns the brace that closes the one at `i`.
 fn closing(tokens: &[Token], i: usize) -> usize {
     let mut depth = 0_usize;
     for (k, token) in tokens.iter().enumerate().skip(i) {
@@ -153,7 +153,7 @@ fn closing(tokens: &[Token], i: usize) -> usize {
     tokens.len().saturating_sub(1)
 }
 
-/// Where one of `sequences` (`["Instant", "now"]` is `Instant::now`) stands in `source`: the line and the text.
+/// Returns the occurrences of `sequences` (`["Instant", "now"]` is `Instant::now`) in `source`: line and text.
 pub(crate) fn sequences(source: &str, sequences: &[&[&str]]) -> Vec<(usize, String)> {
     let tokens = tokens(source);
     let mut found = Vec::new();

@@ -1,5 +1,5 @@
-//! What the gateway reads from browsers: fuzz/seeds through the fuzz targets' own bodies, so that every test run keeps
-//! their invariants, and messages that are cut in any way.
+//! Runs fuzz/seeds through the fuzz targets that read browser input, so that every test run checks their invariants,
+//! and messages that are split in any way.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,12 +25,12 @@ mod replay;
 
 use std::path::Path;
 
-use legacy::far::{self, Far};
+use legacy::harness::{self, TerminalStub};
 use legacy::{Expected, MAX_MESSAGE};
 use proptest::prelude::*;
 use tokio::io::AsyncWriteExt as _;
 
-/// Replays the seeds of `target`.
+/// Runs the seeds of `target`.
 fn replay(target: &str, run: fn(&[u8]), steps: usize) {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
     replay::replay(&seeds, run, steps);
@@ -56,7 +56,7 @@ fn seeds_of_headers() {
     replay("headers", headers::run, 32);
 }
 
-/// A message of a viewer: TEXT or not, in how many fragments, and whether a ping comes after each.
+/// A viewer's message: TEXT or BINARY, the number of fragments, and whether a ping follows each.
 #[derive(Clone, Debug)]
 struct Sent {
     text: Option<String>,
@@ -71,7 +71,7 @@ impl Sent {
         self.text.as_ref().map_or(&self.data, |text| text.as_bytes())
     }
 
-    /// Its frames, with `opcode` before a BINARY one's bytes.
+    /// Returns its frames, with `opcode` before the data of a BINARY message.
     fn frames(&self, opcode: &[u8]) -> Vec<u8> {
         let payload =
             if self.text.is_some() { self.payload().to_vec() } else { [opcode, &self.data].concat() };
@@ -116,25 +116,25 @@ fn sent() -> impl Strategy<Value = Sent> {
         .prop_map(|(text, data, pieces, pinged, mask)| Sent { text, data, pieces, pinged, mask })
 }
 
-/// Sends `wire` to a gateway over `eicterm.v1`, a few bytes at a time: the terminal must be sent `stdin`.
+/// Sends `wire` to a gateway by `eicterm.v1`, `step` bytes at a time; asserts that the terminal gets `stdin`.
 fn eicterm(wire: &[u8], step: usize, stdin: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let far = Far::new();
-        let gateway = far::gateway(&far, |_| {});
-        let (reader, mut writer) = tokio::io::split(far::terminal(&gateway, Some("eicterm.v1")).await);
+        let stub = TerminalStub::new();
+        let gateway = harness::gateway(&stub, |_| {});
+        let (reader, mut writer) = tokio::io::split(harness::terminal(&gateway, Some("eicterm.v1")).await);
         let sending = async {
             for piece in wire.chunks(step) {
                 writer.write_all(piece).await.unwrap();
             }
-            far.has_taken(stdin).await;
+            stub.has_taken(stdin).await;
             writer.shutdown().await.unwrap();
         };
         let mut reader = tokio::io::BufReader::new(reader);
         let mut sink = tokio::io::sink();
         let (_, read) = tokio::join!(sending, tokio::io::copy(&mut reader, &mut sink));
         drop(read);
-        tokio::time::timeout(far::PATIENCE, gateway.sessions().idle()).await.unwrap();
+        tokio::time::timeout(harness::PATIENCE, gateway.sessions().idle()).await.unwrap();
     });
 }
 
@@ -142,18 +142,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_legacy_viewers_messages_are_stdin_however_they_are_cut(
+    fn legacy_split_messages_are_stdin(
         messages in prop::collection::vec(sent(), 0..8), step in 1..256_usize,
     ) {
         let wire: Vec<u8> = messages.iter().flat_map(|message| message.frames(b"")).collect();
         let stdin: Vec<u8> = messages.iter().flat_map(|message| message.payload().to_vec()).collect();
         prop_assert_eq!(Expected::of(&wire), Expected { stdin, is_broken: false });
-        // Which waits until the terminal was sent just that.
+        // It asserts that the terminal gets exactly the expected input.
         legacy::run(&[&[u8::try_from(step.min(255)).unwrap()][..], &wire].concat());
     }
 
     #[test]
-    fn an_eicterm_viewers_messages_are_stdin_however_they_are_cut(
+    fn eicterm_split_messages_are_stdin(
         messages in prop::collection::vec(sent(), 0..8), step in 1..256_usize,
     ) {
         let attach = Sent {
@@ -166,12 +166,12 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_break_the_legacy_socket(wire in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn legacy_any_bytes_are_handled(wire in prop::collection::vec(any::<u8>(), 0..400)) {
         legacy::run(&wire);
     }
 
     #[test]
-    fn no_operations_take_the_positions_back(operations in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn eicterm_positions_never_decrease(operations in prop::collection::vec(any::<u8>(), 0..400)) {
         eicterm_flow::run(&operations);
     }
 }

@@ -1,5 +1,5 @@
-//! A gateway with one workspace whose terminal takes what it is sent and says nothing, and a connection to it in
-//! memory: what the targets that speak to the whole gateway share.
+//! A gateway with one workspace, whose terminal records its input and prints nothing, and in-memory connections to it.
+//! Shared by the targets that test the whole gateway.
 
 use std::future::{pending, ready};
 use std::io;
@@ -30,17 +30,17 @@ pub const TOKEN: &str = "the-one-token-that-opens-it";
 /// printf %s "$TOKEN" | sha256sum
 const DIGEST: &str = "c5ea91d370fbdd106874eddd5dc064e3db73ac19d749e5422baa8b916ba908dd";
 
-/// How much a connection in memory holds, in bytes.
+/// Buffer size of an in-memory connection, in bytes.
 const PIPE: usize = 64 << 10;
 
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the terminal was sent.
+/// The input that the terminal got.
 #[derive(Clone, Debug)]
-pub struct Far(watch::Sender<Vec<u8>>);
+pub struct TerminalStub(watch::Sender<Vec<u8>>);
 
-impl Far {
+impl TerminalStub {
     pub fn new() -> Self {
         Self(watch::Sender::default())
     }
@@ -49,7 +49,7 @@ impl Far {
         self.0.borrow().clone()
     }
 
-    /// Waits until it was sent as much as `expected`, or more.
+    /// Waits until the input is at least as long as `expected`.
     pub async fn has_taken(&self, expected: &[u8]) {
         let mut taken = self.0.subscribe();
         let enough = taken.wait_for(|taken| taken.len() >= expected.len());
@@ -58,8 +58,8 @@ impl Far {
     }
 }
 
-/// A gateway to `far`, configured.
-pub fn gateway(far: &Far, configure: impl FnOnce(&mut Config)) -> Gateway {
+/// Returns a gateway to `stub`, configured by `configure`.
+pub fn gateway(stub: &TerminalStub, configure: impl FnOnce(&mut Config)) -> Gateway {
     let mut config = Config::new(vec![ORIGIN.parse().expect("an origin")]);
     configure(&mut config);
     let directory = format!(
@@ -67,10 +67,10 @@ pub fn gateway(far: &Far, configure: impl FnOnce(&mut Config)) -> Gateway {
          sha256 = {DIGEST:?}\nworkspaces = \"*\"\n"
     );
     let directory = FileDirectory::parse(&directory).expect("a directory");
-    Gateway::new(config, Arc::new(directory), Arc::new(far.clone()))
+    Gateway::new(config, Arc::new(directory), Arc::new(stub.clone()))
 }
 
-/// A connection to `gateway`, served for as long as it lasts.
+/// Returns a connection to `gateway`, served until it is closed.
 pub fn connection(gateway: &Gateway) -> DuplexStream {
     let (client, server) = tokio::io::duplex(PIPE);
     let routes = gateway.router();
@@ -83,7 +83,7 @@ pub fn connection(gateway: &Gateway) -> DuplexStream {
     client
 }
 
-/// A socket that is open, by the subprotocol `offer` if there is one.
+/// Returns an open terminal socket, with the subprotocol `offer` if given.
 pub async fn terminal(gateway: &Gateway, offer: Option<&str>) -> DuplexStream {
     let mut client = connection(gateway);
     let offer = offer.map(|offer| format!("Sec-WebSocket-Protocol: {offer}\r\n")).unwrap_or_default();
@@ -101,7 +101,7 @@ pub async fn terminal(gateway: &Gateway, offer: Option<&str>) -> DuplexStream {
     client
 }
 
-impl Connect for Far {
+impl Connect for TerminalStub {
     fn connect<'a>(
         &'a self,
         _: &'a Target,
@@ -111,7 +111,7 @@ impl Connect for Far {
     }
 }
 
-impl Host for Far {
+impl Host for TerminalStub {
     fn open_terminal<'a>(
         &'a self,
         _: &'a TerminalRequest,
@@ -130,7 +130,7 @@ impl Host for Far {
     }
 }
 
-impl Input for Far {
+impl Input for TerminalStub {
     fn write(&mut self, data: Bytes) -> BoxFuture<'_, io::Result<()>> {
         self.0.send_modify(|taken| taken.extend_from_slice(&data));
         Box::pin(ready(Ok(())))
@@ -141,7 +141,7 @@ impl Input for Far {
     }
 }
 
-/// Says nothing.
+/// An output that never prints.
 struct Silent;
 
 impl Output for Silent {
