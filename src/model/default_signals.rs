@@ -24,8 +24,8 @@ pub fn restore_default_signals() -> io::Result<()> {
     let ignored = ignored_signals();
     for number in TERMINAL_SIGNALS.map(Signal::as_raw) {
         if ignored & (1 << (number - 1)) != 0 {
-            // The handler outlives what is returned.
-            signal(SignalKind::from_raw(number))?;
+            // The handler outlives the returned stream.
+            drop(signal(SignalKind::from_raw(number))?);
         }
     }
     Ok(())
