@@ -333,13 +333,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[cfg(feature = "client")]
     #[test]
-    fn a_wrong_command_line_is_64_and_help_and_version_are_0() {
+    fn usage_error_is_64_and_help_is_0() {
         let status =
             |args: &[&str]| main(std::iter::once("eice").chain(args.iter().copied()).map(OsString::from));
         assert_eq!(status(&["--version"]), exit::OK);
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn each_verb_tells_its_examples_environment_and_exit_codes() {
+    fn help_has_examples_and_exit_codes() {
         for verb in Cli::command().get_subcommands() {
             let mut verb = verb.clone();
             let help = verb.render_long_help().to_string();

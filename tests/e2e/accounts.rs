@@ -15,7 +15,7 @@ fn events(world: &World, name: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_is_assumed_and_makes_every_call() {
+async fn assumed_role_makes_all_calls() {
     // The user may do nothing but assume the role, and the role all the rest.
     let only_assume = r#"{"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]}"#;
@@ -58,7 +58,7 @@ async fn a_role_is_assumed_and_makes_every_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_region_of_the_targets_own_comes_before_the_environments() {
+async fn target_region_overrides_environment() {
     let world =
         World::with(EmulatorConfig { region: "ap-southeast-4".into(), ..EmulatorConfig::default() }).await;
     let mut shell = Shell::new(&world);
@@ -72,7 +72,7 @@ async fn a_region_of_the_targets_own_comes_before_the_environments() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_services_own_endpoint_url_comes_before_the_common_one() {
+async fn service_url_overrides_common_url() {
     let world = World::builtin().await;
     let api = world.emulator.access().api_url();
     let ssh = ["ssh", INSTANCE, "--", "true"];
@@ -96,7 +96,7 @@ async fn a_services_own_endpoint_url_comes_before_the_common_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_looked_up_when_the_user_says_it_all() {
+async fn full_target_needs_no_lookup() {
     let world = World::builtin().await;
     let name = world.emulator.access().tunnel_authority();
     let shell = Shell::new(&world);
@@ -123,7 +123,7 @@ async fn nothing_is_looked_up_when_the_user_says_it_all() {
 
 /// What aws-cli lacks: it passes over an endpoint that cannot carry the address, and uses the dual-stack name.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ipv6_instance_is_reached_by_the_endpoint_that_can() {
+async fn ipv6_instance_uses_capable_endpoint() {
     let instance = InstanceSpec {
         private_ip: None,
         ipv6: Some("2600:1f10::17".parse().unwrap()),
@@ -146,7 +146,7 @@ async fn an_ipv6_instance_is_reached_by_the_endpoint_that_can() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_dual_stack_name_is_dialled_when_dual_stack_is_asked_for() {
+async fn dual_stack_name_is_dialed() {
     let world = World::builtin().await;
     let name = world.emulator.access().tunnel_authority();
     world.emulator.edit_endpoint(&"eice-0123456789abcdef0".parse().unwrap(), |endpoint| {
@@ -163,7 +163,7 @@ async fn the_dual_stack_name_is_dialled_when_dual_stack_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_caller_learns_who_it_is() {
+async fn whoami_prints_identity() {
     let world = World::builtin().await;
     let access = world.emulator.access();
     let account = eice::model::Account::default();

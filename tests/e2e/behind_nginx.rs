@@ -59,7 +59,7 @@ async fn in_front(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn terminals_and_written_files_go_to_the_gateway_and_the_rest_to_the_platform() {
+async fn nginx_routes_terminals_and_files() {
     let world = World::builtin().await;
     let served = Served::start(&world, "").await;
     let (platform, _serving) = platform().await;
@@ -111,7 +111,7 @@ async fn terminals_and_written_files_go_to_the_gateway_and_the_rest_to_the_platf
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_rate_limit_is_each_peers_own_and_a_forged_address_does_not_help() {
+async fn rate_limit_is_per_client_address() {
     let world = World::builtin().await;
     let served = Served::start(&world, "").await;
     let (platform, _serving) = platform().await;
@@ -140,7 +140,7 @@ async fn the_rate_limit_is_each_peers_own_and_a_forged_address_does_not_help() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_quiet_terminal_outlives_the_proxys_idle_timeout() {
+async fn pings_outlive_proxy_idle_timeout() {
     let world = World::builtin().await;
     let served = Served::start(&world, "").await;
     let (platform, _serving) = platform().await;

@@ -108,7 +108,7 @@ fn check_all(document: &Value, kind: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_emulator_needs_nothing_and_every_figure_adds_up() {
+async fn emulator_figures_are_consistent() {
     let home = tempfile::tempdir().unwrap();
     let shell = Shell { home, env: Vec::new() };
     let said = run(&shell, "--emulator", &[]).await;
@@ -130,7 +130,7 @@ async fn the_emulator_needs_nothing_and_every_figure_adds_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_sshd_is_measured_beside_openssh_over_the_same_tunnel_and_straight() {
+async fn sshd_is_compared_with_openssh() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     let shell = Shell::new(&world);
@@ -171,7 +171,7 @@ async fn a_real_sshd_is_measured_beside_openssh_over_the_same_tunnel_and_straigh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prompt_takes_ten_round_trips_and_two_more_with_nothing_cached() {
+async fn prompt_takes_ten_round_trips() {
     let home = tempfile::tempdir().unwrap();
     let shell = Shell { home, env: Vec::new() };
     // A round trip of 300 ms is far above whatever a busy machine adds to the quickest of three runs.
@@ -215,7 +215,7 @@ async fn a_prompt_takes_ten_round_trips_and_two_more_with_nothing_cached() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_much_needs_a_word_and_opens_nothing_without_it() {
+async fn large_plan_needs_confirmation() {
     let world = World::builtin().await;
     let shell = Shell::new(&world);
     for (args, told) in [
@@ -253,7 +253,7 @@ fn private_folders(shell: &Shell) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_tells_what_was_measured_and_leaves_nothing() {
+async fn ctrl_c_prints_partial_report() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     let mut shell = Shell::new(&world);
@@ -315,7 +315,7 @@ async fn ctrl_c_tells_what_was_measured_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn out_of_time_and_broken_runs_tell_what_there_is() {
+async fn timeout_prints_partial_report() {
     let world = World::builtin().await;
     let shell = Shell::new(&world);
     let slow = ["--runs", "2", "--warmup", "0", "--keystrokes", "20000", "--timeout", "5"];
@@ -336,7 +336,7 @@ async fn out_of_time_and_broken_runs_tell_what_there_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_that_fails_is_left_out_and_the_rest_goes_on() {
+async fn failed_peer_is_left_out() {
     let home = tempfile::tempdir().unwrap();
     let aws = home.path().join("aws");
     fs::write(&aws, "#!/bin/sh\necho 'aws: error: argument command: Invalid choice' >&2\nexit 252\n")

@@ -8,7 +8,7 @@ use crate::lab::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_typed_in_the_page_shows_its_output() {
+async fn typed_command_shows_output() {
     let env = [("DOCKER_HOST", Docker::shared().host())];
     let demo = Program::start(&["demo", "--listen", "127.0.0.1:0", "--json"], &env);
     let link = demo.ready.link.clone().unwrap();
@@ -17,7 +17,7 @@ async fn a_command_typed_in_the_page_shows_its_output() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminal_that_does_not_open_says_why() {
+async fn failed_terminal_shows_reason() {
     let world = World::with(EmulatorConfig { dial_timeout_ms: 300, ..EmulatorConfig::default() }).await;
     world.denies("ec2-instance-connect:SendSSHPublicKey");
     world.emulator.edit_security_groups(|groups| groups.iter_mut().for_each(|group| group.ingress.clear()));
@@ -30,7 +30,7 @@ async fn a_terminal_that_does_not_open_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn open_terminals_are_listed_and_closed_by_those_who_may() {
+async fn permitted_users_list_and_close_terminals() {
     let sshd = Sshd::start();
     let gateway = GatewayProgram::start_for(World::of(&sshd).await, &["http://acme.localhost"], "");
     let pictures = [

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::lab::{GatewayProgram, Sshd, TOKEN, WORKSPACE, World, plays, request};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unchanged_canvas_client_has_its_terminal() {
+async fn legacy_canvas_client_works() {
     let sshd = Sshd::start();
     let gateway = GatewayProgram::start(World::of(&sshd).await, "");
     let told = plays("canvas.mjs", &gateway.addr().to_string(), &[WORKSPACE, TOKEN], &[]).await;
@@ -28,7 +28,7 @@ async fn an_unchanged_canvas_client_has_its_terminal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_on_another_origin_has_its_terminal_when_it_is_allowed_and_no_other_has() {
+async fn allowed_origin_opens_terminal() {
     let sshd = Sshd::start();
     let origins = [
         "http://acme.localhost",

@@ -14,7 +14,7 @@ fn size_becomes(size: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shell_has_the_size_of_the_window_and_ctrl_c_is_the_far_sides() {
+async fn shell_has_window_size_and_ctrl_c() {
     let station = Station::start().await;
     station.world.emulator.faults().update(|faults| faults.upgrade_delay_ms = 300);
     let mut tty = station.tty(&[]);
@@ -47,7 +47,7 @@ async fn a_shell_has_the_size_of_the_window_and_ctrl_c_is_the_far_sides() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_terminal_is_as_before_after_every_way_out() {
+async fn terminal_mode_is_restored() {
     let station = Station::start().await;
     let mut tty = station.at_shell(&[]);
     tty.types("\r~.");
@@ -73,7 +73,7 @@ async fn the_terminal_is_as_before_after_every_way_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tilde_ctrl_z_stops_the_program_and_gives_the_terminal_back_meanwhile() {
+async fn tilde_ctrl_z_suspends() {
     let station = Station::start().await;
     let mut tty = station.at_shell(&[]);
     tty.types("\r~\u{1a}");
@@ -90,7 +90,7 @@ async fn tilde_ctrl_z_stops_the_program_and_gives_the_terminal_back_meanwhile() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commands_status_or_signal_is_the_programs() {
+async fn exit_status_follows_command() {
     let station = Station::start().await;
     for (command, status) in [("exit 0", 0), ("exit 3", 3), ("kill -TERM $$", 143), ("kill -KILL $$", 137)] {
         let said = station.ssh(&[], command, b"").await;
@@ -103,7 +103,7 @@ async fn a_commands_status_or_signal_is_the_programs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_terminal_every_byte_passes_both_ways() {
+async fn pipes_are_lossless() {
     let station = Station::start().await;
     let data = noise(1, 8 << 20);
     let said = station.ssh(&[], "cat", &data).await;
@@ -113,7 +113,7 @@ async fn without_a_terminal_every_byte_passes_both_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminal_is_asked_for_as_ssh_does() {
+async fn pty_flags_match_ssh() {
     let station = Station::start().await;
     let command = "test -t 0 && echo terminal || { cat; echo pipe; }";
     // No terminal here: -t alone gives way, so that the end of input is told.

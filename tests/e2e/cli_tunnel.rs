@@ -42,7 +42,7 @@ fn talks(address: SocketAddr) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listener_carries_several_connections_and_no_more_than_it_may() {
+async fn listener_limits_connections() {
     let world = world_with(echo).await;
     let args = [
         "tunnel",
@@ -84,7 +84,7 @@ fn listening(world: &World, address: &str, args: &[&str]) -> Program {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_twenty_first_connection_of_an_endpoint_is_told_why_and_the_others_go_on() {
+async fn connection_21_fails_with_reason() {
     let world = world_with(echo).await;
     let tunnel = listening(&world, "127.0.0.1:0", &["--max-connections", "30", "--half-close-timeout", "1"]);
     let mut open: Vec<TcpStream> = (0..20).map(|_| talks(tunnel.addr())).collect();
@@ -106,7 +106,7 @@ async fn the_twenty_first_connection_of_an_endpoint_is_told_why_and_the_others_g
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_listens_where_a_name_or_an_ipv6_address_leads() {
+async fn listen_accepts_name_and_ipv6() {
     let world = world_with(echo).await;
     let named = listening(&world, "localhost:0", &["--half-close-timeout", "1"]);
     assert!(named.addr().ip().is_loopback());
@@ -120,7 +120,7 @@ async fn it_listens_where_a_name_or_an_ipv6_address_leads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asked_to_end_it_lets_what_is_open_come_to_its_end() {
+async fn stop_drains_open_connections() {
     // Waits for a word, and has much to say then.
     let world = world_with(|mut stream| {
         let mut heard = [0; 5];
@@ -153,7 +153,7 @@ async fn asked_to_end_it_lets_what_is_open_come_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_ends_with_its_stdin_where_that_is_asked_for() {
+async fn until_stdin_closes_ends_listener() {
     let world = world_with(echo).await;
     let args = [
         "tunnel",
@@ -178,7 +178,7 @@ async fn it_ends_with_its_stdin_where_that_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_bytes_arrive_after_stdin_has_ended_and_then_the_program_ends() {
+async fn answer_after_stdin_eof_is_complete() {
     const QUESTION: usize = 300_000;
     // Answers with twice the question when it has heard all of it, and closes.
     let world = world_with(|mut stream| {
@@ -194,7 +194,7 @@ async fn the_last_bytes_arrive_after_stdin_has_ended_and_then_the_program_ends()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_stdin_does_not_spin() {
+async fn stdin_eof_does_not_spin() {
     let world = world_with(echo).await;
     let mut command = Shell::new(&world).command(&["tunnel", INSTANCE]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -8,7 +8,7 @@ use eice::emulator::{Backend, Certificate, IamPolicy, InstanceSpec, InstanceStat
 use crate::lab::{INSTANCE, Program, Shell, Sshd, World, eventually, fingerprint};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_host_key_is_refused_by_the_next_run_with_both_fingerprints() {
+async fn changed_host_key_is_refused() {
     let (first, second) = (Sshd::start(), Sshd::start());
     let world = World::of(&first).await;
     let shell = Shell::new(&world);
@@ -30,7 +30,7 @@ async fn a_changed_host_key_is_refused_by_the_next_run_with_both_fingerprints() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_failure_has_its_exit_code_its_stage_and_a_way_out() {
+async fn failure_has_exit_code_stage_and_hint() {
     fn allow(world: &World, policy: &str) {
         let key = world.emulator.access().access_key_id().to_owned();
         let policy: IamPolicy = serde_json::from_str(policy).unwrap();
@@ -92,7 +92,7 @@ async fn each_failure_has_its_exit_code_its_stage_and_a_way_out() {
 
 /// Each call to AWS that is never answered ends in time and by its name.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_that_hangs_is_given_up_at_its_deadline() {
+async fn hanging_api_times_out() {
     let calls = [
         ("DescribeInstances", "instance"),
         ("DescribeInstanceConnectEndpoints", "endpoint"),
@@ -115,7 +115,7 @@ async fn an_api_that_hangs_is_given_up_at_its_deadline() {
 
 /// What `eice emulator --json` prints is all that another program needs.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_emulators_line_is_all_that_a_client_needs() {
+async fn emulator_json_suffices_for_client() {
     let mut emulator = Program::start(&["emulator", "--listen", "127.0.0.1:0", "--json"], &[]);
     let ready = &emulator.ready;
     let urls = ready.endpoint_urls.clone().unwrap();
@@ -135,7 +135,7 @@ async fn the_emulators_line_is_all_that_a_client_needs() {
 
 /// Once built, a demo is there in less than a second, page included.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_demo_is_ready_within_a_second_of_its_start() {
+async fn demo_starts_within_one_second() {
     let env = [("DOCKER_HOST", "unix:///nonexistent".to_owned())];
     // One of a few: other tests are at work beside this one.
     let mut tries = (0..20).map(|_| {

@@ -21,7 +21,7 @@ fn script(home: &Path, shell: &str) -> String {
 }
 
 #[test]
-fn bash_completes_a_verb_an_option_and_a_value() {
+fn bash_completes_verb_option_value() {
     let home = tempfile::tempdir().unwrap();
     let mut bash = shell(home.path(), "bash", &["--norc", "--noprofile", "-i"]);
     bash.types(&format!("source {}; echo loaded-$((40+2))\r", script(home.path(), "bash")));
@@ -38,7 +38,7 @@ fn bash_completes_a_verb_an_option_and_a_value() {
 }
 
 #[test]
-fn zsh_completes_a_verb_an_option_and_a_value() {
+fn zsh_completes_verb_option_value() {
     let home = tempfile::tempdir().unwrap();
     let mut zsh = shell(home.path(), "zsh", &["-f", "-i"]);
     // compinit would ask about folders that others may write.
@@ -58,7 +58,7 @@ fn zsh_completes_a_verb_an_option_and_a_value() {
 }
 
 #[test]
-fn fish_completes_a_verb_an_option_and_a_value() {
+fn fish_completes_verb_option_value() {
     let home = tempfile::tempdir().unwrap();
     let script = script(home.path(), "fish");
     for (typed, expected) in [
@@ -75,7 +75,7 @@ fn fish_completes_a_verb_an_option_and_a_value() {
 
 /// What nobody may have installed is at least whole.
 #[test]
-fn the_scripts_for_elvish_and_powershell_name_every_option_of_a_verb() {
+fn elvish_and_powershell_list_options() {
     for shell in ["elvish", "powershell"] {
         let script = run_ok(EICE, ["completions", shell]);
         for word in ["ssh", "tunnel", "half-close-timeout", "host-key"] {

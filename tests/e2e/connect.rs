@@ -54,7 +54,7 @@ async fn passed(connector: &Connector) -> (connect::SshHost, Vec<Stage>) {
 }
 
 #[tokio::test]
-async fn the_key_is_pushed_while_the_tunnel_is_dialled_and_ssh_begins() {
+async fn key_push_overlaps_the_dial() {
     let emulator = Emulator::start(EmulatorConfig::default()).await.unwrap();
     emulator.faults().update(|faults| {
         faults.api_action = Some("SendSSHPublicKey".into());
@@ -98,7 +98,7 @@ async fn the_key_is_pushed_while_the_tunnel_is_dialled_and_ssh_begins() {
 }
 
 #[tokio::test]
-async fn a_key_that_grew_old_on_the_way_is_pushed_again() {
+async fn expired_key_is_pushed_again() {
     let emulator = Emulator::start(EmulatorConfig::default()).await.unwrap();
     let mut config = connect::ConnectConfig::default();
     let (host, _) = passed(&connector(&emulator, config.clone())).await;
@@ -113,7 +113,7 @@ async fn a_key_that_grew_old_on_the_way_is_pushed_again() {
 }
 
 #[tokio::test]
-async fn a_tunnel_alone_pushes_no_key() {
+async fn bare_tunnel_pushes_no_key() {
     let emulator = Emulator::start(EmulatorConfig::default()).await.unwrap();
     let connector = connector(&emulator, connect::ConnectConfig::default());
     let mut tunnel = connector.open_tunnel(&target(), &|_: StageEvent| {}).await.unwrap();

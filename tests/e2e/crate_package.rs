@@ -27,7 +27,7 @@ fn tracked(folder: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_packages_have_all_that_a_build_needs() {
+fn package_has_all_build_inputs() {
     let packed = packed("eice");
     for file in ["Cargo.toml", "Cargo.lock", "README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
         assert!(packed.contains(file), "{file}");
@@ -44,7 +44,7 @@ fn the_packages_have_all_that_a_build_needs() {
 }
 
 #[test]
-fn the_packages_have_nothing_that_was_built_and_nothing_of_this_machine() {
+fn package_has_no_build_output() {
     for file in packed("eice") {
         for folder in
             ["target/", "web/dist/", "web/node_modules/", ".git/", ".github/", ".ci/", "eice-proto/", "fuzz/"]

@@ -79,7 +79,7 @@ impl Installed {
 
 #[test]
 #[ignore = "needs what `make deb` builds: make test-deb"]
-fn it_holds_what_it_should_needs_no_other_package_and_runs() {
+fn package_is_complete_and_runs() {
     let installed = Installed::new();
     for (file, mode) in [
         ("usr/bin/eice", 0o755),
@@ -126,7 +126,7 @@ fn lintian_finds_nothing() {
 
 #[test]
 #[ignore = "needs what `make deb` builds: make test-deb"]
-fn the_unit_is_good_and_leaves_the_service_little() {
+fn unit_is_valid_and_sandboxed() {
     let installed = Installed::new();
     let unit = installed.path("lib/systemd/system/eice.service");
     // What it is ordered after comes from systemd itself.
@@ -151,7 +151,7 @@ fn the_unit_is_good_and_leaves_the_service_little() {
 
 #[test]
 #[ignore = "needs what `make deb` builds: make test-deb"]
-fn the_service_starts_with_the_files_as_they_come_and_tells_when_it_is_ready() {
+fn service_starts_with_shipped_files() {
     let installed = Installed::new();
     fs::create_dir(installed.path("run")).unwrap();
     let manager = UnixDatagram::bind(installed.path("run/notify")).unwrap();
@@ -181,7 +181,7 @@ fn the_service_starts_with_the_files_as_they_come_and_tells_when_it_is_ready() {
 
 #[test]
 #[ignore = "needs what `make deb` builds: make test-deb"]
-fn remove_keeps_the_configuration_and_purge_leaves_nothing() {
+fn purge_removes_configuration() {
     let installed = Installed::new();
     let state = installed.path("var/lib/private/eice");
     fs::create_dir_all(&state).unwrap();

@@ -64,7 +64,7 @@ impl Instance {
 const JOBS: &str = "sleep 5001 & (trap '' HUP; exec sleep 5002) & setsid sleep 5003 & echo st''arted";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_root_in_the_right_workspace() {
+async fn shell_is_root_in_workspace() {
     let instance = Instance::with(Docker::SH).await;
     let (host, mut shell) = instance.open().await;
     shell.line("whoami; df -h / | tail -n1; echo ws=$MOLECULE_WS_ID; tty").await;
@@ -78,7 +78,7 @@ async fn it_is_root_in_the_right_workspace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bash_is_taken_where_there_is_one_and_sh_where_there_is_none() {
+async fn bash_is_preferred_over_sh() {
     for (image, name) in [(Docker::SH, "sh"), (Docker::BASH, "bash")] {
         let instance = Instance::with(image).await;
         let (host, mut shell) = instance.open().await;
@@ -92,7 +92,7 @@ async fn bash_is_taken_where_there_is_one_and_sh_where_there_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mistyped_last_command_starts_no_second_shell() {
+async fn status_127_starts_no_second_shell() {
     for image in [Docker::SH, Docker::BASH] {
         let instance = Instance::with(image).await;
         let (host, mut shell) = instance.open().await;
@@ -128,7 +128,7 @@ async fn nothing_is_left_after(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_when_a_terminal_is_closed() {
+async fn closed_terminal_leaves_nothing() {
     nothing_is_left_after(Docker::BASH, Faults::default(), async |instance, host, shell| {
         shell.close().await;
         // Closing waits for the far side.
@@ -139,12 +139,12 @@ async fn nothing_is_left_when_a_terminal_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_when_a_terminal_is_dropped() {
+async fn dropped_terminal_leaves_nothing() {
     nothing_is_left_after(Docker::SH, Faults::default(), async |_, host, shell| drop((shell, host))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_when_the_connection_drops() {
+async fn dropped_connection_leaves_nothing() {
     nothing_is_left_after(Docker::SH, Faults::default(), async |instance, _host, _shell| {
         // At the instance's end.
         for process in instance.sshd.serving() {
@@ -159,14 +159,14 @@ async fn nothing_is_left_when_the_connection_drops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_when_the_tunnel_is_cut() {
+async fn cut_tunnel_leaves_nothing() {
     // By something on the way that takes silence for an end; the keepalives are further apart.
     let faults = Faults { idle_cut_ms: Some(2500), ..Faults::default() };
     nothing_is_left_after(Docker::BASH, faults, async |instance, _host, _shell| instance.is_clean()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_when_the_tab_closes_or_vanishes() {
+async fn closed_tab_leaves_nothing() {
     let instance = Instance::with(Docker::BASH).await;
     let served = Served::start(&instance.world, &instance.entry()).await;
     let before = served.census(&instance.world, instance.sshd.addr).await;
@@ -187,7 +187,7 @@ async fn nothing_is_left_when_the_tab_closes_or_vanishes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_the_shell_closes_the_tab_with_1000() {
+async fn shell_exit_closes_tab_with_1000() {
     let instance = Instance::with(Docker::SH).await;
     let served = Served::start(&instance.world, &instance.entry()).await;
     let before = served.census(&instance.world, instance.sshd.addr).await;
@@ -203,7 +203,7 @@ async fn the_end_of_the_shell_closes_the_tab_with_1000() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_when_the_gateway_is_killed() {
+async fn killed_gateway_leaves_nothing() {
     let instance = Instance::with(Docker::SH).await;
     let (mut gateway, _folder) = serve(&instance);
     let viewer = busy_tab(&gateway, &instance).await;
@@ -214,7 +214,7 @@ async fn nothing_is_left_when_the_gateway_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_is_asked_to_end_tells_its_tabs_and_leaves_nothing() {
+async fn gateway_stop_closes_tabs_with_1001() {
     let instance = Instance::with(Docker::SH).await;
     let (mut gateway, _folder) = serve(&instance);
     let viewer = busy_tab(&gateway, &instance).await;
@@ -226,7 +226,7 @@ async fn a_gateway_that_is_asked_to_end_tells_its_tabs_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_gateway_holds_no_file_and_no_child_after_its_tabs() {
+async fn closed_tabs_leak_no_fd_or_child() {
     let instance = Instance::with(Docker::SH).await;
     let (gateway, _folder) = serve(&instance);
     // The first one fills caches and pools.
@@ -278,7 +278,7 @@ async fn busy_tab(gateway: &Program, instance: &Instance) -> Viewer {
 }
 
 #[test]
-fn the_laboratory_sees_what_runs_in_a_container() {
+fn lab_sees_container_processes() {
     let container = Container::start(Docker::SH, ENV);
     Docker::shared().run(["exec", "-d", &container.name, "setsid", "sleep", "999"]);
     // On its way there it is the engine's helper, then `setsid`, and between two of them nothing at all.

@@ -29,7 +29,7 @@ pub(crate) fn last_stage() -> Vec<Instruction> {
 }
 
 #[test]
-fn what_it_copies_is_there_and_what_it_runs_is_a_script_or_a_target_of_the_makefile() {
+fn copy_and_run_sources_exist() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     let mut stages = Vec::new();
     for (name, arguments) in instructions() {
@@ -61,7 +61,7 @@ fn what_it_copies_is_there_and_what_it_runs_is_a_script_or_a_target_of_the_makef
 }
 
 #[test]
-fn the_image_has_nothing_under_it_and_runs_as_nobody() {
+fn image_is_from_scratch_and_unprivileged() {
     let stage = last_stage();
     assert_eq!(stage[0], ("FROM".into(), "scratch".into()));
     let of = |wanted: &str| {
@@ -82,7 +82,7 @@ fn the_image_has_nothing_under_it_and_runs_as_nobody() {
 }
 
 #[test]
-fn what_the_build_does_not_need_is_not_sent_to_the_engine() {
+fn dockerignore_covers_unneeded_files() {
     let ignored = fs::read_to_string(root().join(".dockerignore")).unwrap();
     for folder in ["target", ".git", "web/node_modules"] {
         assert!(ignored.lines().any(|line| line == folder), "{folder}");

@@ -30,7 +30,7 @@ fn noise(len: usize) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_word_arrives_as_it_stands_and_a_line_is_read_by_the_remote_shell() {
+async fn args_are_verbatim_and_shell_is_opt_in() {
     let station = Station::start().await;
     let odd = ["a b", "", "$HOME", "it's", "\"q\"", "*", "new\nline", "-n", "\\", "\u{e9}"];
     let mut args = vec!["exec", &station.destination, "--", "printf", "%s|"];
@@ -43,7 +43,7 @@ async fn every_word_arrives_as_it_stands_and_a_line_is_read_by_the_remote_shell(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_status_is_the_commands_and_the_streams_stay_apart() {
+async fn status_and_streams_are_the_commands() {
     let station = Station::start().await;
     for (script, status) in [("exit 0", 0), ("exit 69", 69), ("kill -KILL $$", 137), ("exit 255", 255)] {
         let output = station.run(&["exec", &station.destination, "--", "sh", "-c", script], "").await;
@@ -64,7 +64,7 @@ async fn the_status_is_the_commands_and_the_streams_stay_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_byte_passes_both_ways_and_a_reader_that_stops_holds_the_far_side_up() {
+async fn bytes_are_lossless_with_backpressure() {
     let station = Station::start().await;
     let data = noise(64 << 20);
     let output = station.run(&["exec", &station.destination, "--", "cat"], data.clone()).await;
@@ -98,7 +98,7 @@ async fn every_byte_passes_both_ways_and_a_reader_that_stops_holds_the_far_side_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminal_is_there_only_when_asked_for() {
+async fn pty_needs_a_flag() {
     let station = Station::start().await;
     let script = "test -t 0 && stty size || echo pipe";
     let mut tty = Tty::start(
@@ -120,7 +120,7 @@ async fn a_terminal_is_there_only_when_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_timeout_ends_the_command_and_the_result_says_so() {
+async fn timeout_ends_command_with_json_result() {
     let station = Station::start().await;
     let file = station.here().join("result.json");
     let result = || -> serde_json::Value {
@@ -165,7 +165,7 @@ const COMMANDS: usize = 200;
 const AT_A_TIME: usize = 20;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_commands_twenty_at_a_time_are_each_answered_and_leave_nothing() {
+async fn concurrent_commands_leave_nothing() {
     let station = Station::start().await;
     let before = station.world.census().await;
     let turn = tokio::sync::Semaphore::new(AT_A_TIME);
@@ -193,7 +193,7 @@ async fn with_container(image: &str) -> (Station, Container) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_a_container_words_streams_and_status_are_the_same() {
+async fn container_args_streams_and_status_match() {
     let (station, container) = with_container(Docker::SH).await;
     let exec = |tail: &[&'static str]| {
         let head = ["exec", &station.destination, "--container", &container.name, "--"];
@@ -226,7 +226,7 @@ async fn in_a_container_words_streams_and_status_are_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_a_container_nothing_is_left_of_a_command_that_was_killed() {
+async fn killed_container_command_leaves_nothing() {
     let (station, container) = with_container(Docker::SH).await;
     let jobs = "sleep 5001 & (trap '' HUP; exec sleep 5002) & setsid sleep 5003 & echo started; cat";
     for how in [Signal::TERM, Signal::KILL, Signal::INT] {

@@ -74,7 +74,7 @@ fn refused(said: &Said, code: i32, parts: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_mode_meets_an_unknown_a_known_a_changed_key_and_one_of_another_kind() {
+async fn modes_handle_new_known_and_changed_keys() {
     let (sshd, other) = (Sshd::start(), Sshd::start());
     let other_kind = Sshd::of_kind("ecdsa", "", &[]);
     for mode in ["strict", "console", "tofu"] {
@@ -127,7 +127,7 @@ async fn each_mode_meets_an_unknown_a_known_a_changed_key_and_one_of_another_kin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_at_once_pin_one_key() {
+async fn concurrent_first_uses_pin_one_key() {
     let world = World::builtin().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hosts.json");
@@ -153,7 +153,7 @@ async fn twenty_at_once_pin_one_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_that_is_reached_with_and_without_a_look_up_has_one_pin() {
+async fn lookup_does_not_change_the_pin() {
     let sshd = Sshd::start();
     let lab = Lab::new(&sshd).await;
     let authority = lab.world.emulator.access().tunnel_authority();
@@ -211,7 +211,7 @@ fn said_command(stderr: &str, scope: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_are_forgotten_all_or_none_and_everything_only_by_a_word_more() {
+async fn forget_is_atomic_and_all_needs_yes() {
     let sshd = Sshd::start();
     let lab = Lab::new(&sshd).await;
     let store = FileHostKeys::new(lab.shell.file("state/eice/host_keys.json"));
@@ -251,7 +251,7 @@ async fn names_are_forgotten_all_or_none_and_everything_only_by_a_word_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_cannot_be_used_is_a_matter_of_the_configuration() {
+async fn unusable_store_is_config_error() {
     let sshd = Sshd::start();
     let mut lab = Lab::new(&sshd).await;
     let destination = format!("{}@{INSTANCE}", sshd.user.name);
@@ -283,7 +283,7 @@ async fn a_store_that_cannot_be_used_is_a_matter_of_the_configuration() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_console_that_does_not_answer_costs_a_first_use_little_and_ends_the_console_mode() {
+async fn silent_console_only_fails_console_mode() {
     let world = World::builtin().await;
     world.emulator.faults().update(|faults| {
         faults.api_action = Some("GetConsoleOutput".into());

@@ -16,7 +16,7 @@ fn pages() -> (tempfile::TempDir, Vec<PathBuf>) {
 }
 
 #[test]
-fn groff_warns_of_nothing() {
+fn groff_has_no_warning() {
     let (_dir, pages) = pages();
     for page in pages {
         let output = run("groff", ["-man", "-Tutf8", "-Kutf8", "-ww", "-rLL=100n", page.to_str().unwrap()]);
@@ -25,7 +25,7 @@ fn groff_warns_of_nothing() {
 }
 
 #[test]
-fn mandoc_warns_of_nothing_but_the_date_that_a_page_does_not_have() {
+fn mandoc_warns_only_of_date() {
     let (_dir, pages) = pages();
     program("mandoc");
     for page in pages {
@@ -37,7 +37,7 @@ fn mandoc_warns_of_nothing_but_the_date_that_a_page_does_not_have() {
 }
 
 #[test]
-fn a_page_reads_as_a_manual_page_does() {
+fn page_reads_like_a_manual() {
     let (dir, _) = pages();
     let page = dir.path().join("eice-ssh.1");
     let text = run_ok("mandoc", ["-T", "ascii", "-O", "width=100", page.to_str().unwrap()]);

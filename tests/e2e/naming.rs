@@ -35,7 +35,7 @@ async fn world() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_goes_by_id_name_address_and_workspace() {
+async fn instance_has_four_kinds_of_name() {
     let world = world().await;
     let shell = Shell::new(&world);
     for name in [INSTANCE, "web", "name:web", "10.0.1.23", WORKSPACE, "w*b"] {
@@ -51,7 +51,7 @@ async fn an_instance_goes_by_id_name_address_and_workspace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_nothing_or_too_much_has_is_told() {
+async fn unknown_or_ambiguous_name_fails() {
     let world = world().await;
     let shell = Shell::new(&world);
     let said = shell.run(&["ssh", "twin", "--", "true"], b"").await;
@@ -68,7 +68,7 @@ async fn a_name_that_nothing_or_too_much_has_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_names_a_workspace_with_all_that_belongs_to_it() {
+async fn directory_entry_sets_all_options() {
     let world = world().await;
     let mut shell = Shell::new(&world);
     let file = shell.file("directory.toml");

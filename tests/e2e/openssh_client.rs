@@ -85,7 +85,7 @@ fn good(output: &Output) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ssh_runs_a_command_and_keeps_its_status() {
+async fn ssh_keeps_exit_status() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     let client = Client::new(&world, &sshd);
@@ -99,7 +99,7 @@ async fn ssh_runs_a_command_and_keeps_its_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pushed_key_opens_nothing_after_60_seconds() {
+async fn pushed_key_expires_after_60_s() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     let client = Client::new(&world, &sshd);
@@ -119,7 +119,7 @@ async fn a_pushed_key_opens_nothing_after_60_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scp_carries_files_both_ways() {
+async fn scp_copies_both_ways() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     let client = Client::new(&world, &sshd);
@@ -140,7 +140,7 @@ async fn scp_carries_files_both_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rsync_carries_a_folder_and_then_only_what_changed() {
+async fn rsync_copies_only_changes() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     let client = Client::new(&world, &sshd);

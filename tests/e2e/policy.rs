@@ -68,7 +68,7 @@ const NO_TUNNEL: Result<(), (Stage, Fault)> = Err((Stage::Upgrade, Fault::Denied
 const NO_KEY: Result<(), (Stage, Fault)> = Err((Stage::KeyPush, Fault::Denied));
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_has_what_the_program_prints() {
+async fn documented_policy_is_printed() {
     let world = World::builtin().await;
     let (args, json) = documented();
     let args: Vec<_> = args.iter().map(String::as_str).collect();
@@ -76,7 +76,7 @@ async fn the_page_has_what_the_program_prints() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_suffices_and_each_statement_and_action_is_needed() {
+async fn policy_is_sufficient_and_minimal() {
     let world = World::builtin().await;
     let policy: Value = serde_json::from_str(&documented().1).unwrap();
     let target = target(&world);
@@ -115,7 +115,7 @@ async fn it_suffices_and_each_statement_and_action_is_needed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_port_address_duration_endpoint_user_or_tag_is_denied() {
+async fn other_targets_are_denied() {
     let other_endpoint =
         EndpointSpec { id: "eice-0fffffffffffffff0".parse().unwrap(), ..EndpointSpec::default() };
     let endpoints = vec![EndpointSpec::default(), other_endpoint];
@@ -151,7 +151,7 @@ async fn another_port_address_duration_endpoint_user_or_tag_is_denied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_condition_bites_by_itself() {
+async fn conditions_hold_independently() {
     let world = World::builtin().await;
     let (target, policy) = (target(&world), serde_json::from_str::<Value>(&documented().1).unwrap());
     let narrowed = [
@@ -185,7 +185,7 @@ async fn each_condition_bites_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tag_on_the_endpoint_is_the_endpoints_own() {
+async fn endpoint_tag_is_separate() {
     let world = World::builtin().await;
     let policy = policy(&world, &["--endpoint-tag", "Team=blue"]).await;
     let target = target(&world);
@@ -200,7 +200,7 @@ async fn a_tag_on_the_endpoint_is_the_endpoints_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_has_a_green_page_with_what_it_asks_for() {
+async fn doctor_passes_with_printed_policy() {
     let world = World::builtin().await;
     let shell = Shell::new(&world);
     let doctor = ["doctor", "--json", "ubuntu@i-0123456789abcdef0"];
@@ -216,7 +216,7 @@ async fn the_doctor_has_a_green_page_with_what_it_asks_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_console_is_read_with_a_statement_of_its_own() {
+async fn console_needs_own_statement() {
     let world = World::builtin().await;
     let shell = Shell::new(&world);
     let ssh = ["ssh", "--host-key", "console", "ubuntu@i-0123456789abcdef0", "--", "true"];
@@ -231,7 +231,7 @@ async fn the_console_is_read_with_a_statement_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_looked_up_needs_no_look_up() {
+async fn known_endpoint_needs_no_lookup() {
     let world = World::builtin().await;
     let policy = policy(&world, &["--no-lookup"]).await;
     let actions: Vec<_> =
@@ -249,7 +249,7 @@ async fn what_is_not_looked_up_needs_no_look_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_instance_is_looked_up_and_allowed_alone() {
+async fn single_instance_policy_is_narrow() {
     let world = World::builtin().await;
     let shell = Shell::new(&world);
     // By its Name tag.
@@ -274,7 +274,7 @@ async fn one_instance_is_looked_up_and_allowed_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_has_a_policy_for_each_identity() {
+async fn directory_gives_policy_per_identity() {
     let world = World::builtin().await;
     let shell = Shell::new(&world);
     let file = shell.file("workspaces.toml");
@@ -314,7 +314,7 @@ async fn a_directory_has_a_policy_for_each_identity() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wide_or_long_is_said() {
+async fn wide_or_long_policy_warns() {
     let world = World::builtin().await;
     let mut shell = Shell::new(&world);
     shell.unset("AWS_REGION");

@@ -49,7 +49,7 @@ async fn socks(stream: &mut TcpStream) -> std::io::Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_tunnel_goes_through_the_proxy_that_the_environment_names() {
+async fn tunnel_uses_environment_proxy() {
     let world = World::builtin().await;
     let endpoint = world.emulator.access().tunnel_authority();
     let proxy = Proxy::start(serve).await;
@@ -80,7 +80,7 @@ async fn the_tunnel_goes_through_the_proxy_that_the_environment_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_cannot_be_read_is_told_without_its_password() {
+async fn invalid_proxy_hides_password() {
     let world = World::builtin().await;
     let mut shell = Shell::new(&world);
     shell.export("HTTPS_PROXY", "gopher://user:canary@proxy");

@@ -48,7 +48,7 @@ impl Lab {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pushed_key_logs_in_and_the_line_says_which_and_until_when() {
+async fn pushed_key_logs_in_and_is_reported() {
     let lab = Lab::new().await;
     lab.keygen("rsa", ".ssh/id_rsa").await;
     lab.keygen("ed25519", "other").await;
@@ -82,7 +82,7 @@ async fn a_pushed_key_logs_in_and_the_line_says_which_and_until_when() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_key_of_ssh_agent_is_pushed_when_that_is_asked_for() {
+async fn agent_key_is_pushed_on_request() {
     let lab = Lab::new().await;
     lab.keygen("ed25519", "key").await;
     let script = "eval $(ssh-agent) >/dev/null; trap 'kill $SSH_AGENT_PID' EXIT; \"$0\" push-key \"$1\" --agent; \
@@ -97,7 +97,7 @@ async fn the_first_key_of_ssh_agent_is_pushed_when_that_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_public_key_is_never_sent() {
+async fn invalid_public_key_is_never_sent() {
     let lab = Lab::new().await;
     lab.keygen("ed25519", "key").await;
     lab.keygen("ecdsa", "ecdsa").await;

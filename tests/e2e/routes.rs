@@ -61,7 +61,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_is_there_with_its_mode_its_folders_and_every_byte() {
+async fn file_has_mode_folders_and_content() {
     let scene = Scene::start().await;
     let content = "it's \"quoted\": $(id) `id` \\ \u{e9}\u{1f600}\n\0\r\n";
     let path = "a b/it's; $(id)/\u{e9}.md";
@@ -87,7 +87,7 @@ async fn a_file_is_there_with_its_mode_its_folders_and_every_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_files_take_one_connection() {
+async fn many_files_use_one_connection() {
     let scene = Scene::start().await;
     let before = scene.served.census(&scene.world, scene.sshd.addr).await;
     let opened = scene.tunnels();
@@ -123,7 +123,7 @@ async fn two_hundred_files_take_one_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_drops_leaves_the_old_file() {
+async fn dropped_connection_keeps_old_file() {
     let scene = Scene::start().await;
     assert_eq!(scene.put("config.yaml", "old").await.0, 200);
     let new =
@@ -145,7 +145,7 @@ async fn a_connection_that_drops_leaves_the_old_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_goes_away_leaves_the_old_file_and_nothing_else() {
+async fn gone_client_keeps_old_file() {
     let scene = Scene::start().await;
     assert_eq!(scene.put("small", "old").await.0, 200);
     let before = scene.served.census(&scene.world, scene.sshd.addr).await;
@@ -172,7 +172,7 @@ async fn a_client_that_goes_away_leaves_the_old_file_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_user_may_not_write_is_told() {
+async fn permission_error_is_returned() {
     let scene = Scene::start().await;
     let (status, body) = scene.served.ask("PUT", "files/not-mine", r#"{"content":"x"}"#).await;
     assert_eq!(status, 500);
@@ -183,7 +183,7 @@ async fn what_the_user_may_not_write_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_diagnosis_says_that_all_is_well_and_leaves_nothing() {
+async fn diagnosis_passes_and_leaves_nothing() {
     let scene = Scene::start().await;
     let before = scene.served.census(&scene.world, scene.sshd.addr).await;
     let opened = scene.tunnels();
@@ -201,7 +201,7 @@ async fn a_diagnosis_says_that_all_is_well_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_diagnosis_names_what_is_missing_and_nothing_that_is_secret() {
+async fn failed_diagnosis_has_no_secret() {
     let world = World::with(EmulatorConfig { dial_timeout_ms: 300, ..EmulatorConfig::default() }).await;
     world.denies("ec2-instance-connect:SendSSHPublicKey");
     let served = Served::start(&world, "").await;
@@ -220,7 +220,7 @@ async fn a_diagnosis_names_what_is_missing_and_nothing_that_is_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminal_that_is_ended_from_elsewhere_is_gone_at_both_ends() {
+async fn deleted_terminal_ends_both_sides() {
     let scene = Scene::start().await;
     let mut viewer = scene.served.viewer().await;
     viewer.line("echo he''re; sleep 5000").await;

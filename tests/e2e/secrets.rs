@@ -54,7 +54,7 @@ async fn world() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trace_of_the_whole_client_has_no_secret_and_nothing_that_was_typed() {
+async fn client_trace_has_no_secret() {
     let world = world().await;
     let secrets = [SECRET, TOKEN, "canary-keys", "canary-output"];
     for format in ["text", "json"] {
@@ -73,7 +73,7 @@ async fn a_trace_of_the_whole_client_has_no_secret_and_nothing_that_was_typed() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_tells_no_secret_either() {
+async fn failure_has_no_secret() {
     let world = world().await;
     world.emulator.faults().update(|faults| faults.upgrade = Some(UpgradeFault::Refuse(Default::default())));
     let mut shell = Shell::new(&world);
@@ -92,7 +92,7 @@ async fn a_failure_tells_no_secret_either() {
 
 /// Without SSH around them, the bytes pass the WebSocket library as they are.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trace_of_a_bare_tunnel_has_nothing_of_its_bytes() {
+async fn tunnel_trace_has_no_payload() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let backend = Backend::Forward(listener.local_addr().unwrap());
     let instances = vec![InstanceSpec { backend, ..InstanceSpec::default() }];
@@ -116,7 +116,7 @@ async fn a_trace_of_a_bare_tunnel_has_nothing_of_its_bytes() {
 
 /// Gateway, client, emulator and instance in one process, at trace level.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trace_of_the_demo_has_neither_its_token_nor_what_was_typed() {
+async fn demo_trace_has_no_secret() {
     // No engine there: a local shell stands in.
     let env = [("DOCKER_HOST", "unix:///nonexistent".to_owned()), ("EICE_LOG", "trace".to_owned())];
     let demo = Program::start(&["demo", "--listen", "127.0.0.1:0", "--json"], &env);

@@ -130,7 +130,7 @@ fn curl(gateway: SocketAddr, dir: &Path, path: &str, more: &[&str]) -> (bool, St
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sighup_reads_everything_again_and_open_terminals_stay() {
+async fn sighup_reloads_and_keeps_terminals() {
     let gateway = Gateway::start("[limits]\nmax_sessions = 5\n").await;
     let mut viewer = gateway.viewer().await;
     viewer.line("echo fi''rst").await;
@@ -188,7 +188,7 @@ fn token_digest() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tls_is_spoken_to_curl_and_the_certificate_follows_its_files() {
+async fn tls_certificate_is_reloaded() {
     let dir = tempfile::tempdir().unwrap();
     certificate(dir.path());
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
@@ -239,7 +239,7 @@ async fn tls_is_spoken_to_curl_and_the_certificate_follows_its_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_audit_file_leads_from_a_session_to_cloudtrail_and_is_opened_anew_for_logrotate() {
+async fn audit_log_has_request_ids_and_rotates() {
     let mut gateway = Gateway::start("[audit]\nfile = 'DIR/audit.log'\nrequired = true\n").await;
     let mut viewer = gateway.viewer().await;
     viewer.line("exit 3").await;
@@ -279,7 +279,7 @@ async fn the_audit_file_leads_from_a_session_to_cloudtrail_and_is_opened_anew_fo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_is_graceful_and_a_second_signal_forces_it() {
+async fn stop_drains_and_second_signal_forces() {
     let mut gateway = Gateway::start("").await;
     let viewer = gateway.viewer().await;
     let began = Instant::now();
@@ -312,7 +312,7 @@ async fn a_stop_is_graceful_and_a_second_signal_forces_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_manager_is_told_of_start_reload_and_stop() {
+async fn service_manager_is_notified() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("notify");
     let manager = UnixDatagram::bind(&socket).unwrap();

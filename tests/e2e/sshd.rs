@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::lab::{Sshd, World, console, fingerprint, run_ok};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shell_opens_as_the_user_and_its_status_is_kept() {
+async fn shell_runs_as_user_with_status() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     let before = world.census().await;
@@ -31,7 +31,7 @@ async fn a_shell_opens_as_the_user_and_its_status_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_has_stdin_stdout_stderr_and_a_status_of_its_own() {
+async fn command_has_own_streams_and_status() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     let (host, mut command) = world.command("cat; echo problem >&2; exit 7").await;
@@ -47,7 +47,7 @@ async fn a_command_has_stdin_stdout_stderr_and_a_status_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_that_ends_a_command_is_told_by_its_name() {
+async fn exit_signal_is_named() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     let (_host, command) = world.command("kill -TERM $$").await;
@@ -56,7 +56,7 @@ async fn a_signal_that_ends_a_command_is_told_by_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resize_reaches_the_program() {
+async fn resize_reaches_program() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     let host = world.host(&world.target()).await;
@@ -73,7 +73,7 @@ async fn a_resize_reaches_the_program() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_terminals_share_a_connection_and_end_apart() {
+async fn terminals_share_one_connection() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     let host = world.host(&world.target()).await;
@@ -91,7 +91,7 @@ async fn two_terminals_share_a_connection_and_end_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_host_key_fails_hard_with_both_fingerprints() {
+async fn changed_host_key_is_refused() {
     let (first, second) = (Sshd::start(), Sshd::start());
     let world = World::of(&first).await;
     world.host(&world.target()).await.close().await;
@@ -109,7 +109,7 @@ async fn a_changed_host_key_fails_hard_with_both_fingerprints() {
 
 /// 64 MiB with new keys every 8 MiB on both sides: the limit is crossed again and again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_output_crosses_the_rekey_limit_unharmed() {
+async fn rekey_loses_no_output() {
     let sshd = Sshd::with("RekeyLimit 8M", &[]);
     let mut world = World::of(&sshd).await;
     world.connector = world.client(|_, _, connect| connect.ssh.rekey_bytes = 8 << 20).into();
@@ -118,7 +118,7 @@ async fn a_long_output_crosses_the_rekey_limit_unharmed() {
 
 /// The default limit is 1 GiB, on russh's side and on sshd's.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gibibyte_crosses_the_default_rekey_limit_unharmed() {
+async fn default_rekey_loses_no_output() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     transfer(&sshd, &world, (1 << 30) + (64 << 20)).await;

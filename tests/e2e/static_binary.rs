@@ -157,7 +157,7 @@ fn said(bytes: &[u8]) -> String {
 
 #[test]
 #[ignore = "needs what `make static` builds: make test-static"]
-fn it_is_under_20_mb_and_needs_no_loader() {
+fn binary_is_small_and_static() {
     let file = binary();
     let size = fs::metadata(&file).unwrap().size();
     assert!(size < MAX_SIZE, "{size} bytes");
@@ -175,7 +175,7 @@ fn it_is_under_20_mb_and_needs_no_loader() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs what `make static` builds: make test-static"]
-async fn a_command_runs_with_its_status_and_a_shell_opens_on_a_terminal() {
+async fn ssh_runs_command_and_shell() {
     let lab = Lab::start().await;
     lab.is_user(&lab.whoami(&[]).await);
 
@@ -195,7 +195,7 @@ async fn a_command_runs_with_its_status_and_a_shell_opens_on_a_terminal() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs what `make static` builds: make test-static"]
-async fn names_are_resolved_by_etc_hosts() {
+async fn etc_hosts_resolves() {
     let lab = Lab::at(TUNNEL).await;
     let hosts = [format!("--add-host={API}:127.0.0.1"), format!("--add-host={TUNNEL}:127.0.0.1")];
     lab.is_user(&lab.whoami(&[&lab.names_api(), &hosts[0], &hosts[1]]).await);
@@ -204,7 +204,7 @@ async fn names_are_resolved_by_etc_hosts() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs what `make static` builds: make test-static"]
-async fn names_are_resolved_by_a_dns_server_and_one_that_is_not_there_is_told() {
+async fn dns_resolves_and_failure_has_hint() {
     let dns = Dns::start(&[API, TUNNEL]);
     let lab = Lab::at(TUNNEL).await;
     lab.is_user(&lab.whoami(&[&lab.names_api(), &lab.resolves_by(dns.address)]).await);
@@ -220,7 +220,7 @@ async fn names_are_resolved_by_a_dns_server_and_one_that_is_not_there_is_told() 
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs what `make static` builds: make test-static"]
-async fn the_tunnel_is_trusted_by_system_roots_that_are_mounted_and_not_by_those_compiled_in() {
+async fn mounted_system_roots_are_trusted() {
     let lab = Lab::start().await;
     let destination = lab.destination();
     let args = ["ssh", &destination, "--", "id", "-un"];
@@ -236,7 +236,7 @@ async fn the_tunnel_is_trusted_by_system_roots_that_are_mounted_and_not_by_those
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs what `make static` builds: make test-static"]
-async fn a_place_for_host_keys_that_cannot_be_written_is_told() {
+async fn read_only_host_key_store_is_reported() {
     let lab = Lab::start().await;
     let (ca, destination) = (lab.mounts_ca(CA), lab.destination());
     let args = ["ssh", "--ca-bundle", CA, &destination, "--", "true"];
@@ -272,7 +272,7 @@ impl Lab {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs what `make static` builds: make test-static"]
-async fn ssh_goes_through_a_tunnel_of_the_container() {
+async fn openssh_uses_container_tunnel() {
     let lab = Lab::start().await;
     let key = lab.makes_key();
     let public = fs::read_to_string(key.with_extension("pub")).unwrap();
@@ -288,7 +288,7 @@ async fn ssh_goes_through_a_tunnel_of_the_container() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs what `make static` builds: make test-static"]
-async fn under_the_name_aws_it_pushes_a_key_carries_a_tunnel_and_tells_who_asks() {
+async fn aws_alias_runs_its_commands() {
     let lab = Lab::start().await;
     let key = lab.makes_key();
     let aws = "--entrypoint=/usr/bin/aws";
@@ -323,7 +323,7 @@ async fn under_the_name_aws_it_pushes_a_key_carries_a_tunnel_and_tells_who_asks(
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs what `make static` builds: make test-static"]
-async fn what_it_tells_of_itself_needs_nothing_at_all() {
+async fn help_and_version_need_no_setup() {
     let lab = Lab::start().await;
     for (args, expected) in [
         (&["--version"][..], concat!("eice ", env!("CARGO_PKG_VERSION"))),

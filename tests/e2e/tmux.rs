@@ -52,7 +52,7 @@ impl Seat {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_shell_gets_its_terminal_back_after_every_way_of_ending() {
+async fn terminal_mode_is_restored() {
     let mut seat = Seat::take().await;
     let before = seat.modes();
     assert!(before.contains(" icanon") && before.contains(" echo "), "{before}");
@@ -88,7 +88,7 @@ async fn the_shell_gets_its_terminal_back_after_every_way_of_ending() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_screen_program_has_the_window_and_follows_it() {
+async fn full_screen_program_follows_resize() {
     let mut seat = Seat::take().await;
     let lines: String = (1..=200).map(|n| format!("line {n} of many\n")).collect();
     fs::write(seat.station.sshd.home().join("many"), lines).unwrap();
@@ -119,7 +119,7 @@ async fn a_full_screen_program_has_the_window_and_follows_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_is_the_far_sides_and_tilde_ctrl_z_the_local_shells() {
+async fn ctrl_c_is_remote_and_escape_is_local() {
     let mut seat = Seat::take().await;
     let before = seat.modes();
     let eice = seat.goes_to_the_instance();
@@ -162,7 +162,7 @@ async fn ctrl_c_is_the_far_sides_and_tilde_ctrl_z_the_local_shells() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_window_that_is_closed_leaves_nothing_behind() {
+async fn closed_window_leaves_nothing() {
     let mut seat = Seat::take().await;
     let eice = seat.goes_to_the_instance();
     seat.tmux.line("sleep 1000");

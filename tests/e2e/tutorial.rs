@@ -14,7 +14,7 @@ const SCRIPT: &str = include_str!("tutorial.sh");
 const HOST: &str = "https://acme.moleculesai.app";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_tutorial_runs_as_written() {
+async fn tutorial_runs_as_written() {
     let docker_host = Docker::shared().host();
     let demo =
         Program::start(&["demo", "--listen", "127.0.0.1:0", "--json"], &[("DOCKER_HOST", docker_host)]);

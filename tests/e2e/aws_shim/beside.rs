@@ -23,7 +23,7 @@ fn aws_cli() -> Aws {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs aws-cli v2, which no package registry has: make test-awscli AWS=/path/to/aws"]
-async fn aws_cli_answers_as_its_transcripts_say_and_ours_as_it_does() {
+async fn both_match_transcripts() {
     let record = std::env::var_os("EICE_AWSCLI_RECORD").is_some();
     let mut wrong = Vec::new();
     for topic in TOPICS {
@@ -70,7 +70,7 @@ fn row(what: &str, theirs: Vec<Duration>, ours: Vec<Duration>) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs aws-cli v2, which no package registry has: make test-awscli AWS=/path/to/aws"]
-async fn how_fast_each_of_them_is() {
+async fn speed() {
     const RUNS: usize = 7;
     eprintln!("\n{:<28}aws-cli: p50, p90, max in ms   eice: the same        ratio", "");
     let key = Scene::start().await.public_key();

@@ -53,7 +53,7 @@ impl Drop for Running {
 
 /// aws-cli spins and sends thousands of empty frames a second, forever (aws-cli#9344).
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_stdin_costs_nothing_and_loses_nothing() {
+async fn stdin_eof_is_cheap_and_lossless() {
     let (scene, listener) = target().await;
     let mut aws = Running::start(open_tunnel(&scene));
     aws.0.stdin.take().unwrap().write_all(b"question").unwrap();
@@ -76,7 +76,7 @@ async fn the_end_of_stdin_costs_nothing_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_is_gone_ends_it_after_the_end_of_stdin() {
+async fn closed_stdout_ends_after_stdin_eof() {
     let (scene, listener) = target().await;
     let mut aws = Running::start(open_tunnel(&scene));
     let far = accept(&listener).await;
@@ -88,7 +88,7 @@ async fn a_reader_that_is_gone_ends_it_after_the_end_of_stdin() {
 
 /// aws-cli waits forever when the server drops the connection in the handshake (aws-cli#8880).
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drop_in_the_handshake_ends_at_once_with_an_error() {
+async fn handshake_drop_fails_at_once() {
     let scene = Scene::start().await;
     let faults = scene.world.emulator.faults();
     for n in 0..4 {
@@ -112,7 +112,7 @@ async fn a_drop_in_the_handshake_ends_at_once_with_an_error() {
 ///
 /// Told by how often an idle tunnel wakes up and not by how long an echo takes, which a busy machine has a say in.
 #[tokio::test(flavor = "multi_thread")]
-async fn keystrokes_are_not_polled_for() {
+async fn idle_tunnel_does_not_poll() {
     /// A look every 50 ms would be 40 of them, and is twice that with two directions.
     const IDLE: Duration = Duration::from_secs(2);
     let (scene, listener) = target().await;
@@ -134,7 +134,7 @@ async fn keystrokes_are_not_polled_for() {
 
 /// aws-cli's tunnel trusts the system's roots alone.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_ca_bundle_reaches_the_tunnel() {
+async fn ca_bundle_applies_to_tunnel() {
     let scene = Scene::start().await;
     let ca = scene.world.emulator.access().ca_file().to_str().unwrap().to_owned();
     let mut bare = open_tunnel(&scene);
@@ -160,7 +160,7 @@ async fn the_ca_bundle_reaches_the_tunnel() {
 /// aws-cli takes HTTP_PROXY before HTTPS_PROXY for its TLS tunnel, reads upper case alone, knows no SOCKS and looks for
 /// the host as a part of NO_PROXY's text.
 #[tokio::test(flavor = "multi_thread")]
-async fn proxies_are_read_as_curl_reads_them() {
+async fn proxy_variables_match_curl() {
     let scene = Scene::start().await;
     let name = scene.world.emulator.access().tunnel_authority();
     scene.world.emulator.edit_endpoint(&"eice-0123456789abcdef0".parse().unwrap(), |endpoint| {
@@ -189,7 +189,7 @@ async fn proxies_are_read_as_curl_reads_them() {
 
 /// Fixed in aws-cli 2.30.6 and 2.34.59; older ones found no endpoint that had been updated, and no address.
 #[tokio::test(flavor = "multi_thread")]
-async fn updated_endpoints_and_ipv6_only_instances_are_reached() {
+async fn updated_endpoint_and_ipv6_work() {
     let ipv6_only = Scene::of("ipv6-only", super::scene::Aws::Ours).await;
     reaches_sshd(&ipv6_only);
     use eice::emulator::EndpointState as State;
@@ -218,7 +218,7 @@ fn reaches_sshd(scene: &Scene) {
 
 /// aws-cli has no limit of its own for connecting.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_never_answers_is_given_up() {
+async fn silent_server_times_out() {
     let scene = Scene::start().await;
     scene.world.emulator.faults().update(|faults| faults.upgrade = Some(UpgradeFault::Hang));
     let mut aws = Running::start(open_tunnel(&scene));

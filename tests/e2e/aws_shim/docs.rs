@@ -63,7 +63,7 @@ fn sample(option: &str) -> Option<&'static str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_option_of_every_command_does_what_the_table_says() {
+async fn documented_options_behave() {
     let scene = Scene::start().await;
     let identity = ["sts", "get-caller-identity"];
     let plain = scene.run(&identity, b"").await;
@@ -110,7 +110,7 @@ async fn each_option_of_every_command_does_what_the_table_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_option_of_a_command_is_known_to_it_and_to_no_other() {
+async fn options_belong_to_one_command() {
     let scene = Scene::start().await;
     let rows: Vec<Row> = rows().into_iter().filter(|row| row.command != "Every command").collect();
     let commands: std::collections::BTreeSet<String> = rows.iter().map(|row| row.command.clone()).collect();

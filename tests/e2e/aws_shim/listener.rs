@@ -92,7 +92,7 @@ pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_connection_has_its_number_and_its_two_lines() {
+async fn connections_are_numbered() {
     let scene = Scene::start().await;
     let listening = Listening::start(&scene, &[]);
     for n in 1..=2 {
@@ -110,7 +110,7 @@ async fn each_connection_has_its_number_and_its_two_lines() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_connection_too_many_is_closed_with_a_line() {
+async fn excess_connection_is_closed() {
     let scene = Scene::start().await;
     let listening = Listening::start(&scene, &["--max-websocket-connections", "1"]);
     let mut first = listening.connect().await;
@@ -129,7 +129,7 @@ async fn one_connection_too_many_is_closed_with_a_line() {
 
 /// aws-cli sends the last chunk again when the local side has closed: four times out of six.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_sent_before_the_local_side_closes_arrives_once() {
+async fn data_before_close_arrives_once() {
     let (scene, listener) = target().await;
     let listening = Listening::start(&scene, &[]);
     for n in 0..20_u32 {
@@ -151,7 +151,7 @@ async fn what_is_sent_before_the_local_side_closes_arrives_once() {
 
 /// aws-cli answers with `cannot access local variable 'data'`.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_closes_before_its_first_byte_is_no_error() {
+async fn empty_connection_is_no_error() {
     let scene = Scene::start().await;
     let listening = Listening::start(&scene, &[]);
     for n in 1..=3 {
@@ -165,7 +165,7 @@ async fn a_connection_that_closes_before_its_first_byte_is_no_error() {
 
 /// aws-cli tears the tunnel down when the local side stops sending.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_half_closed_connection_gets_its_answer() {
+async fn half_closed_connection_gets_answer() {
     let (scene, listener) = target().await;
     let listening = Listening::start(&scene, &[]);
     let mut client = listening.connect().await;
@@ -183,7 +183,7 @@ async fn a_half_closed_connection_gets_its_answer() {
 
 /// aws-cli ends the whole listener when one tunnel cannot be opened, and hides why one closed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tunnel_that_fails_ends_its_connection_alone_and_says_why() {
+async fn tunnel_failure_ends_one_connection() {
     let scene = Scene::start().await;
     let listening = Listening::start(&scene, &[]);
     let refused = r#"{"ErrorCode":"AccessDeniedException","Message":"because"}"#;
@@ -222,7 +222,7 @@ async fn a_tunnel_that_fails_ends_its_connection_alone_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_in_use_is_told_as_python_tells_it() {
+async fn port_in_use_matches_python() {
     let scene = Scene::start().await;
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

@@ -8,7 +8,7 @@ use crate::lab::{Sshd, run_ok};
 
 /// `ssh -o ProxyCommand='aws …'` with a key that `aws` pushed, to a real sshd.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_platforms_lines_run_as_they_are() {
+async fn platform_command_lines_work() {
     let sshd = Sshd::start();
     let scene = Scene::of_sshd(&sshd).await;
     let user = &sshd.user.name;
@@ -60,7 +60,7 @@ async fn the_platforms_lines_run_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_verb_does_what_the_name_does() {
+async fn aws_verb_matches_aws_name() {
     let scene = Scene::start().await;
     let run = |program: &str, args: &[&str]| {
         let mut command = std::process::Command::new(program);

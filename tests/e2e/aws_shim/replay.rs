@@ -43,32 +43,32 @@ pub(super) fn agrees(transcript: &Transcript, ours: &Recorded) -> Result<(), Str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn command_lines_are_read_and_refused_as_aws_cli_does() {
+async fn usage_matches_aws_cli() {
     replay("usage").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn get_caller_identity_answers_in_each_form() {
+async fn get_caller_identity_output_formats() {
     replay("identity").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn send_ssh_public_key_answers_and_fails_as_aws_cli_does() {
+async fn send_ssh_public_key_matches_aws_cli() {
     replay("send-key").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn open_tunnel_carries_bytes_and_fails_as_aws_cli_does() {
+async fn open_tunnel_matches_aws_cli() {
     replay("open-tunnel").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ssh_has_the_remote_shells_output_and_status() {
+async fn ssh_output_and_status_match() {
     replay("ssh").await;
 }
 
 #[test]
-fn every_transcript_is_recorded_and_every_difference_explained() {
+fn transcripts_are_complete() {
     let mut count = 0;
     for topic in TOPICS {
         for transcript in transcript::load(topic) {

@@ -13,7 +13,7 @@ fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shell_of_a_real_sshd_through_the_endpoint_and_straight() {
+async fn ssh_works_by_tunnel_and_directly() {
     let sshd = Sshd::start();
     let scene = Scene::of_sshd(&sshd).await;
     let user = sshd.user.name.clone();
@@ -44,7 +44,7 @@ async fn a_shell_of_a_real_sshd_through_the_endpoint_and_straight() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_of_the_users_own_logs_in_and_none_is_pushed() {
+async fn own_key_logs_in_without_push() {
     let sshd = Sshd::start();
     let scene = Scene::of_sshd(&sshd).await;
     let user = sshd.user.name.clone();
@@ -72,7 +72,7 @@ async fn a_key_of_the_users_own_logs_in_and_none_is_pushed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_local_port_is_forwarded_beside_the_shell() {
+async fn local_port_is_forwarded() {
     let sshd = Sshd::start();
     let scene = Scene::of_sshd(&sshd).await;
     let user = sshd.user.name.clone();

@@ -13,7 +13,7 @@ fn at_terminal(scene: &Scene, command: &str, more: &[&str]) -> Tty {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shell_has_the_terminal_and_gives_it_back() {
+async fn terminal_mode_is_restored() {
     let sshd = Sshd::start();
     let scene = Scene::of_sshd(&sshd).await;
     let mut tty = at_terminal(&scene, "ssh", &["--os-user", &sshd.user.name]);
@@ -26,7 +26,7 @@ async fn a_shell_has_the_terminal_and_gives_it_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_passphrase_of_a_key_is_asked_for_and_not_shown() {
+async fn passphrase_is_hidden() {
     let sshd = Sshd::start();
     let scene = Scene::of_sshd(&sshd).await;
     let user = sshd.user.name.clone();
@@ -58,7 +58,7 @@ async fn the_passphrase_of_a_key_is_asked_for_and_not_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tunnel_on_a_terminal_is_refused_in_aws_clis_words() {
+async fn tunnel_on_terminal_is_refused() {
     let scene = Scene::start().await;
     let mut tty = at_terminal(&scene, "open-tunnel", &[]);
     tty.until("This command does not support interactive mode. You must use this command as a proxy or in listener mode.");

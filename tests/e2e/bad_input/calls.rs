@@ -9,7 +9,7 @@ use super::{Expected, fails, refused};
 use crate::lab::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_instance_id() {
+async fn wrong_instance_id() {
     let world = World::builtin().await;
     let target = InstanceTarget::new("i-0fffffffffffffff0".parse().unwrap());
     let expected =
@@ -18,7 +18,7 @@ async fn a_wrong_instance_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_instance() {
+async fn stopped_instance() {
     let world = World::builtin().await;
     world.emulator.set_instance_state(&world.instance(), InstanceState::Stopped);
     fails(&world, Stage::Instance, Fault::State, &["stopped", "start"]).await;
@@ -32,7 +32,7 @@ async fn no_endpoint() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_still_being_created() {
+async fn endpoint_still_being_created() {
     let world = World::builtin().await;
     let endpoint = "eice-0123456789abcdef0".parse().unwrap();
     assert!(world.emulator.set_endpoint_state(&endpoint, EndpointState::CreateInProgress));
@@ -40,7 +40,7 @@ async fn an_endpoint_still_being_created() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_permission_for_each_of_the_four_calls() {
+async fn denied_api_call() {
     let calls = [
         ("ec2:DescribeInstances", Stage::Instance),
         ("ec2:DescribeInstanceConnectEndpoints", Stage::Endpoint),
@@ -62,7 +62,7 @@ async fn no_permission_for_each_of_the_four_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_ten_minutes_off() {
+async fn wrong_clock() {
     for ahead in [false, true] {
         let world = World::builtin().await;
         let by = Duration::from_secs(600);

@@ -7,7 +7,7 @@ use super::fails_with;
 use crate::lab::{World, console};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_that_cannot_be_trusted() {
+async fn untrusted_certificate() {
     for (certificate, word) in [
         (Certificate::WrongName, "name"),
         (Certificate::Expired, "expired"),
@@ -19,7 +19,7 @@ async fn a_certificate_that_cannot_be_trusted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_drops_in_mid_handshake() {
+async fn drop_in_handshake() {
     let accept = |fault| Faults { accept: Some(fault), ..Faults::default() };
     let upgrade = |fault| Faults { upgrade: Some(fault), ..Faults::default() };
     fails_with(accept(AcceptFault::Drop), Stage::Tls, Fault::Network, &[]).await;
@@ -31,7 +31,7 @@ async fn a_server_that_drops_in_mid_handshake() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upgrade_that_is_none() {
+async fn rejected_upgrade() {
     for fault in [
         UpgradeFault::WrongAccept,
         UpgradeFault::NoAccept,
@@ -58,7 +58,7 @@ async fn garbage_frames() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_oversized_frame_and_half_of_one() {
+async fn oversized_and_partial_frame() {
     let faults = Faults { frame: Some(FrameFault::Huge), ..Faults::default() };
     fails_with(faults, Stage::Banner, Fault::Protocol, &[]).await;
     let faults = Faults { frame: Some(FrameFault::HalfWritten), ..Faults::default() };
@@ -66,7 +66,7 @@ async fn an_oversized_frame_and_half_of_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_but_lawful_frames_are_no_fault() {
+async fn unusual_valid_frames_are_accepted() {
     for frame in [FrameFault::Empty, FrameFault::Pong, FrameFault::Fragmented] {
         let world = World::builtin().await;
         world.emulator.faults().update(|faults| {
@@ -83,7 +83,7 @@ async fn odd_but_lawful_frames_are_no_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tunnel_that_ends_in_the_key_exchange() {
+async fn tunnel_closed_in_key_exchange() {
     for form in [CloseForm::Empty, CloseForm::normal(), CloseForm::target_failed()] {
         let faults = Faults { close_after: Some(CloseAfter { bytes: 300, form }), ..Faults::default() };
         fails_with(faults, Stage::KeyExchange, Fault::Network, &[]).await;
@@ -92,7 +92,7 @@ async fn a_tunnel_that_ends_in_the_key_exchange() {
 
 /// A TCP connection that is cut while there is something unread loses what was under way: how far SSH came is chance.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tunnel_that_is_cut_in_the_key_exchange() {
+async fn tunnel_reset_in_key_exchange() {
     for form in [CloseForm::Fin, CloseForm::Rst] {
         let world = World::builtin().await;
         let before = world.census().await;
@@ -107,7 +107,7 @@ async fn a_tunnel_that_is_cut_in_the_key_exchange() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_quota_that_is_used_up() {
+async fn exhausted_quota() {
     let faults = Faults { quota: Some(0), ..Faults::default() };
     fails_with(faults, Stage::Upgrade, Fault::Quota, &["20"]).await;
 }

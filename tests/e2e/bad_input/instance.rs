@@ -14,7 +14,7 @@ async fn sshd_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_sshd_that_was_stopped() {
+async fn stopped_sshd() {
     let mut sshd = Sshd::start();
     let world = World::of(&sshd).await;
     world.host(&world.target()).await.close().await;
@@ -24,7 +24,7 @@ async fn a_real_sshd_that_was_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sshd_that_says_nothing() {
+async fn silent_sshd() {
     let instances = vec![InstanceSpec { backend: Backend::Silent, ..InstanceSpec::default() }];
     let world = World::with(EmulatorConfig { instances, ..EmulatorConfig::default() }).await;
     let connector = world.client(impatient);
@@ -34,7 +34,7 @@ async fn sshd_that_says_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_key() {
+async fn wrong_key() {
     // Its sshd never hears of the key: no EC2 Instance Connect on the instance.
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
@@ -44,7 +44,7 @@ async fn a_wrong_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_key() {
+async fn expired_key() {
     let sshd = Sshd::start();
     let instances = vec![InstanceSpec { backend: Backend::Forward(sshd.addr), ..InstanceSpec::default() }];
     // Every key has expired by the time that it is asked for.
@@ -59,7 +59,7 @@ async fn an_expired_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_that_is_not_there() {
+async fn missing_container() {
     let docker = Docker::shared();
     let sshd = Sshd::with(&format!("SetEnv DOCKER_HOST={}", docker.host()), &[&docker.group]);
     let world = World::of(&sshd).await;

@@ -11,7 +11,7 @@ use super::{Expected, impatient, refused};
 use crate::lab::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_refuses() {
+async fn proxy_refuses() {
     let world = World::builtin().await;
     for answer in [
         "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
@@ -27,7 +27,7 @@ async fn a_proxy_that_refuses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_is_not_there_or_says_nothing() {
+async fn proxy_missing_or_silent() {
     let world = World::builtin().await;
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let connector = world.client(|_, tunnel, _| tunnel.proxy = through(gone));

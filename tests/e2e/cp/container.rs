@@ -8,7 +8,7 @@ use super::{noise, succeeded, told, tree};
 use crate::lab::{Container, Docker, Sshd, Station, text};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_is_copied_to_and_from_and_keeps_no_process() {
+async fn container_copies_leave_no_process() {
     let docker = Docker::shared();
     let sshd = Sshd::with(&format!("SetEnv DOCKER_HOST={}", docker.host()), &[&docker.group]);
     let container = Container::start(Docker::SH, "WORKSPACE=7");

@@ -8,7 +8,7 @@ use super::{noise, succeeded, told, tree};
 use crate::lab::{Sshd, Station, Tty, text};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_and_folders_go_where_they_are_meant_to_both_ways() {
+async fn destinations_match_cp_rules() {
     let station = Station::start().await;
     let here = station.here().to_owned();
     fs::create_dir_all(here.join("site/css/none")).unwrap();
@@ -52,7 +52,7 @@ async fn files_and_folders_go_where_they_are_meant_to_both_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pipe_is_a_file_when_it_has_come_to_its_end() {
+async fn pipe_is_written_at_eof() {
     let station = Station::start().await;
     let data = noise(5 << 20);
     let output = station.cp_with(&["-", "@:piped"], data.clone()).await;
@@ -69,7 +69,7 @@ async fn a_pipe_is_a_file_when_it_has_come_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fails_is_told_in_the_far_sides_words_and_the_rest_is_copied() {
+async fn failures_quote_the_remote_and_rest_copies() {
     let station = Station::start().await;
     let here = station.here();
     for name in ["a", "b", "c"] {
@@ -100,7 +100,7 @@ async fn what_fails_is_told_in_the_far_sides_words_and_the_rest_is_copied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_sees_one_bar_and_its_end() {
+async fn terminal_shows_progress_bar() {
     let station = Station::start().await;
     fs::write(station.here().join("large"), noise(8 << 20)).unwrap();
     station.world.emulator.faults().update(|faults| faults.rate = Some(8 << 20));
@@ -115,7 +115,7 @@ async fn a_person_sees_one_bar_and_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_with_few_sessions_is_enough() {
+async fn few_sessions_suffice() {
     for sessions in [1, 2] {
         let station = Station::of(Sshd::with(&format!("MaxSessions {sessions}"), &[])).await;
         let names: Vec<String> = (0..5).map(|n| format!("f{n}")).collect();

@@ -11,7 +11,7 @@ use super::{LARGE, noise, succeeded, told, tree};
 use crate::lab::{Process, Station, eventually, run_ok, text};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_leaves_the_old_file_and_no_part() {
+async fn full_disk_keeps_old_file() {
     let station = Station::start().await;
     let disk = station.there("disk");
     fs::create_dir(&disk).unwrap();
@@ -51,7 +51,7 @@ impl Drop for Mount {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tunnel_cut_in_the_middle_leaves_the_old_file_and_the_next_run_goes_on() {
+async fn cut_tunnel_keeps_old_file_and_resumes() {
     let station = Station::start().await;
     let data = noise(LARGE);
     fs::write(station.here().join("large"), &data).unwrap();
@@ -97,7 +97,7 @@ async fn a_tunnel_cut_in_the_middle_leaves_the_old_file_and_the_next_run_goes_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_ends_a_copy_and_what_has_arrived_waits() {
+async fn signal_keeps_partial_file() {
     let station = Station::start().await;
     fs::write(station.here().join("large"), noise(LARGE)).unwrap();
     fs::write(station.there("file"), "old").unwrap();

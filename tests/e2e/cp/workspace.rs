@@ -11,7 +11,7 @@ use super::{LARGE, noise, tree};
 use crate::lab::{Census, INSTANCE, Station, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workspaces_files_go_over_one_connection_each_whole_or_not_at_all() {
+async fn workspace_files_are_atomic() {
     let station = Station::start().await;
     let before: Census = station.world.census().await;
     let tunnels = || {

@@ -4,7 +4,7 @@ use super::{Patient, outcomes, step};
 use crate::lab::{Container, Docker, Sshd, World};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_is_well_in_a_container_and_nothing_is_left_there() {
+async fn healthy_container_is_left_clean() {
     let docker = Docker::shared();
     let sshd = Sshd::with(&format!("SetEnv DOCKER_HOST={}", docker.host()), &[&docker.group]);
     let container = Container::start(Docker::SH, "A=b");
@@ -20,7 +20,7 @@ async fn all_is_well_in_a_container_and_nothing_is_left_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_that_cannot_be_opened() {
+async fn container_cannot_be_opened() {
     let docker = Docker::shared();
     let sshd = Sshd::with(&format!("SetEnv DOCKER_HOST={}", docker.host()), &[&docker.group]);
     let world = World::of(&sshd).await;
@@ -53,7 +53,7 @@ async fn a_container_that_cannot_be_opened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_is_not_for_this_user() {
+async fn engine_denies_user() {
     let docker = Docker::shared();
     let sshd = Sshd::with(&format!("SetEnv DOCKER_HOST={}", docker.host()), &[]);
     let patient = Patient::new(World::of(&sshd).await).with(&["--container", "web"]);

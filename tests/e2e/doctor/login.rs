@@ -4,7 +4,7 @@ use super::{Patient, step};
 use crate::lab::{Sshd, World};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sshd_that_does_not_take_the_key() {
+async fn sshd_rejects_key() {
     let sshd = Sshd::start();
     let patient = Patient::new(World::of(&sshd).await);
     patient.passes().await;
@@ -16,7 +16,7 @@ async fn sshd_that_does_not_take_the_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sshd_that_opens_no_channel_or_too_few() {
+async fn sshd_limits_channels() {
     let sshd = Sshd::with("MaxSessions 0", &[]);
     let patient = Patient::new(World::of(&sshd).await);
     patient.fails("channel", 69, &["MaxSessions"]).await;
@@ -30,7 +30,7 @@ async fn sshd_that_opens_no_channel_or_too_few() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_that_gives_no_shell_and_no_pty() {
+async fn login_without_shell_or_pty() {
     let sshd = Sshd::with("ForceCommand echo not for you; exit 1", &[]);
     let patient = Patient::new(World::of(&sshd).await);
     let report = patient.fails("shell", 69, &["not for you", "ForceCommand"]).await;

@@ -11,7 +11,7 @@ use super::{ENDPOINT, Patient, quick, step, without};
 use crate::lab::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn security_groups_without_the_rule() {
+async fn missing_security_group_rule() {
     let (instance_group, endpoint_group) = ("sg-0aaaaaaaaaaaa0001", "sg-0bbbbbbbbbbbb0001");
     for (direction, group, peer) in
         [("outbound", endpoint_group, instance_group), ("inbound", instance_group, endpoint_group)]
@@ -50,7 +50,7 @@ async fn security_groups_without_the_rule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_block_of_addresses_in_the_instances_group() {
+async fn cidr_rule_in_instance_group() {
     let patient = Patient::builtin().await;
     let emulator = &patient.world.emulator;
     let lets_in = |block: &str| {
@@ -74,7 +74,7 @@ async fn a_block_of_addresses_in_the_instances_group() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tunnel_that_is_refused() {
+async fn tunnel_refused() {
     let patient = Patient::builtin().await;
     let faults = patient.world.emulator.faults();
     faults.update(|faults| faults.quota = Some(0));
@@ -90,7 +90,7 @@ async fn a_tunnel_that_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_that_does_not_answer() {
+async fn instance_does_not_answer() {
     let instances = vec![InstanceSpec { backend: Backend::Closed, ..InstanceSpec::default() }];
     let patient = Patient::new(World::with(EmulatorConfig { instances, ..quick() }).await);
     let report = patient.fails("banner", 69, &["sshd", "The security groups let it through"]).await;
@@ -98,7 +98,7 @@ async fn an_instance_that_does_not_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn something_else_answers_at_port_22() {
+async fn port_22_is_not_ssh() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     tokio::spawn(async move {

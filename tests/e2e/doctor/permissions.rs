@@ -6,7 +6,7 @@ use super::{ENDPOINT, Patient, outcomes, step, without};
 use crate::lab::INSTANCE;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_it_prints_for_a_missing_permission_is_what_grants_it() {
+async fn printed_statement_grants_permission() {
     for (action, check, later) in [
         ("ec2:DescribeInstances", "instance", "key-push"),
         ("ec2:DescribeInstanceConnectEndpoints", "endpoint", "key-push"),
@@ -28,7 +28,7 @@ async fn what_it_prints_for_a_missing_permission_is_what_grants_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tag_that_the_policy_asks_for() {
+async fn required_tag_is_reported() {
     let patient = Patient::builtin().await;
     let (emulator, instance) = (&patient.world.emulator, patient.world.instance());
     emulator.edit_instance(&instance, |spec| drop(spec.tags.remove("Role")));
@@ -43,7 +43,7 @@ async fn a_tag_that_the_policy_asks_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_look_up_that_is_not_needed_may_be_denied() {
+async fn unneeded_lookup_may_be_denied() {
     let patient = Patient::builtin().await;
     let name = patient.world.emulator.access().tunnel_authority();
     let patient = patient.with(&[

@@ -50,7 +50,7 @@ fn time(line: &str) -> Option<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_is_well() {
+async fn healthy_report() {
     let patient = Patient::builtin().await;
     let report = patient.passes().await;
     assert_eq!(outcomes(&report, "skipped"), ["proxy", "engine", "container"]);
@@ -61,21 +61,21 @@ async fn all_is_well() {
     assert_eq!(report["account"], "123456789012");
     assert_eq!(report["endpoint"], ENDPOINT);
     let said = patient.ask(&[]).await;
-    insta::assert_snapshot!("all_is_well", normalised(&said.good(), &patient.world));
+    insta::assert_snapshot!("healthy_report", normalised(&said.good(), &patient.world));
     // It says that it was the first use, and does not make it one.
     assert!(step(&report, "key-exchange")["message"].as_str().unwrap().contains("was not kept"));
     assert!(!patient.shell.file("state/eice/host_keys.json").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_permission_that_is_missing() {
+async fn missing_permission_report() {
     let patient = Patient::builtin().await;
     patient.set_policy(&without("ec2-instance-connect:OpenTunnel"));
     patient.world.emulator.edit_endpoint(&ENDPOINT.parse().unwrap(), |spec| spec.tags.clear());
     let said = patient.ask(&[]).await;
     assert_eq!(said.code, Some(77), "{}", said.stderr);
     insta::assert_snapshot!(
-        "one_permission_that_is_missing",
+        "missing_permission_report",
         normalised(&String::from_utf8_lossy(&said.stdout), &patient.world)
     );
 }

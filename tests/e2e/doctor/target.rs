@@ -5,7 +5,7 @@ use eice::emulator::{AddressType, EndpointState, InstanceState};
 use super::{ENDPOINT, Patient, outcomes, step};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_credentials_or_wrong_ones() {
+async fn missing_or_wrong_credentials() {
     let mut patient = Patient::builtin().await;
     patient.shell.export("AWS_SECRET_ACCESS_KEY", "wrong");
     let report = patient.fails("credentials", 78, &["access key"]).await;
@@ -16,7 +16,7 @@ async fn no_credentials_or_wrong_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_region_or_another_instance() {
+async fn wrong_region_or_instance() {
     let patient = Patient::builtin().await.with(&["--region", "us-east-1"]);
     patient.fails("credentials", 78, &["the region is us-east-1"]).await;
 
@@ -32,7 +32,7 @@ async fn another_region_or_another_instance() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_that_does_not_run() {
+async fn instance_not_running() {
     let patient = Patient::builtin().await;
     patient.world.emulator.set_instance_state(&patient.world.instance(), InstanceState::Stopped);
     let report = patient.fails("instance-state", 69, &["stopped", "start the instance"]).await;
@@ -43,7 +43,7 @@ async fn an_instance_that_does_not_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_cannot_be_used() {
+async fn unusable_endpoint() {
     let patient = Patient::builtin().await;
     let emulator = &patient.world.emulator;
     let id = ENDPOINT.parse().unwrap();
@@ -65,7 +65,7 @@ async fn an_endpoint_that_cannot_be_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn addresses_that_do_not_fit() {
+async fn address_family_mismatch() {
     let patient = Patient::builtin().await;
     let (emulator, instance) = (&patient.world.emulator, patient.world.instance());
     assert!(emulator.edit_instance(&instance, |spec| {
@@ -81,7 +81,7 @@ async fn addresses_that_do_not_fit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_that_is_over() {
+async fn deadline_exceeded() {
     let patient = Patient::builtin().await.with(&["--timeout", "2"]);
     patient.world.emulator.faults().update(|faults| {
         faults.api_hang = true;

@@ -3,7 +3,7 @@
 use crate::lab::{Agent, Shell, Station, keygen};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_agent_is_there_only_when_it_is_asked_for() {
+async fn agent_needs_a_flag() {
     const LOOK: &str = "ssh-add -l; echo status=$? sock=$SSH_AUTH_SOCK.";
     let station = Station::start().await;
     let strict = Station::with("AllowAgentForwarding no").await;

@@ -12,7 +12,7 @@ use super::{Forwarder, LONG, echo, server, spec, talks};
 use crate::lab::{Station, eventually, noise};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_does_not_read_freezes_neither_the_shell_nor_what_comes_after_it() {
+async fn stalled_client_blocks_nothing_else() {
     const LEN: usize = 32 << 20;
     let station = Station::start().await;
     let flood = server(|mut stream: TcpStream| async move {
@@ -68,7 +68,7 @@ async fn a_client_that_does_not_read_freezes_neither_the_shell_nor_what_comes_af
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_command_it_ends_with_its_connection() {
+async fn no_command_ends_with_connection() {
     let station = Station::start().await;
     let to = server(echo).await;
     let mut forwarder = Forwarder::start(&station, &["-L", &spec(to)]);
@@ -87,7 +87,7 @@ async fn without_a_command_it_ends_with_its_connection() {
 
 /// As with ssh, `eice ssh -L … -- sleep 10` serves for as long as somebody uses it.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_forwarded_outlives_the_command_that_it_came_with() {
+async fn forward_outlives_command() {
     let station = Station::start().await;
     let to = server(echo).await;
     let port = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

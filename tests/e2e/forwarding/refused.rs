@@ -11,7 +11,7 @@ use super::{Forwarder, LONG, by_socks, echo, server, spec};
 use crate::lab::{Said, Station};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_instance_refuses_reaches_the_client_and_the_user() {
+async fn remote_refusal_is_reported() {
     let station = Station::start().await;
     let dead = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let forwarder = Forwarder::start(&station, &["-L", &spec(dead)]);
@@ -41,7 +41,7 @@ async fn what_the_instance_refuses_reaches_the_client_and_the_user() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_listen_ends_the_program_before_anything_is_asked_of_aws() {
+async fn listen_failure_precedes_aws_calls() {
     let station = Station::start().await;
     let taken = StdListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -66,7 +66,7 @@ async fn what_cannot_listen_ends_the_program_before_anything_is_asked_of_aws() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_connections_are_carried_than_are_allowed() {
+async fn connection_limit_holds() {
     const MAX: usize = 256;
     let station = Station::start().await;
     let to = server(echo).await;

@@ -13,7 +13,7 @@ use super::{Forwarder, LONG, by_socks, echo, server, spec, talks};
 use crate::lab::{INSTANCE, Program, Station, World, eventually, noise, run};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_connections_at_once_are_whole_both_ways_over_one_tunnel() {
+async fn fifty_connections_share_one_tunnel() {
     const LEN: usize = 2 << 20;
     let station = Station::start().await;
     let to = server(echo).await;
@@ -39,7 +39,7 @@ async fn fifty_connections_at_once_are_whole_both_ways_over_one_tunnel() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_each_direction_is_carried_by_itself() {
+async fn half_close_is_forwarded() {
     let station = Station::start().await;
     // Answers only when it has heard the end of the question.
     let after = server(|mut stream: TcpStream| async move {
@@ -81,7 +81,7 @@ async fn the_end_of_each_direction_is_carried_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn curl_goes_by_every_kind_of_socks() {
+async fn curl_uses_each_socks_version() {
     let station = Station::start().await;
     let page = noise(3, 1 << 20);
     let served = page.clone();
@@ -128,7 +128,7 @@ async fn curl_goes_by_every_kind_of_socks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_of_the_instance_leads_here() {
+async fn remote_port_is_forwarded() {
     let station = Station::start().await;
     let to = server(echo).await;
     let dead = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -153,7 +153,7 @@ async fn a_port_of_the_instance_leads_here() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unix_sockets_are_forwarded_both_ways() {
+async fn unix_sockets_are_forwarded() {
     let station = Station::start().await;
     let to = server(echo).await;
     let there = station.sshd.home().join("socket").display().to_string();
@@ -191,7 +191,7 @@ async fn unix_sockets_are_forwarded_both_ways() {
 
 /// The emulator's own SSH server forwards as well, on its loopback.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_emulators_instance_forwards_both_ways() {
+async fn emulator_forwards_both_ways() {
     let world = World::builtin().await;
     let to = server(echo).await;
     let args = ["ssh", "-N", "--json", "-L", &spec(to), "-R", &spec(to), "-D", "0", INSTANCE];

@@ -43,7 +43,7 @@ impl Lab {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_console_without_the_keys_fails_the_console_mode_and_leaves_tofu_its_first_use() {
+async fn keyless_console_only_fails_console_mode() {
     let garbled =
         format!("\u{1b}[2J\u{0}{}\r\n", printed("ssh-ed25519 AAAA!garbled!").replace("KEYS", "K\u{7f}YS"));
     for (text, cause) in [
@@ -73,7 +73,7 @@ async fn a_console_without_the_keys_fails_the_console_mode_and_leaves_tofu_its_f
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_permission_that_is_missing_is_told_as_the_statement_that_gives_it() {
+async fn missing_permission_prints_statement() {
     let lab = says("", None).await;
     lab.prints(&printed(&lab.own_key().await));
     let access = lab.world.emulator.access();
@@ -102,7 +102,7 @@ async fn the_permission_that_is_missing_is_told_as_the_statement_that_gives_it()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_denial_leaves_tofu_its_first_use() {
+async fn denied_console_keeps_tofu() {
     let lab = says("", None).await;
     let policy = json!({ "Version": "2012-10-17", "Statement": [
         { "Effect": "Allow", "Action": "*", "Resource": "*" },
@@ -117,7 +117,7 @@ async fn a_denial_leaves_tofu_its_first_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_boots_the_last_counts_and_what_it_contradicts_is_refused() {
+async fn last_boot_counts() {
     let lab = says("", None).await;
     let (own, strange) = (lab.own_key().await, Sshd::start().host_key());
     for mode in ["console", "tofu"] {
@@ -141,7 +141,7 @@ async fn of_two_boots_the_last_counts_and_what_it_contradicts_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_console_is_asked_as_it_stands_and_then_as_it_was_posted() {
+async fn latest_console_then_posted_one() {
     let lab = says("", Some("the ring has gone round")).await;
     let own = lab.own_key().await;
     lab.prints(&printed(&own));
@@ -159,7 +159,7 @@ async fn the_console_is_asked_as_it_stands_and_then_as_it_was_posted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_console_answers_beside_the_dial_and_the_default_does_not_wait_for_it() {
+async fn console_call_overlaps_the_dial() {
     let world = World::builtin().await;
     world.emulator.faults().update(|faults| {
         // The way through the tunnel takes more than six times this: TLS, upgrade, identification, key exchange.
@@ -178,7 +178,7 @@ async fn the_console_answers_beside_the_dial_and_the_default_does_not_wait_for_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_a_console_is_kept_but_its_keys() {
+async fn console_text_is_not_kept() {
     let lab = says("", None).await;
     let own = lab.own_key().await;
     let canary = "hunter2-password-in-user-data";

@@ -36,7 +36,7 @@ impl Lab {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_ssh_takes_what_is_exported() {
+async fn ssh_accepts_exported_keys() {
     let (sshd, other) = (Sshd::start(), Sshd::start());
     let lab = Lab::new(&sshd).await;
     lab.ssh(&sshd, "tofu").await.good();
@@ -78,7 +78,7 @@ async fn real_ssh_takes_what_is_exported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_ssh_keyscan_and_ssh_keygen_write_is_imported() {
+async fn keyscan_output_is_imported() {
     let sshd = Sshd::start();
     let lab = Lab::new(&sshd).await;
     let port = sshd.addr.port().to_string();
@@ -113,7 +113,7 @@ async fn what_ssh_keyscan_and_ssh_keygen_write_is_imported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_with_bad_lines_gives_what_is_good_in_it_and_tells_the_rest() {
+async fn import_skips_and_reports_bad_lines() {
     let (sshd, other) = (Sshd::start(), Sshd::start());
     let lab = Lab::new(&sshd).await;
     let (key, strange) = (sshd.host_key(), other.host_key());

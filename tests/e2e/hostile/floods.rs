@@ -32,7 +32,7 @@ async fn closed(gateway: &GatewayProgram, bytes: &[u8]) -> (Option<u16>, bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_breaks_the_protocols_rules_is_closed_with_4400() {
+async fn protocol_violation_closes_with_4400() {
     let gateway = gateway("").await;
     let honest = Honest::at_work(&gateway).await;
     let before = gateway.memory();
@@ -76,7 +76,7 @@ async fn what_breaks_the_protocols_rules_is_closed_with_4400() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn floods_of_control_are_closed_and_harm_nobody() {
+async fn control_floods_are_closed() {
     let gateway = gateway("").await;
     let honest = Honest::at_work(&gateway).await;
     let before = gateway.memory();
@@ -110,7 +110,7 @@ async fn floods_of_control_are_closed_and_harm_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn positions_do_not_go_back_and_windows_are_kept() {
+async fn ack_and_window_violations_close() {
     let gateway = gateway("").await;
     let honest = Honest::at_work(&gateway).await;
     let before = gateway.memory();

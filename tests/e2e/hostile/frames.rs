@@ -28,7 +28,7 @@ async fn closed(gateway: &GatewayProgram, protocol: Option<&str>, bytes: &[u8]) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_websocket_forbids_closes_the_socket_with_its_code() {
+async fn invalid_frames_close_with_code() {
     let gateway = gateway("").await;
     let honest = Honest::at_work(&gateway).await;
     let before = gateway.memory();
@@ -81,7 +81,7 @@ async fn what_websocket_forbids_closes_the_socket_with_its_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn giant_and_endless_messages_are_bounded_and_given_back() {
+async fn huge_messages_use_bounded_memory() {
     let gateway = gateway("").await;
     let honest = Honest::at_work(&gateway).await;
     let before = gateway.memory();
@@ -125,7 +125,7 @@ async fn giant_and_endless_messages_are_bounded_and_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_typed_after_the_close() {
+async fn input_after_close_is_ignored() {
     let gateway = gateway("").await;
     let folder = tempfile::tempdir().unwrap();
     for protocol in [None, Some("eicterm.v1")] {

@@ -22,7 +22,7 @@ fn statuses(text: &str) -> Vec<u16> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_that_is_none_is_refused_and_opens_nothing() {
+async fn malformed_head_is_refused() {
     let gateway = gateway("").await;
     let honest = Honest::at_work(&gateway).await;
     let before = gateway.memory();
@@ -96,7 +96,7 @@ async fn a_head_that_is_none_is_refused_and_opens_nothing() {
 
 /// What a proxy in front believes to be one request must not be two for us, nor the other way round.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_is_smuggled_in_another() {
+async fn request_smuggling_is_refused() {
     let gateway = gateway("").await;
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
     let hidden = format!("GET /workspaces HTTP/1.1\r\nHost: {PUBLIC_HOST}\r\n{bearer}\r\n");
@@ -126,7 +126,7 @@ async fn no_request_is_smuggled_in_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_other_protocol_is_taken_up() {
+async fn other_protocols_are_refused() {
     let gateway = gateway("").await;
     let bearer = format!("Bearer {TOKEN}");
     for upgrade in ["h2c", "TLS/1.0", "websocket, h2c", "ssh", "WebTransport"] {
@@ -147,7 +147,7 @@ async fn no_other_protocol_is_taken_up() {
 
 /// What is logged of a request cannot drive the terminal that shows the log, nor forge a line of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_a_request_reaches_the_log_raw() {
+async fn request_text_is_escaped_in_log() {
     let gateway = gateway("").await;
     let escapes = "\u{9b}31m\u{202e}\u{85}";
     for path in ["/a%1b[2J%0a", &format!("/{escapes}"), "/%0d%0a2026-01-01T00:00:00Z%20ERROR%20forged"] {

@@ -18,7 +18,7 @@ const FLOOD: usize = 64 << 20;
 const PASTE: usize = 12 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_and_a_paste_that_nobody_reads_leave_the_neighbours_terminal_alone() {
+async fn flood_and_paste_spare_neighbors() {
     let gateway = gateway("").await;
     let honest = Honest::at_work(&gateway).await;
     let before = gateway.memory();

@@ -34,7 +34,7 @@ async fn cookie(gateway: &GatewayProgram) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_site_gets_nothing_whatever_it_has() {
+async fn foreign_origin_is_refused() {
     let gateway = gateway("").await;
     let bearer = format!("Bearer {TOKEN}");
     let cookie = cookie(&gateway).await;
@@ -92,7 +92,7 @@ async fn a_page_of_another_site_gets_nothing_whatever_it_has() {
 
 /// A form, an image, a link of another site: the browser sends the cookie (an old one would) and no `Origin`.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cookie_without_an_origin_changes_nothing_and_opens_nothing() {
+async fn cookie_without_origin_is_read_only() {
     let gateway = gateway("").await;
     let cookie = cookie(&gateway).await;
     for (method, path) in routes() {
@@ -114,7 +114,7 @@ async fn a_cookie_without_an_origin_changes_nothing_and_opens_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_not_ours_gets_nothing() {
+async fn foreign_host_is_refused() {
     let gateway = gateway("").await;
     let addr = gateway.addr();
     let bearer = format!("Bearer {TOKEN}");

@@ -16,7 +16,7 @@ fn is_refused(answer: &Answer, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_path_climbs_out_of_the_page() {
+async fn path_traversal_is_refused() {
     let gateway = gateway("").await;
     let up =
         ["../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..\\", "..%5c", "%252e%252e%252f", "..%c0%af", "....//"];
@@ -57,7 +57,7 @@ async fn no_path_climbs_out_of_the_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_that_is_none_is_not_looked_for() {
+async fn invalid_id_is_not_looked_up() {
     let gateway = gateway("").await;
     let bearer = format!("Bearer {TOKEN}");
     let headers = [("Authorization", bearer.as_str()), ("Origin", PUBLIC_ORIGIN)];
@@ -106,7 +106,7 @@ async fn an_id_that_is_none_is_not_looked_for() {
 
 /// Of somebody who may write files: still only below the workspace's own folder.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_file_is_written_elsewhere() {
+async fn file_write_stays_in_workspace() {
     let gateway = gateway("").await;
     // So that what gets through is told apart, and harms no machine.
     gateway.world.emulator.set_instance_state(&gateway.world.instance(), InstanceState::Stopped);

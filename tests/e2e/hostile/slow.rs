@@ -22,7 +22,7 @@ const DEAF: Duration = Duration::from_secs(5);
 const DRIP: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_say_nothing_or_little_keep_nobody_out_and_are_cut() {
+async fn slow_connections_are_evicted() {
     let gateway = gateway(&format!("[limits]\nmax_connections = {ROOM}")).await;
     let (addr, before) = (gateway.addr(), gateway.memory());
     let honest = Honest::at_work(&gateway).await;
@@ -62,7 +62,7 @@ async fn connections_that_say_nothing_or_little_keep_nobody_out_and_are_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_does_not_come_and_an_answer_that_is_not_read_keep_nobody_out() {
+async fn stalled_bodies_are_evicted() {
     let gateway = gateway(&format!("[limits]\nmax_connections = {ROOM}")).await;
     let (addr, before) = (gateway.addr(), gateway.memory());
     let honest = Honest::at_work(&gateway).await;
@@ -98,7 +98,7 @@ async fn a_body_that_does_not_come_and_an_answer_that_is_not_read_keep_nobody_ou
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_viewer_that_never_reads_costs_little_and_harms_nobody() {
+async fn stalled_viewers_use_bounded_memory() {
     let gateway = gateway("").await;
     let addr = gateway.addr();
     let honest = Honest::at_work(&gateway).await;
@@ -133,7 +133,7 @@ async fn a_viewer_that_never_reads_costs_little_and_harms_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_viewer_that_only_half_closes_is_gone_all_the_same() {
+async fn half_closed_viewer_is_gone() {
     let gateway = gateway("").await;
     for protocol in [None, Some("eicterm.v1")] {
         let mut wire = Wire::terminal(gateway.addr(), 5, protocol).await;

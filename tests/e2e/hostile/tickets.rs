@@ -28,7 +28,7 @@ fn offer(ticket: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ticket_is_good_once_for_one_workspace_and_one_page() {
+async fn ticket_is_single_use_and_scoped() {
     let gateway = gateway("").await;
     let protocol = "Sec-WebSocket-Protocol";
     // As it is meant, once; and the ticket is not taken up as the protocol.
@@ -76,7 +76,7 @@ async fn a_ticket_is_good_once_for_one_workspace_and_one_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stands_in_the_wrong_place_is_no_credential() {
+async fn misplaced_credentials_are_ignored() {
     let gateway = gateway("").await;
     let ticket = ticket(&gateway).await;
     let bearer = format!("Bearer {TOKEN}");
@@ -132,7 +132,7 @@ async fn what_stands_in_the_wrong_place_is_no_credential() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guesses_open_nothing_and_run_out_and_nobody_else_pays() {
+async fn token_guesses_are_rate_limited() {
     let gateway = gateway("").await;
     let mut refused = 0;
     for guess in 0..60_u32 {
@@ -153,7 +153,7 @@ async fn guesses_open_nothing_and_run_out_and_nobody_else_pays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_workspaces_token_opens_no_other() {
+async fn token_opens_only_its_workspace() {
     let gateway = gateway("").await;
     let bearer = format!("Bearer {OTHER_TOKEN}");
     let bearer = ("Authorization", bearer.as_str());

@@ -10,7 +10,7 @@ use super::{LABEL, engine, engine_at, target, workspace};
 use crate::lab::{Docker, World, console};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_is_down_is_told_and_found_again_without_ado() {
+async fn stopped_engine_is_reported_and_found_again() {
     let mut docker = Docker::of_its_own();
     let host = docker.host();
     let path = host.strip_prefix("unix://").unwrap().to_owned();
@@ -73,7 +73,7 @@ fn outcomes(report: &Report) -> Vec<(Check, CheckOutcome)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_diagnosis_has_the_shape_of_an_instances_and_leaves_nothing() {
+async fn diagnosis_has_instance_format() {
     let container = workspace(Docker::SH);
     let report = engine().diagnose(&target(&["ws-none", &container.name]), &|_: StageEvent| {}).await;
     assert!(report.is_ok(), "{report:#?}");
@@ -94,7 +94,7 @@ async fn a_diagnosis_has_the_shape_of_an_instances_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_diagnosis_ends_in_its_time() {
+async fn diagnosis_is_bounded() {
     // It takes connections and says nothing.
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("docker.sock");
@@ -110,7 +110,7 @@ async fn a_diagnosis_ends_in_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_engine_is_said_to_be_none() {
+async fn other_server_is_not_an_engine() {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -128,7 +128,7 @@ async fn what_is_no_engine_is_said_to_be_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connector_asks_its_engine_and_without_one_there_is_none() {
+async fn connector_without_engine_fails() {
     let world = World::builtin().await;
     let container = workspace(Docker::SH);
     let target = Target::from(target(&[&container.name]));

@@ -15,7 +15,7 @@ async fn put(gateway: &Gateway, path: &str, body: &Value) -> (u16, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn they_are_where_the_platform_has_them() {
+async fn files_are_in_platform_folder() {
     let docker = Docker::shared();
     let gateway = Gateway::start(&docker.host(), "files");
     let one = json!({"content": "it's\n"});

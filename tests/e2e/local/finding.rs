@@ -19,7 +19,7 @@ fn hostname(container: &Container) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_of_its_names_that_runs_is_taken() {
+async fn first_running_name_wins() {
     let names = [unique("ws-"), unique("ws-"), unique("ws-")];
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     assert!(matches!(engine().ready(&target(&names)).await, Err(NotReady::Container)));
@@ -36,7 +36,7 @@ async fn the_first_of_its_names_that_runs_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workspace_called_like_somebody_elses_container_opens_nothing() {
+async fn unlabelled_container_is_not_opened() {
     let (docker, name) = (Docker::shared(), unique("db-"));
     let others = Container::start_as(&name, Docker::SH, &["--label", "molecule.platform.managed.not=true"]);
     let error = try_host(&[&name]).await.unwrap_err();
@@ -56,7 +56,7 @@ async fn a_workspace_called_like_somebody_elses_container_opens_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_label_counts_with_any_value_or_with_the_one_that_is_asked_for() {
+async fn label_value_is_optional() {
     let container = Container::start_as(&unique("ws-"), Docker::SH, &["--label", &format!("{LABEL}=")]);
     let mut config = eice::docker::engine::EngineConfig::default();
     config.address = Docker::shared().host().parse().unwrap();
@@ -70,7 +70,7 @@ async fn the_label_counts_with_any_value_or_with_the_one_that_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_passes_to_another_container_changes_nothing_for_an_open_host() {
+async fn open_host_keeps_its_container() {
     let docker = Docker::shared();
     let (first, other) = (workspace(Docker::SH), workspace(Docker::SH));
     let host = try_host(&[&first.name]).await.unwrap();
@@ -88,7 +88,7 @@ fn hostname_of(name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_does_not_run_says_what_it_does() {
+async fn stopped_container_is_reported() {
     let container = workspace(Docker::SH);
     let docker = Docker::shared();
     docker.run(["pause", &container.name]);

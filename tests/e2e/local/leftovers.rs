@@ -28,7 +28,7 @@ async fn nothing_is_left_after(image: &str, end: impl AsyncFnOnce(&Container, Bo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_when_a_terminal_is_closed() {
+async fn closed_terminal_leaves_nothing() {
     nothing_is_left_after(Docker::BASH, async |container, _host, shell| {
         shell.close().await;
         // Closing waits for the far side.
@@ -38,12 +38,12 @@ async fn nothing_is_left_when_a_terminal_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_when_a_terminal_is_dropped() {
+async fn dropped_terminal_leaves_nothing() {
     nothing_is_left_after(Docker::SH, async |_, _host, shell| drop(shell)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_when_its_host_is_closed_or_dropped() {
+async fn closed_host_leaves_nothing() {
     nothing_is_left_after(Docker::SH, async |container, host, _shell| {
         host.close().await;
         assert_eq!(container.processes(), []);
@@ -57,7 +57,7 @@ async fn nothing_is_left_when_its_host_is_closed_or_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_jobs_of_a_shell_end_with_it() {
+async fn shell_exit_ends_jobs() {
     nothing_is_left_after(Docker::BASH, async |_, _host, mut shell| {
         shell.line("exit").await;
         shell.finish().await;
@@ -66,7 +66,7 @@ async fn the_jobs_of_a_shell_end_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_else_is_ended_with_it() {
+async fn other_processes_survive() {
     let container = workspace(Docker::SH);
     let (_host, mut stays) = open(&container).await;
     let (_other, goes) = open(&container).await;
@@ -78,7 +78,7 @@ async fn nobody_else_is_ended_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_attempt_that_is_given_up_at_any_time_leaves_nothing() {
+async fn abandoned_attempt_leaves_nothing() {
     let container = workspace(Docker::SH);
     let host = host(&container).await;
     let before = Handle::current().metrics().num_alive_tasks();
@@ -98,7 +98,7 @@ async fn an_attempt_that_is_given_up_at_any_time_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shell_that_starts_long_after_it_was_given_up_ends_as_well() {
+async fn late_abandoned_shell_ends() {
     let container = workspace(Docker::SH);
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("docker.sock");
@@ -150,7 +150,7 @@ async fn slow_engine(listener: UnixListener, came: Arc<Notify>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shell_that_nobody_can_watch_over_is_not_opened() {
+async fn shell_without_watcher_is_refused() {
     // Its `sh` does not care for watchers, and says so when the shell is there already.
     let container = workspace(Docker::SH);
     let sh = "#!/bin/busybox sh\ncase $2 in 'echo; while'*) sleep 0.5; exit 9;; esac\nexec /bin/busybox sh \"$@\"\n";
@@ -164,7 +164,7 @@ async fn a_shell_that_nobody_can_watch_over_is_not_opened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_at_once_each_have_their_own_watcher() {
+async fn concurrent_shells_have_own_watchers() {
     let container = workspace(Docker::SH);
     let host = host(&container).await;
     let opened = futures_util::future::join_all((0..4).map(|n| {

@@ -98,7 +98,7 @@ pub(super) fn bearer() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unchanged_client_gets_a_shell_of_80_by_24_and_1000_at_its_end() {
+async fn legacy_client_gets_80x24_and_1000() {
     let gateway = Gateway::start(&Docker::shared().host(), "prod agent");
     let container = gateway.container(Docker::BASH);
     let mut viewer = gateway.tab().await;
@@ -112,7 +112,7 @@ async fn an_unchanged_client_gets_a_shell_of_80_by_24_and_1000_at_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_answers_before_the_upgrade_are_the_platforms_in_its_order() {
+async fn errors_before_upgrade_match_platform() {
     let name = unique("lead ");
     let gateway = Gateway::start(&Docker::shared().host(), &name);
     // Who is not known learns nothing of containers.
@@ -141,7 +141,7 @@ async fn the_answers_before_the_upgrade_are_the_platforms_in_its_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_is_not_there_is_503_and_found_without_a_restart() {
+async fn missing_engine_is_503_until_it_starts() {
     let unavailable = (503, serde_json::json!({"error": "Docker not available"}));
     // An organisation's workspaces are instances, engine or not.
     let saas = Gateway::with(&Docker::shared().host(), "a", &[("MOLECULE_ORG_ID", "acme")]);
@@ -173,7 +173,7 @@ async fn an_engine_that_is_not_there_is_503_and_found_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_starts_before_its_engine() {
+async fn gateway_starts_before_engine() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("docker.sock");
     let gateway = Gateway::start(&format!("unix://{}", socket.display()), "a");
@@ -190,7 +190,7 @@ async fn a_gateway_starts_before_its_engine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_client_resizes_and_is_told_the_exit() {
+async fn eicterm_client_resizes_and_gets_exit() {
     let gateway = Gateway::start(&Docker::shared().host(), "a");
     let container = gateway.container(Docker::SH);
     let mut tab = Tab::open(&gateway, 120, 40).await;
@@ -210,7 +210,7 @@ async fn a_new_client_resizes_and_is_told_the_exit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shell_that_cannot_start_is_told_with_the_way_out() {
+async fn shell_failure_has_hint() {
     let gateway = Gateway::start(&Docker::shared().host(), "a");
     let container = gateway.container(Docker::SH);
     Docker::shared().run(["pause", &container.name]);
@@ -223,7 +223,7 @@ async fn a_shell_that_cannot_start_is_told_with_the_way_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_waits_for_a_slow_viewer_and_ctrl_c_gets_through() {
+async fn flood_waits_and_ctrl_c_passes() {
     let gateway = Gateway::start(&Docker::shared().host(), "a");
     // In bash, `yes` is a program with a name of its own.
     let container = gateway.container(Docker::BASH);
@@ -267,7 +267,7 @@ fn resident(pid: u32) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paste_of_1_mib_through_the_gateway_arrives_intact() {
+async fn large_paste_arrives_intact() {
     let gateway = Gateway::start(&Docker::shared().host(), "a");
     let container = gateway.container(Docker::SH);
     let mut viewer = gateway.tab().await;
@@ -285,7 +285,7 @@ async fn a_paste_of_1_mib_through_the_gateway_arrives_intact() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_when_the_tab_closes_or_vanishes() {
+async fn closed_tab_leaves_nothing() {
     let gateway = Gateway::start(&Docker::shared().host(), "a");
     let container = gateway.container(Docker::BASH);
     // The first one fills caches.
@@ -312,7 +312,7 @@ async fn nothing_is_left_when_the_tab_closes_or_vanishes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_is_asked_to_end_tells_its_tabs_and_leaves_nothing() {
+async fn gateway_stop_closes_tabs_with_1001() {
     let mut gateway = Gateway::start(&Docker::shared().host(), "a");
     let container = gateway.container(Docker::SH);
     let mut viewer = gateway.tab().await;
@@ -326,7 +326,7 @@ async fn a_gateway_that_is_asked_to_end_tells_its_tabs_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_when_the_gateway_is_killed() {
+async fn killed_gateway_leaves_nothing() {
     /// How long it may take: the hang-up at once, the kill a second later.
     const BOUND: Duration = Duration::from_secs(8);
     let mut gateway = Gateway::start(&Docker::shared().host(), "a");

@@ -19,7 +19,7 @@ fn sized(cols: u16, rows: u16) -> TerminalRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_prompt_is_laid_out_for_the_size_and_nothing_stands_before_it() {
+async fn first_output_has_size() {
     // What a shell says by itself first.
     for (image, first) in [(Docker::SH, "\r\n\r\nBusyBox v"), (Docker::BASH, "bash-")] {
         let container = workspace(image);
@@ -40,7 +40,7 @@ async fn the_first_prompt_is_laid_out_for_the_size_and_nothing_stands_before_it(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_has_the_variables_of_the_workspace_and_a_terminals_own() {
+async fn environment_has_workspace_and_term() {
     let container = workspace(Docker::SH);
     let (_host, mut shell) = open(&container).await;
     shell.line("whoami; echo ws=$MOLECULE_WS_ID term=$TERM lang=$LANG; tty").await;
@@ -51,7 +51,7 @@ async fn it_has_the_variables_of_the_workspace_and_a_terminals_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bash_is_taken_where_there_is_one_and_sh_where_there_is_none() {
+async fn bash_is_preferred_over_sh() {
     for (image, name) in [(Docker::SH, "sh"), (Docker::BASH, "bash")] {
         let container = workspace(image);
         let (_host, mut shell) = open(&container).await;
@@ -73,7 +73,7 @@ fn shell_less() -> &'static str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_without_a_shell_says_so_and_a_users_own_126_and_127_are_the_users() {
+async fn missing_shell_is_reported() {
     let (docker, name) = (Docker::shared(), unique("ws-"));
     let label = format!("{}=true", super::LABEL);
     docker.run(["run", "-d", "--network=none", "--label", &label, "--name", &name, shell_less()]);
@@ -100,7 +100,7 @@ async fn an_image_without_a_shell_says_so_and_a_users_own_126_and_127_are_the_us
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_has_two_streams_an_end_of_input_and_every_byte() {
+async fn command_has_streams_and_stdin_eof() {
     let container = workspace(Docker::SH);
     let host = host(&container).await;
     let line = "echo words >&2; cat; echo \"end $1$0\"; exit 3";
@@ -120,7 +120,7 @@ async fn a_command_has_two_streams_an_end_of_input_and_every_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pty_may_say_what_looks_like_a_frame() {
+async fn frame_like_output_passes() {
     let container = workspace(Docker::SH);
     let (_host, mut shell) = open(&container).await;
     for octal in ["\\001\\000\\000\\000\\377\\377\\377\\377", "\\002", "\\000"] {
@@ -134,7 +134,7 @@ async fn a_pty_may_say_what_looks_like_a_frame() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_keys_detach_it() {
+async fn detach_keys_are_input() {
     let container = workspace(Docker::SH);
     // Each key is one write, as a person types: the engine looks for its keys in these only.
     let (_host, mut shell) = open(&container).await;
@@ -154,7 +154,7 @@ async fn no_keys_detach_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_reaches_the_process_and_none_is_sent_to_one_that_is_gone() {
+async fn signal_reaches_live_process_only() {
     let container = workspace(Docker::SH);
     let host = host(&container).await;
     let line = "trap 'echo heard; exit 5' TERM; echo ready; while :; do sleep 0.1; done";
@@ -179,7 +179,7 @@ async fn a_signal_reaches_the_process_and_none_is_sent_to_one_that_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_read_holds_the_program_up_and_loses_nothing() {
+async fn slow_reader_causes_backpressure() {
     const MIB: usize = 48;
     let container = workspace(Docker::SH);
     let host = host(&container).await;
@@ -210,7 +210,7 @@ fn written(container: &Container) -> Option<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paste_of_1_mib_arrives_intact() {
+async fn large_paste_arrives_intact() {
     let container = workspace(Docker::SH);
     let (_host, mut shell) = open(&container).await;
     shell.line("stty raw -echo; echo re''ady; head -c 1048576 | sha256sum; stty sane; echo be''hind").await;
@@ -227,7 +227,7 @@ async fn a_paste_of_1_mib_arrives_intact() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_are_written_through_it() {
+async fn files_are_written() {
     let container = workspace(Docker::SH);
     let host = host(&container).await;
     let large = Bytes::from(vec![7; 3 << 20]);
@@ -251,7 +251,7 @@ async fn files_are_written_through_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_makes_no_sense_in_a_container_is_refused() {
+async fn unsupported_requests_are_refused() {
     let container = workspace(Docker::SH);
     let host = host(&container).await;
     let inner = eice::model::ContainerShell::new(container.name.parse().unwrap());
@@ -268,7 +268,7 @@ async fn what_makes_no_sense_in_a_container_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_that_stops_ends_its_terminals_and_says_so() {
+async fn container_stop_ends_terminals() {
     let container = workspace(Docker::SH);
     let host = host(&container).await;
     let request = TerminalRequest::default();

@@ -81,7 +81,7 @@ fn refused(answer: &(u16, String), status: u16, body: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_organisations_token_speaks_for_a_workspace_within_its_family() {
+async fn org_token_claims_within_family() {
     let scene = Scene::start(&[]).await;
     let Scene { lead, left, right, stranger, .. } = scene;
     let org = Some(scene.org.as_str());
@@ -112,7 +112,7 @@ async fn an_organisations_token_speaks_for_a_workspace_within_its_family() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workspaces_token_opens_its_own_and_claims_nothing_else() {
+async fn workspace_token_claims_only_itself() {
     let scene = Scene::start(&[]).await;
     let Scene { lead, left, right, .. } = scene;
     let (own, brothers) = (token("left-one"), token("right-one"));
@@ -130,7 +130,7 @@ async fn a_workspaces_token_opens_its_own_and_claims_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_development_nobody_shows_a_token_and_the_claim_still_counts() {
+async fn development_mode_still_checks_claim() {
     let scene = Scene::start(&[("MOLECULE_ENV", "development")]).await;
     let Scene { lead, left, right, stranger, .. } = scene;
     for claim in [None, Some(left), Some(right), Some(lead)] {
@@ -142,7 +142,7 @@ async fn in_development_nobody_shows_a_token_and_the_claim_still_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whether_a_claim_holds_is_an_outage_when_it_cannot_be_told() {
+async fn unreadable_claim_is_an_outage() {
     let scene = Scene::start(&[]).await;
     let Scene { left, right, .. } = scene;
     let org = Some(scene.org.as_str());
@@ -153,7 +153,7 @@ async fn whether_a_claim_holds_is_an_outage_when_it_cannot_be_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_revoked_closes_the_terminal_that_it_opened() {
+async fn revoked_token_closes_terminal() {
     let scene = Scene::start(&[]).await;
     let bearer = format!("Bearer {}", token("left-one"));
     let headers = [("host", HOST), ("authorization", bearer.as_str())];

@@ -23,7 +23,7 @@ fn opened(workspace: WorkspaceId) -> Activity {
 }
 
 #[tokio::test]
-async fn what_was_done_becomes_rows_that_the_platform_shows() {
+async fn actions_become_activity_rows() {
     let database = Postgres::shared().platform();
     let directory = directory(&database.url());
     let id = add_workspace(&database, "a", &[]);
@@ -52,7 +52,7 @@ async fn what_was_done_becomes_rows_that_the_platform_shows() {
 }
 
 #[tokio::test]
-async fn nothing_is_written_where_the_configuration_says_so() {
+async fn activity_writes_can_be_disabled() {
     let database = Postgres::shared().platform();
     let directory = tuned(&database.url(), |config| config.note_activity = false);
     directory.note(opened(add_workspace(&database, "a", &[]))).await;
@@ -61,7 +61,7 @@ async fn nothing_is_written_where_the_configuration_says_so() {
 }
 
 #[tokio::test]
-async fn one_that_cannot_be_written_costs_that_one() {
+async fn failed_row_loses_only_itself() {
     let database = Postgres::shared().platform();
     let directory = directory(&database.url());
     let id = add_workspace(&database, "a", &[]);
@@ -75,7 +75,7 @@ async fn one_that_cannot_be_written_costs_that_one() {
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_take_them_holds_up_nobody_and_few_wait() {
+async fn stalled_database_queue_is_bounded() {
     let database = Postgres::shared().platform();
     let directory = directory(&database.url());
     let id = add_workspace(&database, "a", &[]);

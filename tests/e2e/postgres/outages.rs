@@ -34,7 +34,7 @@ async fn outage<T>(question: impl Future<Output = Result<T, DirectoryError>>) ->
 }
 
 #[tokio::test]
-async fn a_database_that_stops_and_starts_is_an_outage_and_then_none() {
+async fn restart_is_a_temporary_outage() {
     let mut postgres = Postgres::start();
     let (name, url, id) = {
         let database = postgres.platform();
@@ -81,7 +81,7 @@ async fn a_database_that_stops_and_starts_is_an_outage_and_then_none() {
 }
 
 #[tokio::test]
-async fn a_table_that_somebody_holds_is_an_outage_and_then_none() {
+async fn locked_table_is_a_temporary_outage() {
     let database = Postgres::shared().platform();
     let id = add_workspace(&database, "a", &[]);
     let directory = tuned(&database.url(), |config| config.max_connections = 2);
@@ -133,7 +133,7 @@ impl Network {
 }
 
 #[tokio::test]
-async fn a_connection_that_falls_silent_is_given_up_and_its_place_is_free() {
+async fn silent_connection_is_replaced() {
     let postgres = Postgres::shared();
     let database = postgres.platform();
     let id = add_workspace(&database, "a", &[]);
@@ -168,7 +168,7 @@ async fn a_connection_that_falls_silent_is_given_up_and_its_place_is_free() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_is_an_outage() {
+async fn silent_server_is_an_outage() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let directory = directory(&format!("postgres://u@{address}/d?sslmode=disable"));
@@ -177,7 +177,7 @@ async fn a_server_that_says_nothing_is_an_outage() {
 }
 
 #[tokio::test]
-async fn a_password_is_told_by_nothing() {
+async fn password_never_appears() {
     const CANARY: &str = "canary-5c0ffee5";
     let database = Postgres::shared().platform();
     let id = add_workspace(&database, "a", &[]);

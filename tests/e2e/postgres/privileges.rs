@@ -14,7 +14,7 @@ fn statements() -> &'static str {
 }
 
 #[tokio::test]
-async fn the_privileges_of_the_page_are_enough_and_each_is_needed() {
+async fn documented_grants_are_minimal() {
     let postgres = Postgres::start();
     let database = postgres.platform();
     // The page's database has the platform's usual name.

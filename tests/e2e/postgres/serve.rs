@@ -59,7 +59,7 @@ async fn upgrade(gateway: SocketAddr, id: WorkspaceId, token: &str) -> (u16, Str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workspace_with_an_instance_opens_there_for_whom_the_database_knows() {
+async fn known_token_opens_instance() {
     let database = Postgres::shared().platform();
     let world = World::builtin().await;
     let [mine, other] = ["mine", "other"].map(|name| add_remote(&database, name));
@@ -120,7 +120,7 @@ async fn answers(gateway: SocketAddr) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_was_used_when_it_was_shown_and_not_while_its_terminal_is_open() {
+async fn last_used_is_set_once_per_login() {
     let database = Postgres::shared().platform();
     let world = World::builtin().await;
     let id = add_remote(&database, "mine");
@@ -161,7 +161,7 @@ async fn a_token_was_used_when_it_was_shown_and_not_while_its_terminal_is_open()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workspace_without_an_instance_is_a_container_beside_the_gateway() {
+async fn row_without_instance_is_local() {
     let database = Postgres::shared().platform();
     let world = World::builtin().await;
     let id = add_workspace(&database, "Plain One", &[("status", "'online'"), ("instance_id", "''")]);
@@ -186,7 +186,7 @@ async fn a_workspace_without_an_instance_is_a_container_beside_the_gateway() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_goes_and_comes_is_503_and_then_a_terminal_again() {
+async fn outage_is_503_until_recovery() {
     let mut postgres = Postgres::start();
     let (url, id, org) = {
         let database = postgres.platform();
@@ -234,7 +234,7 @@ async fn a_database_that_goes_and_comes_is_503_and_then_a_terminal_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_whose_instance_is_none_is_500_and_neither_an_outage_nor_a_container() {
+async fn invalid_instance_id_is_500() {
     let database = Postgres::shared().platform();
     let org = token("org");
     add_org_token(&database, &org);
@@ -275,7 +275,7 @@ async fn a_row_whose_instance_is_none_is_500_and_neither_an_outage_nor_a_contain
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_somebody_holds_is_503_in_time() {
+async fn locked_table_is_503_in_time() {
     let database = Postgres::shared().platform();
     let org = token("org");
     add_org_token(&database, &org);
@@ -294,7 +294,7 @@ async fn a_table_that_somebody_holds_is_503_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_region_that_nothing_names_is_the_platforms() {
+async fn default_region_is_the_platforms() {
     let database = Postgres::shared().platform();
     let org = token("org");
     add_org_token(&database, &org);

@@ -32,7 +32,7 @@ fn with_tls(postgres: &mut Postgres) -> String {
 }
 
 #[tokio::test]
-async fn the_url_says_how_far_the_server_is_trusted() {
+async fn sslmode_sets_trust() {
     let mut postgres = Postgres::start();
     let authority = with_tls(&mut postgres);
     let database = postgres.platform();

@@ -30,7 +30,7 @@ async fn organization_token_opens_everything() {
 }
 
 #[tokio::test]
-async fn a_workspaces_token_opens_that_one() {
+async fn workspace_token_opens_its_workspace() {
     for database in schemas() {
         let directory = directory(&database.url());
         let [mine, other] = ["mine", "other"].map(|name| add_workspace(&database, name, &[]));
@@ -46,7 +46,7 @@ async fn a_workspaces_token_opens_that_one() {
 }
 
 #[tokio::test]
-async fn what_is_unknown_revoked_or_of_a_removed_workspace_is_nobodys() {
+async fn unknown_and_revoked_tokens_fail() {
     for database in schemas() {
         let directory = directory(&database.url());
         let mine = add_workspace(&database, "mine", &[("status", "'online'")]);
@@ -77,7 +77,7 @@ async fn what_is_unknown_revoked_or_of_a_removed_workspace_is_nobodys() {
 }
 
 #[tokio::test]
-async fn the_organisations_tokens_are_looked_at_first() {
+async fn org_tokens_are_checked_first() {
     let database = Postgres::shared().platform();
     let directory = directory(&database.url());
     let mine = add_workspace(&database, "mine", &[]);
@@ -89,7 +89,7 @@ async fn the_organisations_tokens_are_looked_at_first() {
 }
 
 #[tokio::test]
-async fn a_prefix_that_is_a_whole_token_is_not_told() {
+async fn whole_token_prefix_is_hidden() {
     let database = Postgres::shared().platform();
     let token = token("canary");
     database.run(&format!(
@@ -101,7 +101,7 @@ async fn a_prefix_that_is_a_whole_token_is_not_told() {
 }
 
 #[tokio::test]
-async fn uses_are_not_written_where_the_configuration_says_so() {
+async fn last_used_writes_can_be_disabled() {
     let database = Postgres::shared().platform();
     let directory = tuned(&database.url(), |config| config.note_last_used = false);
     let org = token("org");
@@ -112,7 +112,7 @@ async fn uses_are_not_written_where_the_configuration_says_so() {
 }
 
 #[tokio::test]
-async fn whether_a_token_still_holds_is_no_use_of_it() {
+async fn recheck_does_not_count_as_use() {
     let database = Postgres::shared().platform();
     let directory = directory(&database.url());
     let mine = add_workspace(&database, "mine", &[]);
@@ -144,7 +144,7 @@ async fn whether_a_token_still_holds_is_no_use_of_it() {
 }
 
 #[tokio::test]
-async fn a_use_that_cannot_be_written_keeps_nobody_out() {
+async fn failed_last_used_write_is_ignored() {
     let database = Postgres::shared().platform();
     let directory = directory(&database.url());
     let org = token("org");

@@ -19,7 +19,7 @@ fn schemas() -> [Database<'static>; 3] {
 }
 
 #[tokio::test]
-async fn a_row_with_an_instance_is_reached_there_and_one_without_is_a_container() {
+async fn instance_column_selects_the_target() {
     for database in schemas() {
         let directory = directory(&database.url());
         let parent = add_workspace(&database, "Lead One", &[("runtime", "NULL"), ("instance_id", "''")]);
@@ -64,7 +64,7 @@ async fn a_row_with_an_instance_is_reached_there_and_one_without_is_a_container(
 }
 
 #[tokio::test]
-async fn instances_are_reached_as_the_configuration_says() {
+async fn instance_options_come_from_config() {
     let database = Postgres::shared().platform();
     let id = add_workspace(&database, "a", &[("instance_id", "'i-0123456789abcdef0'")]);
     let directory = tuned(&database.url(), |config| {
@@ -80,7 +80,7 @@ async fn instances_are_reached_as_the_configuration_says() {
 }
 
 #[tokio::test]
-async fn every_status_is_read_and_an_unknown_one_keeps_nobody_out() {
+async fn every_status_is_accepted() {
     let words = [
         ("provisioning", Status::Provisioning),
         ("online", Status::Online),
@@ -114,7 +114,7 @@ async fn every_status_is_read_and_an_unknown_one_keeps_nobody_out() {
 }
 
 #[tokio::test]
-async fn an_instance_id_that_is_none_is_an_error_and_no_container() {
+async fn invalid_instance_id_is_an_error() {
     let database = Postgres::shared().platform();
     let directory = directory(&database.url());
     let good = add_workspace(&database, "good", &[]);
@@ -132,7 +132,7 @@ async fn an_instance_id_that_is_none_is_an_error_and_no_container() {
 }
 
 #[tokio::test]
-async fn the_list_has_what_may_be_opened_by_name_and_has_an_end() {
+async fn list_is_filtered_sorted_and_bounded() {
     for database in schemas() {
         let directory = directory(&database.url());
         let [b, a] = ["b", "a"].map(|name| add_workspace(&database, name, &[("status", "'online'")]));
@@ -187,7 +187,7 @@ async fn rows_decide(database: &Database<'_>) {
 }
 
 #[tokio::test]
-async fn the_schema_is_left_as_it_is() {
+async fn schema_is_unchanged() {
     let database = Postgres::shared().empty();
     let directory = directory(&database.url());
     let error = directory.find(WorkspaceId::random()).await.unwrap_err();

@@ -32,7 +32,7 @@ impl Lab {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_serves_its_owner_one_key_and_nobody_else_even_through_open_doors() {
+async fn agent_serves_only_its_owner() {
     let lab = Lab::new().await;
     let mut ssh = lab.stays();
     let (folder, socket) = (lab.person.agents(), lab.socket());
@@ -63,7 +63,7 @@ async fn it_serves_its_owner_one_key_and_nobody_else_even_through_open_doors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_gone_whatever_ends_ssh_or_the_tunnel() {
+async fn agent_ends_with_ssh_or_tunnel() {
     let lab = Lab::new().await;
     for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::KILL] {
         let mut ssh = lab.stays();
@@ -90,7 +90,7 @@ async fn it_is_gone_whatever_ends_ssh_or_the_tunnel() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_that_others_may_enter_is_refused() {
+async fn unsafe_agent_folder_is_refused() {
     let lab = Lab::new().await;
     lab.ssh("true").await.good();
     fs::set_permissions(lab.person.agents(), Permissions::from_mode(0o755)).unwrap();
@@ -101,7 +101,7 @@ async fn a_folder_that_others_may_enter_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_push_that_fails_ends_ssh_at_once_with_the_reason() {
+async fn failed_push_ends_ssh_with_reason() {
     let lab = Lab::new().await;
     let deny = r#"{"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "*", "Resource": "*"},
@@ -120,7 +120,7 @@ async fn a_push_that_fails_ends_ssh_at_once_with_the_reason() {
 
 /// A push that takes longer than the way to the login: ssh waits for it, and tries no key before.
 #[tokio::test(flavor = "multi_thread")]
-async fn ssh_waits_for_a_slow_push() {
+async fn ssh_waits_for_slow_push() {
     let lab = Lab::new().await;
     lab.ssh("true").await.good();
     lab.world.emulator.faults().update(|faults| {

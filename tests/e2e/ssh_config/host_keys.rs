@@ -5,7 +5,7 @@ use eice::emulator::{Backend, InstanceSpec};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_machine_behind_the_same_id_is_refused() {
+async fn changed_machine_is_refused() {
     let lab = Lab::new().await;
     lab.ssh("true").await.good();
     let other = Sshd::start();
@@ -20,7 +20,7 @@ async fn another_machine_behind_the_same_id_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_eice_has_pinned_is_enough_for_strict_checking() {
+async fn pinned_key_passes_strict_checking() {
     let lab = Lab::with(&["--host-key", "strict"]).await;
     let said = lab.ssh("true").await;
     assert_eq!(said.code, Some(255));

@@ -11,7 +11,7 @@ use super::*;
 use crate::lab::{Process, program};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_keeps_its_streams_and_its_status() {
+async fn command_keeps_streams_and_status() {
     let lab = Lab::new().await;
     let said = lab.person.run("ssh", &[INSTANCE, "whoami; cat; echo problem >&2; exit 42"], b"input").await;
     assert_eq!(said.code, Some(42), "{}", said.stderr);
@@ -25,7 +25,7 @@ async fn a_command_keeps_its_streams_and_its_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scp_and_rsync_carry_files_both_ways() {
+async fn scp_and_rsync_copy_both_ways() {
     let lab = Lab::new().await;
     let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     lab.person.write("there", &bytes);
@@ -49,7 +49,7 @@ async fn scp_and_rsync_carry_files_both_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn git_clones_commits_and_pushes() {
+async fn git_clones_and_pushes() {
     let lab = Lab::new().await;
     program("git");
     lab.ssh("git init -q --bare work.git").await.good();
@@ -68,7 +68,7 @@ async fn git_clones_commits_and_pushes() {
 
 /// An editor's way: a shell without a terminal, fed by stdin, and a SOCKS proxy to what it starts there.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_editors_shell_has_a_proxy_to_the_far_side() {
+async fn editor_shell_has_socks_proxy() {
     let lab = Lab::new().await;
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", server.local_addr().unwrap());
@@ -98,7 +98,7 @@ async fn an_editors_shell_has_a_proxy_to_the_far_side() {
 
 /// The first to end must not take the agent from one that has not logged in yet.
 #[tokio::test(flavor = "multi_thread")]
-async fn many_connections_at_once_each_find_an_agent() {
+async fn concurrent_connections_find_an_agent() {
     let lab = Lab::new().await;
     for _ in 0..2 {
         let all = (0..6).map(async |n| {
@@ -111,7 +111,7 @@ async fn many_connections_at_once_each_find_an_agent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_share_a_tunnel_by_a_control_master() {
+async fn control_master_shares_tunnel() {
     let lab = Lab::new().await;
     let printed = fs::read_to_string(lab.person.file("home/.ssh/config")).unwrap();
     lab.person.write(".ssh/config", printed.replace("# Control", "Control"));
@@ -125,7 +125,7 @@ async fn sessions_share_a_tunnel_by_a_control_master() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_of_ones_own_is_pushed_and_used() {
+async fn own_key_is_pushed_and_used() {
     let lab = Lab::new().await;
     lab.person
         .run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", ".ssh/id_ed25519"], b"")
@@ -143,7 +143,7 @@ async fn a_key_of_ones_own_is_pushed_and_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_tag_keeps_its_case_and_an_alias_means_its_instance() {
+async fn name_tag_case_and_alias_work() {
     let sshd = Sshd::start();
     let tags = [("Name", "Web-1"), ("Role", "workspace")];
     let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
@@ -162,7 +162,7 @@ async fn a_name_tag_keeps_its_case_and_an_alias_means_its_instance() {
 
 /// The agent of the one key stands in for one's own, which is forwarded when it is named.
 #[tokio::test(flavor = "multi_thread")]
-async fn ones_own_agent_is_forwarded_when_it_is_named() {
+async fn named_agent_is_forwarded() {
     let lab = Lab::new().await;
     let script = "eval $(ssh-agent) >/dev/null; trap 'kill $SSH_AGENT_PID' EXIT; \
                   ssh-keygen -q -t ed25519 -N '' -C my-own -f key; ssh-add -q key; rm key; \
@@ -175,7 +175,7 @@ async fn ones_own_agent_is_forwarded_when_it_is_named() {
 
 /// Neither ssh nor a shell stumbles over what folders are called.
 #[tokio::test(flavor = "multi_thread")]
-async fn paths_with_spaces_and_signs_work() {
+async fn unusual_paths_work() {
     let lab = Lab::new().await;
     let folder = lab.person.file("it's 100% mine, #1 \\ \"x\"");
     fs::create_dir(&folder).unwrap();
