@@ -11,7 +11,7 @@ use super::Config;
 use super::characters::Characters;
 use super::observe::Observation;
 use super::rate::Rate;
-use super::socket::{self, Goodbye, Life, Loss, Sink, Stream};
+use super::socket::{self, CloseMessage, Liveness, Loss, Sink, Stream};
 use super::text::{Farewell, warning};
 use crate::session::{End, Event, Viewer, ViewerInput};
 
@@ -33,7 +33,7 @@ enum Ending {
 /// Bridges `socket` and `viewer` until either ends, and closes the socket.
 pub(super) async fn serve(socket: WebSocket, mut viewer: Viewer, config: &Config, observed: &Observation) {
     let (mut sink, mut stream) = socket.split();
-    let life = Life::new();
+    let life = Liveness::new();
     let input = viewer.input();
     let overdue = socket::overdue(&viewer);
     let ending = tokio::select! {
@@ -43,20 +43,20 @@ pub(super) async fn serve(socket: WebSocket, mut viewer: Viewer, config: &Config
         () = life.ended(config.dead_peer_timeout.max(config.ping_interval * 2)) => Ending::Lost(Loss::Gone),
         () = overdue => Ending::Session(viewer.end().await),
     };
-    let goodbye = match ending {
+    let close_message = match ending {
         Ending::Session(end) => {
             let Farewell { line, code, reason } = Farewell::new(end.as_ref());
-            Ok(Goodbye { lines: line.into_iter().collect(), close: Some((code, reason)) })
+            Ok(CloseMessage { lines: line.into_iter().collect(), close: Some((code, reason)) })
         }
-        Ending::Fault(code) => Ok(Goodbye::fault(code, |reason| format!("Error: {reason}\r\n"))),
-        Ending::Left => Ok(Goodbye::default()),
+        Ending::Fault(code) => Ok(CloseMessage::fault(code, |reason| format!("Error: {reason}\r\n"))),
+        Ending::Left => Ok(CloseMessage::default()),
         Ending::Lost(loss) => Err(loss),
     };
-    socket::close(sink, stream, viewer, goodbye, observed).await;
+    socket::close(sink, stream, viewer, close_message, observed).await;
 }
 
 /// Passes on the viewer's input.
-async fn read(stream: &mut Stream, input: &ViewerInput, life: &Life, mut control: Rate) -> Ending {
+async fn read(stream: &mut Stream, input: &ViewerInput, life: &Liveness, mut control: Rate) -> Ending {
     loop {
         let data = match stream.next().await {
             Some(Ok(Message::Text(text))) => Bytes::from(text),
@@ -81,7 +81,7 @@ async fn read(stream: &mut Stream, input: &ViewerInput, life: &Life, mut control
 }
 
 /// Passes on the terminal's output in whole characters, and pings.
-async fn write(sink: &mut Sink, viewer: &mut Viewer, life: &Life, config: &Config) -> Ending {
+async fn write(sink: &mut Sink, viewer: &mut Viewer, life: &Liveness, config: &Config) -> Ending {
     let mut pings = socket::pings(config.ping_interval);
     let mut characters = Characters::default();
     let mut flush_at: Option<Instant> = None;

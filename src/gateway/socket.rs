@@ -1,4 +1,4 @@
-//! What both browser protocols do with a socket: tell its faults apart, watch for life, say goodbye.
+//! The socket handling that both browser protocols share: errors, liveness, closing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,36 +15,36 @@ use super::observe::Observation;
 use super::stall;
 use crate::session::Viewer;
 
-/// How long the last words and the closing handshake may take.
+/// The timeout for the final messages and the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A write that takes this long had to wait for the peer to read, and so is a sign of its life.
+/// A write that takes this long waited for the peer to read, which proves that it is alive.
 const SLOW_WRITE: Duration = Duration::from_millis(20);
 
-/// Pings come no faster, whatever the configuration says.
+/// The lower bound of the configured ping interval.
 const MIN_PING_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A text or message that breaks RFC 6455's rules, by its section 7.4.1.
+/// Close codes of RFC 6455, section 7.4.1.
 const PROTOCOL_ERROR: u16 = 1002;
 const NOT_UTF8: u16 = 1007;
 const TOO_BIG: u16 = 1009;
-/// Too many of WebSocket's own messages: a policy, by the same section.
+/// Too many control messages.
 pub(super) const POLICY: u16 = 1008;
 
 pub(super) type Sink = SplitSink<WebSocket, Message>;
 pub(super) type Stream = SplitStream<WebSocket>;
 
-/// How a socket was lost: nothing more can be said on it.
+/// How a socket was lost: nothing more can be sent on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
-    /// It broke, or its viewer gives no sign of life.
+    /// It broke, or its viewer is not alive.
     Gone,
-    /// Its viewer took nothing of what there was for it.
+    /// Its viewer accepted no data.
     Stalled,
 }
 
 impl Loss {
-    /// Its stable name, as it stands in metrics.
+    /// Returns its stable name in metrics.
     fn name(self) -> &'static str {
         match self {
             Self::Gone => "lost",
@@ -53,7 +53,7 @@ impl Loss {
     }
 }
 
-/// A socket that cannot go on: the close code, where one can still be sent.
+/// Classifies an error: the close code, if one can still be sent.
 pub(super) fn fault(error: axum::Error) -> Result<u16, Loss> {
     use tungstenite::Error as E;
     match error.into_inner().downcast_ref::<E>() {
@@ -66,7 +66,7 @@ pub(super) fn fault(error: axum::Error) -> Result<u16, Loss> {
     }
 }
 
-/// When the server pings.
+/// Returns the interval of the server's pings.
 pub(super) fn pings(every: Duration) -> Interval {
     let every = every.max(MIN_PING_INTERVAL);
     let mut pings = interval_at(Instant::now() + every, every);
@@ -74,13 +74,13 @@ pub(super) fn pings(every: Duration) -> Interval {
     pings
 }
 
-/// The server's ping.
+/// Returns the server's ping.
 pub(super) fn ping() -> Message {
     Message::Ping(Bytes::new())
 }
 
 /// Sends one message.
-pub(super) async fn send(sink: &mut Sink, message: Message, life: &Life) -> Result<(), Loss> {
+pub(super) async fn send(sink: &mut Sink, message: Message, life: &Liveness) -> Result<(), Loss> {
     let began = Instant::now();
     sink.send(message).await.map_err(|error| fault(error).err().unwrap_or(Loss::Gone))?;
     if began.elapsed() >= SLOW_WRITE {
@@ -89,28 +89,28 @@ pub(super) async fn send(sink: &mut Sink, message: Message, life: &Life) -> Resu
     Ok(())
 }
 
-/// Waits until the session of `viewer` was cut short and that should have been told: a viewer that takes nothing keeps
-/// its socket no longer for it.
+/// Resolves when the session of `viewer` was ended from outside and the time to report that is over: a viewer that
+/// accepts no data does not keep its socket.
 pub(super) fn overdue(viewer: &Viewer) -> impl Future<Output = ()> + Send + use<> {
-    let cut_short = viewer.cut_short();
+    let terminated = viewer.terminated();
     async {
-        cut_short.await;
+        terminated.await;
         sleep(CLOSE_TIMEOUT).await;
     }
 }
 
-/// How a socket is left.
+/// The last messages on a socket.
 #[derive(Debug, Default)]
-pub(super) struct Goodbye {
+pub(super) struct CloseMessage {
     /// TEXT messages before the close frame.
     pub(super) lines: Vec<String>,
-    /// Code and reason of the close frame; `None` answers the peer's.
+    /// Code and reason of the close frame; `None` replies to the peer's.
     pub(super) close: Option<(u16, String)>,
 }
 
-impl Goodbye {
-    /// After a fault of the viewer's. Of a limit, which a person may run into, `line` makes the last line; what only a
-    /// broken program does has none.
+impl CloseMessage {
+    /// The close message after a fault of the viewer. For a limit that a user may reach, `line` formats a last line; a
+    /// fault of a broken client has none.
     pub(super) fn fault(code: u16, line: impl FnOnce(&str) -> String) -> Self {
         let reason = match code {
             TOO_BIG => "a message is too large",
@@ -121,59 +121,59 @@ impl Goodbye {
     }
 }
 
-/// Closes the socket of `viewer` with `goodbye`; one that is lost has none.
+/// Closes the socket of `viewer` with `close_message`, unless it is lost.
 pub(super) async fn close(
     mut sink: Sink,
     mut stream: Stream,
     viewer: Viewer,
-    goodbye: Result<Goodbye, Loss>,
+    close_message: Result<CloseMessage, Loss>,
     observed: &Observation,
 ) {
-    observed.closing(code(&goodbye));
-    // The session begins to close now, whatever the farewell takes.
+    observed.closing(code(&close_message));
+    // The session closes now, however long the final messages take.
     drop(viewer);
-    if let Ok(goodbye) = goodbye {
-        leave(&mut sink, &mut stream, goodbye).await;
+    if let Ok(close_message) = close_message {
+        leave(&mut sink, &mut stream, close_message).await;
     }
 }
 
-/// The close code of a goodbye, where it has one of ours; otherwise how the socket ended, in a word.
-fn code(goodbye: &Result<Goodbye, Loss>) -> Result<u16, &'static str> {
-    match goodbye {
+/// Returns the close code that is sent, or a word for how the socket ended without one.
+fn code(close_message: &Result<CloseMessage, Loss>) -> Result<u16, &'static str> {
+    match close_message {
         Err(loss) => Err(loss.name()),
-        Ok(Goodbye { close: None, .. }) => Err("left"),
-        Ok(Goodbye { close: Some((code, _)), .. }) => Ok(*code),
+        Ok(CloseMessage { close: None, .. }) => Err("left"),
+        Ok(CloseMessage { close: Some((code, _)), .. }) => Ok(*code),
     }
 }
 
-/// Says goodbye within a bound.
-async fn leave(sink: &mut Sink, stream: &mut Stream, goodbye: Goodbye) {
+/// Sends the close message within a timeout.
+async fn leave(sink: &mut Sink, stream: &mut Stream, close_message: CloseMessage) {
     let saying = async {
-        for line in goodbye.lines {
+        for line in close_message.lines {
             if sink.send(Message::Text(line.into())).await.is_err() {
                 return;
             }
         }
-        if let Some((code, reason)) = goodbye.close {
+        if let Some((code, reason)) = close_message.close {
             let _ = sink.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
         }
-        // Reading on sends what is due (the answer to the peer's close frame) and takes what is still coming
-        // (without which TCP would reset, and the last words be lost).
+        // Reading sends the reply to the peer's close frame, and drains incoming data: unread data would reset the
+        // connection and lose the final messages.
         while let Some(Ok(_)) = stream.next().await {}
     };
     let _ = timeout(CLOSE_TIMEOUT, saying).await;
 }
 
-/// When the viewer last gave a sign of life.
-pub(super) struct Life {
+/// Tracks when the viewer was last known to be alive.
+pub(super) struct Liveness {
     last: Mutex<Instant>,
     waiting: AtomicBool,
 }
 
-/// For as long as it is held, silence counts for nothing.
-pub(super) struct Waiting<'a>(&'a Life);
+/// While it is held, silence does not count.
+pub(super) struct Waiting<'a>(&'a Liveness);
 
-impl Life {
+impl Liveness {
     pub(super) fn new() -> Self {
         Self { last: Mutex::new(Instant::now()), waiting: AtomicBool::new(false) }
     }
@@ -187,7 +187,7 @@ impl Life {
         Waiting(self)
     }
 
-    /// Until when the viewer must give a sign; `None` once that is over.
+    /// Returns the deadline of the next sign of life; `None` once it has passed.
     fn deadline(&self, limit: Duration, now: Instant) -> Option<Instant> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if self.waiting.load(Ordering::Relaxed) {
@@ -196,7 +196,7 @@ impl Life {
         Some(*last + limit).filter(|deadline| *deadline > now)
     }
 
-    /// Waits until there was no sign for `limit`.
+    /// Resolves after `limit` without a sign of life.
     pub(super) async fn ended(&self, limit: Duration) {
         while let Some(deadline) = self.deadline(limit, Instant::now()) {
             sleep_until(deadline).await;
@@ -216,9 +216,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_viewer_is_gone_after_its_silence_and_not_while_its_input_waits() {
+    fn silence_counts_unless_input_waits() {
         let limit = Duration::from_secs(75);
-        let life = Life::new();
+        let life = Liveness::new();
         let last = *life.last.lock().unwrap();
         assert_eq!(life.deadline(limit, last), Some(last + limit));
         let early = last + limit - Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! How long a session may go on: without activity, and at all.
+//! Limits of a session: idle time and duration.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Config, End, Event, Limit};
 
-/// When something last happened in a session.
+/// The time of a session's last activity.
 #[derive(Debug)]
 pub(super) struct Activity(Mutex<Instant>);
 
@@ -17,7 +17,7 @@ impl Activity {
         Self(Mutex::new(Instant::now()))
     }
 
-    /// Something happens now.
+    /// Records activity now.
     pub(super) fn note(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -27,7 +27,7 @@ impl Activity {
     }
 }
 
-/// Waits until one of the limits of `config` is reached, with a warning before each.
+/// Resolves when a limit of `config` is reached, and sends a warning before each.
 pub(super) async fn reached(config: &Config, activity: &Activity, events: &mpsc::Sender<Event>) -> End {
     let idle = async {
         match config.idle_timeout {
@@ -75,7 +75,7 @@ async fn whole(limit: Duration, warning: Duration, events: &mpsc::Sender<Event>)
     sleep_until(began + limit).await;
 }
 
-/// Left out for a viewer that is far behind: the limit must not wait for it.
+/// Sends a warning, unless the event queue is full: the limit must not wait for a slow viewer.
 fn warn(events: &mpsc::Sender<Event>, limit: Limit, left: Duration) {
     let _ = events.try_send(Event::Warning { limit, left });
 }
@@ -84,7 +84,7 @@ fn warn(events: &mpsc::Sender<Event>, limit: Limit, left: Duration) {
 mod tests {
     use super::*;
 
-    /// Short, since these tests wait in earnest; nothing is asserted of how late a limit is noticed.
+    /// Short, because these tests wait in real time; no test asserts how late a limit is detected.
     const SHORT: Duration = Duration::from_millis(60);
 
     fn config(idle: Option<Duration>, whole: Option<Duration>) -> Config {
@@ -98,8 +98,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn silence_is_warned_of_and_ends_the_session_and_activity_puts_it_off() {
-        let (events, mut told) = mpsc::channel(4);
+    async fn idle_session_is_warned_then_ends() {
+        let (events, mut received) = mpsc::channel(4);
         let activity = Activity::new();
         let config = config(Some(SHORT), None);
         let reached = reached(&config, &activity, &events);
@@ -107,7 +107,7 @@ mod tests {
         // The warning comes first; what happens then counts.
         let warned = tokio::select! {
             end = &mut reached => panic!("{end:?}"),
-            warned = told.recv() => warned,
+            warned = received.recv() => warned,
         };
         assert!(matches!(
             warned,
@@ -118,12 +118,12 @@ mod tests {
         let end = reached.await;
         assert!(matches!(end, End::Limit(Limit::Idle)), "{end:?}");
         assert!(noted.elapsed() >= SHORT);
-        assert!(told.try_recv().is_ok(), "and warned of again");
+        assert!(received.try_recv().is_ok(), "and warned of again");
     }
 
     #[tokio::test]
-    async fn a_session_ends_at_its_longest_duration_however_busy_it_is() {
-        let (events, mut told) = mpsc::channel(4);
+    async fn busy_session_ends_at_max_duration() {
+        let (events, mut received) = mpsc::channel(4);
         let activity = Activity::new();
         let config = config(Some(SHORT * 100), Some(SHORT));
         let busy = async {
@@ -139,6 +139,6 @@ mod tests {
         };
         assert!(matches!(end, End::Limit(Limit::Duration)), "{end:?}");
         assert!(began.elapsed() >= SHORT);
-        assert!(matches!(told.try_recv(), Ok(Event::Warning { limit: Limit::Duration, .. })));
+        assert!(matches!(received.try_recv(), Ok(Event::Warning { limit: Limit::Duration, .. })));
     }
 }

@@ -1,16 +1,16 @@
-//! Who is told of a session's life: metrics and audit records are made of it.
+//! Observes the life of a session, for metrics and audit records.
 
 use std::time::Duration;
 
 use super::End;
 use crate::model::{HostIds, StageEvent};
 
-/// Is told of each step in the life of one session.
+/// Receives each step in the life of one session.
 ///
-/// It is called on the session's task, so it must neither wait nor block. Whatever happens to that task, its last
-/// steps are [`Step::Ended`] and [`Step::Closed`], once each and in this order.
+/// It is called on the session's task, so it must neither wait nor block. Its last steps are always [`Step::Ended`] and
+/// [`Step::Closed`], once each and in this order, even if the task panics.
 pub trait Observer: Send + Sync {
-    /// The session came this far.
+    /// Called for each step.
     fn on_step(&self, step: Step<'_>);
 }
 
@@ -20,39 +20,39 @@ pub trait Observer: Send + Sync {
 pub enum Step<'a> {
     /// Connecting begins.
     Connecting,
-    /// News of a stage of it.
+    /// A stage started or ended.
     Stage(StageEvent),
-    /// There is a connection to the host; it has no terminal yet.
+    /// The host is connected; no terminal is open yet.
     Connected(&'a HostIds),
     /// The terminal is open, this long after connecting began.
     Opened(Duration),
-    /// The terminal said its first byte, this long after connecting began.
+    /// The first output, this long after connecting began.
     FirstOutput(Duration),
-    /// This many bytes were typed.
+    /// Bytes of input.
     Input(usize),
-    /// The terminal said this many bytes.
+    /// Bytes of output.
     Output(usize),
-    /// The way to the host and back took this long.
+    /// A measured round trip to the host.
     RoundTrip(Duration),
-    /// The session ended; what it has open is being closed.
+    /// The session ended, and its resources are being closed.
     Ended(Record<'a>),
-    /// Nothing of it is open any more, or what would not close in time was dropped.
+    /// All resources are closed, or dropped after a timeout.
     Closed,
 }
 
-/// What a session came to.
+/// A summary of an ended session.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Record<'a> {
     /// How it ended.
     pub outcome: Outcome<'a>,
-    /// The ids of its connection; `None` where there was none.
+    /// The ids of its connection, if there was one.
     pub ids: Option<&'a HostIds>,
-    /// How long it lasted, connecting included.
+    /// Its duration, including connecting.
     pub duration: Duration,
-    /// How many bytes were typed.
+    /// Bytes of input.
     pub input_bytes: u64,
-    /// How many bytes the terminal said.
+    /// Bytes of output.
     pub output_bytes: u64,
 }
 
@@ -60,16 +60,16 @@ pub struct Record<'a> {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Outcome<'a> {
-    /// In a way that the viewer is told.
+    /// With an end that the viewer receives.
     End(&'a End),
-    /// Its viewer left.
+    /// The viewer left.
     Left,
-    /// Its task broke off: a fault of this program.
+    /// The task was dropped or panicked: a bug.
     Broke,
 }
 
 impl Outcome<'_> {
-    /// The outcome's stable name, as it stands in JSON, metrics and logs.
+    /// Returns the outcome's stable name in JSON, metrics and logs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

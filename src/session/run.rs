@@ -11,26 +11,26 @@ use tokio_util::sync::CancellationToken;
 use super::limits::{self, Activity};
 use super::queue::{InputQueue, Piece};
 use super::registry::Counts;
-use super::told::Told;
-use super::wishes::Wishes;
+use super::reporter::SessionReporter;
+use super::viewer_state::ViewerState;
 use super::{Config, End, Event, Kill, Outcome, Request, Step};
 use crate::model::{
     Connect, Control, Fault, Host, Input, Output, Size, Stage, StageError, StageEvent, StageState, Terminal,
     TerminalEvent,
 };
 
-/// What every part of the task looks at.
+/// The context of a session's task.
 pub(super) struct Run<'a> {
     pub(super) config: &'a Config,
     pub(super) events: &'a mpsc::Sender<Event>,
     pub(super) drain: &'a CancellationToken,
-    pub(super) cut_short: &'a CancellationToken,
-    pub(super) wishes: &'a Wishes,
+    pub(super) terminated: &'a CancellationToken,
+    pub(super) state: &'a ViewerState,
     pub(super) counts: &'a Counts,
-    pub(super) told: Told<'a>,
+    pub(super) reporter: SessionReporter<'a>,
 }
 
-/// What was opened and must be closed again, whichever way the session ends.
+/// Resources that must be closed when the session ends.
 #[derive(Default)]
 struct Opened {
     host: Option<Box<dyn Host>>,
@@ -54,27 +54,27 @@ impl Run<'_> {
             biased;
             () = self.events.closed() => None,
             () = self.drain.cancelled() => Some(End::Drained),
-            why = told(killed) => Some(End::Killed(why)),
+            why = kill_signal(killed) => Some(End::Killed(why)),
             end = limits::reached(self.config, &activity, self.events) => Some(end),
             end = self.live(connect, request, queue, &mut opened, &activity) => Some(end),
         };
         if end.as_ref().is_some_and(End::is_from_outside) {
-            self.cut_short.cancel();
+            self.terminated.cancel();
         }
-        self.told.ended(end.as_ref().map_or(Outcome::Left, Outcome::End));
+        self.reporter.ended(end.as_ref().map_or(Outcome::Left, Outcome::End));
         self.log_end(end.as_ref());
-        // The viewer learns the end while the far side is being closed, not after it.
-        tokio::join!(self.tell(end), self.close(opened));
+        // Concurrently, so that the viewer need not wait for the host to close.
+        tokio::join!(self.report(end), self.close(opened));
         tracing::debug!("session closed");
     }
 
-    async fn tell(&self, end: Option<End>) {
+    async fn report(&self, end: Option<End>) {
         if let Some(end) = end {
             let _ = self.events.send(Event::Closed(end)).await;
         }
     }
 
-    /// Connects and bridges until the far side ends it.
+    /// Connects and bridges until the host ends the session.
     async fn live(
         &self,
         connect: &dyn Connect,
@@ -97,21 +97,22 @@ impl Run<'_> {
         }
     }
 
-    /// Fills `opened`, within the deadline over all stages.
+    /// Connects and fills `opened`, within the timeout over all stages.
     async fn open(
         &self,
         connect: &dyn Connect,
         request: &Request,
         opened: &mut Opened,
     ) -> Result<(), StageError> {
-        let stages = Stages { events: self.events, told: &self.told, last: Mutex::new(Stage::Workspace) };
+        let stages =
+            Stages { events: self.events, reporter: &self.reporter, last: Mutex::new(Stage::Workspace) };
         let attempt = async {
             let host = connect.connect(&request.target, &stages).await?;
             let host = opened.host.insert(host);
-            self.told.connected(host.ids());
+            self.reporter.connected(host.ids());
             let mut terminal = request.terminal.clone();
             if request.waits_for_size {
-                terminal.size = self.wishes.first_size().await;
+                terminal.size = self.state.first_size().await;
             }
             opened.size = terminal.size;
             opened.terminal = Some(host.open_terminal(&terminal, &stages).await?);
@@ -126,13 +127,13 @@ impl Run<'_> {
             ))
         })?;
         tracing::info!(key_push = ids.key_push, tunnel = ids.tunnel, "terminal opened");
-        self.told.step(Step::Opened(self.told.elapsed()));
-        // A viewer that is gone is noticed where the whole session is run.
+        self.reporter.step(Step::Opened(self.reporter.elapsed()));
+        // `run` detects a viewer that left.
         let _ = self.events.send(Event::Opened(ids)).await;
         Ok(())
     }
 
-    /// Hands the viewer what the terminal says, waiting for a slow viewer, until the terminal ends.
+    /// Forwards output to the viewer, with backpressure, until the terminal ends.
     async fn forward_output(&self, output: &mut dyn Output, activity: &Activity) -> End {
         loop {
             let mut data = match output.next().await {
@@ -141,7 +142,7 @@ impl Run<'_> {
                 Some(Err(error)) => return End::Broken(error),
                 None => return End::Exit(crate::model::Exit::Unknown),
             };
-            self.told.output(data.len());
+            self.reporter.output(data.len());
             if self.config.output_is_activity {
                 activity.note();
             }
@@ -154,8 +155,7 @@ impl Run<'_> {
         }
     }
 
-    /// Hands the terminal what the viewer types. An input that fails stays silent: how the terminal ended is told
-    /// by its output.
+    /// Forwards input to the terminal. Write errors are ignored; the output side reports how the terminal ended.
     async fn forward_input(
         &self,
         mut queue: InputQueue,
@@ -172,10 +172,10 @@ impl Run<'_> {
             }
             let written = match &message.piece {
                 Piece::Data(data) => {
-                    self.told.input(data.len());
+                    self.reporter.input(data.len());
                     let written = input.write(data.clone()).await;
                     if written.is_ok() {
-                        self.wishes.taken.send_modify(|taken| *taken += data.len() as u64);
+                        self.state.taken.send_modify(|taken| *taken += data.len() as u64);
                     }
                     written
                 }
@@ -188,14 +188,14 @@ impl Run<'_> {
         }
     }
 
-    /// Tells the terminal each size that differs from the one it has.
+    /// Resizes the terminal whenever the viewer's size differs.
     async fn follow_size(&self, mut has: Size, control: &dyn Control) -> std::convert::Infallible {
-        let mut sizes = self.wishes.size.subscribe();
+        let mut sizes = self.state.size.subscribe();
         loop {
             let wanted = *sizes.borrow_and_update();
             if let Some(size) = wanted.filter(|size| *size != has) {
                 if let Err(error) = control.resize(size).await {
-                    tracing::debug!(%error, "the terminal does not learn its size");
+                    tracing::debug!(%error, "cannot resize the terminal");
                 }
                 has = size;
             }
@@ -205,19 +205,19 @@ impl Run<'_> {
         }
     }
 
-    /// Measures the way to the far side whenever the viewer asks.
+    /// Measures the round trip to the host on request of the viewer.
     async fn measure(&self, host: &dyn Host) -> std::convert::Infallible {
         loop {
-            self.wishes.measure.notified().await;
+            self.state.measure.notified().await;
             let round_trip = host.round_trip().await;
             if let Some(took) = round_trip {
-                self.told.step(Step::RoundTrip(took));
+                self.reporter.step(Step::RoundTrip(took));
             }
-            self.wishes.round_trip.send_replace(round_trip);
+            self.state.round_trip.send_replace(round_trip);
         }
     }
 
-    /// Closes what is open, each part within its bound; dropping is what remains to do when one passes.
+    /// Closes the terminal and the host, each within a timeout, after which it is dropped.
     async fn close(&self, opened: Opened) {
         let within = self.config.close_timeout;
         if let Some(Terminal { input, mut output, control }) = opened.terminal {
@@ -256,7 +256,7 @@ impl Run<'_> {
         };
         tracing::info!(
             %end,
-            seconds = self.told.elapsed().as_secs_f64(),
+            seconds = self.reporter.elapsed().as_secs_f64(),
             input_bytes = self.counts.input.load(Ordering::Relaxed),
             output_bytes = self.counts.output.load(Ordering::Relaxed),
             "session ended"
@@ -264,18 +264,18 @@ impl Run<'_> {
     }
 }
 
-/// Waits until the session is killed.
-async fn told(mut killed: watch::Receiver<Option<Kill>>) -> Kill {
+/// Resolves when the session is killed.
+async fn kill_signal(mut killed: watch::Receiver<Option<Kill>>) -> Kill {
     match killed.wait_for(Option::is_some).await.map(|why| *why) {
         Ok(Some(why)) => why,
         _ => pending().await,
     }
 }
 
-/// Passes stages on to the viewer and remembers the last that began.
+/// Forwards stages to the viewer and remembers the last one that started.
 struct Stages<'a> {
     events: &'a mpsc::Sender<Event>,
-    told: &'a Told<'a>,
+    reporter: &'a SessionReporter<'a>,
     last: Mutex<Stage>,
 }
 
@@ -293,8 +293,8 @@ impl crate::model::StageObserver for Stages<'_> {
             }
             state => tracing::debug!(stage = %event.stage, ?state, "stage"),
         }
-        self.told.step(Step::Stage(event));
-        // Left out when the viewer is behind: an observer must not wait.
+        self.reporter.step(Step::Stage(event));
+        // Dropped if the viewer is behind: an observer must not wait.
         let _ = self.events.try_send(Event::Stage(event));
     }
 }

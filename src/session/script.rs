@@ -1,4 +1,4 @@
-//! A `Connect` that does what a test says and tells what was done to it.
+//! A scripted `Connect` that records what was done to it.
 
 use std::future::pending;
 use std::io;
@@ -43,7 +43,7 @@ pub(crate) struct Seen {
     pub(crate) requests: Vec<TerminalRequest>,
     pub(crate) written: Vec<u8>,
     pub(crate) input_ended: bool,
-    /// Sizes that the terminal was told after it was opened.
+    /// Sizes that were set after the terminal was opened.
     pub(crate) sizes: Vec<Size>,
     /// How often the round trip was measured.
     pub(crate) measured: usize,

@@ -1,4 +1,4 @@
-//! Sessions: opened, listed, killed, drained.
+//! Opens, lists, kills and drains sessions.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use super::queue::InputQueue;
 use super::registry::Registry;
-use super::told::Told;
-use super::wishes::Wishes;
+use super::reporter::SessionReporter;
+use super::viewer_state::ViewerState;
 use super::{Config, Kill, Observer, Owner, Summary, Viewer, run};
 use crate::model::{Connect, Target, TerminalRequest};
 
-/// Opens sessions and keeps account of them. Cheap to clone; the clones share everything.
+/// Opens and tracks sessions. Cheap to clone; clones share their state.
 #[derive(Clone)]
 pub struct Sessions {
     shared: Arc<Shared>,
@@ -47,10 +47,10 @@ pub struct Request {
     pub target: Target,
     /// What it should look like to the process in it.
     pub terminal: TerminalRequest,
-    /// Whether the terminal waits for the size that the viewer tells first, while connecting goes on. The default
+    /// Whether the terminal opens only after the viewer's first size; connecting does not wait for it. The default
     /// is no.
     pub waits_for_size: bool,
-    /// Who is told of the session's life. The default, `None`, is nobody.
+    /// The observer of the session. The default is none.
     pub observer: Option<Arc<dyn Observer>>,
 }
 
@@ -76,14 +76,14 @@ impl Request {
         }
     }
 
-    /// The same, laid out for the first size that the viewer tells.
+    /// Opens the terminal with the viewer's first size.
     #[must_use]
     pub fn waiting_for_size(mut self) -> Self {
         self.waits_for_size = true;
         self
     }
 
-    /// The same, with `observer` told of the session's life.
+    /// Reports the session's steps to `observer`.
     #[must_use]
     pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
@@ -123,18 +123,17 @@ impl Sessions {
         *self.shared.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 
-    /// Keeps a place for a session that is about to be opened, so that a refusal is known before anything else
-    /// happens.
+    /// Reserves a session, so that a refusal is known before anything else happens.
     ///
     /// # Errors
     /// [`OpenError`] when no more sessions may be opened.
-    pub fn reserve(&self, owner: Owner) -> Result<Place, OpenError> {
+    pub fn reserve(&self, owner: Owner) -> Result<Reservation, OpenError> {
         if self.is_draining() {
             return Err(OpenError::Draining);
         }
         let label = owner.workspace.clone();
         let id = self.shared.registry.add(owner, &self.shared.config())?;
-        Ok(Place { id, label, shared: Arc::clone(&self.shared) })
+        Ok(Reservation { id, label, shared: Arc::clone(&self.shared) })
     }
 
     /// Starts a session, connecting at once. Must be called in a tokio runtime.
@@ -151,7 +150,7 @@ impl Sessions {
         self.shared.registry.list()
     }
 
-    /// Ends the session `id`, whose viewer is told why; whether there was one.
+    /// Ends the session `id` and notifies its viewer; returns whether it existed.
     pub fn kill(&self, id: Uuid, why: Kill) -> bool {
         self.shared.registry.kill(id, why)
     }
@@ -181,14 +180,14 @@ impl Sessions {
     }
 }
 
-/// A place that is kept for one session, and counts as one already. Dropping it gives it back.
-pub struct Place {
+/// A reservation for one session, which counts as live. Released on drop.
+pub struct Reservation {
     id: Uuid,
     label: String,
     shared: Arc<Shared>,
 }
 
-impl Place {
+impl Reservation {
     /// The id that the session will have.
     #[must_use]
     pub fn session(&self) -> Uuid {
@@ -202,23 +201,23 @@ impl Place {
         let session = self.id;
         let (input, queue) = InputQueue::new(config.input_queue);
         let (sender, events) = mpsc::channel(config.output_queue.max(1));
-        let wishes = Arc::new(Wishes::new());
+        let state = Arc::new(ViewerState::new());
         let span = tracing::info_span!("session", id = %session, workspace = %self.label);
-        let cut_short = CancellationToken::new();
+        let terminated = CancellationToken::new();
         let viewer =
-            Viewer { session, input, events, wishes: Arc::clone(&wishes), cut_short: cut_short.clone() };
+            Viewer { session, input, events, state: Arc::clone(&state), terminated: terminated.clone() };
         let task = async move {
-            let place = self;
-            let shared = &place.shared;
+            let reservation = self;
+            let shared = &reservation.shared;
             let (counts, killed) = shared.registry.of(session);
             let run = run::Run {
                 config: &config,
                 events: &sender,
                 drain: &shared.drain,
-                cut_short: &cut_short,
-                wishes: &wishes,
+                terminated: &terminated,
+                state: &state,
                 counts: &counts,
-                told: Told::new(request.observer.as_deref(), &counts),
+                reporter: SessionReporter::new(request.observer.as_deref(), &counts),
             };
             run.run(shared.connect.as_ref(), &request, queue, killed).await;
         };
@@ -227,13 +226,13 @@ impl Place {
     }
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for Reservation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place").field("session", &self.id).finish_non_exhaustive()
+        f.debug_struct("Reservation").field("session", &self.id).finish_non_exhaustive()
     }
 }
 
-impl Drop for Place {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.shared.registry.remove(self.id);
     }

@@ -37,7 +37,7 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(SOON, what).await.expect("it did not happen in time")
 }
 
-/// Everything that the viewer is told from here on: the output, and the end.
+/// Reads to the end: the output, and the end.
 async fn rest(viewer: &mut Viewer) -> (Vec<u8>, Option<End>) {
     let mut output = Vec::new();
     loop {
@@ -275,7 +275,7 @@ async fn a_session_is_listed_with_what_it_carries_and_can_be_ended_by_its_id() {
     script.until("input", |seen| seen.written == b"abc").await;
     let [listed] = sessions.list().try_into().unwrap();
     assert_eq!((listed.id, listed.owner, listed.input_bytes), (viewer.session(), owner(), 3));
-    assert!(!sessions.kill(uuid::Uuid::new_v4(), Kill::Request), "an id that nobody has");
+    assert!(!sessions.kill(uuid::Uuid::new_v4(), Kill::Request), "an unknown id");
     assert!(sessions.kill(viewer.session(), Kill::Revoked));
     let (_, end) = rest(&mut viewer).await;
     assert!(matches!(end, Some(End::Killed(Kill::Revoked))), "{end:?}");

@@ -9,44 +9,43 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::wishes::Wishes;
+use super::viewer_state::ViewerState;
 use crate::model::{Exit, HostIds, Size, StageError, StageEvent};
 
 pub use super::queue::{InputClosed, ViewerInput};
 
-/// One viewer of a session. Dropping it ends the session: an attempt to connect is abandoned, an open terminal is
-/// closed.
+/// The viewer of a session. Dropping it ends the session: connecting is aborted, an open terminal is closed.
 #[derive(Debug)]
 pub struct Viewer {
     pub(super) session: Uuid,
     pub(super) input: ViewerInput,
     pub(super) events: mpsc::Receiver<Event>,
-    pub(super) wishes: Arc<Wishes>,
-    pub(super) cut_short: CancellationToken,
+    pub(super) state: Arc<ViewerState>,
+    pub(super) terminated: CancellationToken,
 }
 
-/// What a viewer asks for besides its input; usable beside [`Viewer::next`], cheap to clone.
+/// Requests of a viewer besides its input. Usable concurrently with [`Viewer::next`], cheap to clone.
 #[derive(Clone, Debug)]
-pub struct ViewerControl(Arc<Wishes>);
+pub struct ViewerControl(Arc<ViewerState>);
 
 impl ViewerControl {
-    /// Tells the terminal its new size. Only the latest counts, and none waits behind input.
+    /// Resizes the terminal. Only the latest size counts, and it does not wait behind input.
     pub fn resize(&self, size: Size) {
         self.0.size.send_replace(Some(size));
     }
 
-    /// Has the way to the instance and back measured, unless that is under way.
+    /// Measures the round trip to the instance, unless a measurement is pending.
     pub fn measure(&self) {
         self.0.measure.notify_one();
     }
 
-    /// What the last measurement came to; `None` where there was none.
+    /// Returns the last measured round trip.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         *self.0.round_trip.borrow()
     }
 
-    /// How many bytes of input were handed to the terminal so far; changes can be waited for.
+    /// Returns a watch on the bytes of input that the terminal accepted.
     #[must_use]
     pub fn taken(&self) -> watch::Receiver<u64> {
         self.0.taken.subscribe()
@@ -54,31 +53,31 @@ impl ViewerControl {
 }
 
 impl Viewer {
-    /// The session's id, as it stands in the logs.
+    /// Returns the session's id.
     #[must_use]
     pub fn session(&self) -> Uuid {
         self.session
     }
 
-    /// Where input goes; usable beside [`Self::next`]. It does not keep the session alive.
+    /// Returns the input queue. Usable concurrently with [`Self::next`]; it does not keep the session alive.
     #[must_use]
     pub fn input(&self) -> ViewerInput {
         self.input.clone()
     }
 
-    /// What can be asked for besides.
+    /// Returns the handle for other requests.
     #[must_use]
     pub fn control(&self) -> ViewerControl {
-        ViewerControl(Arc::clone(&self.wishes))
+        ViewerControl(Arc::clone(&self.state))
     }
 
-    /// Waits until something ends the session that is neither its terminal nor connecting: a limit, somebody, or the end
-    /// of this program. Its events are still there to be read. Usable beside [`Self::next`].
-    pub fn cut_short(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.cut_short.clone().cancelled_owned()
+    /// Resolves when the session is ended from outside: by a limit, a kill or shutdown. Its events can still be read.
+    /// Usable concurrently with [`Self::next`].
+    pub fn terminated(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.terminated.clone().cancelled_owned()
     }
 
-    /// Passes over all other news to how the session ended; `None` when its task broke off.
+    /// Skips other events and returns the end of the session; `None` if its task panicked.
     pub async fn end(&mut self) -> Option<End> {
         loop {
             match self.next().await {
@@ -89,78 +88,78 @@ impl Viewer {
         }
     }
 
-    /// The next news; `None` after [`Event::Closed`]. Cancel safe.
+    /// Returns the next event; `None` after [`Event::Closed`]. Cancel safe.
     pub async fn next(&mut self) -> Option<Event> {
         self.events.recv().await
     }
 }
 
-/// What a viewer is told.
+/// An event for the viewer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// News of a stage while connecting; left out when the viewer is far behind.
+    /// A stage of connecting; dropped if the event queue is full.
     Stage(StageEvent),
     /// The terminal is open.
     Opened(HostIds),
-    /// Bytes of the terminal, never empty, at most [`max_piece`](super::Config::max_piece) of them.
+    /// Output, never empty, at most [`max_piece`](super::Config::max_piece) of them.
     Output(Bytes),
-    /// The session will end when this much time is over. Left out when the viewer is far behind.
+    /// The session will end. Dropped if the event queue is full.
     Warning {
-        /// By which limit.
+        /// The limit.
         limit: Limit,
-        /// How much time is left.
+        /// The time left.
         left: Duration,
     },
     /// The session ended. The last event.
     Closed(End),
 }
 
-/// A limit of a session's life.
+/// A limit of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
-    /// Without activity.
+    /// Idle time.
     Idle,
-    /// At all.
+    /// Total duration.
     Duration,
 }
 
-/// Why somebody else ended a session.
+/// Why a session was killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kill {
-    /// Somebody who may ended it by hand.
+    /// An authorized user ended it.
     Request,
-    /// Its viewer may not open the workspace any more.
+    /// The viewer may no longer open the workspace.
     Revoked,
 }
 
-/// How a session ended for a viewer that is still there.
+/// How a session ended, for its viewer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum End {
-    /// The process in the terminal did.
+    /// The process in the terminal exited.
     Exit(Exit),
     /// A stage of connecting failed.
     Failed(StageError),
     /// The connection broke under the open terminal.
     Broken(io::Error),
-    /// It came to one of its limits.
+    /// A limit was reached.
     Limit(Limit),
-    /// Somebody else ended it.
+    /// It was killed.
     Killed(Kill),
-    /// This program is being stopped.
+    /// This program is shutting down.
     Drained,
 }
 
 impl End {
-    /// Whether it is neither the terminal's nor that of connecting.
+    /// Whether the session was ended from outside.
     pub(super) fn is_from_outside(&self) -> bool {
         matches!(self, Self::Limit(_) | Self::Killed(_) | Self::Drained)
     }
 
-    /// The end's stable name, as it stands in JSON, metrics and logs.
+    /// Returns the end's stable name in JSON, metrics and logs.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

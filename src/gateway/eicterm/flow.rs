@@ -1,28 +1,28 @@
-//! Positions each way: how much may still be sent, and whether the client keeps to what it was told.
+//! Positions in both directions: how much may be sent, and whether the client respects its limits.
 
 use super::frame::Malformed;
 use super::{INPUT_WINDOW, WINDOW};
 
-/// A client that does not keep to the positions.
+/// A violation of the protocol by the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
     /// A malformed message.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// It acknowledges what was never sent, or less than before.
+    /// An acknowledgement beyond what was sent, or below the last one.
     #[error("an ack of what was not sent")]
     Ack,
-    /// It sent more input than the window has room for.
+    /// More input than the window allows.
     #[error("more input than the window has room for")]
     InputWindow,
-    /// It sends input after its end.
+    /// Input after its end.
     #[error("input after its end")]
     InputEnded,
     /// `attach` comes first, and once.
     #[error("attach comes first, and once")]
     Attach,
-    /// It sends control messages faster than anybody could need.
+    /// Too many control messages.
     #[error("too many control messages")]
     Flood,
 }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn output_waits_at_the_window_and_goes_on_with_an_ack() {
+    fn output_waits_for_an_ack_at_the_window() {
         let mut output = Output::default();
         output.sent(usize::try_from(WINDOW).unwrap() - 1);
         assert!(output.has_room());
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn input_keeps_to_its_window_and_has_one_end() {
+    fn input_has_a_window_and_one_end() {
         let mut input = Input::default();
         let window = usize::try_from(INPUT_WINDOW).unwrap();
         input.receive(window, 0).unwrap();

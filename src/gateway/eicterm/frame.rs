@@ -1,4 +1,4 @@
-//! What a client sends.
+//! Messages of the client.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ const OPTIONAL: u8 = 0x80;
 /// A message of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// The first one: what is wanted.
+    /// The first message.
     Attach(Attach),
     /// Bytes for the terminal; may be empty.
     Input(Bytes),
@@ -43,14 +43,14 @@ pub enum Frame {
     Unknown,
 }
 
-/// What a client wants.
+/// The client's first message.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Attach {
     /// Columns.
     cols: u16,
     /// Rows.
     rows: u16,
-    /// Whether the client types, or only looks on. The default is to type.
+    /// Whether the client types or only watches. The default is to type.
     #[serde(default)]
     pub mode: Mode,
     /// A name for the terminal, for people.
@@ -71,11 +71,11 @@ pub enum Mode {
     /// It does.
     #[default]
     Drive,
-    /// It only looks on.
+    /// It only watches.
     Watch,
 }
 
-/// Where a client was when it lost its socket.
+/// The client's positions when it lost its socket.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Resume {
     /// The token of the last `hello`.
@@ -160,7 +160,7 @@ pub fn binary(mut data: Bytes) -> Result<Frame, Malformed> {
     }
 }
 
-/// Reads a TEXT message: input, as it stands.
+/// Reads a TEXT message: verbatim input.
 ///
 /// # Errors
 /// [`Malformed::TooLong`].

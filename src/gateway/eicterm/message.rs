@@ -1,4 +1,4 @@
-//! What the gateway says: one JSON object a TEXT message, its kind in `t`.
+//! Messages of the gateway: one JSON object per TEXT message, its type in `t`.
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use super::{INPUT_WINDOW, MAX_FRAME, VERSION, WINDOW};
 use crate::model::{Exit, StageError, StageEvent, StageState, escape_control};
 use crate::session::Limit;
 
-/// The longest text of an error, in bytes: texts of the far side are in it.
+/// The longest text of an error, in bytes; it may quote the instance.
 const MAX_TEXT: usize = 4096;
 
 /// A message of the gateway.
@@ -27,12 +27,12 @@ pub enum Message {
         out_off: u64,
         /// The position that the next byte of input has.
         in_off: u64,
-        /// What the client must keep to.
+        /// The client's limits.
         limits: Limits,
-        /// What this gateway can do.
+        /// The gateway's capabilities.
         caps: Caps,
     },
-    /// News of a stage while connecting.
+    /// A stage of connecting.
     Stage {
         /// Its name.
         name: &'static str,
@@ -62,8 +62,8 @@ pub enum Message {
         /// When, in seconds.
         secs: u64,
     },
-    /// The process in the terminal ended; the socket is closed with 1000 next. One of the two is there, neither
-    /// when the far side told neither.
+    /// The process in the terminal ended; the socket is closed with 1000 next. At most one member is present, none if
+    /// the instance reported neither.
     Exit {
         /// Its status.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,7 +90,7 @@ pub enum Message {
     },
 }
 
-/// What a client must keep to.
+/// The client's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// The most bytes of a message behind its opcode.
@@ -101,7 +101,7 @@ pub struct Limits {
     pub in_window: u64,
 }
 
-/// What a gateway can do. Absent means no.
+/// The gateway's capabilities. Absent means no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Caps {
     /// A session outlives its socket and can be resumed.
@@ -129,7 +129,7 @@ impl Message {
         }
     }
 
-    /// News of a stage; a failed one is told by the error.
+    /// A stage; a failed one is reported by the error.
     #[must_use]
     pub fn stage(event: StageEvent) -> Option<Self> {
         let ms = match event.state {

@@ -15,9 +15,9 @@ use super::message::Message;
 use crate::gateway::Config;
 use crate::gateway::observe::Observation;
 use crate::gateway::rate::Rate;
-use crate::gateway::socket::{self, Goodbye, Life, Loss, Sink, Stream};
+use crate::gateway::socket::{self, CloseMessage, Liveness, Loss, Sink, Stream};
 use crate::gateway::text::Farewell;
-use crate::session::{End, Event, Place, Request, Viewer, ViewerControl, ViewerInput};
+use crate::session::{End, Event, Request, Reservation, Viewer, ViewerControl, ViewerInput};
 
 /// Pings that wait for their answer; more are answered by none.
 const PING_QUEUE: usize = 8;
@@ -39,19 +39,19 @@ enum Ending {
     Session(Option<End>),
     /// The viewer closed the socket.
     Left,
-    /// The viewer broke a rule of WebSocket's: the close code.
+    /// The viewer violated WebSocket: the close code.
     Fault(u16),
-    /// The viewer broke a rule of the protocol's.
+    /// The viewer violated the protocol.
     Violation(Violation),
-    /// What it asks for is not there.
+    /// What the viewer requested does not exist.
     Refused(&'static str, &'static str, u16),
     /// Nothing more can be said.
     Lost(Loss),
 }
 
-/// What reader and writer know together.
+/// State that the reader and the writer share.
 struct Shared {
-    life: Life,
+    life: Liveness,
     output: Mutex<Output>,
     /// The viewer acknowledged something.
     acked: Notify,
@@ -66,30 +66,30 @@ impl Shared {
 /// Dials at once, opens the terminal when the viewer attaches, and bridges until either ends.
 pub(in crate::gateway) async fn serve(
     socket: WebSocket,
-    place: Place,
+    reservation: Reservation,
     request: Request,
     config: &Config,
     observed: &Observation,
 ) {
     let (mut sink, mut stream) = socket.split();
-    let mut viewer = place.open(request.waiting_for_size());
+    let mut viewer = reservation.open(request.waiting_for_size());
     let ending = bridge(&mut sink, &mut stream, &mut viewer, config, observed).await;
-    let goodbye = match ending {
-        Ending::Session(end) => Ok(farewell(end.as_ref())),
+    let close_message = match ending {
+        Ending::Session(end) => Ok(final_message(end.as_ref())),
         Ending::Fault(code) => {
-            Ok(Goodbye::fault(code, |reason| Message::error("protocol", reason).to_json()))
+            Ok(CloseMessage::fault(code, |reason| Message::error("protocol", reason).to_json()))
         }
         Ending::Violation(violation) => {
             let error = Message::error("protocol", violation.to_string());
-            Ok(goodbye(&error, BAD_FRAME, violation.to_string()))
+            Ok(close_message(&error, BAD_FRAME, violation.to_string()))
         }
         Ending::Refused(code, message, close) => {
-            Ok(goodbye(&Message::error(code, message), close, code.to_owned()))
+            Ok(close_message(&Message::error(code, message), close, code.to_owned()))
         }
-        Ending::Left => Ok(Goodbye::default()),
+        Ending::Left => Ok(CloseMessage::default()),
         Ending::Lost(loss) => Err(loss),
     };
-    socket::close(sink, stream, viewer, goodbye, observed).await;
+    socket::close(sink, stream, viewer, close_message, observed).await;
 }
 
 async fn bridge(
@@ -106,8 +106,8 @@ async fn bridge(
             Ok(Err(ending)) => return ending,
             Err(_) => return Ending::Violation(Violation::Attach),
         },
-        // That connecting failed is told to whoever attaches, behind its stages.
-        () = viewer.cut_short() => return Ending::Session(viewer.end().await),
+        // A failed connection attempt is reported after `attach`, behind its stages.
+        () = viewer.terminated() => return Ending::Session(viewer.end().await),
     };
     if attach.resume.is_some() || attach.session.is_some() {
         return Ending::Refused("gone", "the session is over; attach without it for a new one", GONE);
@@ -120,7 +120,7 @@ async fn bridge(
         Ok(size) => control.resize(size),
         Err(malformed) => return Ending::Violation(malformed.into()),
     }
-    let shared = Shared { life: Life::new(), output: Mutex::default(), acked: Notify::new() };
+    let shared = Shared { life: Liveness::new(), output: Mutex::default(), acked: Notify::new() };
     let hello = Message::hello(viewer.session());
     if let Err(loss) = say(sink, &hello, &shared.life).await {
         return Ending::Lost(loss);
@@ -231,7 +231,7 @@ impl Reader<'_> {
     }
 }
 
-/// Passes on what the terminal says, as far as the window has room, and answers.
+/// Forwards output within the window, and replies to pings.
 async fn write(
     sink: &mut Sink,
     viewer: &mut Viewer,
@@ -248,7 +248,7 @@ async fn write(
     let over = viewer.input();
     let over = over.closed().shared();
     loop {
-        // Once the session is over the rest is bounded, and nothing else comes.
+        // After the end of the session the remaining output is bounded.
         let has_room = shared.output().has_room() || over.clone().now_or_never().is_some();
         let message = tokio::select! {
             biased;
@@ -301,7 +301,7 @@ async fn write(
     }
 }
 
-async fn say(sink: &mut Sink, message: &Message, life: &Life) -> Result<(), Loss> {
+async fn say(sink: &mut Sink, message: &Message, life: &Liveness) -> Result<(), Loss> {
     socket::send(sink, ws::Message::Text(message.to_json().into()), life).await
 }
 
@@ -309,8 +309,8 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The last words for `end`.
-fn farewell(end: Option<&End>) -> Goodbye {
+/// The final message for `end`.
+fn final_message(end: Option<&End>) -> CloseMessage {
     let Farewell { line, code, reason } = Farewell::new(end);
     let message = match end {
         Some(End::Exit(exit)) => Message::exit(exit),
@@ -326,9 +326,9 @@ fn farewell(end: Option<&End>) -> Goodbye {
             Message::error(word, line.unwrap_or_default().trim_end())
         }
     };
-    goodbye(&message, code, reason)
+    close_message(&message, code, reason)
 }
 
-fn goodbye(message: &Message, code: u16, reason: String) -> Goodbye {
-    Goodbye { lines: vec![message.to_json()], close: Some((code, reason)) }
+fn close_message(message: &Message, code: u16, reason: String) -> CloseMessage {
+    CloseMessage { lines: vec![message.to_json()], close: Some((code, reason)) }
 }

@@ -1,4 +1,4 @@
-//! What an observer is told.
+//! The steps that an observer receives.
 
 use std::sync::Mutex;
 
@@ -57,10 +57,10 @@ async fn a_whole_life_is_told_in_order() {
     script.exit(0);
     rest(&mut viewer).await;
     gone(&sessions).await;
-    let told = diary.entries();
+    let steps = diary.entries();
     let round_trip = format!("round trip {}", crate::session::script::ROUND_TRIP.as_millis());
     assert_eq!(
-        told,
+        steps,
         [
             "connecting",
             "stage tcp",
@@ -88,9 +88,9 @@ async fn whichever_way_a_session_ends_its_end_and_its_close_are_told_once() {
         let (mut viewer, diary) = observed(&sessions);
         rest(&mut viewer).await;
         gone(&sessions).await;
-        let told = diary.entries();
-        assert_eq!(told[told.len() - 2..], [ended, "closed"], "{told:?}");
-        assert_eq!(told.iter().filter(|entry| entry.starts_with("ended") || *entry == "closed").count(), 2);
+        let steps = diary.entries();
+        assert_eq!(steps[steps.len() - 2..], [ended, "closed"], "{steps:?}");
+        assert_eq!(steps.iter().filter(|entry| entry.starts_with("ended") || *entry == "closed").count(), 2);
     }
     let (sessions, script) = start(Mode::Hang);
     let (viewer, diary) = observed(&sessions);

@@ -1,4 +1,4 @@
-//! Tells a session's observer of its steps, the last ones whatever happens.
+//! Reports the steps of a session to its observer.
 
 use std::sync::atomic::Ordering;
 use std::sync::{OnceLock, atomic::AtomicBool};
@@ -8,9 +8,9 @@ use super::registry::Counts;
 use super::{Observer, Outcome, Record, Step};
 use crate::model::HostIds;
 
-/// One session's observer, and what the record of the session is made of. Dropping it tells the last steps that were
-/// not told: a task that is dropped or panics has an end as well.
-pub(super) struct Told<'a> {
+/// Reports the steps of one session, and collects its record. Dropping it reports the final steps that are missing, so
+/// that a task that is dropped or panics ends as well.
+pub(super) struct SessionReporter<'a> {
     observer: Option<&'a dyn Observer>,
     counts: &'a Counts,
     began: Instant,
@@ -19,10 +19,10 @@ pub(super) struct Told<'a> {
     has_ended: AtomicBool,
 }
 
-impl<'a> Told<'a> {
-    /// The session begins now.
+impl<'a> SessionReporter<'a> {
+    /// Starts the report of a session.
     pub(super) fn new(observer: Option<&'a dyn Observer>, counts: &'a Counts) -> Self {
-        let told = Self {
+        let reporter = Self {
             observer,
             counts,
             began: Instant::now(),
@@ -30,8 +30,8 @@ impl<'a> Told<'a> {
             has_spoken: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
         };
-        told.step(Step::Connecting);
-        told
+        reporter.step(Step::Connecting);
+        reporter
     }
 
     pub(super) fn step(&self, step: Step<'_>) {
@@ -40,7 +40,7 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// How long the session has lasted.
+    /// Returns the time since the session began.
     pub(super) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
@@ -49,13 +49,13 @@ impl<'a> Told<'a> {
         self.step(Step::Connected(self.ids.get_or_init(|| ids)));
     }
 
-    /// `length` bytes were typed.
+    /// Reports `length` bytes of input.
     pub(super) fn input(&self, length: usize) {
         self.counts.input.fetch_add(length as u64, Ordering::Relaxed);
         self.step(Step::Input(length));
     }
 
-    /// The terminal said `length` bytes.
+    /// Reports `length` bytes of output.
     pub(super) fn output(&self, length: usize) {
         self.counts.output.fetch_add(length as u64, Ordering::Relaxed);
         if !self.has_spoken.swap(true, Ordering::Relaxed) {
@@ -64,7 +64,7 @@ impl<'a> Told<'a> {
         self.step(Step::Output(length));
     }
 
-    /// The session ended with `outcome`.
+    /// Reports the end with `outcome`, once.
     pub(super) fn ended(&self, outcome: Outcome<'_>) {
         if self.has_ended.swap(true, Ordering::Relaxed) {
             return;
@@ -79,7 +79,7 @@ impl<'a> Told<'a> {
     }
 }
 
-impl Drop for Told<'_> {
+impl Drop for SessionReporter<'_> {
     fn drop(&mut self) {
         self.ended(Outcome::Broke);
         self.step(Step::Closed);

@@ -1,4 +1,4 @@
-//! What a viewer and its session tell each other besides bytes and events: only the latest counts.
+//! State that a viewer and its session share besides bytes and events: only the latest value counts.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use crate::model::Size;
 
 /// Shared by a viewer and its session.
 #[derive(Debug)]
-pub(super) struct Wishes {
-    /// The size that the viewer has; `None` until it tells one.
+pub(super) struct ViewerState {
+    /// The viewer's size; `None` until it sends one.
     pub(super) size: watch::Sender<Option<Size>>,
-    /// The viewer wants the round trip measured.
+    /// The viewer requests a measurement of the round trip.
     pub(super) measure: Notify,
-    /// What the last measurement came to.
+    /// The last measured round trip.
     pub(super) round_trip: watch::Sender<Option<Duration>>,
-    /// How many bytes of input were handed to the terminal.
+    /// Bytes of input that the terminal accepted.
     pub(super) taken: watch::Sender<u64>,
 }
 
-impl Wishes {
+impl ViewerState {
     pub(super) fn new() -> Self {
         Self {
             size: watch::channel(None).0,
@@ -29,7 +29,7 @@ impl Wishes {
         }
     }
 
-    /// The first size that the viewer tells.
+    /// Waits for the viewer's first size.
     pub(super) async fn first_size(&self) -> Size {
         let mut sizes = self.size.subscribe();
         loop {
