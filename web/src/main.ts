@@ -42,7 +42,7 @@ async function arrive({ token, workspace }: Link): Promise<void> {
   try {
     outcome = await follow(token, abandon);
   } catch (error) {
-    if (!(error instanceof GatewayError) || error.why !== "wrong-token") throw error;
+    if (!(error instanceof GatewayError)) throw error;
     // A session from before stays.
     await enter(null).catch(() => {
       throw error;
@@ -50,9 +50,11 @@ async function arrive({ token, workspace }: Link): Promise<void> {
     view.notice.textContent = `The link did not sign you in. ${error.message}`;
     return;
   }
-  // After a replaced session, nothing opens but what the visitor chooses.
-  if (outcome === "replaced") await afterSignIn(showList);
-  else await afterSignIn(() => enter(outcome === "declined" ? null : workspace));
+  if (outcome === "replaced") {
+    // Nothing opens but what the visitor chooses, after a reload either.
+    abandon();
+    await afterSignIn(showList);
+  } else await afterSignIn(() => enter(outcome === "declined" ? null : workspace));
 }
 
 async function signInWith(token: string): Promise<void> {
@@ -143,7 +145,10 @@ async function choose(workspace: Workspace): Promise<void> {
     tab.screen.focus();
     return;
   }
-  if (!(await mayLeave())) return;
+  if (!(await mayLeave())) {
+    showInAddress(chosen?.id ?? null, window.location, window.history);
+    return;
+  }
   leave();
   chosen = workspace;
   draw();
