@@ -27,6 +27,7 @@ mod require;
 mod run_dir;
 mod served;
 mod shell;
+mod signals;
 mod sshd;
 mod station;
 mod tmux;

@@ -23,6 +23,7 @@ impl Part {
     /// Starts `command` in a process group of its own.
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Self {
+        super::signals::restore_default_signals();
         let mut child = command
             .process_group(0)
             .spawn()

@@ -88,6 +88,7 @@ impl Program {
 
 /// `eice` with nothing of this process's environment but PATH, its home in `home`.
 pub(crate) fn eice(home: &Path, env: &[(&str, String)]) -> Command {
+    super::signals::restore_default_signals();
     let mut command = Command::new(EICE);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", home);
     command.env("XDG_STATE_HOME", home.join("state"));

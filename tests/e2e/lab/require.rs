@@ -10,6 +10,7 @@ const ALSO: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 /// The program `name`. A test that needs it fails without it.
 #[track_caller]
 pub(crate) fn program(name: &str) -> PathBuf {
+    super::signals::restore_default_signals();
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path)
         .chain(ALSO.map(PathBuf::from))

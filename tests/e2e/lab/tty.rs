@@ -41,6 +41,7 @@ impl Tty {
         home: &Path,
         stderr: Option<&Path>,
     ) -> Self {
+        super::signals::restore_default_signals();
         let (pty, pts) = pty_process::blocking::open().unwrap();
         pty.resize(pty_process::Size::new(30, 100)).unwrap();
         let before = termios::tcgetattr(&pty).unwrap();
