@@ -217,7 +217,7 @@ pub struct FaultsHandle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ApiFault {
     Throttled,
-    EmulatorError,
+    Error,
     Hang,
 }
 
