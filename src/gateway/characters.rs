@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_character_waits_for_its_rest() {
+    fn unfinished_character_is_held() {
         for character in ["\u{e9}", "\u{20ac}", "\u{2026}", "\u{1f600}", "\u{10ffff}"] {
             let bytes = character.as_bytes();
             for cut in 1..bytes.len() {

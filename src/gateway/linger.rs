@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_words_arrive_though_the_peer_is_still_sending() {
+    async fn close_arrives_while_the_peer_sends() {
         let (mut client, server) = pair().await;
         let mut server = Lingering::new().closes(server);
         server.write_all(b"last words").await.unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_ends_when_the_peer_does_and_few_linger() {
+    async fn lingering_is_bounded() {
         let lingering = Lingering::new();
         let (client, server) = pair().await;
         drop(lingering.closes(server));

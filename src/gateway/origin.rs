@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_the_same_when_scheme_host_and_port_are() {
+    fn origins_compare_scheme_host_and_port() {
         let origin = |text: &str| text.parse::<Origin>().unwrap();
         assert_eq!(origin("https://Acme.Example:443"), origin("HTTPS://acme.example"));
         assert_eq!(origin("http://[::1]:8080").to_string(), "http://[::1]:8080");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_may_name_its_schemes_own_port_and_no_other() {
+    fn host_may_name_the_default_port() {
         let is_at = |origin: &str, host: &str| {
             origin.parse::<Origin>().unwrap().is_at(&host.parse::<Host>().unwrap())
         };
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_exactly_an_origin_is_refused() {
+    fn malformed_origins_are_refused() {
         for bad in [
             "",
             "null",

@@ -166,7 +166,7 @@ mod tests {
     use crate::workspace::BearerToken;
 
     #[test]
-    fn development_has_two_names_and_ends_with_an_administrators_token() {
+    fn admin_token_ends_development_mode() {
         let is = |name: &str| {
             let environment = name.parse().unwrap();
             Platform { environment, ..Platform::default() }.is_development()
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_asked_at_the_control_planes_address() {
+    fn query_url_is_the_control_plane() {
         let plane = |url: &str| ControlPlane::new(url, "acme").map(|plane| plane.question.to_string());
         let expected = "https://cp.example/cp/auth/tenant-member?slug=acme";
         assert_eq!(plane("https://cp.example").unwrap(), expected);

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_passes_a_flood_does_not_and_time_makes_it_good_again() {
+    fn rate_allows_bursts_and_recovers() {
         let mut rate = Rate::new(10);
         let now = rate.last;
         assert_eq!((0..30).filter(|_| rate.take_at(now)).count(), 20);

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_comes_takes_the_place_of_who_was_quiet_for_longest() {
+    async fn longest_idle_connection_is_evicted() {
         let room = Room::new(3);
         let (first, second, third) = (taken(&room), taken(&room), taken(&room));
         // The first asks and is answered, so that the second is the one that has been quiet for longest.
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_being_answered_is_left_alone_until_it_rests() {
+    async fn busy_connections_are_not_evicted() {
         let room = Room::new(2);
         let (first, second) = (taken(&room), taken(&room));
         first.asks();

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_has_256_random_bits_and_a_fingerprint_that_shows_nothing() {
+    fn secrets_have_256_random_bits() {
         let (a, b) = (random(), random());
         assert_eq!((a.len(), b.len()), (64, 64));
         assert_ne!(a, b);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_do_not_run_into_one_another() {
+    fn fingerprint_separates_parts() {
         assert_ne!(Fingerprint::of(&[b"a", b"bc"]), Fingerprint::of(&[b"ab", b"c"]));
     }
 }

@@ -324,7 +324,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_take_half_of_the_files() {
+    fn connections_use_half_the_files() {
         assert_eq!(connection_limit(4096, 1000, None), 4096);
         assert_eq!(connection_limit(4096, 1000, Some(1 << 20)), 4096);
         assert_eq!(connection_limit(4096, 1000, Some(1024)), 512);

@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_counts_unless_input_waits() {
+    fn blocked_input_is_not_silence() {
         let limit = Duration::from_secs(75);
         let life = Liveness::new();
         let last = *life.last.lock().unwrap();

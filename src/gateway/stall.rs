@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_takes_nothing_is_left_after_a_while() {
+    async fn stalled_peer_is_dropped() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _deaf = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut stream, _) = listener.accept().await.unwrap();

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wiring_fault_names_the_stage_the_cause_and_the_way_out() {
+    fn wiring_fault_has_stage_and_hint() {
         let error = StageError::new(Stage::KeyPush, Fault::Denied, "AWS refused the key")
             .with_source(std::io::Error::other("AccessDeniedException"))
             .with_hint("Allow ec2-instance-connect:SendSSHPublicKey")
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_wiring_is_a_plain_error() {
+    fn other_faults_are_plain_text() {
         for (stage, fault) in [
             (Stage::Instance, Fault::State),
             (Stage::Instance, Fault::NotFound),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn no_control_byte_of_the_far_side_reaches_the_viewer_and_texts_are_bounded() {
+    fn texts_are_escaped_and_bounded() {
         let hostile = "\u{1b}]52;c;AAAA\u{7}\r\n\u{9b}31m".repeat(1000);
         let error = StageError::new(Stage::Upgrade, Fault::Protocol, hostile.clone())
             .with_hint(hostile.clone())
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_closes_with_1000_and_says_nothing() {
+    fn exit_closes_with_1000() {
         let farewell = Farewell::new(Some(&End::Exit(Exit::Code(3))));
         assert_eq!(farewell, Farewell { line: None, code: 1000, reason: String::new() });
         assert_eq!(Farewell::new(Some(&End::Drained)).code, 1001);

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn busy_session_ends_at_max_duration() {
+    async fn busy_session_hits_max_duration() {
         let (events, mut received) = mpsc::channel(4);
         let activity = Activity::new();
         let config = config(Some(SHORT * 100), Some(SHORT));

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn dropped_queue_is_closed_and_empty() {
+    async fn dropped_queue_is_closed() {
         let (input, queue) = InputQueue::new(1000);
         input.send(Bytes::from(vec![b'a'; 500])).await.unwrap();
         let waiting = tokio::spawn({
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn message_larger_than_the_queue_passes() {
+    async fn oversized_message_passes() {
         let (input, mut queue) = InputQueue::new(1000);
         let data: Bytes = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
         let sending = input.send(data.clone());
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn slices_release_the_buffer_they_came_from() {
+    async fn slices_release_their_buffer() {
         let (input, _queue) = InputQueue::new(1 << 20);
         let mut buffer = BytesMut::zeroed(16 << 10);
         for length in [1, 100, 10_000] {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn small_messages_take_no_more_than_their_bytes() {
+    async fn small_messages_share_chunks() {
         let (input, queue) = InputQueue::new(100 * MIN_CHUNK);
         assert_eq!(fill(&input, b"x"), 100 * MIN_CHUNK);
         let held = |queue: &InputQueue| -> usize {

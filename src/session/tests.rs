@@ -56,7 +56,7 @@ async fn gone(sessions: &Sessions) {
 }
 
 #[tokio::test]
-async fn bytes_pass_both_ways_and_the_exit_ends_it() {
+async fn bytes_pass_until_exit() {
     let (sessions, script) = start(Mode::Open);
     let mut viewer = open(&sessions);
     assert_eq!(sessions.live(), 1);
@@ -88,7 +88,7 @@ async fn an_echo_is_bridged_just_the_same() {
 }
 
 #[tokio::test]
-async fn a_viewer_that_leaves_abandons_the_attempt_to_connect() {
+async fn leaving_abandons_connecting() {
     let (sessions, script) = start(Mode::Hang);
     let viewer = open(&sessions);
     script.until("the attempt", |seen| seen.connects == 1).await;
@@ -98,7 +98,7 @@ async fn a_viewer_that_leaves_abandons_the_attempt_to_connect() {
 }
 
 #[tokio::test]
-async fn a_viewer_that_leaves_closes_the_terminal_and_the_host() {
+async fn leaving_closes_terminal_and_host() {
     let (sessions, script) = start(Mode::Open);
     let viewer = open(&sessions);
     let input = viewer.input();
@@ -111,7 +111,7 @@ async fn a_viewer_that_leaves_closes_the_terminal_and_the_host() {
 }
 
 #[tokio::test]
-async fn a_viewer_that_leaves_is_noticed_while_input_and_output_are_stuck() {
+async fn leaving_is_noticed_when_stuck() {
     let mut script = Script::new(Mode::Open);
     script.blocks_input = true;
     let (sessions, script) = with(Config::default(), script);
@@ -125,7 +125,7 @@ async fn a_viewer_that_leaves_is_noticed_while_input_and_output_are_stuck() {
 }
 
 #[tokio::test]
-async fn a_slow_viewer_holds_the_terminal_back_and_loses_nothing() {
+async fn slow_viewer_gets_everything() {
     let config = Config { output_queue: 4, max_piece: 1000, ..Config::default() };
     let (sessions, script) = with(config, Script::new(Mode::Open));
     let mut viewer = open(&sessions);
@@ -145,7 +145,7 @@ async fn a_slow_viewer_holds_the_terminal_back_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn output_comes_in_pieces_of_the_largest_size() {
+async fn output_pieces_are_bounded() {
     let (sessions, script) = start(Mode::Open);
     let mut viewer = open(&sessions);
     script.say(&[b'x'; 100_000]);
@@ -160,7 +160,7 @@ async fn output_comes_in_pieces_of_the_largest_size() {
 }
 
 #[tokio::test]
-async fn a_failed_stage_reaches_the_viewer_and_what_was_open_is_closed() {
+async fn failed_stage_reaches_the_viewer() {
     let (sessions, script) = start(Mode::Fail(refused));
     let (_, end) = rest(&mut open(&sessions)).await;
     assert!(matches!(end, Some(End::Failed(error)) if error.stage() == Stage::Tls));
@@ -175,7 +175,7 @@ async fn a_failed_stage_reaches_the_viewer_and_what_was_open_is_closed() {
 }
 
 #[tokio::test]
-async fn connecting_has_a_deadline_that_names_the_stage() {
+async fn connect_timeout_names_the_stage() {
     let config = Config { connect_timeout: Duration::from_millis(20), ..Config::default() };
     let (sessions, script) = with(config, Script::new(Mode::Hang));
     let (_, end) = rest(&mut open(&sessions)).await;
@@ -186,7 +186,7 @@ async fn connecting_has_a_deadline_that_names_the_stage() {
 }
 
 #[tokio::test]
-async fn a_broken_connection_is_told_as_one() {
+async fn broken_connection_is_reported() {
     let (sessions, script) = start(Mode::Open);
     let mut viewer = open(&sessions);
     script.say(b"half a li");
@@ -198,7 +198,7 @@ async fn a_broken_connection_is_told_as_one() {
 }
 
 #[tokio::test]
-async fn a_drain_ends_the_open_refuses_the_new_and_abandons_the_connecting() {
+async fn drain_ends_every_session() {
     let (sessions, script) = start(Mode::Open);
     let mut viewer = open(&sessions);
     script.until("the terminal", |seen| !seen.requests.is_empty()).await;
@@ -213,7 +213,7 @@ async fn a_drain_ends_the_open_refuses_the_new_and_abandons_the_connecting() {
 }
 
 #[tokio::test]
-async fn no_more_sessions_are_opened_than_may_be() {
+async fn session_limit_is_enforced() {
     let config = Config { max_sessions: 2, ..Config::default() };
     let (sessions, _script) = with(config, Script::new(Mode::Hang));
     let (first, _second) = (open(&sessions), sessions.reserve(owner()).unwrap());
@@ -230,7 +230,7 @@ async fn no_more_sessions_are_opened_than_may_be() {
 }
 
 #[tokio::test]
-async fn a_panic_behind_the_trait_leaks_no_place_in_the_count() {
+async fn panic_releases_the_reservation() {
     let (sessions, _script) = start(Mode::Panic);
     let mut viewer = open(&sessions);
     assert!(rest(&mut viewer).await.1.is_none());
@@ -238,7 +238,7 @@ async fn a_panic_behind_the_trait_leaks_no_place_in_the_count() {
 }
 
 #[tokio::test]
-async fn a_far_side_that_does_not_close_is_dropped_in_time() {
+async fn unresponsive_host_is_dropped() {
     let config = Config { close_timeout: Duration::from_millis(20), ..Config::default() };
     let mut script = Script::new(Mode::Open);
     script.hangs_on_close = true;
@@ -252,7 +252,7 @@ async fn a_far_side_that_does_not_close_is_dropped_in_time() {
 }
 
 #[tokio::test]
-async fn one_workspace_and_one_user_have_their_share_and_no_more() {
+async fn shares_are_enforced() {
     let config = Config { max_per_workspace: 2, max_per_user: 3, ..Config::default() };
     let (sessions, _script) = with(config, Script::new(Mode::Open));
     let reserve = |workspace: &str, user: &str| sessions.reserve(Owner::new(workspace, user));
@@ -268,7 +268,7 @@ async fn one_workspace_and_one_user_have_their_share_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_session_is_listed_with_what_it_carries_and_can_be_ended_by_its_id() {
+async fn session_is_listed_and_ended_by_id() {
     let (sessions, script) = start(Mode::Open);
     let mut viewer = open(&sessions);
     viewer.input().send(Bytes::from_static(b"abc")).await.unwrap();
@@ -285,7 +285,7 @@ async fn a_session_is_listed_with_what_it_carries_and_can_be_ended_by_its_id() {
 }
 
 #[tokio::test]
-async fn a_terminal_waits_for_the_viewers_size_and_then_follows_it() {
+async fn terminal_follows_the_viewers_size() {
     let (sessions, script) = start(Mode::Open);
     let viewer = sessions.open(owner(), Request::new(target()).waiting_for_size()).unwrap();
     script.until("the connection", |seen| seen.connects == 1).await;
@@ -299,7 +299,7 @@ async fn a_terminal_waits_for_the_viewers_size_and_then_follows_it() {
 }
 
 #[tokio::test]
-async fn what_the_terminal_took_is_counted_and_the_end_of_input_follows_it() {
+async fn taken_input_is_counted() {
     let (sessions, script) = start(Mode::Open);
     let viewer = open(&sessions);
     let mut taken = viewer.control().taken();
@@ -311,7 +311,7 @@ async fn what_the_terminal_took_is_counted_and_the_end_of_input_follows_it() {
 }
 
 #[tokio::test]
-async fn the_way_to_the_host_is_measured_when_the_viewer_asks() {
+async fn round_trip_is_measured_on_request() {
     let (sessions, script) = start(Mode::Open);
     let viewer = open(&sessions);
     script.until("the terminal", |seen| !seen.requests.is_empty()).await;
@@ -325,7 +325,7 @@ async fn the_way_to_the_host_is_measured_when_the_viewer_asks() {
 }
 
 #[tokio::test]
-async fn a_session_ends_at_a_limit_and_its_viewer_is_told_which() {
+async fn limit_is_reported_to_the_viewer() {
     let config = Config { idle_timeout: Some(Duration::from_millis(50)), ..Config::default() };
     let (sessions, _script) = with(config, Script::new(Mode::Open));
     let mut viewer = open(&sessions);

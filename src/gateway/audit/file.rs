@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_appended_to_a_file_of_the_owners_and_follow_it_when_it_is_switched() {
+    fn file_is_private_and_follows_rotation() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.log");
         let metrics = Metrics::new();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_takes_nothing_more_is_counted_and_its_writer_goes_on() {
+    fn full_disk_is_counted_and_survived() {
         let dir = tempfile::tempdir().unwrap();
         let metrics = Metrics::new();
         let full = AuditFile::open(Path::new("/dev/full")).unwrap();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_cut_short_spoils_no_other() {
+    fn partial_line_spoils_no_other() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.log");
         let mut file = AuditFile::open(&path).unwrap();

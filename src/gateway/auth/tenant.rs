@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_organisation_is_found_wherever_it_stands() {
+    fn organization_is_found_in_each_header() {
         for (source, expected) in [
             ("instance=x;region=ord;state=abc-123", Some("abc-123")),
             ("state=abc-123;instance=x", Some("abc-123")),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_of_the_origin_that_its_url_begins_with() {
+    fn page_origin_is_the_start_of_its_url() {
         let origin = |text: &str| Some(text.parse::<Origin>().unwrap());
         for url in ["https://acme.example/", "https://acme.example", "https://acme.example:443/a?b#c"] {
             assert_eq!(page_of(url), origin("https://acme.example"), "{url}");

@@ -23,7 +23,7 @@ fn because(error: &ControlPlaneError) -> String {
 }
 
 #[test]
-fn the_cookies_that_are_passed_on_are_all_but_those_of_our_page() {
+fn our_cookies_are_not_forwarded() {
     let of = |lines: &[&str]| {
         let headers = lines.iter().map(|line| (COOKIE, line.parse().unwrap()));
         SessionCookies::of(&HeaderMap::from_iter(headers)).map(|cookies| cookies.0.to_string())
@@ -40,7 +40,7 @@ fn the_cookies_that_are_passed_on_are_all_but_those_of_our_page() {
 }
 
 #[tokio::test]
-async fn a_member_is_asked_for_as_the_platform_asks_and_once() {
+async fn member_query_matches_the_platform() {
     let plane = Plane::start(Reply::member("u_1")).await;
     let members = Members::new();
     for _ in 0..3 {
@@ -57,7 +57,7 @@ async fn a_member_is_asked_for_as_the_platform_asks_and_once() {
 }
 
 #[tokio::test]
-async fn an_answer_is_kept_for_its_time_and_forgotten_on_demand() {
+async fn answers_are_cached_and_forgotten() {
     let plane = Plane::start(Reply::member("u_1")).await;
     let members = Members::new();
     ask(&members, &plane, "s=member").await.unwrap();
@@ -100,7 +100,7 @@ async fn what_is_no_membership_is_a_no() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_is_an_outage_that_is_not_kept() {
+async fn outages_are_not_cached() {
     let plane = Plane::start(Reply::stranger()).await;
     let elsewhere = Plane::start(Reply::member("u_1")).await;
     let members = Members::new();
@@ -135,7 +135,7 @@ async fn what_is_no_answer_is_an_outage_that_is_not_kept() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_is_not_waited_for() {
+async fn missing_answer_times_out() {
     let plane = Plane::start(Reply::Hangs).await;
     let members = Members::new();
     let began = Instant::now();
@@ -145,7 +145,7 @@ async fn an_answer_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn those_who_ask_the_same_together_share_one_question_and_its_failure() {
+async fn concurrent_queries_are_shared() {
     let plane = Plane::start(Reply::Hangs).await;
     let members = Members::new();
     for reply in [Reply::Says(500, String::new()), Reply::member("u_1")] {
@@ -188,7 +188,7 @@ async fn organisations_are_told_apart() {
 }
 
 #[tokio::test]
-async fn who_must_know_now_goes_past_what_is_kept_and_renews_it() {
+async fn recheck_bypasses_and_renews_cache() {
     let plane = Plane::start(Reply::member("u_1")).await;
     let members = Members::new();
     let config = plane.config("acme");
@@ -201,7 +201,7 @@ async fn who_must_know_now_goes_past_what_is_kept_and_renews_it() {
 }
 
 #[tokio::test]
-async fn a_users_id_cannot_drive_the_terminal_that_shows_a_log() {
+async fn user_id_is_escaped_in_logs() {
     let plane = Plane::start(Reply::member("u\u{1b}[2J\nforged")).await;
     let name = ask(&Members::new(), &plane, "s=1").await.unwrap().unwrap();
     assert!(name.starts_with("member:u") && !name.chars().any(char::is_control), "{name}");
@@ -209,7 +209,7 @@ async fn a_users_id_cannot_drive_the_terminal_that_shows_a_log() {
 
 #[cfg(feature = "emulator")]
 #[tokio::test]
-async fn over_tls_only_those_are_asked_whom_an_authority_signed_for() {
+async fn untrusted_certificate_is_refused() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn output_waits_for_an_ack_at_the_window() {
+    fn output_stops_at_the_window() {
         let mut output = Output::default();
         output.sent(usize::try_from(WINDOW).unwrap() - 1);
         assert!(output.has_room());

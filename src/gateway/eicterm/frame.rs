@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn attach_is_json_of_which_only_the_size_is_needed() {
+    fn attach_needs_only_a_size() {
         let Ok(Frame::Attach(least)) = read(b"\x10{\"cols\":80,\"rows\":24}") else { panic!() };
         assert_eq!((least.size().unwrap(), least.mode, &least.resume), (Size::default(), Mode::Drive, &None));
         let whole = b"\x10{\"cols\":80,\"rows\":24,\"mode\":\"watch\",\"name\":\"one\",\"session\":\"s\",\

@@ -203,7 +203,7 @@ mod tests {
     use crate::model::{Fault, Stage};
 
     #[test]
-    fn each_message_reads_as_the_specification_has_it() {
+    fn messages_match_the_specification() {
         let hello = Message::hello(Uuid::nil()).to_json();
         assert_eq!(
             hello,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_has_its_stage_its_words_and_its_way_out_within_bounds() {
+    fn error_has_stage_message_and_hint() {
         let error = StageError::new(Stage::KeyPush, Fault::Denied, "AWS refuses the key")
             .with_hint("allow it")
             .with_request_id(Some("1-2".into()));

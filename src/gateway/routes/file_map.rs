@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn surplus_files_are_counted_and_not_kept() {
+    fn surplus_files_are_only_counted() {
         for (count, kept) in [(0, 0), (1, 1), (MAX_FILES, MAX_FILES), (760_000, MAX_FILES)] {
             let entries: Vec<_> = (0..count).map(|n| format!("\"{n:x}\":\"\"")).collect();
             let map = parse(&format!("{{{}}}", entries.join(","))).unwrap();

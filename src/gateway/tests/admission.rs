@@ -102,7 +102,7 @@ async fn a_forged_origin_opens_nothing() {
 }
 
 #[tokio::test]
-async fn the_administrators_token_opens_everything_and_needs_no_directory() {
+async fn admin_token_needs_no_directory() {
     let configure = |config: &mut Config| {
         config.platform.admin_token = BearerToken::new(ADMIN).map(|token| token.digest())
     };
@@ -126,7 +126,7 @@ async fn the_administrators_token_opens_everything_and_needs_no_directory() {
 }
 
 #[tokio::test]
-async fn without_an_administrators_token_an_empty_one_opens_nothing() {
+async fn empty_admin_token_opens_nothing() {
     let server = Server::start(script(Mode::Open)).await;
     for bearer in ["Bearer", "Bearer ", "Bearer \t"] {
         assert_eq!(status(&server, &[("Authorization", bearer)]).await, 401, "{bearer:?}");
@@ -134,7 +134,7 @@ async fn without_an_administrators_token_an_empty_one_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_wrong_bearer_is_made_good_by_nothing_and_asks_nobody_else() {
+async fn wrong_bearer_decides_alone() {
     let (server, plane) = start(Reply::member("u_1")).await;
     let wrong = ("Authorization", "Bearer no");
     let cookie = {
@@ -152,7 +152,7 @@ async fn a_wrong_bearer_is_made_good_by_nothing_and_asks_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_spent_whoever_lets_in() {
+async fn ticket_is_spent_by_any_login() {
     let (server, _plane) = start(Reply::member("u_1")).await;
     for credential in [("Authorization", "Bearer abc"), SESSION] {
         let offers = ticket(&server).await;
@@ -163,7 +163,7 @@ async fn a_ticket_is_spent_whoever_lets_in() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_worth_what_its_issuers_credential_is_when_it_is_used() {
+async fn ticket_follows_its_issuers_credential() {
     let memory = Arc::new(Memory::default());
     let id = memory.workspace(None);
     memory.token("of-it", &[id]);
@@ -178,7 +178,7 @@ async fn a_ticket_is_worth_what_its_issuers_credential_is_when_it_is_used() {
 }
 
 #[tokio::test]
-async fn tickets_that_are_guessed_count_as_wrong_tokens() {
+async fn guessed_tickets_count_as_wrong_tokens() {
     let configure = |config: &mut Config| config.max_wrong_tokens = 3;
     let server = Server::with(script(Mode::Open), directory(), configure, |_| Router::new()).await;
     let guess = format!("ticket.{}", "0".repeat(64));
@@ -189,7 +189,7 @@ async fn tickets_that_are_guessed_count_as_wrong_tokens() {
 }
 
 #[tokio::test]
-async fn a_workspace_that_is_not_named_is_told_before_anything_is_asked() {
+async fn missing_workspace_id_is_reported_first() {
     let server = Server::start(script(Mode::Open)).await;
     let missing = json!({"error": "missing workspace ID"});
     for request in routes_to("") {

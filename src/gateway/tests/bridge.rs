@@ -8,7 +8,7 @@ use super::*;
 use crate::model::echo::Echo;
 
 #[tokio::test]
-async fn an_echo_answers_through_a_real_socket() {
+async fn echo_passes_a_real_socket() {
     let gateway = Gateway::new(Config::new(vec![ORIGIN.parse().unwrap()]), directory(), Arc::new(Echo));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -31,7 +31,7 @@ async fn an_echo_answers_through_a_real_socket() {
 }
 
 #[tokio::test]
-async fn a_viewer_that_vanishes_closes_the_terminal() {
+async fn vanished_viewer_closes_terminal() {
     let server = Server::start(script(Mode::Open)).await;
     // By a close frame, by a bare end of its connection, and by a reset.
     for way in 0..3 {
@@ -68,7 +68,7 @@ async fn a_viewer_that_closes_is_answered() {
 }
 
 #[tokio::test]
-async fn connecting_is_abandoned_when_the_viewer_leaves() {
+async fn leaving_abandons_connecting() {
     let server = Server::start(script(Mode::Hang)).await;
     let socket = server.terminal().await;
     server.script.until("the attempt", |seen| seen.connects == 1).await;
@@ -78,7 +78,7 @@ async fn connecting_is_abandoned_when_the_viewer_leaves() {
 }
 
 #[tokio::test]
-async fn what_is_typed_while_connecting_is_not_lost() {
+async fn early_input_is_not_lost() {
     let server = Server::start(script(Mode::Open)).await;
     let mut socket = server.terminal().await;
     socket.send(Message::text("early")).await.unwrap();
@@ -86,7 +86,7 @@ async fn what_is_typed_while_connecting_is_not_lost() {
 }
 
 #[tokio::test]
-async fn a_slow_viewer_holds_the_terminal_back_within_bounds_and_loses_nothing() {
+async fn slow_viewer_gets_everything() {
     let server = Server::start(script(Mode::Open)).await;
     let mut socket = server.terminal().await;
     let pieces = 2000;
@@ -110,7 +110,7 @@ async fn a_slow_viewer_holds_the_terminal_back_within_bounds_and_loses_nothing()
 }
 
 #[tokio::test]
-async fn a_paste_of_16_mib_arrives_and_a_larger_one_closes_with_1009() {
+async fn oversized_paste_closes_with_1009() {
     let server = Server::start(script(Mode::Open)).await;
     let mut socket = server.terminal().await;
     let paste = vec![b'x'; 16 << 20];
@@ -140,7 +140,7 @@ async fn a_small_limit_is_kept_and_told() {
 }
 
 #[tokio::test]
-async fn a_viewer_that_leaves_is_noticed_while_the_program_does_not_read() {
+async fn leaving_is_noticed_despite_full_input() {
     let mut script = script(Mode::Open);
     script.blocks_input = true;
     let server = Server::start(script).await;
@@ -152,7 +152,7 @@ async fn a_viewer_that_leaves_is_noticed_while_the_program_does_not_read() {
 }
 
 #[tokio::test]
-async fn the_server_pings_and_a_dead_peer_is_given_up() {
+async fn dead_peer_is_closed_after_pings() {
     /// Longer than a busy machine keeps an answer from being read.
     const DEAD_PEER: Duration = Duration::from_secs(2);
     let configure = |config: &mut Config| {
@@ -173,7 +173,7 @@ async fn the_server_pings_and_a_dead_peer_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_broken_frame_closes_with_its_code() {
+async fn broken_frame_closes_with_code() {
     let server = Server::start(script(Mode::Open)).await;
     for (bytes, code) in [
         // TEXT that is not UTF-8, a reserved opcode, a frame without a mask.

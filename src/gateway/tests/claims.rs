@@ -60,7 +60,7 @@ fn unrelated() -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn without_a_claim_or_with_one_of_the_same_workspace_nobody_is_asked() {
+async fn own_workspace_claim_needs_no_query() {
     let tree = tree().await;
     let upper = tree.a.to_string().to_uppercase();
     for caller in ["", &tree.a.to_string(), &upper] {
@@ -80,7 +80,7 @@ async fn without_a_claim_or_with_one_of_the_same_workspace_nobody_is_asked() {
 }
 
 #[tokio::test]
-async fn a_peer_is_let_in_and_a_stranger_is_not() {
+async fn related_workspace_is_admitted() {
     let tree = tree().await;
     let callers = [
         (tree.b, 101, "a sibling"),
@@ -99,7 +99,7 @@ async fn a_peer_is_let_in_and_a_stranger_is_not() {
 }
 
 #[tokio::test]
-async fn a_token_speaks_for_its_own_workspaces_and_the_organisations_for_all() {
+async fn claims_follow_the_token_kind() {
     let tree = tree().await;
     let (b, far) = (tree.b.to_string(), tree.far.to_string());
     // A claim that the token does not bear out is refused before anybody asks who is related.
@@ -119,7 +119,7 @@ async fn a_token_speaks_for_its_own_workspaces_and_the_organisations_for_all() {
 }
 
 #[tokio::test]
-async fn a_claim_that_is_none_is_refused_clearly() {
+async fn malformed_claim_is_refused() {
     let tree = tree().await;
     let malformed = (400, json!({"error": "X-Workspace-ID must be one workspace's id"}));
     for caller in ["acme", "*", &format!("{},{}", tree.a, tree.b), &format!("{{{}}}", tree.b)] {
@@ -139,7 +139,7 @@ async fn a_claim_that_is_none_is_refused_clearly() {
 }
 
 #[tokio::test]
-async fn that_nobody_can_tell_who_is_related_is_an_outage_and_no_refusal() {
+async fn failed_relation_query_is_an_outage() {
     let tree = tree().await;
     // The administrator's token needs no directory; the claim of a member does.
     tree.memory.set_down(true);
@@ -148,7 +148,7 @@ async fn that_nobody_can_tell_who_is_related_is_an_outage_and_no_refusal() {
 }
 
 #[tokio::test]
-async fn every_route_to_a_workspace_asks_for_the_claim() {
+async fn every_workspace_route_checks_claims() {
     let tree = tree().await;
     let far = tree.far.to_string();
     let headers = [("Authorization", "Bearer org"), ("X-Workspace-ID", far.as_str())];
@@ -160,7 +160,7 @@ async fn every_route_to_a_workspace_asks_for_the_claim() {
 }
 
 #[tokio::test]
-async fn a_ticket_keeps_the_claim_that_it_was_issued_under() {
+async fn ticket_keeps_its_claim() {
     let tree = tree().await;
     let (a, b) = (tree.a.to_string(), tree.b.to_string());
     let path = format!("/workspaces/{a}/terminal");

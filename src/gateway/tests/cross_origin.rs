@@ -19,7 +19,7 @@ fn varies_by_origin(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn a_preflight_is_answered_without_a_credential_and_asks_nobody() {
+async fn preflight_needs_no_credential() {
     let server = start().await;
     for request in routes_to(MINE) {
         let (method, path) = request.split_once(' ').unwrap();
@@ -45,7 +45,7 @@ async fn a_preflight_is_answered_without_a_credential_and_asks_nobody() {
 }
 
 #[tokio::test]
-async fn a_preflight_of_another_origin_or_to_another_host_is_refused() {
+async fn foreign_preflight_is_refused() {
     let server = start().await;
     let path = format!("OPTIONS /workspaces/{MINE}/terminal/ticket");
     let ask = ("Access-Control-Request-Method", "POST");
@@ -59,7 +59,7 @@ async fn a_preflight_of_another_origin_or_to_another_host_is_refused() {
 }
 
 #[tokio::test]
-async fn answers_are_shown_to_an_allowed_page_refusals_included_and_to_no_other() {
+async fn cors_headers_only_for_allowed_pages() {
     let server = start().await;
     let bearer = ("Authorization", "Bearer abc");
     let org = ("X-Molecule-Org-Id", "org");
@@ -81,7 +81,7 @@ async fn answers_are_shown_to_an_allowed_page_refusals_included_and_to_no_other(
 }
 
 #[tokio::test]
-async fn a_client_on_another_origin_gets_its_ticket_and_its_terminal() {
+async fn cross_origin_client_opens_terminal() {
     let server = start().await;
     let path = format!("/workspaces/{MINE}/terminal");
     let headers = [("Origin", CANVAS), ("Authorization", "Bearer abc"), ("Content-Length", "0")];

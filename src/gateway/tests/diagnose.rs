@@ -29,7 +29,7 @@ fn diagnosing(at_once: bool) -> Script {
 }
 
 #[tokio::test]
-async fn the_report_comes_with_200_whatever_it_found_and_no_terminal_is_opened() {
+async fn report_is_200_for_any_finding() {
     let server = Server::start(diagnosing(true)).await;
     let answer = server.http(&request_of(MINE), &[BEARER]).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
@@ -44,7 +44,7 @@ async fn the_report_comes_with_200_whatever_it_found_and_no_terminal_is_opened()
 }
 
 #[tokio::test]
-async fn it_is_for_those_who_may_open_the_terminal() {
+async fn diagnosis_needs_terminal_access() {
     let server = Server::start(diagnosing(true)).await;
     for (id, headers, status) in NOT_ADMITTED {
         assert_eq!(server.http(&request_of(id), headers).await.status, status, "{id} {headers:?}");
@@ -53,7 +53,7 @@ async fn it_is_for_those_who_may_open_the_terminal() {
 }
 
 #[tokio::test]
-async fn a_connector_that_cannot_is_told_by_501() {
+async fn missing_diagnosis_is_501() {
     let server = Server::start(script(Mode::Open)).await;
     let answer = server.http(&request_of(MINE), &[BEARER]).await;
     assert_eq!(answer.status, 501);
@@ -61,7 +61,7 @@ async fn a_connector_that_cannot_is_told_by_501() {
 }
 
 #[tokio::test]
-async fn those_who_ask_together_share_one_walk() {
+async fn concurrent_diagnoses_are_shared() {
     let server = Server::start(diagnosing(false)).await;
     let request = request_of(MINE);
     let first = server.http(&request, &[BEARER]);
@@ -81,7 +81,7 @@ async fn those_who_ask_together_share_one_walk() {
 }
 
 #[tokio::test]
-async fn more_at_once_than_may_be_are_told_to_come_back() {
+async fn excess_diagnoses_get_429() {
     let configure = |config: &mut Config| config.max_diagnoses = 1;
     let directory = Arc::new(FileDirectory::parse(&every_workspace()).unwrap());
     let server = Server::with(diagnosing(false), directory, configure, |_| Router::new()).await;
@@ -108,7 +108,7 @@ fn every_workspace() -> String {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_abandons_the_walk() {
+async fn leaving_abandons_diagnosis() {
     let server = Server::start(diagnosing(false)).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let request =
@@ -120,7 +120,7 @@ async fn a_client_that_goes_away_abandons_the_walk() {
 }
 
 #[tokio::test]
-async fn it_may_take_longer_than_other_requests_and_not_for_ever() {
+async fn diagnosis_has_its_own_deadline() {
     let configure = |config: &mut Config| {
         config.request_timeout = Duration::from_millis(20);
         config.diagnose_timeout = Duration::from_millis(200);

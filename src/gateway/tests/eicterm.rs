@@ -130,7 +130,7 @@ async fn play(server: &Server, host: &serde_json::Map<String, Value>) {
 }
 
 #[tokio::test]
-async fn the_protocol_is_selected_when_it_is_offered_and_only_then() {
+async fn protocol_is_selected_only_when_offered() {
     let server = Server::start(script(Mode::Open)).await;
     let path = format!("/workspaces/{MINE}/terminal");
     let bearer = ("Authorization", "Bearer abc");
@@ -141,7 +141,7 @@ async fn the_protocol_is_selected_when_it_is_offered_and_only_then() {
 }
 
 #[tokio::test]
-async fn dialling_begins_before_the_viewer_attaches_and_the_terminal_waits_for_its_size() {
+async fn dialing_starts_before_attach() {
     let server = Server::start(script(Mode::Open)).await;
     let mut socket = open(&server).await;
     server.script.until("the connection", |seen| seen.connects == 1).await;
@@ -152,7 +152,7 @@ async fn dialling_begins_before_the_viewer_attaches_and_the_terminal_waits_for_i
 }
 
 #[tokio::test]
-async fn what_breaks_the_rules_is_closed_with_4400_and_an_error() {
+async fn violations_close_with_4400() {
     let server = Server::start(script(Mode::Open)).await;
     let attach = &b"\x10{\"cols\":80,\"rows\":24}"[..];
     let too_long = vec![0; MAX_FRAME + 2];
@@ -181,7 +181,7 @@ async fn what_breaks_the_rules_is_closed_with_4400_and_an_error() {
 }
 
 #[tokio::test]
-async fn a_viewer_that_does_not_attach_is_closed_in_time() {
+async fn missing_attach_times_out() {
     let short = |config: &mut Config| config.attach_timeout = std::time::Duration::from_millis(50);
     let server = Server::with(script(Mode::Open), directory(), short, |_| Router::new()).await;
     let mut socket = open(&server).await;
@@ -190,7 +190,7 @@ async fn a_viewer_that_does_not_attach_is_closed_in_time() {
 }
 
 #[tokio::test]
-async fn what_is_not_served_yet_is_refused_so_that_a_client_begins_anew() {
+async fn resume_is_refused_for_now() {
     let server = Server::start(script(Mode::Open)).await;
     for (attach, code, close) in [
         (
@@ -209,7 +209,7 @@ async fn what_is_not_served_yet_is_refused_so_that_a_client_begins_anew() {
 }
 
 #[tokio::test]
-async fn output_waits_for_acks_and_then_goes_on_and_the_end_is_told_all_the_same() {
+async fn output_waits_for_acks() {
     let server = Server::start(script(Mode::Open)).await;
     let mut socket = attached(&server).await;
     let total = usize::try_from(WINDOW).unwrap() * 2;
@@ -241,7 +241,7 @@ async fn output_waits_for_acks_and_then_goes_on_and_the_end_is_told_all_the_same
 }
 
 #[tokio::test]
-async fn input_beyond_its_window_is_a_breach_and_a_resize_does_not_wait_behind_what_is_within() {
+async fn input_beyond_window_is_a_violation() {
     let mut script = script(Mode::Open);
     script.blocks_input = true;
     let server = Server::start(script).await;
@@ -263,7 +263,7 @@ async fn input_beyond_its_window_is_a_breach_and_a_resize_does_not_wait_behind_w
 }
 
 #[tokio::test]
-async fn a_flood_of_control_messages_is_closed() {
+async fn control_flood_is_closed() {
     let few = |config: &mut Config| config.max_control_rate = 5;
     let server = Server::with(script(Mode::Open), directory(), few, |_| Router::new()).await;
     let mut socket = attached(&server).await;
@@ -283,7 +283,7 @@ async fn a_flood_of_control_messages_is_closed() {
 }
 
 #[tokio::test]
-async fn a_stage_that_fails_is_told_with_its_way_out_and_4500_and_a_quota_with_4429() {
+async fn failed_stage_closes_with_4500() {
     fn denied() -> StageError {
         StageError::new(Stage::KeyPush, Fault::Denied, "AWS refuses the key").with_hint("allow it")
     }
@@ -300,7 +300,7 @@ async fn a_stage_that_fails_is_told_with_its_way_out_and_4500_and_a_quota_with_4
 }
 
 #[tokio::test]
-async fn limits_and_an_operator_close_with_their_codes() {
+async fn limits_close_with_their_codes() {
     let idle = |config: &mut Config| {
         config.session.idle_timeout = Some(std::time::Duration::from_millis(80));
         config.session.idle_warning = std::time::Duration::from_millis(40);

@@ -28,7 +28,7 @@ fn assert_refused(answer: &Answer, status: u16, error: &str, what: &str) {
 }
 
 #[tokio::test]
-async fn a_path_that_leads_out_of_the_folder_is_refused_however_it_is_spelt() {
+async fn escaping_paths_are_refused() {
     let server = Server::start(script(Mode::Open)).await;
     let body = r#"{"content":"x"}"#;
     for path in [
@@ -65,7 +65,7 @@ async fn a_path_that_leads_out_of_the_folder_is_refused_however_it_is_spelt() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_as_it_should_be_is_refused() {
+async fn malformed_bodies_are_refused() {
     let server = Server::start(script(Mode::Open)).await;
     for body in
         ["", "x", "{}", r#"{"content":1}"#, r#"{"content":"x"#, r#"{"files":{"a":"b"}}"#, "[]", "null"]
@@ -90,7 +90,7 @@ async fn a_body_that_is_not_as_it_should_be_is_refused() {
 }
 
 #[tokio::test]
-async fn only_those_who_may_open_the_workspace_write_its_files() {
+async fn writes_need_workspace_access() {
     let server = Server::start(script(Mode::Open)).await;
     for path in ["files", "files/a", "files/%2e%2e", "files/%ff"] {
         for (id, headers, status) in NOT_ADMITTED {
@@ -108,7 +108,7 @@ async fn only_those_who_may_open_the_workspace_write_its_files() {
 }
 
 #[tokio::test]
-async fn a_body_may_be_larger_than_others_up_to_its_own_limit() {
+async fn file_bodies_have_their_own_limit() {
     let configure = |config: &mut Config| {
         config.max_body = 64;
         config.max_files_body = 1000;
@@ -135,7 +135,7 @@ fn unreached() -> StageError {
 }
 
 #[tokio::test]
-async fn what_went_wrong_is_told_within_bounds_and_without_control_characters() {
+async fn write_errors_are_bounded_and_escaped() {
     let server = Server::start(script(Mode::Fail(unreached))).await;
     for (request, body) in [(one("a"), r#"{"content":"x"}"#), (several(), r#"{"files":{"a":"x"}}"#)] {
         let answer = put(&server, &request, &[BEARER], body).await;
@@ -147,7 +147,7 @@ async fn what_went_wrong_is_told_within_bounds_and_without_control_characters() 
 }
 
 #[tokio::test]
-async fn more_requests_at_once_than_may_be_are_told_to_come_back() {
+async fn excess_writes_get_429() {
     let configure = |config: &mut Config| config.max_file_requests = 1;
     let server = Server::with(script(Mode::Hang), directory(), configure, |_| Router::new()).await;
     let request = format!(
@@ -168,7 +168,7 @@ async fn more_requests_at_once_than_may_be_are_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_workspace_that_cannot_be_reached_in_time_is_told_so() {
+async fn unreachable_workspace_times_out() {
     let configure = |config: &mut Config| config.files_timeout = std::time::Duration::from_millis(50);
     let server = Server::with(script(Mode::Hang), directory(), configure, |_| Router::new()).await;
     let answer = put(&server, &one("a"), &[BEARER], r#"{"content":"x"}"#).await;

@@ -8,7 +8,7 @@ const BEARER: (&str, &str) = ("Authorization", "Bearer abc");
 const OTHER: (&str, &str) = ("Authorization", "Bearer all");
 
 #[tokio::test]
-async fn identity_compares_a_token_with_the_session() {
+async fn identity_compares_token_and_session() {
     let server = Server::start(script(Mode::Open)).await;
     let signed_in =
         server.http("POST /auth/session", &[BEARER, ("Origin", ORIGIN), ("Content-Length", "0")]).await;

@@ -129,7 +129,7 @@ async fn output(socket: &mut Socket) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn output_is_bounded_pieces_of_whole_characters() {
+async fn output_is_whole_characters() {
     let server = Server::start(script(Mode::Open)).await;
     let mut socket = server.terminal().await;
     // Characters of three bytes: pieces of 32 KiB cut them.
@@ -145,7 +145,7 @@ async fn output_is_bounded_pieces_of_whole_characters() {
 }
 
 #[tokio::test]
-async fn output_of_single_bytes_comes_in_characters() {
+async fn single_bytes_become_characters() {
     let server = Server::start(script(Mode::Open)).await;
     let mut socket = server.terminal().await;
     let said = "\u{2026}\u{2014}\u{201c}\u{2022}\u{200b}\u{1f600}\u{e9}x";
@@ -176,7 +176,7 @@ async fn unfinished_character_is_flushed() {
 }
 
 #[tokio::test]
-async fn the_gateway_pings_every_25_s_and_takes_75_s_of_silence_for_the_end() {
+async fn pings_are_25_s_and_silence_75_s() {
     let defaults = Config::new(vec![ORIGIN.parse().unwrap()]);
     assert_eq!((defaults.ping_interval.as_secs(), defaults.dead_peer_timeout.as_secs()), (25, 75));
     let often = |config: &mut Config| config.ping_interval = std::time::Duration::from_millis(20);
@@ -192,7 +192,7 @@ async fn the_gateway_pings_every_25_s_and_takes_75_s_of_silence_for_the_end() {
 }
 
 #[tokio::test]
-async fn the_upgrade_comes_before_the_dialling() {
+async fn upgrade_precedes_dialing() {
     let server = Server::start(script(Mode::Hang)).await;
     let (_stream, answer) = raw(&server, "").await;
     assert!(answer.starts_with("http/1.1 101 "));
@@ -207,7 +207,7 @@ async fn a_subprotocol_is_not_taken_up() {
 }
 
 #[tokio::test]
-async fn a_wiring_fault_is_a_line_of_text_and_a_proper_close() {
+async fn wiring_fault_is_text_and_close() {
     fn denied() -> StageError {
         StageError::new(Stage::KeyPush, Fault::Denied, "AWS refused\u{1b}[2J")
             .with_source(std::io::Error::other("AccessDenied"))
@@ -226,7 +226,7 @@ async fn a_wiring_fault_is_a_line_of_text_and_a_proper_close() {
 }
 
 #[tokio::test]
-async fn what_is_no_wiring_fault_is_a_plain_error() {
+async fn other_faults_are_plain_errors() {
     fn stopped() -> StageError {
         StageError::new(Stage::Instance, Fault::State, "the instance is stopped")
     }
@@ -242,7 +242,7 @@ async fn what_is_no_wiring_fault_is_a_plain_error() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_told_after_the_output() {
+async fn lost_connection_follows_output() {
     let server = Server::start(script(Mode::Open)).await;
     let mut socket = server.terminal().await;
     server.script.say(b"half a li");

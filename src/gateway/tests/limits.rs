@@ -43,7 +43,7 @@ async fn told(socket: &mut Socket, t: &str) -> (Vec<Value>, u16) {
 }
 
 #[tokio::test]
-async fn an_idle_terminal_is_warned_and_closed_with_4408_and_typing_puts_that_off() {
+async fn idle_terminal_closes_with_4408() {
     let server = limited(|config| {
         config.idle_timeout = Some(SHORT);
         config.idle_warning = SHORT / 2;
@@ -102,13 +102,13 @@ async fn outlives(output_is_activity: bool) -> bool {
 }
 
 #[tokio::test]
-async fn output_counts_as_activity_or_does_not_as_the_configuration_says() {
+async fn output_as_activity_is_configurable() {
     assert!(outlives(true).await, "a build that runs is not idle");
     assert!(!outlives(false).await, "only typing counts");
 }
 
 #[tokio::test]
-async fn a_terminal_is_warned_and_closed_with_4410_when_it_has_lasted_its_time() {
+async fn max_duration_closes_with_4410() {
     let server = limited(|config| {
         config.max_duration = Some(SHORT);
         config.max_duration_warning = SHORT / 2;
@@ -128,7 +128,7 @@ async fn a_terminal_is_warned_and_closed_with_4410_when_it_has_lasted_its_time()
 }
 
 #[tokio::test]
-async fn without_a_limit_and_with_no_warning_nothing_is_said() {
+async fn no_limit_sends_no_warning() {
     let server = limited(|config| {
         config.idle_timeout = Some(SHORT / 2);
         config.idle_warning = Duration::ZERO;
@@ -139,7 +139,7 @@ async fn without_a_limit_and_with_no_warning_nothing_is_said() {
 }
 
 #[tokio::test]
-async fn one_workspace_and_one_user_have_their_share_and_then_429() {
+async fn shares_are_enforced_with_429() {
     for (configure, error, reason) in [
         (
             (|config: &mut session::Config| config.max_per_workspace = 1) as fn(&mut session::Config),
@@ -167,7 +167,7 @@ async fn one_workspace_and_one_user_have_their_share_and_then_429() {
 }
 
 #[tokio::test]
-async fn a_message_and_a_frame_beyond_the_limit_close_with_1009() {
+async fn oversized_message_closes_with_1009() {
     let small = |config: &mut Config| config.max_message = 1000;
     let server = Server::with(script(Mode::Open), directory(), small, |_| Router::new()).await;
     let mut socket = server.terminal().await;
@@ -190,7 +190,7 @@ async fn a_message_and_a_frame_beyond_the_limit_close_with_1009() {
 }
 
 #[tokio::test]
-async fn new_limits_count_for_what_is_opened_from_then_on() {
+async fn new_limits_apply_to_new_terminals() {
     let server = Server::start(script(Mode::Open)).await;
     let mut before = server.terminal().await;
     let mut config = Config::new(vec![ORIGIN.parse().unwrap()]);

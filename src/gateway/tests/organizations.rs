@@ -43,7 +43,7 @@ async fn other_organization_gets_403() {
 }
 
 #[tokio::test]
-async fn cookie_and_ticket_expire_with_the_token() {
+async fn derived_credentials_expire_too() {
     let (server, mine, _) = start(Some(SystemTime::now() + Duration::from_secs(20))).await;
     let is_short = |answer: &Answer| (1..=20).contains(&answer.json()["expires_in"].as_u64().unwrap());
     let answer = server.http("POST /auth/session", &[BEARER, LENGTH]).await;

@@ -91,7 +91,7 @@ async fn alive(lab: &Lab, socket: &mut Socket) {
 }
 
 #[tokio::test]
-async fn a_token_that_is_taken_back_closes_its_terminals_and_no_others() {
+async fn revoked_token_closes_its_terminals() {
     let lab = lab().await;
     let mine = lab.open(&[("Authorization", "Bearer of-it")]).await;
     let mut others = lab.open(&[("Authorization", "Bearer org")]).await;
@@ -109,7 +109,7 @@ async fn cut_short(mut socket: Socket) -> (Option<(u16, String)>, serde_json::Va
 }
 
 #[tokio::test]
-async fn a_viewer_that_has_not_attached_yet_is_told_at_once() {
+async fn unattached_viewer_is_closed_at_once() {
     let eicterm = ("Sec-WebSocket-Protocol", "eicterm.v1");
     let lab = lab().await;
     let mut others = lab.open(&[("Authorization", "Bearer org"), eicterm]).await;
@@ -126,7 +126,7 @@ async fn a_viewer_that_has_not_attached_yet_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn whatever_cuts_a_terminal_short_is_told_to_a_viewer_that_has_not_attached_yet() {
+async fn unattached_viewer_gets_every_reason() {
     use crate::session::Kill;
     let eicterm = ("Sec-WebSocket-Protocol", "eicterm.v1");
     let mut lab = lab().await;
@@ -140,7 +140,7 @@ async fn whatever_cuts_a_terminal_short_is_told_to_a_viewer_that_has_not_attache
 }
 
 #[tokio::test]
-async fn a_terminal_that_is_still_connecting_is_closed_and_its_connecting_given_up() {
+async fn revocation_abandons_connecting() {
     let lab = lab_where(Mode::Hang).await;
     let bearer = ("Authorization", "Bearer of-it");
     let legacy = lab.open(&[bearer]).await;
@@ -157,7 +157,7 @@ async fn a_terminal_that_is_still_connecting_is_closed_and_its_connecting_given_
 }
 
 #[tokio::test]
-async fn the_administrators_token_goes_with_the_configuration() {
+async fn reload_revokes_the_admin_token() {
     let lab = lab().await;
     let mut config = Config::clone(&lab.server.gateway.state.config());
     config.platform.admin_token = BearerToken::new("admin").map(|token| token.digest());
@@ -170,7 +170,7 @@ async fn the_administrators_token_goes_with_the_configuration() {
 }
 
 #[tokio::test]
-async fn a_token_that_opens_something_else_now_closes_them_as_well() {
+async fn moved_token_closes_its_terminals() {
     let lab = lab().await;
     let socket = lab.open(&[("Authorization", "Bearer of-it")]).await;
     lab.memory.token("of-it", &[lab.sibling]);
@@ -178,7 +178,7 @@ async fn a_token_that_opens_something_else_now_closes_them_as_well() {
 }
 
 #[tokio::test]
-async fn a_workspace_that_is_removed_or_gone_closes_them() {
+async fn removed_workspace_closes_terminals() {
     for gone in
         [|lab: &Lab| lab.memory.set_status(lab.id, Status::Removed), |lab: &Lab| lab.memory.delete(lab.id)]
     {
@@ -193,7 +193,7 @@ async fn a_workspace_that_is_removed_or_gone_closes_them() {
 }
 
 #[tokio::test]
-async fn a_member_who_leaves_loses_their_terminals_though_the_answer_is_kept() {
+async fn removed_member_loses_terminals() {
     let lab = lab().await;
     let socket = lab.open(&[SESSION, PAGE]).await;
     let began = Instant::now();
@@ -205,7 +205,7 @@ async fn a_member_who_leaves_loses_their_terminals_though_the_answer_is_kept() {
 }
 
 #[tokio::test]
-async fn signing_out_closes_the_pages_terminals_and_signing_in_again_does_not() {
+async fn sign_out_closes_terminals() {
     let lab = lab().await;
     let first = lab.cookie("of-it", "").await;
     let mut socket = lab.open(&[("Cookie", &first), PAGE]).await;
@@ -224,7 +224,7 @@ async fn signing_out_closes_the_pages_terminals_and_signing_in_again_does_not() 
 }
 
 #[tokio::test]
-async fn what_a_ticket_opened_is_taken_back_with_its_issuers_credential() {
+async fn ticket_terminal_ends_with_issuer() {
     let lab = lab().await;
     let open = async |credential: (&str, &str), claim: &str| {
         let headers = [credential, PAGE, ("X-Workspace-ID", claim), ("Content-Length", "0")];
@@ -253,7 +253,7 @@ async fn what_a_ticket_opened_is_taken_back_with_its_issuers_credential() {
 }
 
 #[tokio::test]
-async fn a_claim_that_does_not_hold_any_more_closes_its_terminal_alone() {
+async fn lost_claim_closes_one_terminal() {
     let lab = lab().await;
     let sibling = lab.sibling.to_string();
     let bearer = ("Authorization", "Bearer org");
@@ -274,7 +274,7 @@ async fn a_claim_that_does_not_hold_any_more_closes_its_terminal_alone() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_development_mode_closes_what_it_opened() {
+async fn end_of_development_closes_terminals() {
     let lab = lab().await;
     let mut config = Config::clone(&lab.server.gateway.state.config());
     config.platform.environment = crate::gateway::Environment::Development;
@@ -286,7 +286,7 @@ async fn the_end_of_the_development_mode_closes_what_it_opened() {
 }
 
 #[tokio::test]
-async fn an_outage_ends_nothing_and_what_was_taken_back_meanwhile_is_found_after_it() {
+async fn outage_closes_nothing() {
     let lab = lab().await;
     let sibling = lab.sibling.to_string();
     let mut by_session = lab.open(&[SESSION, PAGE]).await;
@@ -309,7 +309,7 @@ async fn an_outage_ends_nothing_and_what_was_taken_back_meanwhile_is_found_after
 }
 
 #[tokio::test]
-async fn an_entry_that_went_wrong_ends_nothing_and_hides_nothing() {
+async fn invalid_entry_closes_nothing() {
     let lab = lab().await;
     let org = ("Authorization", "Bearer org");
     let mut spoilt = lab.open(&[org]).await;
@@ -336,7 +336,7 @@ async fn an_entry_that_went_wrong_ends_nothing_and_hides_nothing() {
 }
 
 #[tokio::test]
-async fn many_terminals_of_one_credential_ask_once_a_round_and_none_asks_nothing() {
+async fn rechecks_are_shared_per_credential() {
     let lab = lab().await;
     let mut sockets = Vec::new();
     for _ in 0..5 {

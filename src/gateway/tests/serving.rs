@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 
 #[tokio::test]
-async fn a_drain_tells_the_open_terminals_refuses_new_ones_and_returns() {
+async fn drain_closes_terminals() {
     let mut server = Server::start(script(Mode::Open)).await;
     let mut socket = server.terminal().await;
     server.script.until("the terminal", |seen| !seen.requests.is_empty()).await;
@@ -26,7 +26,7 @@ async fn a_drain_tells_the_open_terminals_refuses_new_ones_and_returns() {
 }
 
 #[tokio::test]
-async fn a_new_terminal_is_refused_with_503_while_draining() {
+async fn draining_refuses_with_503() {
     let (server, socket) = Server::held_in_draining().await;
     let path = format!("/workspaces/{MINE}/terminal");
     let Err(answer) = server.socket(&path, &[("Authorization", "Bearer abc")]).await else {
@@ -39,7 +39,7 @@ async fn a_new_terminal_is_refused_with_503_while_draining() {
 }
 
 #[tokio::test]
-async fn a_drain_ends_at_its_deadline_at_the_latest() {
+async fn drain_has_a_deadline() {
     let mut script = script(Mode::Open);
     script.hangs_on_close = true;
     let configure = |config: &mut Config| config.drain_timeout = Duration::from_millis(100);
@@ -54,7 +54,7 @@ async fn a_drain_ends_at_its_deadline_at_the_latest() {
 }
 
 #[tokio::test]
-async fn too_many_terminals_are_refused_with_503() {
+async fn excess_terminals_get_503() {
     let configure = |config: &mut Config| config.session.max_sessions = 1;
     let server = Server::with(script(Mode::Open), directory(), configure, |_| Router::new()).await;
     let _first = server.terminal().await;
@@ -86,7 +86,7 @@ async fn a_head_that_does_not_come_is_cut() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_cut_by_the_deadline() {
+async fn missing_body_hits_the_deadline() {
     let configure = |config: &mut Config| config.request_timeout = Duration::from_millis(50);
     let more = |gateway: &Gateway| {
         gateway.protect(Router::new().route("/echo", axum::routing::post(|body: String| async { body })))
@@ -98,7 +98,7 @@ async fn a_body_that_does_not_come_is_cut_by_the_deadline() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_for_those_that_are_being_answered() {
+async fn excess_connections_wait() {
     let configure = |config: &mut Config| config.max_connections = 1;
     let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
     let more = |_: &Gateway| {
@@ -118,7 +118,7 @@ async fn connections_beyond_the_limit_wait_for_those_that_are_being_answered() {
 }
 
 #[tokio::test]
-async fn quiet_connections_keep_nobody_out() {
+async fn idle_connections_are_evicted() {
     let configure = |config: &mut Config| {
         config.max_connections = 3;
         // Longer than any of this takes.
@@ -146,7 +146,7 @@ async fn quiet_connections_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_request_of_two_lengths_is_the_last_of_its_connection() {
+async fn two_lengths_close_the_connection() {
     let more = |gateway: &Gateway| {
         gateway.protect(Router::new().route("/echo", axum::routing::post(|body: String| async { body })))
     };
@@ -167,7 +167,7 @@ async fn a_request_of_two_lengths_is_the_last_of_its_connection() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_large_is_refused() {
+async fn oversized_head_is_refused() {
     let server = Server::start(script(Mode::Open)).await;
     let answer = server.http("GET /health", &[("X-Large", &"x".repeat(100_000))]).await;
     assert_eq!(answer.status, 431);

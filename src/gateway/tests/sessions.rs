@@ -11,7 +11,7 @@ fn list_of(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_open_terminal_is_listed_and_its_end_is_told_to_its_viewer() {
+async fn listed_terminal_can_be_ended() {
     let server = Server::start(script(Mode::Open)).await;
     assert_eq!(server.http(&list_of(MINE), &[BEARER]).await.json(), json!([]));
     let mut socket = server.terminal().await;
@@ -39,7 +39,7 @@ async fn an_open_terminal_is_listed_and_its_end_is_told_to_its_viewer() {
 }
 
 #[tokio::test]
-async fn a_session_of_another_workspace_is_none() {
+async fn foreign_session_is_not_found() {
     let directory = Arc::new(FileDirectory::parse(&two_tokens()).unwrap());
     let server = Server::with(script(Mode::Open), directory, |_| {}, |_| Router::new()).await;
     let _socket = server.terminal().await;

@@ -62,7 +62,7 @@ async fn read(socket: &mut Socket, length: usize) {
 }
 
 #[tokio::test]
-async fn a_viewer_that_takes_nothing_is_ended_and_one_that_flow_control_holds_back_is_not() {
+async fn stalled_viewer_is_dropped() {
     let server = impatient().await;
     // One that has had all that it may have, and acknowledges nothing.
     let mut paused = server.eicterm().await;
@@ -89,7 +89,7 @@ async fn a_viewer_that_takes_nothing_is_ended_and_one_that_flow_control_holds_ba
 }
 
 #[tokio::test]
-async fn a_viewer_that_takes_nothing_keeps_no_socket_of_a_terminal_that_was_cut_short() {
+async fn terminated_stalled_viewer_is_freed() {
     use crate::session::Kill;
     for is_eicterm in [false, true] {
         let server = Server::start(script(Mode::Open)).await;
@@ -121,7 +121,7 @@ async fn a_viewer_that_takes_nothing_keeps_no_socket_of_a_terminal_that_was_cut_
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_taken_keeps_no_connection() {
+async fn unread_response_is_dropped() {
     let server = impatient().await;
     let connections = &server.gateway.metrics().connections;
     let mut deaf = TcpStream::connect(server.address).await.unwrap();

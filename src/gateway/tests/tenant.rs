@@ -28,7 +28,7 @@ impl Directory for April {
 }
 
 #[tokio::test]
-async fn without_an_organisation_nothing_is_guarded() {
+async fn no_organization_guards_nothing() {
     let server = guarded(None).await;
     for path in ["GET /health", "GET /ready", "GET /metrics", "GET /workspaces"] {
         assert_eq!(server.http(path, &[BEARER]).await.status, 200, "{path}");
@@ -36,7 +36,7 @@ async fn without_an_organisation_nothing_is_guarded() {
 }
 
 #[tokio::test]
-async fn requests_pass_by_naming_the_organization() {
+async fn naming_the_organization_passes() {
     let server = guarded(Some(ORG)).await;
     let path = format!("/workspaces/{MINE}/terminal");
     for (header, status) in [
@@ -83,7 +83,7 @@ async fn missing_tenant_header_gets_400() {
 }
 
 #[tokio::test]
-async fn missing_tenant_header_gets_404_in_april() {
+async fn missing_header_is_404_in_april() {
     let server = guarded_by(Some(ORG), Arc::new(April)).await;
     let answer = server.http("GET /workspaces", &[BEARER]).await;
     assert_eq!((answer.status, answer.body.as_str()), (404, ""));
@@ -98,7 +98,7 @@ async fn build_info_names_the_program() {
 }
 
 #[tokio::test]
-async fn every_route_but_those_that_are_open_is_guarded_by_its_exact_path() {
+async fn tenant_guard_matches_exact_paths() {
     let server = guarded(Some(ORG)).await;
     for path in ["GET /health", "GET /ready", "GET /metrics", "GET /buildinfo"] {
         assert_eq!(server.http(path, &[]).await.status, 200, "{path}");

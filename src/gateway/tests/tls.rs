@@ -103,7 +103,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn a_terminal_opens_over_tls_and_a_drain_reaches_it() {
+async fn tls_terminal_is_drained() {
     let (mut secure, certificate) = start(|tls| tls, SOON).await;
     let mut stream = secure.connect(&certificate).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
@@ -134,7 +134,7 @@ async fn a_terminal_opens_over_tls_and_a_drain_reaches_it() {
 }
 
 #[tokio::test]
-async fn a_new_certificate_counts_from_the_next_connection_on_and_the_open_ones_stay() {
+async fn new_certificate_serves_new_connections() {
     let (secure, old) = start(|tls| tls, SOON).await;
     let mut open = secure.connect(&old).await.unwrap();
     health(&mut open).await;
@@ -148,7 +148,7 @@ async fn a_new_certificate_counts_from_the_next_connection_on_and_the_open_ones_
 }
 
 #[tokio::test]
-async fn files_that_change_are_read_again_and_bad_ones_leave_the_old_certificate() {
+async fn bad_files_keep_the_old_certificate() {
     let (secure, old) = start(|tls| tls.looking_every(Duration::from_millis(20)), SOON).await;
     std::fs::write(secure.dir.path().join("cert.pem"), "nonsense").unwrap();
     until("the failure", || secure.reloads("failed") == 1).await;
@@ -159,7 +159,7 @@ async fn files_that_change_are_read_again_and_bad_ones_leave_the_old_certificate
 }
 
 #[tokio::test]
-async fn a_handshake_that_does_not_come_is_cut() {
+async fn missing_handshake_times_out() {
     let (secure, certificate) = start(|tls| tls, Duration::from_millis(50)).await;
     // A record of the handshake that promises 512 bytes, too.
     for sent in [&b""[..], &[22, 3, 1, 2, 0, 1]] {
@@ -174,7 +174,7 @@ async fn a_handshake_that_does_not_come_is_cut() {
 }
 
 #[tokio::test]
-async fn plain_http_is_told_so_and_closed_cleanly_and_nonsense_is_closed() {
+async fn plain_http_gets_400() {
     let (secure, _) = start(|tls| tls, SOON).await;
     let mut plain = TcpStream::connect(secure.server.address).await.unwrap();
     plain.write_all(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes()).await.unwrap();
@@ -192,7 +192,7 @@ async fn plain_http_is_told_so_and_closed_cleanly_and_nonsense_is_closed() {
 }
 
 #[test]
-fn what_is_wrong_with_a_pair_is_told_with_its_file() {
+fn pair_errors_name_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let files = files(dir.path());
     assert!(matches!(Pair::load(&files), Err(TlsError::Read { path, .. }) if path == files.cert));

@@ -78,7 +78,7 @@ async fn a_whole_life_is_told_in_order() {
 }
 
 #[tokio::test]
-async fn whichever_way_a_session_ends_its_end_and_its_close_are_told_once() {
+async fn end_and_close_are_reported_once() {
     for (mode, ended) in [
         (Mode::Fail(refused), "ended failed (0, 0) false true"),
         (Mode::FailTerminal(refused), "ended failed (0, 0) true true"),
