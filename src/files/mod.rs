@@ -10,7 +10,7 @@
 //! - Files share one connection and a few of its channels ([`MAX_CHANNELS`]); small files share channels in
 //!   batches.
 //!
-//! Every value that reaches the remote shell is quoted by [`docker::quote`](crate::docker::quote).
+//! Every value that reaches the remote shell is quoted by [`docker::quote`](crate::docker::quote()).
 
 mod channels;
 mod copy;
