@@ -1,7 +1,7 @@
-//! Directories that answer every question alike, for tests.
+//! Directories that give every question the same answer, for tests.
 
-/// The questions that a [`Directory`](crate::workspace::Directory) must answer, each by the future `$answer`: what is
-/// found is nothing (`Default`), an error, or never told.
+/// Implements the required methods of [`Directory`](crate::workspace::Directory) with the future `$answer`: it resolves
+/// to nothing (`Default`) or an error, or never.
 macro_rules! always {
     ($answer:expr) => {
         fn authenticate<'a>(

@@ -1,4 +1,4 @@
-//! The trait that answers for workspaces, and what it answers with.
+//! The trait [`Directory`] and its types.
 
 use std::error::Error;
 use std::fmt;
@@ -11,23 +11,23 @@ use crate::model::Target;
 
 /// Knows the workspaces and the tokens.
 ///
-/// Whether a principal may open a workspace is decided by [`Principal::may_open`], and the gateway asks that
-/// itself: an implementation need not, save to make its list short.
+/// [`Principal::may_open`] decides whether a principal may open a workspace. The gateway checks it, so an implementation
+/// need not, except to keep its list short.
 pub trait Directory: Send + Sync {
-    /// Whose token this is; `None` when it is nobody's.
+    /// Returns the owner of `token`; `None` if it is invalid.
     ///
     /// # Errors
-    /// [`DirectoryError`] when that cannot be told now.
+    /// [`DirectoryError`] when the directory cannot answer now.
     fn authenticate<'a>(
         &'a self,
         token: &'a BearerToken,
     ) -> BoxFuture<'a, Result<Option<Principal>, DirectoryError>>;
 
-    /// As [`Self::authenticate`], of a token that was let in before: whether it still is. It is no use of the token, and
-    /// so is noted nowhere. The default is [`Self::authenticate`], for a directory that keeps no account of uses.
+    /// Re-validates a token that was valid before. That is no use of the token and is not recorded. The default is
+    /// [`Self::authenticate`], for a directory that records no uses.
     ///
     /// # Errors
-    /// [`DirectoryError`] when that cannot be told now.
+    /// [`DirectoryError`] when the directory cannot answer now.
     fn recheck<'a>(
         &'a self,
         token: &'a BearerToken,
@@ -35,22 +35,22 @@ pub trait Directory: Send + Sync {
         self.authenticate(token)
     }
 
-    /// The workspace `id`; `None` when there is none.
+    /// Returns the workspace `id`, if it exists.
     ///
     /// # Errors
-    /// [`DirectoryError`] when that cannot be told now.
+    /// [`DirectoryError`] when the directory cannot answer now.
     fn find(&self, id: WorkspaceId) -> BoxFuture<'_, Result<Option<Workspace>, DirectoryError>>;
 
-    /// The workspaces that `principal` may open, by name.
+    /// Returns the workspaces that `principal` may open, ordered by name.
     ///
     /// # Errors
-    /// [`DirectoryError`] when that cannot be told now.
+    /// [`DirectoryError`] when the directory cannot answer now.
     fn list<'a>(&'a self, principal: &'a Principal) -> BoxFuture<'a, Result<Vec<Workspace>, DirectoryError>>;
 
-    /// Where the workspace `id` stands among the others, whatever its status and target; `None` when there is none.
+    /// Returns the position of the workspace `id` in its tree, whatever its status and target, if it exists.
     ///
     /// # Errors
-    /// [`DirectoryError`] when that cannot be told now.
+    /// [`DirectoryError`] when the directory cannot answer now.
     fn lineage(&self, id: WorkspaceId) -> BoxFuture<'_, Result<Option<Lineage>, DirectoryError>> {
         Box::pin(async move { Ok(self.find(id).await?.map(|found| Lineage { parent: found.parent })) })
     }
@@ -68,14 +68,13 @@ pub trait Directory: Send + Sync {
         Box::pin(std::future::ready(Ok(Health::default())))
     }
 
-    /// Notes what was done in a workspace, where the directory keeps account of that. Best effort: a failure is
-    /// logged and nothing else. The default keeps none.
+    /// Records what was done in a workspace, best effort: a failure is only logged. The default records nothing.
     fn note(&self, _activity: Activity) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 
-    /// Waits until what was noted so far is written, or given up: before the process ends. The default has nothing to
-    /// wait for.
+    /// Waits until everything recorded so far is written or given up, before the process ends. The default returns at
+    /// once.
     fn settle(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
@@ -90,10 +89,10 @@ pub struct Health {
     pub warnings: Vec<&'static str>,
 }
 
-/// Where a workspace stands among the others.
+/// The position of a workspace in its tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lineage {
-    /// The workspace above it.
+    /// Its parent.
     pub parent: Option<WorkspaceId>,
 }
 
@@ -123,7 +122,7 @@ impl fmt::Debug for dyn Directory {
 const OUTAGE: &str = "is unavailable";
 const UNUSABLE: &str = "has an entry that cannot be used";
 
-/// The directory cannot answer: its database is down, or an entry makes no sense. Never "there is none".
+/// The directory cannot answer: its database is down, or an entry is invalid. It never means "not found".
 #[derive(Debug, thiserror::Error)]
 #[error("the directory of workspaces {}", if *is_outage { OUTAGE } else { UNUSABLE })]
 pub struct DirectoryError {
@@ -132,19 +131,19 @@ pub struct DirectoryError {
 }
 
 impl DirectoryError {
-    /// An outage, with its cause.
+    /// Returns an outage with its cause.
     #[must_use]
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { is_outage: true, source: source.into() }
     }
 
-    /// It answers, with what makes no sense.
+    /// Returns the error for an invalid entry.
     #[must_use]
     pub fn unusable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { is_outage: false, source: source.into() }
     }
 
-    /// Whether it may answer later. What it answers with when it is no outage stays wrong until somebody mends it.
+    /// Returns whether a retry may help. An invalid entry stays invalid until an operator fixes it.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         self.is_outage
@@ -159,11 +158,11 @@ pub struct Workspace {
     pub id: WorkspaceId,
     /// Its name, for people.
     pub name: String,
-    /// What it is doing.
+    /// Its status.
     pub status: Status,
-    /// Where its terminal opens.
+    /// The target of its terminal.
     pub target: Target,
-    /// A remark that the page shows beside it, such as "a local shell stands in for a container".
+    /// A remark that the page shows, such as "a local shell instead of a container".
     pub note: Option<String>,
     /// What kind of agent runs in it, in the platform's words: it decides where the workspace's files are.
     pub runtime: Option<String>,
@@ -207,7 +206,7 @@ impl Workspace {
     }
 }
 
-/// The variable that tells a shell which workspace it is in.
+/// The variable with the id of the shell's workspace.
 const ID_VARIABLE: &str = "MOLECULE_WS_ID";
 
 fn with_workspace_id(mut target: Target, id: WorkspaceId) -> Target {
@@ -264,7 +263,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// The status as it stands in JSON.
+    /// Returns the status in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -300,15 +299,15 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_in_a_container_is_told_its_workspace_unless_it_is_already() {
+    fn container_shells_know_their_workspace() {
         let id = WorkspaceId::random();
         let mut target = InstanceTarget::new("i-1".parse().unwrap());
         assert!(env_of(&Workspace::new(id, "a", target.clone())).is_empty());
 
         let mut shell = ContainerShell::new("ws".parse().unwrap());
         target.shell = Shell::Container(shell.clone());
-        let told = env_of(&Workspace::new(id, "a", target.clone()));
-        assert_eq!(told, [("MOLECULE_WS_ID".to_owned(), id.to_string())]);
+        let added = env_of(&Workspace::new(id, "a", target.clone()));
+        assert_eq!(added, [("MOLECULE_WS_ID".to_owned(), id.to_string())]);
 
         shell.env.push(("MOLECULE_WS_ID".parse().unwrap(), "mine".into()));
         target.shell = Shell::Container(shell);
@@ -317,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_written_as_the_platform_writes_it() {
+    fn status_words_are_the_platforms() {
         for status in
             [Status::AwaitingAgent, Status::Online, Status::Ready, Status::Hibernating, Status::Unknown]
         {

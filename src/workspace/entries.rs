@@ -63,7 +63,7 @@ pub(super) fn read_workspace(
     Some((workspace, parent_offset))
 }
 
-/// A container of the engine beside the gateway: the one that is named, or else `named_after` the workspace.
+/// Reads a container of the local engine: the one that is named, or else the one `named_after` the workspace.
 fn read_local(
     fields: &mut Fields<'_, '_>,
     problems: &mut Problems<'_>,

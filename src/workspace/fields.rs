@@ -53,7 +53,7 @@ impl<'t, 'i> Fields<'t, 'i> {
         self.offset
     }
 
-    /// The value of `key` and where it stands.
+    /// Returns the value of `key` and its offset.
     pub(super) fn value(&mut self, key: &'static str) -> Option<(&'t DeValue<'i>, usize)> {
         if !self.known.contains(&key) {
             self.known.push(key);
@@ -122,7 +122,7 @@ impl<'t, 'i> Fields<'t, 'i> {
         }
     }
 
-    /// The strings of the array at `key`, each with where it stands.
+    /// Returns the strings of the array at `key`, each with its offset.
     pub(super) fn strings(
         &mut self,
         problems: &mut Problems<'_>,
@@ -153,7 +153,7 @@ impl<'t, 'i> Fields<'t, 'i> {
         }
     }
 
-    /// Notes every key that nobody asked for. Call it last.
+    /// Reports every key that was not read. Call it last.
     pub(super) fn refuse_unknown(self, problems: &mut Problems<'_>) {
         for key in self.table.keys().filter(|key| !self.known.contains(&key.get_ref().as_ref())) {
             let known = self.known.join(", ");

@@ -11,7 +11,7 @@
 //! runtime = "hermes"
 //! parent = "1a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9"
 //!
-//! [[workspace]]                 # without instance: a container of the engine beside the gateway
+//! [[workspace]]                 # without instance: a container of the local engine
 //! id = "1a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9"
 //! name = "lead"
 //!
@@ -187,7 +187,7 @@ impl Directory for FileDirectory {
         token: &'a BearerToken,
     ) -> BoxFuture<'a, Result<Option<Principal>, DirectoryError>> {
         let digest = token.digest();
-        // Every entry is compared, so that the time tells nothing of which one it was.
+        // Every entry is compared, in constant time.
         let entries = self.entries();
         let found = entries.tokens.iter().fold(
             None,

@@ -40,7 +40,7 @@ impl From<Uuid> for WorkspaceId {
 impl FromStr for WorkspaceId {
     type Err = InvalidWorkspaceId;
 
-    /// The braced, URN and hyphenless spellings of a UUID are refused: an id has one spelling besides its case.
+    /// Accepts any case, and refuses the braced, URN and hyphenless spellings of a UUID.
     fn from_str(text: &str) -> Result<Self, InvalidWorkspaceId> {
         if text.len() != uuid::fmt::Hyphenated::LENGTH {
             return Err(InvalidWorkspaceId);
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_has_one_spelling_besides_its_case() {
+    fn only_the_hyphenated_spelling_is_valid() {
         let text = "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
         let id: WorkspaceId = text.parse().unwrap();
         assert_eq!(id.to_string(), text);

@@ -1,4 +1,4 @@
-//! Bearer tokens and their digests: a token is held as long as a request needs it, its digest is what is kept.
+//! Bearer tokens, which are held as long as a request needs them, and their digests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ impl BearerToken {
         sound.then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
-    /// What is stored of it: the SHA-256 of its bytes. The platform's tokens have 256 random bits, so that
+    /// Returns the SHA-256 of its bytes, which is what is stored. The platform's tokens have 256 random bits, so that
     /// neither salt nor stretching adds anything.
     #[must_use]
     pub fn digest(&self) -> TokenDigest {

@@ -1,4 +1,4 @@
-//! What a directory file may say, and what is told of what it may not.
+//! Valid directory files, and the problems of invalid ones.
 
 use super::*;
 use crate::model::{EndpointChoice, Shell, Target};
@@ -81,7 +81,7 @@ async fn a_whole_file_is_read() {
 }
 
 #[tokio::test]
-async fn a_workspace_without_an_instance_is_a_container_beside_the_gateway() {
+async fn workspace_without_instance_is_a_container() {
     let text = format!(
         r#"
 [[workspace]]
@@ -179,7 +179,7 @@ fn the_example_is_a_directory() {
 }
 
 #[test]
-fn every_problem_is_told_at_once_with_its_line() {
+fn all_problems_are_reported_with_lines() {
     let text = format!(
         r#"
 [[workspace]]

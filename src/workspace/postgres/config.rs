@@ -1,4 +1,4 @@
-//! What a directory in a database is told.
+//! The settings of a directory in a database.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct Config {
     pub max_connections: u32,
     /// How long to wait for a connection. The default is 2 s.
     pub acquire_timeout: Duration,
-    /// How long a query may take; the server is told as well (`statement_timeout`). The default is 1.5 s.
+    /// How long a query may take; the server cancels it then (`statement_timeout`). The default is 1.5 s.
     pub query_timeout: Duration,
     /// Whether rows are written to `activity_logs`. The default is yes.
     pub note_activity: bool,

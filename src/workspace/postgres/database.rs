@@ -46,8 +46,7 @@ impl Database {
             options = options.application_name(APPLICATION_NAME);
         }
         let options = options.options([("statement_timeout", config.query_timeout.as_millis())]);
-        // Each connection is tried before it is used (the pool's default), so that one from before a restart of the
-        // database fails nobody.
+        // Each connection is tested before use (the pool's default), so that a restart of the database fails no question.
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(config.acquire_timeout)
@@ -69,7 +68,7 @@ impl Database {
         &self.place
     }
 
-    /// Asks `question` on a connection that nobody else uses meanwhile.
+    /// Asks `question` on a connection of its own.
     pub(super) async fn ask<T, Q>(&self, question: Q) -> Result<T, Error>
     where
         Q: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>>,
@@ -151,15 +150,14 @@ impl Database {
     }
 }
 
-/// A connection that goes back to the pool only when its last question was answered. One that was left in the middle, by
-/// a time-out or because nobody waits any more, is dropped: the pool would wait for its answer, or for a farewell, as
-/// long as a silent network lets it, and have one connection less meanwhile.
+/// A connection that returns to the pool only after its last question was answered. One that was abandoned, by a timeout or
+/// a dropped future, is closed: the pool would wait for its answer as long as the network is silent, with one connection
+/// less.
 #[derive(Default)]
 struct Lease(Option<PoolConnection<Postgres>>);
 
 impl Lease {
-    /// Gives the connection back. The pool tries it once more before it takes it, which has no bound when a dropped
-    /// connection does it by itself.
+    /// Returns the connection. The pool tests it once more, which has no time limit when dropping the connection does it.
     fn end(mut self) {
         if let Some(mut connection) = self.0.take() {
             tokio::spawn(timeout(RETURN_TIMEOUT, connection.return_to_pool()));

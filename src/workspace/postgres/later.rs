@@ -1,4 +1,4 @@
-//! What is written later, best effort, behind the back of the request that it comes from.
+//! Asynchronous, best-effort writes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,7 +30,8 @@ impl<T: Send + 'static> Later<T> {
         write: impl Fn(T) -> BoxFuture<'static, Result<(), Error>> + Send + 'static,
     ) -> Self {
         let (queue, mut entries) = mpsc::channel(max);
-        let losses = Arc::new(Losses { what, are_told: AtomicBool::new(false), count: AtomicU64::new(0) });
+        let losses =
+            Arc::new(Losses { what, are_reported: AtomicBool::new(false), count: AtomicU64::new(0) });
         tokio::spawn({
             let losses = Arc::clone(&losses);
             async move {
@@ -74,17 +75,17 @@ impl<T> fmt::Debug for Later<T> {
 #[error("too many wait to be written")]
 struct Full;
 
-/// What was lost since it was last told: an outage is told once, not for each entry.
+/// Entries that were lost. An outage is logged once, not for each entry.
 struct Losses {
     what: &'static str,
-    are_told: AtomicBool,
+    are_reported: AtomicBool,
     count: AtomicU64,
 }
 
 impl Losses {
     fn add(&self, error: &(dyn std::error::Error + 'static)) {
         self.count.fetch_add(1, Ordering::Relaxed);
-        if self.are_told.swap(true, Ordering::Relaxed) {
+        if self.are_reported.swap(true, Ordering::Relaxed) {
             tracing::debug!(error, "{} are not written", self.what);
         } else {
             tracing::warn!(error, "{} are not written to the database; terminals go on", self.what);
@@ -92,7 +93,7 @@ impl Losses {
     }
 
     fn end(&self) {
-        if self.are_told.swap(false, Ordering::Relaxed) {
+        if self.are_reported.swap(false, Ordering::Relaxed) {
             let lost = self.count.swap(0, Ordering::Relaxed);
             tracing::info!(lost, "{} are written to the database again", self.what);
         }

@@ -39,7 +39,7 @@ pub use url::{DatabaseUrl, InvalidDatabaseUrl};
 
 /// How many activities may wait to be written. More are lost, and counted.
 const MAX_ACTIVITIES: usize = 256;
-/// How many uses of tokens may wait to be written. More are lost: the next use tells the same.
+/// How many uses of tokens may wait to be written. More are lost: the next use writes the same.
 const MAX_USES: usize = 64;
 
 /// The directory in the platform's database.

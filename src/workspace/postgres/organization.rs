@@ -12,8 +12,8 @@ use super::super::WorkspaceId;
 pub(super) const MAX_WORKSPACES: usize = 20_000;
 
 /// Reads every workspace under the organization's roots: the root above the anchor `$1`, which may be the anchor itself,
-/// and the workspace `$2` if it is a root. `UNION` ends a cycle above the anchor; below a root there can be none, since
-/// each workspace has one parent.
+/// and the workspace `$2` if it is a root. `UNION` ends a cycle above the anchor; below a root there is none, since each
+/// workspace has one parent.
 const WORKSPACES: &str = "WITH RECURSIVE above AS ( \
          SELECT id, parent_id FROM workspaces WHERE id = $1 \
          UNION SELECT w.id, w.parent_id FROM workspaces w JOIN above a ON w.id = a.parent_id \
@@ -26,7 +26,7 @@ const WORKSPACES: &str = "WITH RECURSIVE above AS ( \
 const AGENT_NAME: &str = "molecule-platform-agent:";
 
 /// Returns the workspaces that a token anchored at `anchor` opens, one more than [`MAX_WORKSPACES`] if there are too many.
-/// An anchor without a root opens none.
+/// An anchor without a root opens nothing.
 pub(super) async fn workspaces(
     anchor: Uuid,
     connection: &mut PgConnection,

@@ -114,7 +114,7 @@ pub(super) async fn find(
     Ok(Some((principal, used)))
 }
 
-/// Fails unless tokens can be looked up now: a missing privilege shows before somebody presents a token.
+/// Fails unless tokens can be looked up now: a missing privilege shows before a token is presented.
 pub(super) async fn check(database: &Database) -> Result<(), Error> {
     let no_token = TokenDigest::from([0; 32]);
     let ask = database.ask_by_schema(move |schema, connection| {

@@ -108,7 +108,7 @@ impl FromStr for DatabaseUrl {
         if !["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
             return Err(InvalidDatabaseUrl::Scheme);
         }
-        // A fragment would be passed over, and with it the half of a password that nobody escaped.
+        // A fragment would be ignored, and with it a part of an unescaped password.
         if text.contains('#') {
             return Err(InvalidDatabaseUrl::Malformed);
         }
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_nobody_escaped_is_not_quoted() {
+    fn unescaped_password_is_not_quoted() {
         for (text, want) in [
             ("canary-pw", InvalidDatabaseUrl::Scheme),
             ("mysql://u:canary-pw@h/d", InvalidDatabaseUrl::Scheme),

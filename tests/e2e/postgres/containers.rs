@@ -103,3 +103,22 @@ async fn named_container_opens_with_the_platforms_label() {
     let (_, list) = request(gateway.addr(), "GET", "/workspaces", &headers, "").await;
     assert!(list.contains(&labeled) && list.contains(&plain), "{list}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn april_has_no_containers_with_an_organization() {
+    let database = Postgres::shared().april();
+    let world = World::builtin().await;
+    let org = token("org");
+    add_org_token(&database, &org);
+    let id = add_workspace(&database, "local", &[("status", "'online'")]);
+    let engine = Docker::shared().host();
+    let bearer = format!("Bearer {org}");
+    let headers = [("host", HOST), ("authorization", bearer.as_str()), ("x-molecule-org-id", "org-abc")];
+    for (organization, status) in [(Some(("MOLECULE_ORG_ID", "org-abc")), 503), (None, 404)] {
+        let mut more = vec![("DOCKER_HOST", engine.as_str())];
+        more.extend(organization);
+        let gateway = serve(&world, &database.url(), &more);
+        let refused = Viewer::try_open(gateway.addr(), &id.to_string(), &headers).await;
+        assert_eq!(refused.err().map(|status| status.as_u16()), Some(status), "{organization:?}");
+    }
+}

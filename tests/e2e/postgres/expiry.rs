@@ -90,6 +90,7 @@ async fn statuses(
         ("GET", "/workspaces".into(), ""),
         ("GET", "/terminal/sessions".into(), ""),
         ("POST", "/auth/session".into(), ""),
+        ("GET", "/auth/session".into(), ""),
     ] {
         let (status, body) = request(gateway, method, &path, headers, body).await;
         answers.push((format!("{method} {path}"), status, body));
