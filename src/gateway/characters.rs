@@ -16,7 +16,7 @@ pub(super) struct Characters {
 }
 
 impl Characters {
-    /// Returns what may be sent now, in order. Bytes that are not UTF-8 pass as they are.
+    /// Returns what may be sent now, in order. Bytes that are not UTF-8 pass unchanged.
     pub(super) fn push(&mut self, mut data: Bytes) -> [Option<Bytes>; 2] {
         let finished = if self.is_empty() { None } else { self.finish(&mut data) };
         let rest = data.split_off(data.len() - unfinished(&data));
@@ -119,7 +119,7 @@ mod tests {
             assert_eq!(pushed(&mut characters, bytes), [bytes]);
             assert!(characters.is_empty(), "{bytes:?}");
         }
-        // A character that another one breaks off.
+        // A character that is interrupted by another one.
         let mut characters = Characters::default();
         assert_eq!(pushed(&mut characters, b"\xe2\x82"), Vec::<Vec<u8>>::new());
         assert_eq!(pushed(&mut characters, b"x"), [&b"\xe2\x82"[..], b"x"]);

@@ -1,7 +1,7 @@
-//! What the open terminals were opened by, asked again for as long as they are open.
+//! Re-validates the grants of open terminals.
 //!
-//! Only a definite no ends a terminal: a token that is nobody's any more, a cookie that was signed out, a member who
-//! left, a workspace that is gone, a claim that is not believed any more. An outage ends nothing.
+//! Only a definite denial ends a terminal: a revoked token, a signed-out cookie, a former member, a removed workspace, a
+//! claim that no longer holds. An outage ends nothing.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -22,10 +22,10 @@ use super::secret::Fingerprint;
 use crate::session::Kill;
 use crate::workspace::{Principal, Status, Workspace, WorkspaceId, can_communicate};
 
-/// How many questions are asked at once.
+/// The most concurrent queries.
 const MAX_QUESTIONS: usize = 16;
 
-/// What the open terminals were opened by, by session.
+/// The grants of the open terminals, by session.
 #[derive(Debug, Default)]
 pub(super) struct Grants {
     table: Mutex<Table>,
@@ -34,11 +34,11 @@ pub(super) struct Grants {
 #[derive(Debug, Default)]
 struct Table {
     grants: HashMap<Uuid, Grant>,
-    /// Whether a task asks again.
+    /// Whether a task re-validates.
     is_watched: bool,
 }
 
-/// For as long as it is held, what a session was opened by is asked again.
+/// Keeps a session's grant under re-validation until it is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
     state: Arc<State>,
@@ -46,7 +46,7 @@ pub(super) struct Held {
 }
 
 impl Grants {
-    /// Has what was opened by `before` go on by `now`: its owner signed in again, as the same.
+    /// Replaces the credential `before` by `now`: the same user signed in again.
     pub(super) fn renew(&self, before: &PageCookie, now: &PageCookie) {
         for grant in self.lock().grants.values_mut() {
             if let Credential::Page(cookie) = &mut grant.credential
@@ -57,20 +57,20 @@ impl Grants {
         }
     }
 
-    /// Those of now; `None` when there are none, and then nobody watches any more.
+    /// Returns the current grants; `None`, which stops the task, if there are none.
     fn open(&self) -> Option<Vec<(Uuid, Grant)>> {
         let mut table = self.lock();
         table.is_watched = !table.grants.is_empty();
         table.is_watched.then(|| table.grants.iter().map(|(id, grant)| (*id, grant.clone())).collect())
     }
 
-    /// Whether somebody asks again.
+    /// Returns whether a task re-validates.
     #[cfg(test)]
     pub(super) fn is_watched(&self) -> bool {
         self.lock().is_watched
     }
 
-    /// Whether what `session` was opened by is still what it was when it was asked for.
+    /// Returns whether the grant of `session` is unchanged since the query.
     fn is_unchanged(&self, session: Uuid, grant: &Grant) -> bool {
         let asked = grant.credential.fingerprint();
         self.lock().grants.get(&session).is_some_and(|now| now.credential.fingerprint() == asked)
@@ -88,7 +88,7 @@ impl Drop for Held {
 }
 
 impl State {
-    /// Has `grant` asked again, every so often, until the answer is dropped. Must be called in a tokio runtime.
+    /// Re-validates `grant` periodically until the returned guard is dropped. Must be called in a tokio runtime.
     pub(super) fn hold(self: &Arc<Self>, session: Uuid, grant: Grant) -> Held {
         let mut table = self.grants.lock();
         table.grants.insert(session, grant);
@@ -99,7 +99,7 @@ impl State {
         Held { state: Arc::clone(self), session }
     }
 
-    /// Asks once for every credential, workspace and claim, and ends the terminals whose answer is no.
+    /// Queries each credential, workspace and claim once, and ends the terminals that are denied.
     async fn recheck(&self, open: Vec<(Uuid, Grant)>) {
         let answers = Answers::of(self, &open).await;
         for (session, grant) in open {
@@ -113,7 +113,7 @@ impl State {
     }
 }
 
-/// Asks again for as long as there is anything to ask for, and there is a gateway.
+/// Re-validates until no grant is left or the gateway is gone.
 async fn watch(state: Weak<State>) {
     let mut began = Instant::now();
     loop {
@@ -122,24 +122,24 @@ async fn watch(state: Weak<State>) {
         began = Instant::now();
         let Some(state) = state.upgrade() else { return };
         let Some(open) = state.grants.open() else { return };
-        // In a task of its own, so that not even a panic ends the watch.
+        // In its own task, so that a panic does not end re-validation.
         let recheck = tokio::spawn(async move { state.recheck(open).await });
         if let Err(error) = recheck.await {
-            tracing::error!(%error, "asking for the open terminals broke off");
+            tracing::error!(%error, "re-validation of open terminals failed");
         }
     }
 }
 
-/// What was answered to a question.
+/// The answer to a query.
 #[derive(Debug)]
 enum Answer<T> {
     Yes(T),
     No,
-    /// It cannot be told now.
+    /// Unknown, because of an outage.
     Unknown,
 }
 
-/// The answers of one round, each asked for once.
+/// The answers of one round.
 struct Answers {
     principals: HashMap<Option<Fingerprint>, Answer<Principal>>,
     workspaces: HashMap<WorkspaceId, Answer<()>>,
@@ -175,17 +175,17 @@ impl Answers {
         Self { principals, workspaces, claims }
     }
 
-    /// Whether `grant` still holds, as far as that is known, and why not.
+    /// Returns whether `grant` still holds, as far as known, or why not.
     fn judge(&self, grant: &Grant) -> Result<(), &'static str> {
         match self.principals.get(&grant.credential.fingerprint()) {
-            Some(Answer::No) => return Err("the credential opens nothing any more"),
+            Some(Answer::No) => return Err("the credential is no longer valid"),
             Some(Answer::Yes(principal)) => {
                 if !principal.may_open(grant.workspace) {
-                    return Err("the credential does not open this workspace any more");
+                    return Err("the credential no longer opens this workspace");
                 }
                 let believed = |caller| may_speak_for(principal, &grant.credential, caller);
                 if !grant.caller.is_none_or(believed) {
-                    return Err("the credential does not speak for the caller any more");
+                    return Err("the credential no longer acts for the caller");
                 }
             }
             _ => {}
@@ -195,13 +195,13 @@ impl Answers {
         }
         let claim = grant.caller.and_then(|caller| self.claims.get(&(caller, grant.workspace)));
         if let Some(Answer::No) = claim {
-            return Err("the caller may not reach this workspace any more");
+            return Err("the caller may no longer reach this workspace");
         }
         Ok(())
     }
 }
 
-/// Who is asked, and whether they were found to be out: then the rest of the round need not wait for them.
+/// The sources of answers; one that is out is not queried again in the same round.
 #[derive(Default)]
 struct Source {
     is_out: AtomicBool,
@@ -215,7 +215,7 @@ impl Source {
         match question.await {
             Ok(Some(yes)) => Answer::Yes(yes),
             Ok(None) => Answer::No,
-            // It answers, and knows more of others.
+            // The source is up; other queries may succeed.
             Err(Refusal::Unusable(_)) => Answer::Unknown,
             Err(_) => {
                 self.is_out.store(true, Ordering::Relaxed);
@@ -225,10 +225,10 @@ impl Source {
     }
 }
 
-/// Questions by what they are about, so that each is asked once.
+/// Queries by subject, so that each runs once.
 type Questions<'a, K, T> = HashMap<K, BoxFuture<'a, Answer<T>>>;
 
-/// Asks them, several at a time.
+/// Runs the queries concurrently.
 fn all<'a, K, T>(questions: Questions<'a, K, T>) -> BoxFuture<'a, HashMap<K, Answer<T>>>
 where
     K: Eq + Hash + Send + 'a,

@@ -24,7 +24,7 @@ enum Ending {
     Session(Option<End>),
     /// The viewer closed the socket.
     Left,
-    /// The viewer broke a rule: the close code.
+    /// The viewer violated the protocol: the close code.
     Fault(u16),
     /// The socket is lost.
     Lost(Loss),

@@ -1,4 +1,4 @@
-//! Connections that are closed so that the last words arrive.
+//! Lingering close: the peer receives the last bytes before the connection is reset.
 
 use std::io;
 use std::pin::Pin;
@@ -12,16 +12,16 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
-/// How long what a peer still sends is read away.
+/// How long bytes of the peer are discarded.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many connections linger at once; more are closed at once.
+/// The most lingering connections; further ones are closed immediately.
 const MAX_LINGERING: usize = 256;
 
-/// How much is read away at a time, in bytes.
+/// The size of one discarding read, in bytes.
 const BUFFER: usize = 4 << 10;
 
-/// The connections that linger. Cheap to clone.
+/// The lingering connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Lingering {
     permits: Arc<Semaphore>,
@@ -33,7 +33,7 @@ impl Lingering {
         Self { permits: Arc::new(Semaphore::new(MAX_LINGERING)), cut: Arc::default() }
     }
 
-    /// Closes the connections that linger; whether there were any.
+    /// Closes the lingering connections. Returns whether there were any.
     pub(super) async fn cut(&self) -> bool {
         if self.permits.available_permits() == MAX_LINGERING {
             return false;
@@ -44,24 +44,24 @@ impl Lingering {
         true
     }
 
-    /// `stream`, to be closed with care.
+    /// Wraps `stream`; it lingers when it is dropped.
     pub(super) fn closes(&self, stream: TcpStream) -> Closing {
         Closing { stream: Some(stream), lingering: self.clone() }
     }
 }
 
-/// A connection that, when it is dropped, ends its own direction and reads on for a while. To close one with something
-/// unread in it is a reset, and a reset takes away what the peer has not read yet: the refusal of a large body, or the
-/// close frame after a message that is too large.
+/// A connection that, on drop, shuts down its write side and keeps reading for a while. Closing a socket with unread bytes
+/// sends a reset, and a reset discards what the peer has not read yet: the refusal of a large body, or the close frame
+/// after an oversized message.
 #[derive(Debug)]
 pub(super) struct Closing {
-    /// `None` in the drop only.
+    /// `None` only during the drop.
     stream: Option<TcpStream>,
     lingering: Lingering,
 }
 
 impl Closing {
-    /// What comes next, left where it is: how much of `buffer` it fills.
+    /// Peeks at the next bytes and returns how much of `buffer` they fill.
     pub(super) async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match &self.stream {
             Some(stream) => stream.peek(buffer).await,
@@ -90,7 +90,7 @@ impl Drop for Closing {
                 _ = timeout(LINGER_TIMEOUT, reading_away) => {}
                 () = cut => {}
             }
-            // The file first: a permit that is free means that its connection is closed.
+            // The file first: a free permit means that its connection is closed.
             drop(stream);
             drop(permit);
         });
@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    /// More than the system's buffers of a connection hold, in bytes.
+    /// More than the kernel's buffers of a connection, in bytes.
     const MUCH: usize = 32 << 20;
 
     async fn pair() -> (TcpStream, TcpStream) {

@@ -1,17 +1,17 @@
-//! Who may speak to the gateway from a browser: exact origins and exact hosts.
+//! Exact origins and hosts of browsers.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The longest origin or host that is looked at: a DNS name has at most 253 bytes.
+/// The longest origin or host that is parsed: a DNS name has at most 253 bytes.
 const MAX_LEN: usize = 300;
 
-/// The port that a scheme stands for, as it is written behind a host.
+/// The default port of a scheme, as written after a host.
 const HTTP_PORT: &str = ":80";
 const HTTPS_PORT: &str = ":443";
 
-/// A web origin, `http(s)://host[:port]` (RFC 6454), normalised: lower case, a default port left out. Two
-/// origins are the same when scheme, host and port are.
+/// A web origin, `http(s)://host[:port]` (RFC 6454), normalized: lower case, without a default port. Two
+/// origins are equal if scheme, host and port are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     scheme: &'static str,
@@ -37,8 +37,8 @@ impl Origin {
         &self.host
     }
 
-    /// Whether `host` is its host. A port that is the scheme's own may be written, which is the same URI (RFC 9110,
-    /// section 4.2.3).
+    /// Returns whether `host` is its host. The scheme's default port may be written: the URI is the same (RFC 9110, section
+    /// 4.2.3).
     #[must_use]
     pub fn is_at(&self, host: &Host) -> bool {
         let bare = host.0.strip_suffix(self.default_port()).unwrap_or(&host.0);
@@ -49,14 +49,14 @@ impl Origin {
         if self.is_https() { HTTPS_PORT } else { HTTP_PORT }
     }
 
-    /// Its port.
+    /// Returns its port.
     #[must_use]
     pub fn port(&self) -> u16 {
         let written = self.host.0.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
         written.unwrap_or(if self.is_https() { 443 } else { 80 })
     }
 
-    /// Whether it is on this very machine: `localhost`, or an address of the loopback.
+    /// Returns whether it is on this machine: `localhost` or a loopback address.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let host = self.host.0.as_str();
@@ -72,7 +72,7 @@ impl Origin {
         }
     }
 
-    /// Whether pages of this origin came over TLS.
+    /// Returns whether pages of this origin came over TLS.
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.scheme == "https"
@@ -101,7 +101,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What a `Host` header may say: `host` or `host:port`, in lower case.
+/// A value of the `Host` header: `host` or `host:port`, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Host(String);
 
@@ -143,7 +143,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// How much of a refused text is told.
+/// How much of a refused text is quoted.
 fn excerpt(text: &str) -> String {
     text.chars().take(80).collect()
 }

@@ -1,11 +1,11 @@
-//! The page: `web/dist` embedded in the binary, or, where it was not built, a page that says how.
+//! The page: `web/dist` embedded in the binary, or a placeholder with build instructions.
 
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-/// What Vite made. Its files below `assets/` have their content's hash in their names.
+/// Vite's output. Files below `assets/` have their content hash in the name.
 #[derive(RustEmbed)]
 #[folder = "web/dist"]
 #[allow_missing = true]
@@ -20,7 +20,7 @@ const NOT_BUILT: &str = "<!doctype html><html lang=en><meta charset=utf-8><title
 <p>The gateway works, its terminal page was not built. With Node and npm, in the source tree:</p>\
 <pre>npm --prefix web ci\nnpm --prefix web run build\ntouch src/gateway/page.rs\ncargo build</pre></html>";
 
-/// Every path that is no other route's.
+/// Serves every path without a route.
 pub(super) async fn page(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     if !matches!(method, Method::GET | Method::HEAD) {
         return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")]).into_response();

@@ -1,4 +1,4 @@
-//! What the platform tells its programs by environment variables (docs/canvas.md, sections 1 and 4).
+//! Settings from the platform's environment variables (docs/canvas.md, sections 1 and 4).
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,66 +8,63 @@ use axum::http::Uri;
 use crate::setters::setters;
 use crate::workspace::TokenDigest;
 
-/// The platform's settings. By default there is no platform: nobody gets in but by the directory's tokens.
+/// The platform's settings. The default is no platform: only the directory's tokens are accepted.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Platform {
-    /// The administrator's token, `ADMIN_TOKEN`: its digest, so that nothing here can show it. `None` is none.
+    /// The digest of the administrator's token, `ADMIN_TOKEN`. `None` disables it.
     pub admin_token: Option<TokenDigest>,
-    /// What the platform is run as, `MOLECULE_ENV`. The default is production.
+    /// The environment, `MOLECULE_ENV`. The default is production.
     pub environment: Environment,
-    /// Who is let in without a credential in development mode. The default is this machine.
+    /// The peers that need no credential in development mode. The default is this machine.
     pub at_hand: AtHand,
-    /// The tenant's organisation, `MOLECULE_ORG_ID`: requests that are for another one are refused. `None` refuses
-    /// none.
+    /// The tenant's organization, `MOLECULE_ORG_ID`: requests for another one are refused. `None` refuses none.
     pub org_id: Option<String>,
-    /// Who is asked for members of the organisation, by the cookies of their browser. `None` is nobody, and those
-    /// cookies open nothing.
+    /// The control plane that verifies members by their cookies. With `None`, those cookies open nothing.
     pub control_plane: Option<ControlPlane>,
 }
 
 impl Platform {
-    /// Whether everybody at hand is let in without a credential: in a development environment, as long as there is
-    /// no administrator's token.
+    /// Returns whether local peers need no credential: in a development environment without an administrator's token.
     #[must_use]
     pub fn is_development(&self) -> bool {
         self.environment == Environment::Development && self.admin_token.is_none()
     }
 }
 
-/// What the platform is run as.
+/// The platform's environment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Environment {
-    /// Anything but a development environment.
+    /// Everything else.
     #[default]
     Production,
-    /// Somebody's own machine: `development` or `dev`, in any case.
+    /// A developer's machine: `development` or `dev`, in any case.
     Development,
 }
 
 impl FromStr for Environment {
     type Err = std::convert::Infallible;
 
-    /// The platform's names for a development environment are two; every other name is none.
+    /// Parses the two names of a development environment; every other name is production.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is = |name| text.trim().eq_ignore_ascii_case(name);
         Ok(if is("development") || is("dev") { Self::Development } else { Self::Production })
     }
 }
 
-/// Which peers the development mode lets in.
+/// The peers that development mode admits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AtHand {
-    /// Those on this machine.
+    /// Peers on this machine.
     #[default]
     Loopback,
-    /// Those in private networks as well (RFC 1918, RFC 3927, RFC 4193), such as a container engine's bridge.
+    /// Peers in private networks as well (RFC 1918, RFC 3927, RFC 4193), such as a container engine's bridge.
     Private,
 }
 
-/// A text that names no peers.
+/// A text that is not a set of peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it must be \"loopback\" or \"private\"")]
 #[non_exhaustive]
@@ -85,21 +82,21 @@ impl FromStr for AtHand {
     }
 }
 
-/// Where the members of an organisation are known, and which organisation.
+/// The control plane of an organization.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ControlPlane {
     question: Uri,
     slug: String,
 }
 
-/// What cannot be asked. The text does not repeat an address, which may have a password in it.
+/// An invalid control plane. The text omits the address, which may contain a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidControlPlane {
-    /// Its address is none.
+    /// The address is invalid.
     #[error("it must be http:// or https:// with a host, and without user, query and fragment")]
     Url,
-    /// The organisation's name in it is none.
+    /// The organization's name is invalid.
     #[error(
         "an organisation's slug is 1 to {} letters, digits, hyphens, underscores and dots",
         ControlPlane::MAX_SLUG
@@ -111,10 +108,10 @@ impl ControlPlane {
     /// The longest slug, in bytes.
     pub const MAX_SLUG: usize = 100;
 
-    /// The control plane at `url` (`CP_UPSTREAM_URL`), asked for members of `slug` (`MOLECULE_ORG_SLUG`).
+    /// Returns the control plane at `url` (`CP_UPSTREAM_URL`) for the organization `slug` (`MOLECULE_ORG_SLUG`).
     ///
     /// # Errors
-    /// [`InvalidControlPlane`] when either is none.
+    /// [`InvalidControlPlane`] if either is invalid.
     pub fn new(url: &str, slug: &str) -> Result<Self, InvalidControlPlane> {
         let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if !(1..=Self::MAX_SLUG).contains(&slug.len()) || !slug.bytes().all(named) {
@@ -133,12 +130,12 @@ impl ControlPlane {
         Ok(Self { question, slug: slug.to_owned() })
     }
 
-    /// What is asked.
+    /// Returns the URL of the query.
     pub(super) fn question(&self) -> &Uri {
         &self.question
     }
 
-    /// The organisation.
+    /// Returns the organization's name.
     pub(super) fn slug(&self) -> &str {
         &self.slug
     }

@@ -1,4 +1,4 @@
-//! The audit file: one writer, on a thread of its own, so that a slow disk holds up nobody else.
+//! The audit file: one writer on its own thread, so that a slow disk blocks nothing else.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,10 +11,10 @@ use tokio::sync::oneshot;
 use crate::telemetry::Escaped;
 use crate::telemetry::metrics::Metrics;
 
-/// How many records wait for the disk; more are dropped, and counted.
+/// The most records that wait for the disk; further ones are dropped and counted.
 const QUEUE: usize = 1024;
 
-/// A file that audit records are appended to, a JSON object a line.
+/// A file of audit records, one JSON object per line.
 #[derive(Debug)]
 pub struct AuditFile {
     path: PathBuf,
@@ -24,10 +24,10 @@ pub struct AuditFile {
 }
 
 impl AuditFile {
-    /// Opens the file at `path` for appending, and makes it, readable for its owner alone, when it is not there.
+    /// Opens the file at `path` for appending, or creates it, readable by its owner only.
     ///
     /// # Errors
-    /// When it cannot be opened or made.
+    /// The file cannot be opened or created.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
         Ok(Self { path: path.to_owned(), file: Escaped::new(file), is_torn: false })
@@ -45,15 +45,15 @@ impl AuditFile {
 }
 
 enum Job {
-    /// To be written; the sender learns whether it was.
+    /// A line; the sender receives whether it was written.
     Line(Vec<u8>, Option<oneshot::Sender<bool>>),
-    /// From here on, lines go into this file.
+    /// Later lines go into this file.
     File(AuditFile),
-    /// Everything before was written.
+    /// Replies when everything before it was written.
     Flush(oneshot::Sender<bool>),
 }
 
-/// The way to the thread that writes. The thread ends with the last of these.
+/// The sender to the writer thread, which ends with the last sender.
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
     jobs: SyncSender<Job>,
@@ -61,7 +61,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes into `file`.
+    /// Starts a writer to `file`.
     pub(super) fn start(file: AuditFile, metrics: Metrics) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE);
         let counted = metrics.clone();
@@ -70,25 +70,25 @@ impl Writer {
         Ok(Self { jobs, metrics })
     }
 
-    /// Has the lines from now on written into `file`. Whether the writer is there to hear it.
+    /// Switches to `file` for later lines. Returns whether the writer is still running.
     pub(super) fn switch(&self, file: AuditFile) -> bool {
-        // Waits for room: this is no session's task, and a file must not be lost.
+        // Waits for room: no session depends on this, and the file must not be lost.
         self.jobs.send(Job::File(file)).is_ok()
     }
 
-    /// Hands `line` over, to be written as soon as may be.
+    /// Queues `line`.
     pub(super) fn write(&self, line: Vec<u8>) {
         self.push(Job::Line(line, None));
     }
 
-    /// Hands `line` over and gives what tells whether it was written.
+    /// Queues `line` and returns a receiver of whether it was written.
     pub(super) fn write_and_tell(&self, line: Vec<u8>) -> oneshot::Receiver<bool> {
         let (tell, written) = oneshot::channel();
         self.push(Job::Line(line, Some(tell)));
         written
     }
 
-    /// Gives what tells that everything handed over so far was written, or given up.
+    /// Returns a receiver that resolves when everything queued so far was written or dropped.
     pub(super) fn flush(&self) -> oneshot::Receiver<bool> {
         let (tell, flushed) = oneshot::channel();
         self.push(Job::Flush(tell));
@@ -117,7 +117,7 @@ fn run(mut file: AuditFile, queue: &Receiver<Job>, metrics: &Metrics) {
                         tracing::error!(%error, path = %file.path.display(), "the audit file cannot be written");
                     }
                     Ok(()) if fails => {
-                        tracing::info!(path = %file.path.display(), "the audit file is written again")
+                        tracing::info!(path = %file.path.display(), "the audit file can be written again")
                     }
                     _ => {}
                 }
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         writer.write(b"one\x1b\n".to_vec());
         assert!(writer.write_and_tell(b"two\n".to_vec()).blocking_recv().unwrap());
-        // As logrotate does it: the file is moved away, then opened anew.
+        // As logrotate does: the file is renamed, then opened again.
         let old = dir.path().join("audit.log.1");
         std::fs::rename(&path, &old).unwrap();
         writer.write(b"three\n".to_vec());

@@ -8,26 +8,26 @@ use uuid::Uuid;
 
 use crate::workspace::{Kind, WorkspaceId};
 
-/// What is recorded. What does not apply is left out.
+/// An audit record. Members that do not apply are omitted.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(in crate::gateway) struct Record {
-    /// When, UTC (RFC 3339).
+    /// The time, UTC (RFC 3339).
     pub(in crate::gateway) time: String,
     /// `terminal.request`, `terminal.open`, `terminal.close` or `denied`.
     pub(in crate::gateway) event: &'static str,
-    /// The session, as the other logs name it.
+    /// The session's id, as in other logs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) session: Option<Uuid>,
-    /// Who, as logs name them.
+    /// The user's name for logs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) principal: Option<String>,
-    /// What kind of credential they showed.
+    /// The kind of credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) credential: Option<&'static str>,
-    /// Where the request came from.
+    /// The peer's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) peer: Option<std::net::IpAddr>,
-    /// The page's origin, as the browser tells it.
+    /// The page's origin, as sent by the browser.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) origin: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,28 +38,28 @@ pub(in crate::gateway) struct Record {
     pub(in crate::gateway) os_user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) container: Option<String>,
-    /// What the browser speaks: `legacy` or `eicterm.v1`.
+    /// The browser protocol: `legacy` or `eicterm.v1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) protocol: Option<&'static str>,
     /// The endpoint that carries the tunnel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) endpoint: Option<String>,
-    /// AWS's id of the OpenTunnel request, which CloudTrail has as well.
+    /// The request id of OpenTunnel, also in CloudTrail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) tunnel_request_id: Option<String>,
-    /// AWS's id of the SendSSHPublicKey request.
+    /// The request id of SendSSHPublicKey.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) key_push_request_id: Option<String>,
-    /// How long connecting took.
+    /// The duration of connecting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) connect_ms: Option<u64>,
-    /// How long the session lasted.
+    /// The duration of the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) duration_ms: Option<u64>,
-    /// Bytes that were typed.
+    /// Bytes of input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) input_bytes: Option<u64>,
-    /// Bytes that were said.
+    /// Bytes of output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) output_bytes: Option<u64>,
     /// How it ended: `session::Outcome`'s names.
@@ -71,19 +71,19 @@ pub(in crate::gateway) struct Record {
     /// The signal that ended the shell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) exit_signal: Option<String>,
-    /// The close code that the browser was sent.
+    /// The close code sent to the browser.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) close_code: Option<u16>,
-    /// The stage of connecting that failed.
+    /// The failed stage of connecting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) stage: Option<&'static str>,
-    /// At whose door that lies.
+    /// The fault of that stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) fault: Option<&'static str>,
-    /// What went wrong, in words.
+    /// The error message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) error: Option<String>,
-    /// Why the request was denied.
+    /// The reason of the denial.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gateway) reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,12 +96,12 @@ pub(in crate::gateway) struct Record {
 }
 
 impl Record {
-    /// A record of `event`, which happens now.
+    /// Returns a record of `event` with the current time.
     pub(in crate::gateway) fn now(event: &'static str) -> Self {
         Self { time: Timestamp::from(SystemTime::now()).rfc3339(), event, ..Self::default() }
     }
 
-    /// Tells the log.
+    /// Writes the record to the log.
     pub(super) fn log(&self) {
         tracing::info!(
             target: "eice::audit",
@@ -137,7 +137,7 @@ impl Record {
         );
     }
 
-    /// As a line of JSON.
+    /// Returns the record as a line of JSON.
     pub(super) fn line(&self) -> serde_json::Result<Vec<u8>> {
         let mut line = serde_json::to_vec(self)?;
         line.push(b'\n');
@@ -145,8 +145,7 @@ impl Record {
     }
 }
 
-/// A kind of credential, as records name it; the platform's own words where it has some
-/// (docs/canvas.md, section 10).
+/// The name of a kind of credential in records; the platform's own names where they exist (docs/canvas.md, section 10).
 pub(in crate::gateway) fn credential(kind: Kind) -> &'static str {
     match kind {
         Kind::Admin => "admin-token",

@@ -1,6 +1,6 @@
-//! The workspace that a caller says to speak for (docs/canvas.md, section 1.7).
+//! The workspace that a caller claims to act for (docs/canvas.md, section 1.7).
 //!
-//! The header `X-Workspace-ID` restricts: a caller that names a workspace must be able to speak for it, and that
+//! The header `X-Workspace-ID` restricts: a caller that names a workspace must be allowed to act for it, and that
 //! workspace must be allowed to reach the other. Leaving it out opens nothing that the credential does not.
 
 use axum::http::HeaderName;
@@ -12,7 +12,7 @@ use crate::gateway::State;
 use crate::gateway::answer::Refusal;
 use crate::workspace::{Access, Kind, Principal, WorkspaceId, can_communicate};
 
-/// Who calls.
+/// The header of the claim.
 pub(in crate::gateway) const X_WORKSPACE_ID: HeaderName = HeaderName::from_static("x-workspace-id");
 
 impl State {

@@ -44,7 +44,7 @@ pub(super) fn check(config: &Config, platform: PlatformVersion, headers: &Header
     }
 }
 
-/// Whether the header `name` is absent, or present once without a value.
+/// Returns whether the header `name` is absent, or present once without a value.
 fn is_empty(headers: &HeaderMap, name: &HeaderName) -> bool {
     only(headers, name).is_none_or(|value| value == Ok(""))
 }

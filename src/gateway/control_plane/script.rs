@@ -1,4 +1,4 @@
-//! A control plane that answers what a test says, over a real socket.
+//! A control plane with scripted replies, over a real socket.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,28 +14,28 @@ use tokio::task::JoinHandle;
 
 use crate::gateway::ControlPlane;
 
-/// What it answers.
+/// The reply to every query.
 #[derive(Clone)]
 pub(in crate::gateway) enum Reply {
     Says(u16, String),
     Redirects(String),
-    /// Nothing, until it is told otherwise.
+    /// No reply until the script changes.
     Hangs,
 }
 
 impl Reply {
-    /// That the session is `user`'s, who is a member.
+    /// Replies that the session belongs to the member `user`.
     pub(in crate::gateway) fn member(user: &str) -> Self {
         Self::Says(200, serde_json::json!({"member": true, "user_id": user, "role": "owner"}).to_string())
     }
 
-    /// That it is no member's.
+    /// Replies that the session belongs to no member.
     pub(in crate::gateway) fn stranger() -> Self {
         Self::Says(200, r#"{"member":false}"#.into())
     }
 }
 
-/// A question as it arrived.
+/// A query as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::gateway) struct Question {
     pub(in crate::gateway) uri: String,
@@ -68,7 +68,7 @@ impl Plane {
         format!("http://{}", self.address)
     }
 
-    /// As the gateway is told of it.
+    /// Returns the gateway's setting for this control plane.
     pub(in crate::gateway) fn config(&self, slug: &str) -> ControlPlane {
         ControlPlane::new(&self.url(), slug).unwrap()
     }
@@ -81,11 +81,11 @@ impl Plane {
         self.shared.seen.lock().unwrap().clone()
     }
 
-    /// Has it be gone, as after a crash: its port refuses.
+    /// Stops the server, as a crash does: its port refuses connections.
     pub(in crate::gateway) async fn stop(self) -> ControlPlane {
         let config = self.config("acme");
         self.task.abort();
-        // Until the listener is dropped.
+        // Wait until the listener is dropped.
         while tokio::net::TcpStream::connect(self.address).await.is_ok() {
             tokio::task::yield_now().await;
         }

@@ -1,4 +1,4 @@
-//! Against a server of this process, over real sockets.
+//! Queries to a server of this process, over real sockets.
 
 use std::error::Error as _;
 
@@ -12,7 +12,7 @@ fn cookies(line: &str) -> SessionCookies {
     SessionCookies::of(&HeaderMap::from_iter([(COOKIE, line.parse().unwrap())])).unwrap()
 }
 
-/// The name of the member whose session `line` is.
+/// Returns the user of the session cookie `line`.
 async fn ask(members: &Members, plane: &Plane, line: &str) -> Result<Option<String>, ControlPlaneError> {
     let member = members.member(&plane.config("acme"), &cookies(line), Purpose::Use).await?;
     Ok(member.map(|member| member.name))
@@ -34,7 +34,7 @@ fn our_cookies_are_not_forwarded() {
     assert_eq!(of(&[&ours]), None);
     assert_eq!(of(&[]), None);
     assert_eq!(of(&[" ; ;"]), None);
-    assert_eq!(of(&["a=\u{e4}"]), None, "what is no text is nobody's session");
+    assert_eq!(of(&["a=\u{e4}"]), None, "a cookie that is not text is no session");
     assert_eq!(of(&[&"x".repeat(MAX_COOKIES + 1)]), None);
     assert!(!format!("{:?}", cookies("a=canary")).contains("canary"));
 }
@@ -95,7 +95,7 @@ async fn what_is_no_membership_is_a_no() {
         let line = format!("s={n}");
         assert_eq!(ask(&members, &plane, &line).await.unwrap(), None, "{status} {body}");
         plane.reply(Reply::member("u_1"));
-        assert_eq!(ask(&members, &plane, &line).await.unwrap(), None, "it is kept for a moment");
+        assert_eq!(ask(&members, &plane, &line).await.unwrap(), None, "the answer is cached");
     }
 }
 
@@ -165,7 +165,7 @@ async fn concurrent_queries_are_shared() {
         assert!(answers.iter().all(is_same));
     }
     assert!(members.flights().is_empty(), "a flight stayed");
-    // Somebody who leaves while they ask leaves nothing behind either, and holds nobody up.
+    // A caller that leaves during its query leaves nothing behind and blocks nobody.
     plane.reply(Reply::Hangs);
     assert!(timeout(Duration::from_millis(50), ask(&members, &plane, "s=2")).await.is_err());
     assert!(members.flights().is_empty());
@@ -197,7 +197,7 @@ async fn recheck_bypasses_and_renews_cache() {
     plane.reply(Reply::stranger());
     assert!(ask(Purpose::Use).await);
     assert!(!ask(Purpose::Recheck).await);
-    assert!(!ask(Purpose::Use).await, "the newest answer is the one that is kept");
+    assert!(!ask(Purpose::Use).await, "the newest answer is cached");
 }
 
 #[tokio::test]
@@ -240,7 +240,7 @@ async fn untrusted_certificate_is_refused() {
     });
     let plane = ControlPlane::new(&format!("https://localhost:{port}"), "acme").unwrap();
     let ask = async |members: Members| members.member(&plane, &cookies("s=1"), Purpose::Use).await;
-    assert!(ask(Members::new()).await.is_err(), "nobody that the system trusts signed it");
+    assert!(ask(Members::new()).await.is_err(), "no trusted authority signed it");
     let trusting = Members { trusted: Some(vec![certificate]), ..Members::new() };
     assert!(ask(trusting).await.unwrap().is_some());
     task.abort();

@@ -1,4 +1,4 @@
-//! Positions in both directions: how much may be sent, and whether the client respects its limits.
+//! Positions in both directions: windows, and the client's compliance with them.
 
 use super::frame::Malformed;
 use super::{INPUT_WINDOW, WINDOW};
@@ -35,18 +35,18 @@ pub struct Output {
 }
 
 impl Output {
-    /// Whether more may be sent.
+    /// Returns whether more may be sent.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.sent.saturating_sub(self.acked) < WINDOW
     }
 
-    /// Notes that `length` bytes are sent.
+    /// Counts `length` bytes as sent.
     pub fn sent(&mut self, length: usize) {
         self.sent = self.sent.saturating_add(length as u64);
     }
 
-    /// Notes the client's `ack`.
+    /// Applies the client's `ack`.
     ///
     /// # Errors
     /// [`Violation::Ack`].
@@ -67,7 +67,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Notes `length` bytes of input, `taken` of all of which the terminal took so far.
+    /// Counts `length` bytes of input; the terminal took `taken` of all input so far.
     ///
     /// # Errors
     /// [`Violation::InputWindow`] and [`Violation::InputEnded`].
@@ -79,10 +79,10 @@ impl Input {
         if self.received.saturating_sub(taken) > INPUT_WINDOW { Err(Violation::InputWindow) } else { Ok(()) }
     }
 
-    /// Notes the end of the input.
+    /// Marks the end of the input.
     ///
     /// # Errors
-    /// [`Violation::InputEnded`] when it had ended already.
+    /// [`Violation::InputEnded`] if it had ended already.
     pub fn end(&mut self) -> Result<(), Violation> {
         if std::mem::replace(&mut self.has_ended, true) { Err(Violation::InputEnded) } else { Ok(()) }
     }

@@ -1,4 +1,4 @@
-//! Messages of the client.
+//! Parses the client's messages.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::model::Size;
 /// The largest `attach`, in bytes.
 const MAX_ATTACH: usize = 4096;
 
-/// The longest name of a terminal that a client may give it, in characters.
+/// The longest terminal name, in characters.
 const MAX_NAME: usize = 100;
 
 const INPUT: u8 = 0x00;
@@ -21,7 +21,7 @@ const PING: u8 = 0x03;
 const END_OF_INPUT: u8 = 0x05;
 const ATTACH: u8 = 0x10;
 
-/// From here on an opcode that is not known is ignored: later versions may send it to an older gateway.
+/// Unknown opcodes from here on are ignored: later versions may send them to an older gateway.
 const OPTIONAL: u8 = 0x80;
 
 /// A message of a client.
@@ -35,11 +35,11 @@ pub enum Frame {
     Resize(Size),
     /// Output was parsed up to this position.
     Ack(u64),
-    /// Wants a `pong` with the same number.
+    /// Requests a `pong` with the same number.
     Ping(u64),
     /// No more input follows.
     EndOfInput,
-    /// Of a later version; to be ignored.
+    /// A message of a later version, ignored.
     Unknown,
 }
 
@@ -50,25 +50,25 @@ pub struct Attach {
     cols: u16,
     /// Rows.
     rows: u16,
-    /// Whether the client types or only watches. The default is to type.
+    /// Whether the client sends input or only watches. The default is to send input.
     #[serde(default)]
     pub mode: Mode,
-    /// A name for the terminal, for people.
+    /// A display name for the terminal.
     #[serde(default)]
     pub name: Option<String>,
     /// A session to attach to, instead of a new one.
     #[serde(default)]
     pub session: Option<String>,
-    /// A session to go on with, from where this client was.
+    /// A session to resume, from this client's positions.
     #[serde(default)]
     pub resume: Option<Resume>,
 }
 
-/// Whether a client types.
+/// Whether a client sends input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// It does.
+    /// It sends input.
     #[default]
     Drive,
     /// It only watches.
@@ -80,7 +80,7 @@ pub enum Mode {
 pub struct Resume {
     /// The token of the last `hello`.
     pub token: String,
-    /// Output was parsed up to here; absent means: repaint me.
+    /// Output was parsed up to here; absent requests a repaint.
     #[serde(default)]
     pub out_off: Option<u64>,
     /// Input was acknowledged up to here.
@@ -98,10 +98,10 @@ impl fmt::Debug for Resume {
 }
 
 impl Attach {
-    /// The size to lay the terminal out for.
+    /// Returns the requested terminal size.
     ///
     /// # Errors
-    /// When it is no size that a terminal may have.
+    /// The size is invalid.
     pub fn size(&self) -> Result<Size, Malformed> {
         Size::new(self.cols, self.rows).map_err(|_| Malformed::Size)
     }
@@ -120,13 +120,13 @@ pub enum Malformed {
     /// A payload of the wrong length.
     #[error("opcode {0:#04x} with a payload of the wrong length")]
     Length(u8),
-    /// A size that no terminal may have.
+    /// An invalid size.
     #[error("no terminal has that size")]
     Size,
     /// More than [`MAX_FRAME`] bytes.
     #[error("a message above {MAX_FRAME} bytes")]
     TooLong,
-    /// The JSON of `attach` is not what it must be.
+    /// The JSON of `attach` is invalid.
     #[error("attach is malformed")]
     Attach,
 }
@@ -134,7 +134,7 @@ pub enum Malformed {
 /// Reads a BINARY message.
 ///
 /// # Errors
-/// [`Malformed`], for which the socket is closed.
+/// [`Malformed`]; the socket is then closed.
 pub fn binary(mut data: Bytes) -> Result<Frame, Malformed> {
     if !data.has_remaining() {
         return Err(Malformed::Empty);
@@ -172,7 +172,7 @@ fn attach(json: &[u8]) -> Result<Attach, Malformed> {
     if json.len() > MAX_ATTACH {
         return Err(Malformed::TooLong);
     }
-    // serde would take an array of the members for the object as well.
+    // serde would accept an array of the members as well.
     if !json.trim_ascii_start().starts_with(b"{") {
         return Err(Malformed::Attach);
     }
@@ -252,7 +252,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(data in proptest::collection::vec(any::<u8>(), 0..200)) {
-            // Input comes through untouched, whatever it holds.
+            // Any input passes unchanged.
             if let Ok(Frame::Input(input)) = binary(data.clone().into()) {
                 prop_assert_eq!(&input[..], &data[1..]);
             }

@@ -21,7 +21,7 @@ pub enum Message {
         v: u32,
         /// The session's id.
         session: Uuid,
-        /// What a later `attach` resumes with; null where sessions cannot be resumed.
+        /// The token of a later `attach`; null if sessions cannot be resumed.
         resume_token: Option<String>,
         /// The position of the next byte of output.
         out_off: u64,
@@ -36,7 +36,7 @@ pub enum Message {
     Stage {
         /// Its name.
         name: &'static str,
-        /// How long it took; absent when it has just begun.
+        /// Its duration; absent when it has just started.
         #[serde(skip_serializing_if = "Option::is_none")]
         ms: Option<f64>,
     },
@@ -49,17 +49,16 @@ pub enum Message {
     Pong {
         /// The ping's number.
         t0: u64,
-        /// How long the gateway held it, in microseconds.
+        /// Time spent in the gateway, in microseconds.
         gateway_us: u64,
-        /// How long the way from the gateway to the instance and back took lately, in microseconds; null where
-        /// that is not known yet.
+        /// The last round-trip time between gateway and instance, in microseconds; null if not yet known.
         ssh_us: Option<u64>,
     },
     /// The session will end.
     Warn {
-        /// By which limit.
+        /// The limit.
         what: &'static str,
-        /// When, in seconds.
+        /// The time left, in seconds.
         secs: u64,
     },
     /// The process in the terminal ended; the socket is closed with 1000 next. At most one member is present, none if
@@ -72,16 +71,16 @@ pub enum Message {
         #[serde(skip_serializing_if = "Option::is_none")]
         signal: Option<String>,
     },
-    /// What went wrong; the socket is closed next.
+    /// An error; the socket is closed next.
     Error {
-        /// The stage that failed, where it was one.
+        /// The failed stage, if any.
         #[serde(skip_serializing_if = "Option::is_none")]
         stage: Option<&'static str>,
-        /// A word for programs.
+        /// A code for programs.
         code: &'static str,
-        /// A sentence for people.
+        /// A message for people.
         message: String,
-        /// What to do about it.
+        /// The hint.
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
         /// AWS's request id.
@@ -93,29 +92,29 @@ pub enum Message {
 /// The client's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
-    /// The most bytes of a message behind its opcode.
+    /// The most bytes of a message after its opcode.
     pub max_frame: usize,
-    /// How many bytes of output are sent ahead of the last `ack`.
+    /// The most bytes of output sent beyond the last `ack`.
     pub window: u64,
-    /// How many bytes of input may be sent ahead of the last `ack`.
+    /// The most bytes of input beyond the last `ack`.
     pub in_window: u64,
 }
 
-/// The gateway's capabilities. Absent means no.
+/// The gateway's capabilities. An absent one is not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Caps {
     /// A session outlives its socket and can be resumed.
     pub resume: bool,
-    /// A viewer that is behind gets a picture of the screen.
+    /// A viewer that falls behind gets a snapshot of the screen.
     pub snapshot: bool,
     /// A session outlives its tunnel.
     pub rotate: bool,
-    /// Several sockets may look at one session.
+    /// Several sockets may attach to one session.
     pub watch: bool,
 }
 
 impl Message {
-    /// The answer to an `attach` that began the session `session`.
+    /// Returns the answer to an `attach` that started the session `session`.
     #[must_use]
     pub fn hello(session: Uuid) -> Self {
         Self::Hello {
@@ -129,19 +128,19 @@ impl Message {
         }
     }
 
-    /// A stage; a failed one is reported by the error.
+    /// Returns the message for a stage; a failed one is reported by the error.
     #[must_use]
     pub fn stage(event: StageEvent) -> Option<Self> {
         let ms = match event.state {
             StageState::Started => None,
-            // Whole microseconds, as a number that reads well.
+            // Rounded to microseconds for readability.
             StageState::Passed(took) => Some(took.as_micros() as f64 / 1000.0),
             _ => return None,
         };
         Some(Self::Stage { name: event.stage.name(), ms })
     }
 
-    /// A limit that comes near.
+    /// Returns the warning of a limit.
     #[must_use]
     pub fn warn(limit: Limit, left: std::time::Duration) -> Self {
         let what = match limit {
@@ -151,7 +150,7 @@ impl Message {
         Self::Warn { what, secs: left.as_secs().max(1) }
     }
 
-    /// The end of the process in the terminal.
+    /// Returns the exit of the terminal's process.
     #[must_use]
     pub fn exit(exit: &Exit) -> Self {
         match exit {
@@ -161,7 +160,7 @@ impl Message {
         }
     }
 
-    /// A stage that failed.
+    /// Returns the error of a failed stage.
     #[must_use]
     pub fn failed(error: &StageError) -> Self {
         Self::Error {
@@ -173,16 +172,16 @@ impl Message {
         }
     }
 
-    /// Anything else that went wrong: a word and a sentence.
+    /// Returns any other error: a code and a message.
     #[must_use]
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
         Self::Error { stage: None, code, message: bounded(message.into()), hint: None, request_id: None }
     }
 
-    /// As it goes over the wire.
+    /// Returns the message in wire format.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Strings, numbers and flags: nothing that could fail.
+        // Strings, numbers and flags cannot fail to serialize.
         serde_json::to_string(self).unwrap_or_default()
     }
 }

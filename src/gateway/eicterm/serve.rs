@@ -1,4 +1,4 @@
-//! Bridges a socket that speaks `eicterm.v1` and a session.
+//! Bridges an `eicterm.v1` socket and a session.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,23 +19,23 @@ use crate::gateway::socket::{self, CloseMessage, Liveness, Loss, Sink, Stream};
 use crate::gateway::text::Farewell;
 use crate::session::{End, Event, Request, Reservation, Viewer, ViewerControl, ViewerInput};
 
-/// Pings that wait for their answer; more are answered by none.
+/// The most unanswered pings; further ones get no reply.
 const PING_QUEUE: usize = 8;
 
-/// How long an acknowledgement of input may wait for more to acknowledge.
+/// The longest delay of an acknowledgement of input.
 const ACK_DELAY: Duration = Duration::from_millis(50);
 
-/// How many bytes of input are acknowledged at once, whatever the delay.
+/// Input bytes that are acknowledged without delay.
 const ACK_AT_ONCE: u64 = 16 << 10;
 
 /// A frame that breaks the protocol's rules.
 const BAD_FRAME: u16 = 4400;
-/// A session that is not there any more.
+/// A session that no longer exists.
 const GONE: u16 = 4404;
 
 /// How the bridging ended.
 enum Ending {
-    /// The session did, in this way.
+    /// The session ended.
     Session(Option<End>),
     /// The viewer closed the socket.
     Left,
@@ -43,9 +43,9 @@ enum Ending {
     Fault(u16),
     /// The viewer violated the protocol.
     Violation(Violation),
-    /// What the viewer requested does not exist.
+    /// The viewer requested something unsupported.
     Refused(&'static str, &'static str, u16),
-    /// Nothing more can be said.
+    /// The socket is lost.
     Lost(Loss),
 }
 
@@ -53,7 +53,7 @@ enum Ending {
 struct Shared {
     life: Liveness,
     output: Mutex<Output>,
-    /// The viewer acknowledged something.
+    /// The viewer acknowledged output.
     acked: Notify,
 }
 
@@ -63,7 +63,7 @@ impl Shared {
     }
 }
 
-/// Dials at once, opens the terminal when the viewer attaches, and bridges until either ends.
+/// Dials at once, opens the terminal on `attach`, and bridges until either side ends.
 pub(in crate::gateway) async fn serve(
     socket: WebSocket,
     reservation: Reservation,
@@ -140,13 +140,13 @@ async fn bridge(
     tokio::select! {
         ending = reader.run(stream) => ending,
         ending = write(sink, viewer, &shared, pongs, config, observed) => ending,
-        // Between two pings a viewer that is alive may well be silent.
+        // A live viewer may be silent between two pings.
         () = shared.life.ended(config.dead_peer_timeout.max(config.ping_interval * 2)) => Ending::Lost(Loss::Gone),
         () = overdue => Ending::Session(viewer.end().await),
     }
 }
 
-/// The first message, which must be `attach`.
+/// Reads the first message, which must be `attach`.
 async fn first(stream: &mut Stream, rate: &mut Rate) -> Result<Attach, Ending> {
     loop {
         match next(stream).await? {
@@ -158,7 +158,7 @@ async fn first(stream: &mut Stream, rate: &mut Rate) -> Result<Attach, Ending> {
     }
 }
 
-/// The next message; `None` for one of WebSocket's own.
+/// Reads the next message; `None` for a WebSocket control frame.
 async fn next(stream: &mut Stream) -> Result<Option<Frame>, Ending> {
     let violation = |malformed: Malformed| Ending::Violation(malformed.into());
     match stream.next().await {
@@ -309,7 +309,7 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The final message for `end`.
+/// Returns the final message for `end`.
 fn final_message(end: Option<&End>) -> CloseMessage {
     let Farewell { line, code, reason } = Farewell::new(end);
     let message = match end {
