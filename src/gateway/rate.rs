@@ -1,8 +1,8 @@
-//! How often something may happen: a bucket of tokens that fills by time.
+//! A token bucket.
 
 use std::time::Instant;
 
-/// A rate with a burst of twice that.
+/// A rate with a burst of twice its value.
 #[derive(Clone, Debug)]
 pub(super) struct Rate {
     per_second: f64,
@@ -11,13 +11,13 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// At most `per_second` a second on average.
+    /// Returns a bucket for `per_second` events on average.
     pub(super) fn new(per_second: u32) -> Self {
         let per_second = f64::from(per_second);
         Self { per_second, tokens: per_second * 2.0, last: Instant::now() }
     }
 
-    /// Whether it may happen now; if so, it has.
+    /// Takes a token. Returns whether there was one.
     pub(super) fn take(&mut self) -> bool {
         self.take_at(Instant::now())
     }
@@ -48,10 +48,6 @@ mod tests {
         let later = now + Duration::from_millis(500);
         assert_eq!((0..30).filter(|_| rate.take_at(later)).count(), 5);
         let much_later = now + Duration::from_secs(3600);
-        assert_eq!(
-            (0..30).filter(|_| rate.take_at(much_later)).count(),
-            20,
-            "no more than a burst is saved up"
-        );
+        assert_eq!((0..30).filter(|_| rate.take_at(much_later)).count(), 20, "the bucket holds one burst");
     }
 }

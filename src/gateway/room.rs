@@ -1,4 +1,4 @@
-//! Room for connections: one that asks for nothing makes room for the one that comes next.
+//! Connection limit with idle eviction: when full, the longest-idle connection is closed for a new one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-/// Room for a number of connections. Cheap to clone.
+/// Limits the number of connections. Cheap to clone.
 ///
-/// A peer that only opens connections, or sends its requests byte by byte, keeps nobody out: once all room is taken,
-/// whoever comes takes the place of the one that has been quiet for longest. One whose request is being answered is
-/// not quiet; those are bounded in time.
+/// A peer that only opens connections, or sends its requests byte by byte, cannot exclude others: at the limit, a new
+/// connection evicts the longest-idle one. A connection whose request is being handled is busy; handling is bounded in
+/// time.
 #[derive(Clone, Debug)]
 pub(super) struct Room {
     places: Arc<Semaphore>,
@@ -20,15 +20,15 @@ pub(super) struct Room {
 #[derive(Debug, Default)]
 struct Quiet {
     connections: Mutex<Connections>,
-    /// One more is quiet.
+    /// A connection became idle.
     more: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Connections {
-    /// The number that the next one is quiet under.
+    /// The next key of `idle`.
     next: u64,
-    /// Since when is in the number: the first is the one that has been quiet for longest.
+    /// Keys grow with time: the first is the longest-idle connection.
     since: BTreeMap<u64, CancellationToken>,
 }
 
@@ -37,7 +37,7 @@ impl Quiet {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the one that has been quiet for longest give up its place; whether there was one.
+    /// Evicts the longest-idle connection. Returns whether there was one.
     fn make_room(&self) -> bool {
         let first = self.connections().since.pop_first();
         first.is_some_and(|(_, evicted)| {
@@ -48,19 +48,19 @@ impl Quiet {
 }
 
 impl Room {
-    /// Room for `places` connections, at least one.
+    /// Returns a limit of `places` connections, at least one.
     pub(super) fn new(places: usize) -> Self {
         let places = Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS)));
         Self { places, quiet: Arc::default() }
     }
 
-    /// Closes the connection that has been quiet for longest; whether there was one.
+    /// Closes the longest-idle connection. Returns whether there was one.
     pub(super) fn evict(&self) -> bool {
         self.quiet.make_room()
     }
 
-    /// A place for one that is quiet. When there is none, the one that has been quiet for longest gives up its own;
-    /// when none is quiet, it waits. Cancel safe.
+    /// Acquires a slot for an idle connection. At the limit, evicts the longest-idle connection, or waits if all are busy.
+    /// Cancel safe.
     pub(super) async fn place(&self) -> Place {
         let mut made = false;
         loop {
@@ -83,30 +83,30 @@ impl Room {
     }
 }
 
-/// A connection's place, free again when this is dropped.
+/// A connection's slot, released on drop.
 #[derive(Debug)]
 pub(super) struct Place {
     quiet: Arc<Quiet>,
-    /// Under which number it is quiet, when it is.
+    /// The key in `idle`, while idle.
     since: Mutex<Option<u64>>,
     evicted: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Place {
-    /// Waits until the place is wanted for somebody else.
+    /// Resolves when the connection is evicted.
     pub(super) fn evicted(&self) -> WaitForCancellationFuture<'_> {
         self.evicted.cancelled()
     }
 
-    /// It asks for something: nobody else gets its place.
+    /// Marks the connection as busy: it is not evicted.
     pub(super) fn asks(&self) {
         if let Some(number) = self.since().take() {
             self.quiet.connections().since.remove(&number);
         }
     }
 
-    /// It was answered, and is quiet from now on.
+    /// Marks the connection as idle from now on.
     pub(super) fn rests(&self) {
         let mut since = self.since();
         let mut connections = self.quiet.connections();
@@ -146,12 +146,12 @@ mod tests {
     async fn longest_idle_connection_is_evicted() {
         let room = Room::new(3);
         let (first, second, third) = (taken(&room), taken(&room), taken(&room));
-        // The first asks and is answered, so that the second is the one that has been quiet for longest.
+        // The first makes a request, so that the second is the longest-idle one.
         first.asks();
         first.rests();
         let next = room.place();
         tokio::pin!(next);
-        assert!(next.as_mut().now_or_never().is_none(), "the place is not free yet");
+        assert!(next.as_mut().now_or_never().is_none(), "the slot is still taken");
         assert!(second.evicted().now_or_never().is_some());
         assert!(first.evicted().now_or_never().is_none() && third.evicted().now_or_never().is_none());
         drop(second);
@@ -171,7 +171,7 @@ mod tests {
         second.rests();
         assert!(next.as_mut().now_or_never().is_none());
         assert!(second.evicted().now_or_never().is_some(), "it rested, and somebody waits");
-        // One comes, one goes: the first is quiet now as well, and stays.
+        // One eviction per new connection: the first is idle now as well, and stays.
         first.rests();
         assert!(next.as_mut().now_or_never().is_none());
         assert!(first.evicted().now_or_never().is_none());

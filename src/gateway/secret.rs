@@ -1,4 +1,4 @@
-//! Random secrets, and what is kept of a secret: its fingerprint.
+//! Random secrets and their fingerprints.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use sha2::{Digest as _, Sha256};
 
 use crate::workspace::BearerToken;
 
-/// What the value of a cookie and a ticket is made of, in bytes.
+/// The entropy of a cookie or ticket, in bytes.
 const LEN: usize = 32;
 
-/// The SHA-256 of a secret: a table that is keyed by it shows nobody what opens anything.
+/// The SHA-256 of a secret: a table keyed by it contains no credential.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Of `parts`, each told apart from the next by a NUL, which none of them has.
+    /// Returns the fingerprint of `parts`, separated by NUL, which none of them contains.
     pub(super) fn of(parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
         for (n, part) in parts.iter().enumerate() {
@@ -27,12 +27,12 @@ impl Fingerprint {
         Self(hash.finalize().into())
     }
 
-    /// Of a token, as the directory keeps it.
+    /// Returns the fingerprint of a token, as stored by the directory.
     pub(super) fn of_token(token: &BearerToken) -> Self {
         Self(*token.digest().as_bytes())
     }
 
-    /// Of what [`random`] made; `None` for what it cannot have made.
+    /// Returns the fingerprint of a value of [`random`]; `None` for any other text.
     pub(super) fn of_random(text: &str) -> Option<Self> {
         (text.len() == 2 * LEN).then(|| Self::of(&[text.as_bytes()]))
     }
@@ -44,7 +44,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// 256 random bits as text: the value of a cookie, or of a ticket.
+/// Returns 256 random bits as text: the value of a cookie or ticket.
 pub(super) fn random() -> String {
     let mut id = [0_u8; LEN];
     rand::rng().fill(&mut id);

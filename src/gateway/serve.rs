@@ -27,16 +27,16 @@ use super::{Gateway, Tls, stall};
 use crate::listen;
 use crate::telemetry::metrics::Open;
 
-/// How much of a request's head is read, in bytes.
+/// The largest request head, in bytes.
 const MAX_HEAD: usize = 32 << 10;
 
-/// How many connections are served at once where there is nothing but metrics.
+/// The most connections of a metrics-only listener.
 const MAX_METRICS_CONNECTIONS: usize = 16;
 
-/// How many files a terminal has open: its socket, and its tunnel.
+/// The open files of a terminal: its socket and its tunnel.
 const FILES_PER_TERMINAL: usize = 2;
 
-/// How often at most it is logged that connections are closed for want of files.
+/// The shortest interval between two warnings about missing files.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// Returns how many connections to serve at once. At most half of the `files` that may be open are for them, the rest is
@@ -60,12 +60,12 @@ fn connection_limit(max_connections: usize, max_sessions: usize, files: Option<u
 impl Gateway {
     /// Serves `routes` (usually [`Self::router`], perhaps merged with more) on `listener` until `drain` is ready.
     ///
-    /// Then new terminals are refused with 503 and the open ones are told and closed with 1001. It returns when
-    /// all is closed, or when [`drain_timeout`](super::Config::drain_timeout) passed and the rest was cut. Dropping the future drains
-    /// without waiting.
+    /// Then new terminals are refused with 503 and the open ones are closed with 1001. Returns when all are closed, or
+    /// after [`drain_timeout`](super::Config::drain_timeout), which cuts the rest. Dropping the future drains without
+    /// waiting.
     ///
     /// # Errors
-    /// When the listener cannot be used at all.
+    /// The listener cannot be used at all.
     pub async fn serve(
         &self,
         listener: impl Into<Listening>,
@@ -88,7 +88,7 @@ impl Gateway {
             lingering: Lingering::new(),
             warned: None,
             stopping: stopping.clone(),
-            // Aborts what is left when it is dropped.
+            // Aborts the remaining tasks on drop.
             connections: JoinSet::new(),
         };
         let certificate = async {
@@ -108,7 +108,7 @@ impl Gateway {
         state.metrics.draining.set(1);
         state.sessions.drain();
         state.viewers.close();
-        // Still accepting: who comes now is told 503, not left without an answer.
+        // Still accepting: new requests get 503 instead of a refused connection.
         let quiet = async { tokio::join!(state.sessions.idle(), state.viewers.wait()) };
         tokio::select! {
             never = server.accept(&listener) => match never {},
@@ -124,8 +124,7 @@ impl Gateway {
         }
         Ok(())
     }
-    /// Serves [`Self::metrics_router`] on `listener`, for a few connections at once, for as long as the future is
-    /// there.
+    /// Serves [`Self::metrics_router`] on `listener`, a few connections at once, until the future is dropped.
     pub async fn serve_metrics(&self, listener: TcpListener) -> std::convert::Infallible {
         let mut server = Server {
             gateway: self,
@@ -141,7 +140,7 @@ impl Gateway {
     }
 }
 
-/// Where a gateway takes connections.
+/// A gateway's listener.
 #[derive(Debug)]
 pub struct Listening {
     listener: TcpListener,
@@ -149,7 +148,7 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Connections of `listener`, with TLS by `tls`.
+    /// Returns `listener` with TLS by `tls`.
     #[must_use]
     pub fn tls(listener: TcpListener, tls: Arc<Tls>) -> Self {
         Self { listener, tls: Some(tls) }
@@ -157,14 +156,14 @@ impl Listening {
 }
 
 impl From<TcpListener> for Listening {
-    /// Plain HTTP: TLS ends in front of the gateway.
+    /// Returns `listener` for plain HTTP, behind a proxy that terminates TLS.
     fn from(listener: TcpListener) -> Self {
         Self { listener, tls: None }
     }
 }
 
 impl Gateway {
-    /// For the log: by what one gets in besides the directory's tokens.
+    /// Logs the ways to authenticate.
     fn tell_who_gets_in(&self) {
         let config = self.state.config();
         let platform = &config.platform;
@@ -173,15 +172,15 @@ impl Gateway {
             control_plane = platform.control_plane.as_ref().map(tracing::field::debug),
             org_id = platform.org_id,
             trusted_proxies = config.trusted_proxies,
-            "who gets in besides the directory's tokens"
+            "accepted credentials besides the directory's tokens"
         );
         if platform.is_development() {
-            tracing::warn!(from = ?platform.at_hand, "development mode: no credential is asked for");
+            tracing::warn!(from = ?platform.at_hand, "development mode: no credential is required");
         }
     }
 }
 
-/// Ends the sessions when serving ends in whatever way.
+/// Ends the sessions when serving ends, also by a panic.
 struct DrainOnDrop<'a>(&'a Gateway);
 
 impl Drop for DrainOnDrop<'_> {
@@ -196,7 +195,7 @@ struct Server<'a> {
     tls: Option<Arc<Tls>>,
     room: Room,
     lingering: Lingering,
-    /// When it was logged last that connections are closed for want of files.
+    /// The time of the last warning about missing files.
     warned: Option<Instant>,
     stopping: CancellationToken,
     connections: JoinSet<()>,
@@ -222,7 +221,7 @@ impl Server<'_> {
         }
     }
 
-    /// Closes connections that linger, or the one that has been quiet for longest. Without any, waits a moment.
+    /// Closes lingering connections, or the longest-idle one. Without any, waits a moment.
     async fn free_a_file(&mut self, error: &io::Error) {
         if self.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
             self.warned = Some(Instant::now());
@@ -271,7 +270,7 @@ impl Server<'_> {
     }
 }
 
-/// One connection, from its first request on.
+/// One connection, from its first request.
 struct Connection {
     routes: Router,
     peer: SocketAddr,
@@ -281,7 +280,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// Answers what comes over `stream` until it ends, it makes room for another, or serving stops.
+    /// Serves requests of `stream` until it ends, is evicted, or serving stops.
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Self { routes, peer, place, stopping, header_read_timeout } = self;
         let service = service_fn(|request: Request<Incoming>| {
@@ -291,7 +290,7 @@ impl Connection {
             let (answer, place) = (routes.clone().call(request), Arc::clone(&place));
             async move {
                 let answer = answer.await;
-                // A terminal is no connection of ours any more; sessions have limits of their own.
+                // A terminal no longer counts as a connection; sessions have their own limits.
                 if !answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::SWITCHING_PROTOCOLS) {
                     place.rests();
                 }
@@ -307,7 +306,7 @@ impl Connection {
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = place.evicted() => return tracing::debug!(%peer, "a quiet connection made room"),
+            () = place.evicted() => return tracing::debug!(%peer, "idle connection evicted"),
             () = stopping.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

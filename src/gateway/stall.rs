@@ -1,19 +1,17 @@
-//! A peer that takes nothing, though there is something for it.
+//! Detects a peer that accepts no data.
 //!
-//! Such a peer holds a connection, and what waits for it, for as long as it likes: it need not even be there any more.
-//! The kernel knows best whether anything was taken, so it is the one that is asked (`TCP_USER_TIMEOUT`, RFC 5482):
-//! nothing acknowledged of what was sent, or no room at the peer for what waits, for so long, and the connection is
-//! over. A slow peer takes something now and then, and is left alone; so is one that there is nothing for.
+//! Such a peer, which may be long gone, holds its connection and the queued output. The kernel knows whether data was
+//! accepted (`TCP_USER_TIMEOUT`, RFC 5482): if nothing sent was acknowledged, or the peer's window stayed closed, for that
+//! long, the connection fails. A slow peer accepts data now and then and is left alone, and so is one without pending data.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-/// Has `stream` end when its peer takes nothing for so long, of what there is for it. Where the system has no such
-/// bound, there is none.
+/// Fails `stream` when its peer accepts no pending data for `timeout`. Does nothing on systems without such a limit.
 pub(super) fn end_within(stream: &TcpStream, timeout: Duration) {
-    // Zero would be the system's own, about a quarter of an hour.
+    // Zero would be the system default, about 15 minutes.
     let millis = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1);
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, millis) {
@@ -23,7 +21,7 @@ pub(super) fn end_within(stream: &TcpStream, timeout: Duration) {
     let _ = (stream, millis);
 }
 
-/// Whether that is what `error` says.
+/// Returns whether `error` is that timeout.
 pub(super) fn is_stall(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut
 }

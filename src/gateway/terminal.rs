@@ -1,4 +1,4 @@
-//! `GET /workspaces/{id}/terminal`: everything that is decided before the upgrade.
+//! `GET /workspaces/{id}/terminal`: everything before the upgrade.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use super::observe::Observation;
 use super::{State, eicterm, legacy};
 use crate::session;
 
-/// What a socket's reader allocates at once, in bytes: one per open terminal, idle ones too.
+/// The read buffer of a socket, in bytes, allocated once per open terminal.
 const READ_BUFFER: usize = 16 << 10;
 
-/// From how many bytes on a socket's writer writes, in bytes.
+/// The buffered bytes from which a socket writes.
 const WRITE_BUFFER: usize = 32 << 10;
 
-/// How much a socket's writer may hold, in bytes: more than a piece of output, a last line and a few pongs.
+/// The most bytes that a socket buffers for writing: more than a piece of output, a last line and a few pongs.
 const MAX_WRITE_BUFFER: usize = 512 << 10;
 
-/// Authenticates, finds the workspace, sees whether it is worth trying, upgrades, and only then connects.
+/// Authenticates, finds the workspace, checks that it is ready, upgrades, and only then connects.
 pub(super) async fn open(
     Shared(state): Shared<Arc<State>>,
     id: Result<Path<String>, PathRejection>,
@@ -33,7 +33,7 @@ pub(super) async fn open(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
-    // What is no text names nothing.
+    // A path that is not text names no workspace.
     let id = id.map_or_else(|_| char::REPLACEMENT_CHARACTER.into(), |Path(id)| id);
     let Admitted { principal, workspace, grant } = state.admit_to_terminal(&parts, &id).await?;
     state.connect.ready(&workspace.target).await?;

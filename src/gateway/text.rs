@@ -1,9 +1,9 @@
-//! What a legacy viewer reads when a terminal fails: one line of text.
+//! The last line of text that a legacy viewer reads.
 
 use crate::model::{Fault, Stage, StageError, escape_control};
 use crate::session::{End, Kill, Limit};
 
-/// How a viewer is told that its session ended: a last line, a close code, a short reason.
+/// The end of a session for its viewer: a last line, a close code and a short reason.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Farewell {
     pub(super) line: Option<String>,
@@ -11,33 +11,33 @@ pub(super) struct Farewell {
     pub(super) reason: String,
 }
 
-/// The session ended as it should.
+/// A normal end.
 const NORMAL: u16 = 1000;
-/// The gateway is going away: reconnect.
+/// The gateway is shutting down: reconnect.
 const GOING_AWAY: u16 = 1001;
-/// A fault of the gateway's own.
+/// A fault of the gateway.
 const INTERNAL: u16 = 1011;
-/// The viewer may not open the workspace any more.
+/// The viewer may no longer open the workspace.
 const DENIED: u16 = 4403;
 /// The session was ended.
 const GONE: u16 = 4404;
-/// Without activity for too long.
+/// Idle for too long.
 const IDLE: u16 = 4408;
-/// As old as a session may become.
+/// Maximum duration reached.
 const MAX_DURATION: u16 = 4410;
-/// A quota is used up: the endpoint's tunnels, for one.
+/// A quota is exhausted, such as the endpoint's tunnels.
 const QUOTA: u16 = 4429;
-/// What is behind the gateway failed.
+/// The target failed.
 const UPSTREAM: u16 = 4500;
 
-/// The longest line, in bytes: texts of the far side are in it.
+/// The longest line, in bytes: it quotes texts of the instance.
 const MAX_LINE: usize = 4096;
 
 /// The longest reason of a close frame, in bytes (RFC 6455, section 5.5: 125 less the code).
 const MAX_REASON: usize = 123;
 
 impl Farewell {
-    /// What is said at `end`; `None` when the session broke off without one.
+    /// Returns the message for `end`; `None` if the session ended without one.
     pub(super) fn new(end: Option<&End>) -> Self {
         match end {
             Some(End::Exit(_)) => Self { line: None, code: NORMAL, reason: String::new() },
@@ -86,7 +86,7 @@ impl Farewell {
     }
 }
 
-/// The line that warns of a limit; a program that draws the whole screen draws over it.
+/// Returns the line that warns of a limit; a full-screen program overwrites it.
 pub(super) fn warning(limit: Limit, left: std::time::Duration) -> String {
     let seconds = left.as_secs().max(1);
     match limit {
@@ -95,8 +95,8 @@ pub(super) fn warning(limit: Limit, left: std::time::Duration) -> String {
     }
 }
 
-/// The line for a stage that failed: `EIC wiring incomplete: stage: chain. hint` when the set-up on AWS is at
-/// fault, `Error: stage: chain. hint` otherwise.
+/// Returns the line for a failed stage: `EIC wiring incomplete: stage: chain. hint` if the setup on AWS is at fault,
+/// `Error: stage: chain. hint` otherwise.
 fn failure(error: &StageError) -> String {
     let prefix = if is_wiring(error) { "EIC wiring incomplete" } else { "Error" };
     let mut line = format!("{prefix}: {}: {}", error.stage(), error.chain());
@@ -112,12 +112,12 @@ fn failure(error: &StageError) -> String {
     line
 }
 
-/// Whether the way there is at fault (credentials, IAM, endpoint, key push, tunnel, security group, the
-/// instance's EC2 Instance Connect) and not the workspace, a quota or this program.
+/// Returns whether the setup on AWS is at fault (credentials, IAM, endpoint, key push, tunnel, security group, the
+/// instance's EC2 Instance Connect), and not the workspace, a quota or this program.
 fn is_wiring(error: &StageError) -> bool {
     match (error.stage(), error.fault()) {
         (_, Fault::Quota | Fault::Internal | Fault::Usage) => false,
-        // A stopped or terminated instance is no fault of the wiring.
+        // A stopped or terminated instance is not a wiring fault.
         (Stage::Instance, Fault::State | Fault::NotFound) => false,
         (Stage::Authentication, fault) => fault == Fault::Authentication,
         (stage, _) => (Stage::Credentials..=Stage::Banner).contains(&stage),

@@ -1,4 +1,4 @@
-//! Which program answers.
+//! The name and version of this program.
 
 use axum::Json;
 use axum::response::IntoResponse;

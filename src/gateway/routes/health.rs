@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::gateway::State;
 use crate::workspace::Health;
 
-/// How long the directory's last answer is used: anybody may send probes, and they must not burden the database.
+/// How long the directory's last answer is used: anybody may send probes, which must not load the database.
 const BELIEVED: Duration = Duration::from_secs(1);
 
 /// Seconds to wait after a failed probe.
@@ -26,13 +26,13 @@ const RETRY_SECONDS: &str = "2";
 pub(in crate::gateway) struct Probe(Mutex<Option<(Instant, Option<Health>)>>);
 
 /// `GET /health`: answers while the process does. A page of any origin may learn that much, without reading the answer: it
-/// distinguishes a gateway that refuses the page from one that is not there.
+/// distinguishes a gateway that refuses the page from an unreachable one.
 pub(in crate::gateway) async fn health() -> impl IntoResponse {
     let of_any_origin = (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin");
     ([of_any_origin], Json(json!({"status": "ok"})))
 }
 
-/// `GET /ready`: whether terminals can be opened now; else why not, in a word each. It names the platform whose database
+/// `GET /ready`: reports whether terminals can be opened now; else the reasons, one word each. It names the platform whose database
 /// it is, and warnings.
 pub(in crate::gateway) async fn ready(Shared(state): Shared<Arc<State>>) -> Response {
     let mut reasons = Vec::new();
@@ -62,7 +62,7 @@ pub(in crate::gateway) async fn ready(Shared(state): Shared<Arc<State>>) -> Resp
 }
 
 impl State {
-    /// Returns the state of the directory, if it can answer. Concurrent probes share one question.
+    /// Returns the state of the directory, if it can answer. Concurrent probes share one query.
     async fn directory_health(&self) -> Option<Health> {
         let mut last = self.probe.0.lock().await;
         if let Some((at, health)) = &*last

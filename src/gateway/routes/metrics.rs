@@ -1,4 +1,4 @@
-//! What the gateway counts, for Prometheus.
+//! Metrics for Prometheus.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use axum::response::{IntoResponse, Response};
 
 use crate::gateway::State;
 
-/// `GET /metrics`, where the configuration has it: whoever asks is told (docs/canvas.md, section 1.1).
+/// `GET /metrics`, if enabled, without authentication (docs/canvas.md, section 1.1).
 pub(in crate::gateway) async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
     if state.config().metrics { render(&state) } else { StatusCode::NOT_FOUND.into_response() }
 }
 
-/// The same at an address of its own.
+/// The same on a separate address.
 pub(in crate::gateway) async fn always(Shared(state): Shared<Arc<State>>) -> Response {
     render(&state)
 }

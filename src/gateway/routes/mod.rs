@@ -1,4 +1,4 @@
-//! The routes besides the terminal, one concern a file.
+//! The routes other than the terminal, one concern per file.
 
 pub(super) mod build_info;
 pub(super) mod diagnose;

@@ -1,4 +1,4 @@
-//! The terminals that are open: listed, and ended.
+//! Lists and ends open terminals.
 
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -25,9 +25,9 @@ pub(in crate::gateway) struct Session {
     /// RFC 3339, in seconds.
     opened_at: String,
     age_secs: u64,
-    /// Bytes that were typed.
+    /// Bytes of input.
     input_bytes: u64,
-    /// Bytes that were printed.
+    /// Bytes of output.
     output_bytes: u64,
 }
 
@@ -46,7 +46,7 @@ impl From<Summary> for Session {
     }
 }
 
-/// `GET /workspaces/{id}/terminal/sessions`: the terminals that are open in a workspace, the oldest first.
+/// `GET /workspaces/{id}/terminal/sessions`: lists the open terminals of a workspace, oldest first.
 pub(in crate::gateway) async fn in_workspace(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
@@ -57,7 +57,7 @@ pub(in crate::gateway) async fn in_workspace(
     Ok(Json(sessions(&state, |of| of == workspace.id)))
 }
 
-/// `GET /terminal/sessions`: those of every workspace that the caller may open, the oldest first.
+/// `GET /terminal/sessions`: lists those of every workspace that the caller may open, oldest first.
 pub(in crate::gateway) async fn everywhere(
     Shared(state): Shared<Arc<State>>,
     request: Request,
@@ -67,7 +67,7 @@ pub(in crate::gateway) async fn everywhere(
     Ok(Json(sessions(&state, |of| principal.may_open(of))))
 }
 
-/// `DELETE /workspaces/{id}/terminal/sessions/{session}`: ends a terminal, whose viewer is told so by 4404.
+/// `DELETE /workspaces/{id}/terminal/sessions/{session}`: ends a terminal; its viewer is closed with 4404.
 pub(in crate::gateway) async fn end(
     Shared(state): Shared<Arc<State>>,
     Path((id, session)): Path<(String, String)>,
@@ -76,16 +76,16 @@ pub(in crate::gateway) async fn end(
     let (parts, _) = request.into_parts();
     let Admitted { principal, workspace, .. } = state.admit(&parts, &id).await?;
     let session: Uuid = session.parse().map_err(|_| Refusal::SessionNotFound)?;
-    // One of another workspace is none.
+    // A session of another workspace is not found.
     let is_here = sessions(&state, |of| of == workspace.id).iter().any(|known| known.id == session);
     if !is_here || !state.sessions.kill(session, Kill::Request) {
         return Err(Refusal::SessionNotFound);
     }
-    tracing::info!(principal = principal.name, workspace = %workspace.id, %session, "terminal ended by hand");
+    tracing::info!(principal = principal.name, workspace = %workspace.id, %session, "terminal ended by request");
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The sessions of the workspaces that `wanted` picks.
+/// Returns the sessions of the workspaces that `wanted` selects.
 fn sessions(state: &State, wanted: impl Fn(WorkspaceId) -> bool) -> Vec<Session> {
     let all = state.sessions.list().into_iter();
     all.filter(|session| session.owner.workspace.parse().is_ok_and(&wanted)).map(Session::from).collect()

@@ -1,4 +1,4 @@
-//! What a browser shows to open a terminal.
+//! Issues tickets.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -12,7 +12,8 @@ use crate::gateway::State;
 use crate::gateway::answer::Refusal;
 use crate::gateway::auth::{Admitted, origin};
 
-/// `POST /workspaces/{id}/terminal/ticket`: what opens one terminal there, once, as a second subprotocol.
+/// `POST /workspaces/{id}/terminal/ticket`: issues a ticket that opens one terminal there, once, as the second
+/// subprotocol.
 pub(in crate::gateway) async fn ticket(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,

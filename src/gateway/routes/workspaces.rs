@@ -1,4 +1,4 @@
-//! What the caller may open.
+//! The workspaces that the caller may open.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::gateway::auth::Admitted;
 use crate::model::{Shell, Target};
 use crate::workspace::{Principal, Status, Workspace, WorkspaceId};
 
-/// A workspace as JSON: what a person needs to choose it, and nothing of how it is reached but where it runs.
+/// A workspace as JSON: what a user needs to choose it; of its target, only where it runs.
 #[derive(Debug, Serialize)]
 pub(in crate::gateway) struct Summary {
     id: WorkspaceId,
@@ -45,7 +45,7 @@ impl From<Workspace> for Summary {
     }
 }
 
-/// `GET /workspaces`: what the caller may open.
+/// `GET /workspaces`: lists the workspaces that the caller may open.
 pub(in crate::gateway) async fn list(
     Shared(state): Shared<Arc<State>>,
     request: Request,
@@ -57,8 +57,7 @@ pub(in crate::gateway) async fn list(
     Ok(Json(mine.map(Summary::from).collect()))
 }
 
-/// `GET /workspaces/{id}`: one of them; to somebody unknown its status only, and that only where the
-/// configuration says so.
+/// `GET /workspaces/{id}`: returns one of them; without authentication its status only, if the configuration allows it.
 pub(in crate::gateway) async fn show(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
@@ -77,7 +76,7 @@ pub(in crate::gateway) async fn show(
 }
 
 impl State {
-    /// The workspace `id` when it is there and is `principal`'s; which of the two is wrong is not told.
+    /// Returns the workspace `id` if it exists and `principal` may open it; otherwise the same error for both.
     pub(in crate::gateway) async fn find(
         &self,
         principal: &Principal,

@@ -1,4 +1,4 @@
-//! In what order it is found out who asks, and that nothing makes good what is wrong.
+//! The order of credentials: a wrong one is not replaced by another.
 
 use serde_json::json;
 
@@ -25,14 +25,14 @@ async fn start(reply: Reply) -> (Server, Plane) {
     (server, plane)
 }
 
-/// A ticket for the terminal, as a page of ours gets it.
+/// Returns a ticket for the terminal, as our page obtains it.
 async fn ticket(server: &Server) -> String {
     let headers = [("Authorization", "Bearer abc"), PAGE, ("Content-Length", "0")];
     let answer = server.http(&format!("POST {}/ticket", terminal()), &headers).await;
     format!("eicterm.v1, ticket.{}", answer.json()["ticket"].as_str().unwrap())
 }
 
-/// The status of a terminal; 101 when it opens.
+/// Returns the status of a terminal; 101 if it opens.
 async fn status(server: &Server, headers: &[(&str, &str)]) -> u16 {
     server.socket(&terminal(), headers).await.map_or_else(|answer| answer.status, |_| 101)
 }
@@ -50,8 +50,7 @@ async fn a_forged_origin_opens_nothing() {
         ["GET /workspaces", "POST /workspaces", "GET /terminal/sessions", "POST /auth/session"]
             .map(str::to_owned),
     );
-    // What opens the platform's own terminal: the page's origin, its Referer and what the edge adds, and no
-    // credential.
+    // What opens the platform's own terminal without a credential: the page's origin, its Referer and the edge's headers.
     let referer = format!("{ORIGIN}/workspaces/{MINE}");
     let forged = [
         PAGE,
@@ -72,11 +71,11 @@ async fn a_forged_origin_opens_nothing() {
         let headers = [&forged[..], &[("Content-Length", "0")]].concat();
         let answer = server.http(request, &headers).await;
         assert_eq!((answer.status, answer.json()), (401, missing.clone()), "{request}");
-        // Nor with cookies that are nobody's.
+        // Nor with unknown cookies.
         let headers = [&headers[..], &[SESSION]].concat();
         assert_eq!(server.http(request, &headers).await.status, 401, "{request}");
     }
-    // An origin that is not exactly ours is refused whatever it comes with.
+    // An origin that is not exactly ours is refused with any credential.
     let bearer = ("Authorization", "Bearer abc");
     for origin in [
         "http://gateway.test",
@@ -113,7 +112,7 @@ async fn admin_token_needs_no_directory() {
     let admin = ("Authorization", bearer.as_str());
     assert!(server.socket(&format!("/workspaces/{id}/terminal"), &[admin]).await.is_ok());
     assert_eq!(memory.asked(), ["find"]);
-    // It can be traded for a cookie as any other.
+    // It can be exchanged for a cookie like any other.
     let answer = server.http("POST /auth/session", &[admin, PAGE, ("Content-Length", "0")]).await;
     assert_eq!((answer.status, answer.json()["name"].as_str()), (200, Some("admin-token")));
     for wrong in

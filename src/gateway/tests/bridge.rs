@@ -1,4 +1,4 @@
-//! Back-pressure, limits, and both sides' ends.
+//! Back-pressure, limits, and the end of either side.
 
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ async fn slow_viewer_gets_everything() {
     let said: Vec<u8> = (0..pieces).flat_map(|n: u32| n.to_be_bytes().repeat(8192)).collect();
     said.chunks(32 << 10).for_each(|piece| server.script.say(piece));
     server.script.exit(0);
-    // Until nothing moves any more: the kernel's buffers, the queue and the socket's are full.
+    // Until nothing moves: the buffers of the kernel, the queue and the socket are full.
     let mut taken = 0;
     loop {
         let more = server.script.until("more", |seen| seen.taken > taken);
@@ -117,7 +117,7 @@ async fn oversized_paste_closes_with_1009() {
     socket.send(Message::binary(paste.clone())).await.unwrap();
     server.script.until("the paste", |seen| seen.written.len() == paste.len()).await;
 
-    // The server stops listening in the middle of it, and reads the rest away so that the close arrives.
+    // The server stops in the middle of it, and discards the rest so that the close arrives.
     socket.send(Message::binary(vec![b'x'; (16 << 20) + 1])).await.unwrap();
     let (_, text, close) = read_to_close(&mut socket).await;
     assert_eq!(text, "Error: a message is too large\r\n");
@@ -162,12 +162,12 @@ async fn dead_peer_is_closed_after_pings() {
     let server = Server::with(script(Mode::Open), directory(), configure, |_| Router::new()).await;
     let mut socket = server.terminal().await;
     let began = std::time::Instant::now();
-    // A client that answers, which tungstenite does whenever it is read, stays.
+    // A client that answers stays; tungstenite answers whenever it is read.
     while began.elapsed() < DEAD_PEER + DEAD_PEER / 2 {
         assert!(matches!(next(&mut socket).await, Some(Ok(Message::Ping(_)))));
     }
     assert_eq!(server.gateway.sessions().live(), 1);
-    // One that does not is given up.
+    // A client that does not is closed.
     server.idle().await;
     assert_eq!(server.script.seen().terminal_closes, 1);
 }

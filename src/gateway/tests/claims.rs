@@ -1,4 +1,4 @@
-//! The workspace that a caller claims to be: the platform's own list of behaviours (docs/canvas.md, section 6,
+//! The workspace that a caller claims to be: the platform's own test cases (docs/canvas.md, section 6,
 //! terminal_test.go), which ends there at the container or the dial and here at the upgrade.
 
 use axum::http::header::CONTENT_LENGTH;
@@ -38,8 +38,7 @@ async fn tree() -> Tree {
 }
 
 impl Tree {
-    /// The status and body of a terminal in `target`, opened with `token` by who claims to be `caller`; a terminal
-    /// that opens is 101.
+    /// Returns the status and body of a terminal in `target`, opened with `token` and the claim `caller`; 101 if it opens.
     async fn terminal(&self, target: WorkspaceId, token: &str, caller: &str) -> (u16, Value) {
         let bearer = format!("Bearer {token}");
         let headers = [("Authorization", bearer.as_str()), ("X-Workspace-ID", caller)];
@@ -67,7 +66,7 @@ async fn own_workspace_claim_needs_no_query() {
         assert_eq!(tree.terminal(tree.a, "of-a", caller).await.0, 101, "{caller:?}");
         assert_eq!(tree.memory.asked(), ["authenticate", "find"], "{caller:?}");
     }
-    // An empty header is none, too.
+    // An empty header is no claim.
     let path = format!("GET /workspaces/{}", tree.a);
     let mut stream = TcpStream::connect(tree.server.address).await.unwrap();
     let request = format!(
@@ -102,17 +101,17 @@ async fn related_workspace_is_admitted() {
 async fn claims_follow_the_token_kind() {
     let tree = tree().await;
     let (b, far) = (tree.b.to_string(), tree.far.to_string());
-    // A claim that the token does not bear out is refused before anybody asks who is related.
+    // A claim that the token does not allow is refused before relations are queried.
     assert_eq!(tree.terminal(tree.a, "of-a", &b).await, wrong_claim());
     assert_eq!(tree.memory.asked(), ["authenticate"]);
     assert_eq!(tree.terminal(tree.a, "of-a-and-b", &b).await.0, 101);
     assert_eq!(tree.terminal(tree.a, "of-a-and-far", &far).await, unrelated());
     assert_eq!(tree.terminal(tree.a, "org", &b).await.0, 101, "the organisation's is believed");
-    // A token of another workspace than that of the path does not come so far.
+    // A token of another workspace than the path's is refused earlier.
     let invalid = (401, json!({"error": "invalid workspace auth token"}));
     assert_eq!(tree.terminal(tree.b, "of-a", &tree.a.to_string()).await, invalid);
     assert_eq!(tree.terminal(tree.b, "nobodys", &tree.b.to_string()).await, invalid);
-    // The administrator's is no workspace's; without a claim it opens everything.
+    // The administrator's token belongs to no workspace; without a claim it opens everything.
     assert_eq!(tree.terminal(tree.a, ADMIN, &b).await, wrong_claim());
     assert_eq!(tree.memory.asked(), [] as [&str; 0], "neither needs the directory");
     assert_eq!(tree.terminal(tree.a, ADMIN, "").await.0, 101);
@@ -132,7 +131,7 @@ async fn malformed_claim_is_refused() {
         let answer = tree.server.http(&path, &headers).await;
         assert_eq!((answer.status, answer.json()), malformed);
     }
-    // Who is not known is not told more.
+    // An unknown caller learns nothing more.
     let unknown = tree.server.http(&path, &[("X-Workspace-ID", "acme")]).await;
     assert_eq!(unknown.status, 401);
     assert_eq!(tree.server.script.seen().connects, 0);
@@ -173,7 +172,7 @@ async fn ticket_keeps_its_claim() {
     let ticket = issue(&b).await;
     let socket = tree.server.socket(&path, &[("Sec-WebSocket-Protocol", &ticket)]).await;
     assert!(socket.is_ok(), "{socket:?}");
-    // And what is claimed with it is looked at, too.
+    // A claim sent with it is checked as well.
     let ticket = issue(&b).await;
     let far = tree.far.to_string();
     let headers = [("Sec-WebSocket-Protocol", ticket.as_str()), ("X-Workspace-ID", &far)];

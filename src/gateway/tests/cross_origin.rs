@@ -1,4 +1,4 @@
-//! A page of another origin than the gateway's own, which is allowed (docs/canvas.md, section 1.3).
+//! An allowed page of another origin than the gateway's (docs/canvas.md, section 1.3).
 
 use super::*;
 
@@ -87,7 +87,7 @@ async fn cross_origin_client_opens_terminal() {
     let headers = [("Origin", CANVAS), ("Authorization", "Bearer abc"), ("Content-Length", "0")];
     let answer = server.http(&format!("POST {path}/ticket"), &headers).await;
     let offers = format!("eicterm.v1, ticket.{}", answer.json()["ticket"].as_str().unwrap());
-    // It is good on the page that it was given to, and on no other.
+    // It is valid on the page that it was issued to, and on no other.
     let stolen = [("Origin", ORIGIN), ("Sec-WebSocket-Protocol", offers.as_str())];
     assert_eq!(server.socket(&path, &stolen).await.unwrap_err().status, 401);
     let answer = server.http(&format!("POST {path}/ticket"), &headers).await;

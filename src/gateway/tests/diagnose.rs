@@ -1,4 +1,4 @@
-//! Why a terminal does not open, asked by ordinary requests.
+//! Diagnosis by ordinary requests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn denied() -> Report {
     Report::new(Subject::default(), steps, Duration::from_millis(12))
 }
 
-/// One that reports [`denied`], at once or when it may.
+/// A connector that reports [`denied`], at once or when released.
 fn diagnosing(at_once: bool) -> Script {
     let mut script = script(Mode::Open);
     script.report = Some(denied);
@@ -38,7 +38,7 @@ async fn report_is_200_for_any_finding() {
     assert_eq!(report, serde_json::to_value(denied()).unwrap());
     assert_eq!((&report["ok"], &report["first_failure"]), (&json!(false), &json!("key-push")));
     assert_eq!((server.script.seen().connects, server.gateway.sessions().live()), (0, 0));
-    // Whoever asks again is told what is now.
+    // A later request runs a new diagnosis.
     server.http(&request_of(MINE), &[BEARER]).await;
     assert_eq!(server.script.seen().diagnoses, 2);
 }

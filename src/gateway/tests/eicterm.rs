@@ -1,4 +1,4 @@
-//! `eicterm.v1` over real sockets: the golden conversation, and what breaks its rules.
+//! `eicterm.v1` over real sockets: the golden conversation, and violations.
 
 use bytes::Bytes;
 use futures_util::SinkExt as _;
@@ -16,7 +16,7 @@ async fn open(server: &Server) -> Socket {
     server.socket(&path, &headers).await.unwrap()
 }
 
-/// A socket that attached at 80x24, with its hello read.
+/// Returns a socket attached at 80x24, after its `hello`.
 async fn attached(server: &Server) -> Socket {
     let mut socket = open(server).await;
     send(&mut socket, b"\x10{\"cols\":80,\"rows\":24}").await;
@@ -28,7 +28,7 @@ async fn send(socket: &mut Socket, data: &[u8]) {
     socket.send(Message::Binary(Bytes::copy_from_slice(data))).await.unwrap();
 }
 
-/// The gateway's next JSON message.
+/// Reads the gateway's next JSON message.
 async fn said(socket: &mut Socket) -> Value {
     loop {
         match next(socket).await {
@@ -39,7 +39,7 @@ async fn said(socket: &mut Socket) -> Value {
     }
 }
 
-/// The gateway's next JSON message of the kind `t`.
+/// Reads up to the next JSON message of the type `t`.
 async fn said_of(socket: &mut Socket, t: &str) -> Value {
     loop {
         let message = said(socket).await;
@@ -60,7 +60,7 @@ fn hex(text: &str) -> Vec<u8> {
     text.split_whitespace().map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
 }
 
-/// Whether `seen` is `expected`, in which `"*"` stands for anything.
+/// Returns whether `seen` matches `expected`, in which `"*"` matches anything.
 fn is_like(expected: &Value, seen: &Value) -> bool {
     match (expected, seen) {
         (Value::String(star), _) if star == "*" => true,
@@ -223,7 +223,7 @@ async fn output_waits_for_acks() {
         }
     }
     assert_eq!(seen as u64, WINDOW, "exactly the window, since its size is a multiple of the pieces'");
-    // A ping is answered while the output waits, and nothing else comes.
+    // A ping is answered while the output waits, and nothing else arrives.
     send(&mut socket, &[3, 0, 0, 0, 0, 0, 0, 0, 9]).await;
     assert_eq!(said_of(&mut socket, "pong").await["t0"], 9);
     send(&mut socket, &[&[2][..], &(seen as u64).to_be_bytes()].concat()).await;
@@ -232,7 +232,7 @@ async fn output_waits_for_acks() {
             seen += data.len();
         }
     }
-    // No ack any more: the exit comes nevertheless.
+    // Without further acks, the exit still arrives.
     server.script.exit(0);
     let (_, text, close) = read_to_close(&mut socket).await;
     assert!(text.contains("{\"t\":\"exit\",\"code\":0}"), "{text}");

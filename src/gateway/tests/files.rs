@@ -1,4 +1,4 @@
-//! Requests that write files, up to where the far side begins: what is refused opens no connection.
+//! Requests that write files, up to the connection: a refused request opens none.
 
 use serde_json::{Value, json};
 
@@ -95,7 +95,7 @@ async fn writes_need_workspace_access() {
     for path in ["files", "files/a", "files/%2e%2e", "files/%ff"] {
         for (id, headers, status) in NOT_ADMITTED {
             if path == "files/%ff" && (status == 404 || headers == [BEARER]) {
-                // What is no text is no path, whatever the workspace.
+                // A path that is not text is invalid for any workspace.
                 continue;
             }
             let request = format!("PUT /workspaces/{id}/{path}");
@@ -120,7 +120,7 @@ async fn file_bodies_have_their_own_limit() {
     assert_eq!(answer.status, 500, "{answer:?}");
     let answer = put(&server, &one("a"), &[BEARER], &body(1001)).await;
     assert_refused(&answer, 413, "the body is larger than 1000 bytes", "announced");
-    // The same without saying so beforehand.
+    // The same without a Content-Length.
     let chunked = format!("3e9\r\n{}\r\n0\r\n\r\n", body(1001));
     let headers = [BEARER, ("Transfer-Encoding", "chunked")];
     let answer = server.http_with_body(&one("a"), &headers, &chunked).await;
@@ -159,7 +159,7 @@ async fn excess_writes_get_429() {
     server.script.until("the connection", |seen| seen.connects == 1).await;
     let second = put(&server, &one("b"), &[BEARER], r#"{"content":"x"}"#).await;
     assert_eq!((second.status, second.header("retry-after")), (429, "2"));
-    // Who goes away is not worked for any longer, and makes room.
+    // A client that leaves releases its slot.
     drop(first);
     server.script.until("the end of it", |seen| seen.abandoned == 1).await;
     let mut third = TcpStream::connect(server.address).await.unwrap();

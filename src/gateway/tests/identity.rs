@@ -1,4 +1,4 @@
-//! Who is signed in, as the page asks it.
+//! The signed-in user, as queried by the page.
 
 use serde_json::json;
 

@@ -28,7 +28,7 @@ async fn expect(stream: &mut TcpStream, bytes: &[u8]) {
     assert_eq!(read, bytes);
 }
 
-/// A far side as a transcript names it.
+/// The instance that a transcript names.
 fn far(name: &str) -> Script {
     fn denied() -> StageError {
         StageError::new(Stage::KeyPush, Fault::Denied, "AWS refuses the key")
@@ -77,7 +77,7 @@ async fn golden_conversations() {
         for step in conversation["steps"].as_array().unwrap() {
             play(&server, &mut stream, step).await;
         }
-        // The gateway ends the connection, and says nothing more.
+        // The gateway ends the connection and sends nothing more.
         let mut rest = Vec::new();
         timeout(SOON, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
         assert!(rest.is_empty(), "{}: {rest:?}", conversation["name"]);

@@ -1,4 +1,4 @@
-//! Each limit through a real socket: what ends it, what is said before, and what does not.
+//! Each limit through a real socket: the warning before it, and its end.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::session;
 
-/// Short, since these tests wait in earnest.
+/// Short, because these tests wait for real.
 const SHORT: Duration = Duration::from_millis(400);
 
 async fn limited(configure: impl FnOnce(&mut session::Config)) -> Server {
@@ -72,7 +72,7 @@ async fn idle_terminal_closes_with_4408() {
     server.idle().await;
 }
 
-/// Whether a terminal that says something all the time, and is typed nothing into, outlives its idle limit.
+/// Returns whether a terminal with constant output and no input outlives its idle limit.
 async fn outlives(output_is_activity: bool) -> bool {
     let server = limited(|config| {
         config.idle_timeout = Some(SHORT);
@@ -176,7 +176,7 @@ async fn oversized_message_closes_with_1009() {
     socket.send(Message::binary(vec![b'x'; 1001])).await.unwrap();
     assert_eq!(read_to_close(&mut socket).await.2.unwrap().0, 1009);
 
-    // In frames of a message that never ends, too; and the length of a frame is believed before it is read.
+    // Also for fragments of an endless message, and by the declared length of a frame, before it is read.
     for frames in [
         &[&[0x02, 0x80 | 126, 3, 0xe8, 0, 0, 0, 0][..], &[b'x'; 1000], &[0x00, 0x81, 0, 0, 0, 0, b'x']]
             .concat()[..],

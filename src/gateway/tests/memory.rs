@@ -1,4 +1,4 @@
-//! A directory in memory that changes, and breaks, while a gateway looks at it.
+//! A directory in memory that can change and fail during a test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -18,9 +18,9 @@ struct Inner {
     tokens: BTreeMap<String, Principal>,
     workspaces: BTreeMap<WorkspaceId, Workspace>,
     is_down: bool,
-    /// Workspaces whose entries make no sense.
+    /// Workspaces with invalid entries.
     wrong: BTreeSet<WorkspaceId>,
-    /// What it was asked, in order.
+    /// The queries, in order.
     asked: Vec<&'static str>,
 }
 
@@ -34,7 +34,7 @@ impl Memory {
         id
     }
 
-    /// Has `token` open these workspaces; without any, all of them, as the organisation's does.
+    /// Lets `token` open these workspaces; without any, all of them, as an organization's token does.
     pub(super) fn token(&self, token: &str, opens: &[WorkspaceId]) {
         let access =
             if opens.is_empty() { Access::All } else { Access::Only(opens.iter().copied().collect()) };
@@ -42,7 +42,7 @@ impl Memory {
         self.inner().tokens.insert(digest, Principal::new(token, access));
     }
 
-    /// Has `token` of an organization open these workspaces, until it expires.
+    /// Lets `token` of an organization open these workspaces until it expires.
     pub(super) fn anchored_token(&self, token: &str, opens: &[WorkspaceId], expires_at: Option<SystemTime>) {
         let access = Access::Only(opens.iter().copied().collect());
         let principal = Principal::of_kind(token, Kind::Organisation, access).expiring_at(expires_at);
@@ -70,12 +70,12 @@ impl Memory {
         self.inner().is_down = is_down;
     }
 
-    /// Has the entry of `id` make no sense.
+    /// Makes the entry of `id` invalid.
     pub(super) fn spoil(&self, id: WorkspaceId) {
         self.inner().wrong.insert(id);
     }
 
-    /// What it was asked since it was asked this the last time.
+    /// Returns the queries since the last call.
     pub(super) fn asked(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.inner().asked)
     }

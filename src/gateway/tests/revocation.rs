@@ -1,4 +1,4 @@
-//! What is taken back while a terminal is open closes it, and an outage does not.
+//! Revocation closes open terminals; an outage does not.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ const SESSION: (&str, &str) = ("Cookie", "wos-session=1");
 const REVOKED: &str = "You may not open this workspace any more.\r\n";
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// A gateway that asks again at once, over a workspace and its sibling.
+/// A gateway that re-validates at once, over a workspace and its sibling.
 struct Lab {
     server: Server,
     memory: Arc<Memory>,
@@ -26,7 +26,7 @@ async fn lab() -> Lab {
     lab_where(Mode::Open).await
 }
 
-/// The same, where connecting does that.
+/// The same, with this behavior of connecting.
 async fn lab_where(mode: Mode) -> Lab {
     let plane = Plane::start(Reply::member("u_1")).await;
     let memory = Arc::new(Memory::default());
@@ -37,7 +37,7 @@ async fn lab_where(mode: Mode) -> Lab {
     memory.token("org", &[]);
     let configure = |config: &mut Config| {
         config.recheck_interval = INTERVAL;
-        // Nothing here is ended by it.
+        // No terminal here is ended by it.
         config.attach_timeout = SOON * 100;
         config.platform.control_plane = Some(plane.config("acme"));
     };
@@ -54,11 +54,11 @@ impl Lab {
         self.server.socket(&self.path(), headers).await.unwrap_or_else(|answer| panic!("{answer:?}"))
     }
 
-    /// Waits until everything that is open was asked for once more, from now on.
+    /// Waits until every open terminal was re-validated once more.
     async fn asked_again(&self) {
         self.memory.asked();
         let began = Instant::now();
-        // The second question shows that the round of the first has ended.
+        // The second query shows that the first round has ended.
         let mut found = 0;
         while found < 2 {
             assert!(began.elapsed() < SOON, "nobody asked");
@@ -75,14 +75,14 @@ impl Lab {
     }
 }
 
-/// The terminal was closed because what opened it was taken back.
+/// Asserts that the terminal was closed by a revocation.
 async fn revoked(mut socket: Socket) {
     let (_, text, close) = read_to_close(&mut socket).await;
     assert_eq!(close, Some((4403, "access revoked".into())));
     assert_eq!(text, REVOKED);
 }
 
-/// The terminal goes on.
+/// Asserts that the terminal continues.
 async fn alive(lab: &Lab, socket: &mut Socket) {
     use futures_util::SinkExt as _;
     let before = lab.server.script.seen().written.len();
@@ -101,7 +101,7 @@ async fn revoked_token_closes_its_terminals() {
     alive(&lab, &mut others).await;
 }
 
-/// What an `eicterm.v1` viewer reads when its terminal is cut short: the close, and the `error` before it.
+/// Reads the end of a terminated `eicterm.v1` viewer: the close, and the `error` before it.
 async fn cut_short(mut socket: Socket) -> (Option<(u16, String)>, serde_json::Value) {
     let (_, text, close) = read_to_close(&mut socket).await;
     let error = text.rfind("{\"t\":\"error\"").map(|at| serde_json::from_str(&text[at..]).unwrap());
@@ -119,7 +119,7 @@ async fn unattached_viewer_is_closed_at_once() {
     let (close, error) = cut_short(socket).await;
     assert_eq!(close, Some((4403, "access revoked".into())));
     assert_eq!((&error["code"], &error["message"]), (&"ended".into(), &REVOKED.trim_end().into()));
-    // The other one may attach as late as it could before.
+    // The other one may still attach late.
     let attach = Message::binary(&b"\x10{\"cols\":80,\"rows\":24}"[..]);
     futures_util::SinkExt::send(&mut others, attach).await.unwrap();
     lab.server.script.until("the terminal", |seen| seen.requests.len() == 1).await;
@@ -209,7 +209,7 @@ async fn sign_out_closes_terminals() {
     let lab = lab().await;
     let first = lab.cookie("of-it", "").await;
     let mut socket = lab.open(&[("Cookie", &first), PAGE]).await;
-    // The link of the page, opened once more: the cookie is another, its owner is not.
+    // The page's link, opened again: a new cookie of the same user.
     let second = lab.cookie("of-it", &first).await;
     assert_ne!(first, second);
     lab.asked_again().await;
@@ -246,7 +246,7 @@ async fn ticket_terminal_ends_with_issuer() {
     assert_eq!(lab.server.gateway.sessions().live(), 1);
     lab.plane.reply(Reply::stranger());
     revoked(by_session).await;
-    // And with the claim that it was issued under.
+    // And with its original claim.
     let claimed = open(("Authorization", "Bearer org"), &lab.sibling.to_string()).await;
     lab.memory.change(lab.sibling, |workspace| workspace.parent = Some(lab.elsewhere));
     revoked(claimed).await;
@@ -264,7 +264,7 @@ async fn lost_claim_closes_one_terminal() {
     revoked(claimed).await;
     alive(&lab, &mut plain).await;
 
-    // A token that speaks for the caller no more.
+    // A token that no longer acts for the caller.
     lab.memory.change(lab.sibling, |workspace| workspace.parent = Some(lab.id));
     lab.memory.token("of-both", &[lab.id, lab.sibling]);
     let headers = [("Authorization", "Bearer of-both"), ("X-Workspace-ID", sibling.as_str())];
@@ -294,7 +294,7 @@ async fn outage_closes_nothing() {
     lab.plane.reply(Reply::Says(500, String::new()));
     lab.memory.set_down(true);
     lab.memory.revoke("org");
-    // The first question of each round fails, and then nobody else is asked.
+    // The first query of each round fails, and no other follows.
     let asked = lab.plane.seen().len();
     let began = Instant::now();
     while lab.plane.seen().len() < asked + 3 {
@@ -316,7 +316,7 @@ async fn invalid_entry_closes_nothing() {
     let path = format!("/workspaces/{}/terminal", lab.sibling);
     let other = lab.server.socket(&path, &[org]).await.unwrap();
     lab.memory.spoil(lab.id);
-    // It is no outage: whichever comes first, both workspaces are asked for in every round, behind the one token.
+    // Not an outage: in every round both workspaces are queried after the one token.
     lab.asked_again().await;
     let mut asked = lab.memory.asked();
     while asked.iter().filter(|question| **question == "authenticate").count() < 20 {
@@ -357,7 +357,7 @@ async fn rechecks_are_shared_per_credential() {
         assert!(began.elapsed() < SOON, "it asks for nobody");
         tokio::task::yield_now().await;
     }
-    // And it begins again with the next.
+    // It starts again with the next terminal.
     let socket = lab.open(&[("Authorization", "Bearer of-it")]).await;
     lab.memory.revoke("of-it");
     revoked(socket).await;

@@ -16,7 +16,7 @@ async fn drain_closes_terminals() {
     let (_, text, close) = read_to_close(&mut socket).await;
     assert_eq!(text, "The gateway is restarting. Reconnect to go on.\r\n");
     assert_eq!(close, Some((1001, "gateway restarting".into())));
-    // Closing the socket from here completes the closing handshake, and with it the drain.
+    // Closing the socket here completes the closing handshake, and so the drain.
     let _ = socket.close(None).await;
     drop(socket);
     timeout(SOON, &mut server.task).await.unwrap().unwrap().unwrap();
@@ -45,7 +45,7 @@ async fn drain_has_a_deadline() {
     let configure = |config: &mut Config| config.drain_timeout = Duration::from_millis(100);
     let mut server = Server::with(script, directory(), configure, |_| Router::new()).await;
     let _socket = server.terminal().await;
-    // A request that never gets its second line, too.
+    // Also a request without a second line.
     let mut slow = TcpStream::connect(server.address).await.unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
     server.script.until("the terminal", |seen| !seen.requests.is_empty()).await;
@@ -77,7 +77,7 @@ async fn a_head_that_does_not_come_is_cut() {
         let mut answer = Vec::new();
         let _ = timeout(SOON, slow.read_to_end(&mut answer)).await.expect("it was left waiting");
     }
-    // A terminal is no request any more: it stays.
+    // A terminal no longer counts as a request: it stays.
     let mut socket = server.terminal().await;
     let mut slow = TcpStream::connect(server.address).await.unwrap();
     let _ = timeout(SOON, slow.read_u8()).await.expect("it was left waiting");
@@ -121,7 +121,7 @@ async fn excess_connections_wait() {
 async fn idle_connections_are_evicted() {
     let configure = |config: &mut Config| {
         config.max_connections = 3;
-        // Longer than any of this takes.
+        // Longer than the test.
         config.header_read_timeout = Duration::from_secs(600);
     };
     let server = Server::with(script(Mode::Open), directory(), configure, |_| Router::new()).await;
@@ -132,7 +132,7 @@ async fn idle_connections_are_evicted() {
         quiet.push(stream);
         assert_eq!(server.http("GET /health", &[]).await.status, 200);
     }
-    // The oldest made room; a terminal needs none.
+    // The oldest was evicted; a terminal needs no slot.
     let mut rest = Vec::new();
     let _ = timeout(SOON, quiet[0].read_to_end(&mut rest)).await.expect("it was left waiting");
     let mut terminals = Vec::new();

@@ -1,4 +1,4 @@
-//! Open terminals, listed and ended.
+//! Listing and ending open terminals.
 
 use serde_json::json;
 
@@ -49,7 +49,7 @@ async fn foreign_session_is_not_found() {
     let end = |workspace: &str, session: &str| {
         format!("DELETE /workspaces/{workspace}/terminal/sessions/{session}")
     };
-    // They may open that workspace, and the session is there, but not in it.
+    // The caller may open that workspace, but the session is in another.
     for (id, header) in [(OTHERS, other), (OTHERS, BEARER)] {
         let answer = server.http(&end(id, &session.to_string()), &[header]).await;
         assert_eq!(
@@ -62,7 +62,7 @@ async fn foreign_session_is_not_found() {
         let answer = server.http(&end(MINE, unknown), &[BEARER]).await;
         assert_eq!((answer.status, &answer.json()["error"]), (404, &json!("session not found")), "{unknown}");
     }
-    // They may not open this one.
+    // The caller may not open this one.
     let answer = server.http(&end(MINE, &session.to_string()), &[other]).await;
     assert_eq!((answer.status, &answer.json()["error"]), (401, &json!("invalid workspace auth token")));
     assert_eq!(server.http(&list_of(MINE), &[other]).await.status, 401);

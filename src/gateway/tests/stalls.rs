@@ -1,4 +1,4 @@
-//! Whoever takes nothing of what there is for them is not kept for ever.
+//! Peers that accept no data are dropped.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use futures_util::SinkExt as _;
 use super::*;
 use crate::gateway::eicterm::WINDOW;
 
-/// How long somebody may take nothing, here.
+/// The stall timeout of these tests.
 const STALL: Duration = Duration::from_secs(1);
 
-/// How long it is waited for the end of one.
+/// The deadline for a connection's end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A socket that took nothing for so long is taken for full.
+/// A socket that accepted nothing for this long counts as full.
 const FULL: Duration = Duration::from_millis(300);
 
-/// A piece of output that a peer's system always has room for, in bytes: nobody has to read for it to be taken.
+/// A piece of output that fits the peer's kernel buffers, in bytes, without a reader.
 const PIECE: usize = 32 << 10;
 
 /// More than the buffers of both systems hold, in bytes.
@@ -64,7 +64,7 @@ async fn read(socket: &mut Socket, length: usize) {
 #[tokio::test]
 async fn stalled_viewer_is_dropped() {
     let server = impatient().await;
-    // One that has had all that it may have, and acknowledges nothing.
+    // A viewer that has its whole window and acknowledges nothing.
     let mut paused = server.eicterm().await;
     let window = usize::try_from(WINDOW).unwrap();
     for _ in 0..window / PIECE {
@@ -98,7 +98,7 @@ async fn terminated_stalled_viewer_is_freed() {
         for _ in 0..if is_eicterm { window } else { MUCH } / PIECE {
             server.script.say(&[b'x'; PIECE]);
         }
-        // Until a legacy viewer's socket has no more room; what eicterm.v1 may send, it has.
+        // Until a legacy viewer's socket is full; `eicterm.v1` has its whole window.
         let (mut last, mut since) = (0, Instant::now());
         until("a full socket", || {
             let taken = server.script.seen().taken;
@@ -110,7 +110,7 @@ async fn terminated_stalled_viewer_is_freed() {
         .await;
         let session = server.gateway.sessions().list()[0].id;
         assert!(server.gateway.sessions().kill(session, Kill::Revoked));
-        // Long before what it takes nothing of is too long.
+        // Long before the stall timeout.
         until("the end", || server.closes("4403") == 1).await;
         timeout(PATIENCE, server.gateway.sessions().idle()).await.expect("its session ended");
         let viewers = &server.gateway.metrics().viewers;
@@ -129,7 +129,7 @@ async fn unread_response_is_dropped() {
     until("its coming", || connections.get() == 1).await;
     let rest = format!("Host: {HOST}\r\n\r\nGET /metrics HTTP/1.1\r\n");
     let asking = async {
-        // Until the gateway reads no more, because nobody takes what it answers.
+        // Until the gateway stops reading, because its responses are not read.
         while deaf.write_all(rest.as_bytes()).await.is_ok() {}
         std::future::pending::<()>().await;
     };

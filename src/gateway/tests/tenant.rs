@@ -145,7 +145,7 @@ async fn it_routes_and_lets_nobody_in() {
         let answer = server.socket(&path, &[header]).await.unwrap_err();
         assert_eq!(answer.status, 401, "{header:?}");
     }
-    // What is not for us is told before what is wrong with the token, and counts against nobody.
+    // The tenant is checked before the token, and counts as no wrong token.
     let wrong = ("Authorization", "Bearer no");
     assert_eq!(server.http("GET /workspaces", &[wrong]).await.status, 400);
     assert_eq!(server.script.seen().connects, 0);

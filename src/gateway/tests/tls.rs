@@ -83,7 +83,7 @@ impl Secure {
     }
 }
 
-/// Asks for `/health` on a connection that stays open.
+/// Requests `/health` on a connection that stays open.
 async fn health(stream: &mut TlsStream<TcpStream>) -> String {
     stream.write_all(format!("GET /health HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -127,7 +127,7 @@ async fn tls_terminal_is_drained() {
     let _ = socket.close(None).await;
     drop(socket);
     timeout(SOON, &mut secure.server.task).await.unwrap().unwrap().unwrap();
-    // The idle connection was ended properly, not cut.
+    // The idle connection was closed, not reset.
     let mut rest = Vec::new();
     timeout(SOON, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
     assert_eq!((rest.len(), secure.counted("completed")), (0, 2));
@@ -161,7 +161,7 @@ async fn bad_files_keep_the_old_certificate() {
 #[tokio::test]
 async fn missing_handshake_times_out() {
     let (secure, certificate) = start(|tls| tls, Duration::from_millis(50)).await;
-    // A record of the handshake that promises 512 bytes, too.
+    // Also a handshake record that announces 512 bytes.
     for sent in [&b""[..], &[22, 3, 1, 2, 0, 1]] {
         let mut slow = TcpStream::connect(secure.server.address).await.unwrap();
         slow.write_all(sent).await.unwrap();
@@ -169,7 +169,7 @@ async fn missing_handshake_times_out() {
         let _ = timeout(SOON, slow.read_to_end(&mut answer)).await.expect("it was left waiting");
     }
     until("the timeouts", || secure.counted("timeout") == 2).await;
-    // Once it is done, the connection may be as idle as any.
+    // After the handshake, the connection may be idle.
     health(&mut secure.connect(&certificate).await.unwrap()).await;
 }
 

@@ -1,4 +1,4 @@
-//! TLS by certificate files, which are read again when they change.
+//! TLS with certificate files, which are reloaded when they change.
 
 mod expiry;
 mod pair;
@@ -18,22 +18,21 @@ use crate::telemetry::metrics::Metrics;
 use pair::Stamp;
 pub use pair::{Pair, TlsError, TlsFiles};
 
-/// What a TLS connection begins with: a record of the handshake (RFC 8446, section 5.1).
+/// The first byte of a TLS connection: a handshake record (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 
-/// Said to whoever speaks HTTP where TLS is spoken.
+/// The response to plain HTTP on a TLS port.
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Connection: close\r\n\r\nThis port speaks HTTPS: use https://\n";
 
-/// How often the files are looked at, unless told otherwise.
+/// The default interval between checks of the files.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// The certificate that connections are taken with. A new one counts from the next connection on; those that are
-/// open stay.
+/// The certificate of new connections. A new certificate applies to later connections; open ones continue.
 #[derive(Debug)]
 pub struct Tls {
     current: RwLock<Arc<Pair>>,
-    /// What the files looked like when they were last read, well or not.
+    /// The state of the files when they were last read, valid or not.
     seen: Mutex<Stamp>,
     handshake_timeout: Duration,
     look_every: Duration,
@@ -41,7 +40,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Takes connections with `pair`. A peer has `handshake_timeout` to come to an agreement.
+    /// Accepts connections with `pair`. The handshake must complete within `handshake_timeout`.
     #[must_use]
     pub fn new(pair: Pair, handshake_timeout: Duration, metrics: Metrics) -> Self {
         let tls = Self {
@@ -55,14 +54,14 @@ impl Tls {
         tls
     }
 
-    /// The same, looking at the files this often; the default is every minute.
+    /// Sets the interval between checks of the files; the default is a minute.
     #[must_use]
     pub fn looking_every(mut self, look_every: Duration) -> Self {
         self.look_every = look_every;
         self
     }
 
-    /// Goes on with `pair`.
+    /// Switches to `pair`.
     pub fn replace(&self, pair: Pair) {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = pair.stamp();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pair);
@@ -78,7 +77,7 @@ impl Tls {
         self.metrics.reloads.with_label_values(&["certificate", outcome]).inc();
     }
 
-    /// Tells until when the certificate is good.
+    /// Logs the expiry of the certificate.
     fn tell(&self) {
         let pair = self.current();
         let Some(end) = pair.not_after() else { return };
@@ -86,13 +85,13 @@ impl Tls {
         self.metrics.certificate_not_after.set(end.as_unix() as f64);
         let certificate = pair.files().cert.display();
         if pair.is_over() {
-            tracing::error!(%certificate, not_after = end.rfc3339(), "the certificate is over");
+            tracing::error!(%certificate, not_after = end.rfc3339(), "the certificate has expired");
         } else {
             tracing::info!(%certificate, not_after = end.rfc3339(), "certificate");
         }
     }
 
-    /// Looks at the files every now and then, and goes on with what is in them when that changed and is good.
+    /// Checks the files periodically, and switches to their content if it changed and is valid.
     pub(super) async fn follow(&self) -> std::convert::Infallible {
         loop {
             sleep(self.look_every).await;
@@ -105,25 +104,28 @@ impl Tls {
             match tokio::task::spawn_blocking(look).await {
                 Ok(Some((_, Ok(pair)))) => self.replace(pair),
                 Ok(Some((stamp, Err(error)))) => {
-                    // Once for each change: what is half written changes again.
+                    // Once per change: a partial write changes again.
                     *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
                     self.count("failed");
                     let error: &dyn std::error::Error = &error;
-                    tracing::error!(error, "the certificate on disk cannot be used; the one before stays");
+                    tracing::error!(
+                        error,
+                        "the certificate on disk cannot be used; the previous one stays in use"
+                    );
                 }
                 Ok(None) | Err(_) => {}
             }
         }
     }
 
-    /// TLS over `stream`; `None` when its peer does not come to that.
+    /// Accepts TLS on `stream`; `None` if the handshake fails.
     pub(super) async fn accept(&self, mut stream: Closing) -> Option<TlsStream<Closing>> {
         let acceptor = TlsAcceptor::from(Arc::clone(self.current().config()));
         let attempt = async {
             let mut first = [0];
             let speaks = stream.peek(&mut first).await?;
             if speaks == 1 && first != [HANDSHAKE] {
-                // Closed with care, so that it arrives.
+                // A lingering close, so that the response arrives.
                 stream.write_all(PLAIN).await?;
                 return Ok(Err("plain"));
             }

@@ -1,4 +1,4 @@
-//! A certificate and its key, in files.
+//! A certificate and its key, read from files.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -18,18 +18,18 @@ use super::expiry::not_after;
 /// The largest file that is read, in bytes.
 const MAX_LEN: u64 = 1 << 20;
 
-/// Where a certificate and its key are, both PEM.
+/// The files of a certificate and its key, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsFiles {
-    /// The certificate, then those that lead from it to an authority.
+    /// The certificate, then its chain.
     pub cert: PathBuf,
     /// The key: PKCS#8, SEC1 or PKCS#1.
     pub key: PathBuf,
 }
 
 impl TlsFiles {
-    /// These two.
+    /// Returns these files.
     #[must_use]
     pub fn new(cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self { cert: cert.into(), key: key.into() }
@@ -43,34 +43,34 @@ pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {path}")]
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A file has not what it must have, in PEM.
+    /// A file lacks the required PEM section.
     #[error("there is no {what} in {path}")]
     Pem {
-        /// What is missing: a certificate, a private key.
+        /// The missing section: a certificate, a private key.
         what: &'static str,
-        /// Where.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: pem::Error,
     },
-    /// The two do not belong together, or are of a kind that is not supported.
+    /// Certificate and key do not match, or their kind is not supported.
     #[error("the certificate in {cert} cannot be used with the key in {key}")]
     Pair {
         /// The certificate's file.
         cert: PathBuf,
-        /// The key's.
+        /// The key's file.
         key: PathBuf,
-        /// Why.
+        /// The cause.
         source: rustls::Error,
     },
 }
 
-/// A certificate and a key that belong together.
+/// A certificate and its matching key.
 #[derive(Clone, Debug)]
 pub struct Pair {
     files: TlsFiles,
@@ -83,9 +83,9 @@ impl Pair {
     /// Reads `files`: TLS 1.2 and 1.3, HTTP/1.1.
     ///
     /// # Errors
-    /// [`TlsError`] when they cannot be read or do not belong together. A certificate that is over is none.
+    /// [`TlsError`] if they cannot be read or do not match. An expired certificate is not an error.
     pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
-        // Before they are read: what changes meanwhile is seen by the next look.
+        // Before reading: a concurrent change is seen by the next check.
         let stamp = Stamp::of(files);
         let missing = |what, path: &Path| {
             let path = path.to_owned();
@@ -111,7 +111,7 @@ impl Pair {
         Ok(Self { files: files.clone(), stamp, config: Arc::new(config), not_after })
     }
 
-    /// Where they were read.
+    /// Returns the files they were read from.
     pub(super) fn files(&self) -> &TlsFiles {
         &self.files
     }
@@ -124,13 +124,13 @@ impl Pair {
         &self.config
     }
 
-    /// Until when the certificate is good, where that can be read.
+    /// Returns the expiry of the certificate, if it can be parsed.
     #[must_use]
     pub fn not_after(&self) -> Option<Timestamp> {
         self.not_after
     }
 
-    /// Whether it is not good any more.
+    /// Returns whether it has expired.
     pub(super) fn is_over(&self) -> bool {
         self.not_after.is_some_and(|end| end < Timestamp::from(SystemTime::now()))
     }
@@ -148,14 +148,14 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     whole().map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
-/// What two files look like from outside. It differs when one of them was written or replaced.
+/// The metadata of both files; it differs when one was written or replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp([Option<(i64, i64, u64, u64)>; 2]);
 
 impl Stamp {
     pub(super) fn of(files: &TlsFiles) -> Self {
         Self([&files.cert, &files.key].map(|path| {
-            // Links are followed: orchestrators replace the link of a whole folder.
+            // Follow links: orchestrators replace the link of a whole folder.
             let found = fs::metadata(path).ok()?;
             Some((found.mtime(), found.mtime_nsec(), found.ino(), found.len()))
         }))
