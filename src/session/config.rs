@@ -10,9 +10,10 @@ use crate::setters::setters;
 pub struct Config {
     /// How many sessions may be live at once, those being closed included. The default is 1,000.
     pub max_sessions: usize,
-    /// How many of them one workspace may have. The default is 100.
+    /// How many of them one workspace may have. The default is 12: an endpoint carries 20 tunnels, so one workspace
+    /// leaves some of them to others, to files and to diagnoses.
     pub max_per_workspace: usize,
-    /// How many of them one user may have. The default is 100.
+    /// How many of them one user may have. The default is 12, for the same reason.
     pub max_per_user: usize,
     /// How long connecting may take over all its stages, each of which has a deadline of its own. The default is
     /// 60 s.
@@ -44,8 +45,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_sessions: 1000,
-            max_per_workspace: 100,
-            max_per_user: 100,
+            max_per_workspace: 12,
+            max_per_user: 12,
             connect_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(10),
             output_queue: 16,

@@ -65,9 +65,42 @@ pub(super) struct Entry {
 /// All of them. A place that is kept for a session counts as one already.
 #[derive(Debug)]
 pub(super) struct Registry {
-    entries: Mutex<HashMap<Uuid, Entry>>,
+    entries: Mutex<Entries>,
     /// How many there are.
     pub(super) live: watch::Sender<usize>,
+}
+
+/// The sessions, and how many each workspace and each user has: a limit is checked without a scan.
+#[derive(Debug, Default)]
+struct Entries {
+    by_id: HashMap<Uuid, Entry>,
+    per_workspace: HashMap<String, usize>,
+    per_user: HashMap<String, usize>,
+}
+
+impl Entries {
+    fn insert(&mut self, id: Uuid, entry: Entry) {
+        let Owner { workspace, user } = entry.owner.clone();
+        *self.per_workspace.entry(workspace).or_default() += 1;
+        *self.per_user.entry(user).or_default() += 1;
+        self.by_id.insert(id, entry);
+    }
+
+    fn remove(&mut self, id: Uuid) {
+        let Some(Entry { owner, .. }) = self.by_id.remove(&id) else { return };
+        decrement(&mut self.per_workspace, &owner.workspace);
+        decrement(&mut self.per_user, &owner.user);
+    }
+}
+
+/// Takes one off the count of `key`, and `key` out with the last one.
+fn decrement(counts: &mut HashMap<String, usize>, key: &str) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
 }
 
 impl Registry {
@@ -78,16 +111,14 @@ impl Registry {
     /// Adds one of `owner`'s, if there may be one more of each kind.
     pub(super) fn add(&self, owner: Owner, config: &Config) -> Result<Uuid, OpenError> {
         let mut entries = self.lock();
-        if entries.len() >= config.max_sessions {
+        if entries.by_id.len() >= config.max_sessions {
             return Err(OpenError::Full(config.max_sessions));
         }
-        let of = |same: fn(&Owner, &Owner) -> bool| {
-            entries.values().filter(|entry| same(&entry.owner, &owner)).count()
-        };
-        if of(|a, b| a.workspace == b.workspace) >= config.max_per_workspace {
+        let count = |counts: &HashMap<String, usize>, key: &str| counts.get(key).copied().unwrap_or_default();
+        if count(&entries.per_workspace, &owner.workspace) >= config.max_per_workspace {
             return Err(OpenError::WorkspaceFull(config.max_per_workspace));
         }
-        if of(|a, b| a.user == b.user) >= config.max_per_user {
+        if count(&entries.per_user, &owner.user) >= config.max_per_user {
             return Err(OpenError::UserFull(config.max_per_user));
         }
         let id = Uuid::new_v4();
@@ -99,19 +130,19 @@ impl Registry {
             kill: watch::channel(None).0,
         };
         entries.insert(id, entry);
-        self.live.send_replace(entries.len());
+        self.live.send_replace(entries.by_id.len());
         Ok(id)
     }
 
     pub(super) fn remove(&self, id: Uuid) {
         let mut entries = self.lock();
-        entries.remove(&id);
-        self.live.send_replace(entries.len());
+        entries.remove(id);
+        self.live.send_replace(entries.by_id.len());
     }
 
     /// What the task of the session `id` looks at.
     pub(super) fn of(&self, id: Uuid) -> (Arc<Counts>, watch::Receiver<Option<Kill>>) {
-        match self.lock().get(&id) {
+        match self.lock().by_id.get(&id) {
             Some(entry) => (Arc::clone(&entry.counts), entry.kill.subscribe()),
             None => (Arc::default(), watch::channel(None).1),
         }
@@ -119,7 +150,7 @@ impl Registry {
 
     /// Ends the session `id`; whether there was one.
     pub(super) fn kill(&self, id: Uuid, why: Kill) -> bool {
-        self.lock().get(&id).is_some_and(|entry| {
+        self.lock().by_id.get(&id).is_some_and(|entry| {
             entry.kill.send_replace(Some(why));
             true
         })
@@ -134,12 +165,37 @@ impl Registry {
             input_bytes: entry.counts.input.load(Ordering::Relaxed),
             output_bytes: entry.counts.output.load(Ordering::Relaxed),
         };
-        let mut list: Vec<_> = self.lock().iter().map(summary).collect();
+        let mut list: Vec<_> = self.lock().by_id.iter().map(summary).collect();
         list.sort_by_key(|summary| std::cmp::Reverse(summary.age));
         list
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_follow_the_sessions_and_leave_nothing() {
+        let registry = Registry::new();
+        let config = Config { max_per_workspace: 2, max_per_user: 2, ..Config::default() };
+        let add = |workspace: &str, user: &str| registry.add(Owner::new(workspace, user), &config);
+        let first = add("a", "ann").unwrap();
+        let second = add("a", "ann").unwrap();
+        assert_eq!(add("a", "bob").unwrap_err(), OpenError::WorkspaceFull(2));
+        assert_eq!(add("b", "ann").unwrap_err(), OpenError::UserFull(2));
+        registry.remove(first);
+        // The same id again takes nothing off.
+        registry.remove(first);
+        let third = add("a", "bob").unwrap();
+        assert_eq!(add("a", "cid").unwrap_err(), OpenError::WorkspaceFull(2));
+        registry.remove(second);
+        registry.remove(third);
+        let entries = registry.lock();
+        assert!(entries.by_id.is_empty() && entries.per_workspace.is_empty() && entries.per_user.is_empty());
     }
 }
