@@ -30,6 +30,7 @@ mod docker;
 mod dockerfile;
 mod doctor;
 mod exec;
+mod fairness;
 mod forwarding;
 mod host_keys;
 mod hostile;

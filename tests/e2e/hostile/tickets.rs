@@ -144,11 +144,12 @@ async fn token_guesses_are_rate_limited() {
         assert!(matches!(status, 401 | 429), "{status}");
         refused += u32::from(status == 429);
     }
-    assert!(refused >= 30, "only {refused} of 60 guesses were not even looked at");
-    // The right one from there is not looked at either, and from elsewhere it is.
+    assert!(refused >= 30, "only {refused} of 60 guesses were throttled");
+    // The right one is good from there as well as from elsewhere.
     let bearer = format!("Bearer {TOKEN}");
-    assert_eq!(tried(&gateway, 13, WORKSPACE, &[OURS, ("Authorization", &bearer)]).await, 429);
-    assert_eq!(tried(&gateway, 14, WORKSPACE, &[OURS, ("Authorization", &bearer)]).await, 101);
+    for from in [13, 14] {
+        assert_eq!(tried(&gateway, from, WORKSPACE, &[OURS, ("Authorization", &bearer)]).await, 101);
+    }
     gateway.stop().await;
 }
 
