@@ -73,18 +73,21 @@ impl Asked {
         metrics.denials.with_label_values(&[*reason]).inc();
         if RECORDED.iter().any(|recorded| route.starts_with(recorded)) {
             let asker = self.asker.0.get();
-            state.audit.record_denial(&Record {
-                principal: asker.map(|principal| principal.name.clone()),
-                credential: asker.map(|principal| credential(principal.kind)),
-                reason: Some(reason),
-                method: Some(self.method.to_owned()),
-                route: Some(route.to_owned()),
-                status: Some(status.as_u16()),
-                workspace: self.workspace,
-                origin: self.origin.clone(),
-                peer: Some(self.peer),
-                ..Record::now("denied")
-            });
+            state.audit.record_denial(
+                self.peer,
+                &Record {
+                    principal: asker.map(|principal| principal.name.clone()),
+                    credential: asker.map(|principal| credential(principal.kind)),
+                    reason: Some(reason),
+                    method: Some(self.method.to_owned()),
+                    route: Some(route.to_owned()),
+                    status: Some(status.as_u16()),
+                    workspace: self.workspace,
+                    origin: self.origin.clone(),
+                    peer: Some(self.peer),
+                    ..Record::now("denied")
+                },
+            );
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) enum Refusal {
     Host,
     /// `Origin` is not on the list.
     Origin,
+    /// A page of another site made a browser send it, without an `Origin`.
+    CrossSite,
     /// It is for another tenant: that there is this one is not told.
     WrongTenant,
     /// It names no tenant, and must.
@@ -88,6 +90,7 @@ impl Refusal {
         match self {
             Self::Host => "host",
             Self::Origin => "origin",
+            Self::CrossSite => "cross-site",
             Self::WrongTenant => "wrong-tenant",
             Self::MissingTenant => "missing-tenant",
             Self::MissingId => "missing-id",
@@ -128,6 +131,9 @@ impl IntoResponse for Refusal {
         let (status, body) = match &self {
             Self::Host => (StatusCode::FORBIDDEN, json!({"error": "host not allowed"})),
             Self::Origin => (StatusCode::FORBIDDEN, json!({"error": "origin not allowed"})),
+            Self::CrossSite => {
+                (StatusCode::FORBIDDEN, json!({"error": "requests of other sites' pages are not allowed"}))
+            }
             Self::WrongTenant => (StatusCode::NOT_FOUND, Value::Null),
             Self::MissingTenant => (
                 StatusCode::BAD_REQUEST,

@@ -46,11 +46,6 @@ impl<K: Copy + Ord + Hash, V> Bounded<K, V> {
         self.take(key).filter(|(until, _)| *until > now).map(|(_, value)| value)
     }
 
-    /// Has room for `max` entries from now on, one at the least.
-    pub(super) fn set_max(&mut self, max: usize) {
-        self.max = max.max(1);
-    }
-
     /// Takes everything out.
     pub(super) fn clear(&mut self) {
         self.entries.clear();

@@ -40,13 +40,20 @@ pub struct Config {
     pub max_body: usize,
     /// The largest body of a request that writes files, in bytes of JSON. The default is 8 MiB.
     pub max_files_body: usize,
-    /// How many requests that write files are served at once; more are answered 429. Their bodies take memory, and
-    /// each has a connection of its own. The default is 8.
+    /// How many requests that write files are served at once; more are answered 429. Each has a connection of its
+    /// own, from when its body is here. The default is 16.
     pub max_file_requests: usize,
+    /// How many of them may be of one user. The default is 3.
+    pub max_file_requests_per_user: usize,
+    /// How many of them may be for one workspace. The default is 3.
+    pub max_file_requests_per_workspace: usize,
     /// How long the writing of files may take, connecting included. The default is 30 s, the platform's.
     pub files_timeout: Duration,
-    /// How many diagnoses may be under way at once, for a workspace each; more are answered 429. The default is 8.
+    /// How many diagnoses may be in progress at once, one for each workspace; more are answered 429. The default
+    /// is 8.
     pub max_diagnoses: usize,
+    /// How many of them one user may have started. The default is 2.
+    pub max_diagnoses_per_user: usize,
     /// How long a diagnosis may take, should it not end by itself within its 30 s. The default is 35 s.
     pub diagnose_timeout: Duration,
     /// How long a request may take that is none of a terminal, of files or of a diagnosis. The default is 15 s.
@@ -64,7 +71,8 @@ pub struct Config {
     pub max_connections: usize,
     /// How long the page's cookie opens anything. The default is 12 h.
     pub cookie_ttl: Duration,
-    /// How many cookies are valid at once; the one nearest to its end makes room. The default is 10,000.
+    /// How many cookies are valid at once; then the token with the most loses the one nearest to its end. The default
+    /// is 10,000.
     pub max_cookies: usize,
     /// How many wrong tokens one peer may send in [`Self::wrong_token_window`] before it is answered 429. The
     /// default is 20.
@@ -107,9 +115,12 @@ impl Config {
             max_message: 16 << 20,
             max_body: 16 << 10,
             max_files_body: 8 << 20,
-            max_file_requests: 8,
+            max_file_requests: 16,
+            max_file_requests_per_user: 3,
+            max_file_requests_per_workspace: 3,
             files_timeout: crate::files::workspace::WRITE_TIMEOUT,
             max_diagnoses: 8,
+            max_diagnoses_per_user: 2,
             diagnose_timeout: Duration::from_secs(35),
             request_timeout: Duration::from_secs(15),
             directory_timeout: Duration::from_secs(5),

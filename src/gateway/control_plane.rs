@@ -46,7 +46,7 @@ const STRANGER_TTL: Duration = Duration::from_secs(5);
 const MAX_ANSWERS: usize = 10_000;
 
 /// How many questions are under way at once; more wait, within the time for an answer.
-const MAX_QUESTIONS: usize = 32;
+pub(super) const MAX_QUESTIONS: usize = 32;
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 16 << 10;

@@ -1,13 +1,14 @@
 //! The page's cookies: a random id that stands for a bearer token kept here.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 
 use super::Config;
-use super::bounded::Bounded;
+use super::owned::Owned;
 use super::secret::{Fingerprint, random};
 use crate::workspace::BearerToken;
 
@@ -23,12 +24,16 @@ const SECURE: &str = "__Host-";
 /// The valid cookies.
 ///
 /// What a cookie opens is asked anew each time: it stands for the token that it was traded for, so that a token
-/// that is taken back takes its cookies along. Only the fingerprint of a cookie's value is kept.
+/// that is taken back takes its cookies along. Only the fingerprint of a cookie's value is kept. Each token owns its
+/// cookies: when the store is full, the token with the most cookies loses one, so that no user can sign out another.
 #[derive(Debug)]
 pub(super) struct Cookies {
     settings: RwLock<Arc<Settings>>,
-    valid: Mutex<Bounded<Fingerprint, Arc<BearerToken>>>,
+    valid: Mutex<Store>,
 }
+
+/// The cookies by fingerprint; their owner is the token's fingerprint.
+type Store = Owned<Fingerprint, Fingerprint, PageCookie>;
 
 /// What a cookie looks like, and how long it is valid.
 #[derive(Debug)]
@@ -38,24 +43,33 @@ struct Settings {
     ttl: Duration,
 }
 
-/// A valid cookie: which, and the token that it stands for.
+/// A cookie: which, and the token that it stands for. The clones share whether its user signed out.
 #[derive(Clone, Debug)]
 pub(super) struct PageCookie {
     pub(super) fingerprint: Fingerprint,
     pub(super) token: Arc<BearerToken>,
+    is_signed_out: Arc<AtomicBool>,
+}
+
+impl PageCookie {
+    /// Whether its user signed out, which ends what it opened. A cookie that was evicted or is past its time opens
+    /// nothing new, and ends nothing.
+    pub(super) fn is_signed_out(&self) -> bool {
+        self.is_signed_out.load(Ordering::Relaxed)
+    }
 }
 
 impl Cookies {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             settings: RwLock::new(Arc::new(Settings::new(config))),
-            valid: Mutex::new(Bounded::new(config.max_cookies)),
+            valid: Mutex::new(Owned::new(config.max_cookies)),
         }
     }
 
     /// Makes cookies by `config` from now on. Those that are valid stay so, unless they would be called otherwise.
     pub(super) fn reconfigure(&self, config: &Config) {
-        self.valid.lock().unwrap_or_else(PoisonError::into_inner).set_max(config.max_cookies);
+        self.valid().set_max(config.max_cookies);
         let settings = Arc::new(Settings::new(config));
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
@@ -78,11 +92,15 @@ impl Cookies {
         now: Instant,
     ) -> Option<(PageCookie, HeaderValue)> {
         let value = random();
-        let cookie = PageCookie { fingerprint: Fingerprint::of_random(&value)?, token: Arc::new(token) };
+        let owner = Fingerprint::of_token(&token);
+        let cookie = PageCookie {
+            fingerprint: Fingerprint::of_random(&value)?,
+            token: Arc::new(token),
+            is_signed_out: Arc::default(),
+        };
         let Settings { name, attributes, .. } = &*self.settings();
         let until = now.checked_add(ttl)?;
-        let mut valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
-        valid.insert(cookie.fingerprint, Arc::clone(&cookie.token), until);
+        self.valid().insert(owner, cookie.fingerprint, cookie.clone(), until, now);
         let seconds = ttl.as_secs();
         let header = sensitive(format!("{name}={value}{attributes}; Max-Age={seconds}"))?;
         Some((cookie, header))
@@ -90,27 +108,24 @@ impl Cookies {
 
     /// The valid cookie of the request.
     pub(super) fn find(&self, headers: &HeaderMap, now: Instant) -> Option<PageCookie> {
-        let valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
-        self.fingerprints(headers).find_map(|fingerprint| {
-            let token = Arc::clone(valid.get(&fingerprint, now)?);
-            Some(PageCookie { fingerprint, token })
-        })
-    }
-
-    /// Whether the cookie is valid still.
-    pub(super) fn is_valid(&self, cookie: &PageCookie, now: Instant) -> bool {
-        let valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
-        valid.get(&cookie.fingerprint, now).is_some()
+        let valid = self.valid();
+        self.fingerprints(headers).find_map(|fingerprint| valid.get(&fingerprint, now).cloned())
     }
 
     /// Makes the request's cookies invalid, and gives the `Set-Cookie` that has the browser forget them.
     pub(super) fn revoke(&self, headers: &HeaderMap, now: Instant) -> Option<HeaderValue> {
-        let mut valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut valid = self.valid();
         for fingerprint in self.fingerprints(headers) {
-            valid.remove(&fingerprint, now);
+            if let Some(cookie) = valid.remove(&fingerprint, now) {
+                cookie.is_signed_out.store(true, Ordering::Relaxed);
+            }
         }
         let Settings { name, attributes, .. } = &*self.settings();
         sensitive(format!("{name}={attributes}; Max-Age=0"))
+    }
+
+    fn valid(&self) -> MutexGuard<'_, Store> {
+        self.valid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fingerprints<'a>(&self, headers: &'a HeaderMap) -> impl Iterator<Item = Fingerprint> + use<'a> {
@@ -208,10 +223,10 @@ mod tests {
         let (cookie, set) = cookies.issue(token("t1"), cookies.ttl(None), now).unwrap();
         let headers = sent_back(&set);
         assert_eq!(cookies.find(&headers, now).unwrap().token.expose(), "t1");
-        assert!(cookies.is_valid(&cookie, now));
+        assert!(!cookie.is_signed_out());
         assert!(cookies.find(&headers, now + Duration::from_secs(60)).is_none());
         assert!(cookies.revoke(&headers, now).unwrap().to_str().unwrap().contains("Max-Age=0"));
-        assert!(cookies.find(&headers, now).is_none() && !cookies.is_valid(&cookie, now));
+        assert!(cookies.find(&headers, now).is_none() && cookie.is_signed_out());
         let forged = HeaderMap::from_iter([(
             COOKIE,
             format!("eice-session-8080={}", "0".repeat(64)).parse().unwrap(),
@@ -224,25 +239,31 @@ mod tests {
         let cookies = cookies("http://localhost:8080", 9);
         let now = Instant::now();
         let ttl = cookies.ttl(Some(Duration::from_secs(7)));
-        let (cookie, set) = cookies.issue(token("t"), ttl, now).unwrap();
+        let (_, set) = cookies.issue(token("t"), ttl, now).unwrap();
         assert!(set.to_str().unwrap().ends_with("; Max-Age=7"), "{set:?}");
-        assert!(cookies.is_valid(&cookie, now + Duration::from_secs(6)));
-        assert!(!cookies.is_valid(&cookie, now + Duration::from_secs(7)));
+        let sent = sent_back(&set);
+        assert!(cookies.find(&sent, now + Duration::from_secs(6)).is_some());
+        assert!(cookies.find(&sent, now + Duration::from_secs(7)).is_none());
         assert_eq!(cookies.ttl(Some(Duration::MAX)), Duration::from_secs(60));
     }
 
     #[test]
-    fn the_store_is_bounded_and_the_oldest_makes_room() {
-        let cookies = cookies("http://localhost:8080", 2);
+    fn a_token_displaces_only_its_own_cookies() {
+        let cookies = cookies("http://localhost:8080", 3);
         let now = Instant::now();
-        let sent: Vec<_> = (0..3)
-            .map(|n| {
-                let now = now + Duration::from_secs(n);
-                sent_back(&cookies.issue(token("t"), cookies.ttl(None), now).unwrap().1)
-            })
-            .collect();
-        assert!(cookies.find(&sent[0], now).is_none());
-        assert!(cookies.find(&sent[1], now).is_some() && cookies.find(&sent[2], now).is_some());
+        let issue = |text: &str, seconds| {
+            let now = now + Duration::from_secs(seconds);
+            let (cookie, set) = cookies.issue(token(text), cookies.ttl(None), now).unwrap();
+            (cookie, sent_back(&set))
+        };
+        let (_, ann) = issue("ann", 0);
+        let eve: Vec<_> = (1..10).map(|n| issue("eve", n)).collect();
+        let now = now + Duration::from_secs(10);
+        assert!(cookies.find(&ann, now).is_some());
+        let left = eve.iter().filter(|(_, headers)| cookies.find(headers, now).is_some());
+        assert_eq!(left.count(), 2);
+        // What was opened with a displaced cookie stays open.
+        assert!(eve.iter().all(|(cookie, _)| !cookie.is_signed_out()));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
+use super::shares::{Exceeded, Shares};
 use crate::workspace::WorkspaceId;
 
 /// What became of a diagnosis.
@@ -28,29 +29,39 @@ pub(super) type Walk = BoxFuture<'static, Diagnosed>;
 #[derive(Default)]
 pub(super) struct Diagnoses {
     under_way: Mutex<HashMap<WorkspaceId, WeakShared<Walk>>>,
+    /// The same, by the user who started each.
+    started: Shares<String>,
 }
 
 impl Diagnoses {
-    /// The walk for `workspace` that is under way, else a new one that `begin` makes; `None` when `max` are under way
-    /// already.
+    /// Returns the walk for `workspace` that is in progress, else a new one of `user` from `begin`.
+    ///
+    /// # Errors
+    /// [`Exceeded`] when `max` are in progress, or `max_per_user` of the user's.
     pub(super) fn join(
         &self,
         workspace: WorkspaceId,
-        max: usize,
+        user: &str,
+        (max, max_per_user): (usize, usize),
         begin: impl FnOnce() -> Walk,
-    ) -> Option<Shared<Walk>> {
+    ) -> Result<Shared<Walk>, Exceeded> {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever asks after a walk has ended wants to know what is now.
         under_way.retain(|_, walk| walk.upgrade().is_some_and(|walk| walk.peek().is_none()));
         if let Some(walk) = under_way.get(&workspace).and_then(WeakShared::upgrade) {
-            return Some(walk);
+            return Ok(walk);
         }
-        if under_way.len() >= max {
-            return None;
-        }
-        let walk = begin().shared();
+        let permit = self.started.take(max, [(user.to_owned(), max_per_user)])?;
+        let walk = begin();
+        // The walk is its starter's until it ends, even if only others still wait for it.
+        let walk: Walk = Box::pin(async move {
+            let diagnosed = walk.await;
+            drop(permit);
+            diagnosed
+        });
+        let walk = walk.shared();
         under_way.extend(walk.downgrade().map(|weak| (workspace, weak)));
-        Some(walk)
+        Ok(walk)
     }
 
     /// How many wait for the walk for `workspace`.
@@ -91,20 +102,22 @@ mod tests {
                 Diagnosed::Late
             })
         };
-        let first = diagnoses.join(mine, 2, endless).unwrap();
-        let second = diagnoses.join(mine, 2, endless).unwrap();
-        let _other = diagnoses.join(other, 2, endless).unwrap();
+        let join = |workspace, begin: &dyn Fn() -> Walk| diagnoses.join(workspace, "ann", (2, 2), begin);
+        let first = join(mine, &endless).unwrap();
+        let second = join(mine, &endless).unwrap();
+        let _other = join(other, &endless).unwrap();
         assert_eq!(begun.load(Ordering::Relaxed), 2, "one for each workspace");
-        assert!(diagnoses.join(third, 2, endless).is_none(), "as many as may be");
+        assert_eq!(join(third, &endless).unwrap_err(), Exceeded::Share(0));
+        assert_eq!(diagnoses.join(third, "bob", (2, 2), endless).unwrap_err(), Exceeded::Total);
         drop(first);
         assert_eq!(Arc::strong_count(&held), 3, "the second still waits");
         drop(second);
         assert_eq!(Arc::strong_count(&held), 2, "abandoned with its last waiter");
 
         let brief = || -> Walk { Box::pin(std::future::ready(Diagnosed::Unable)) };
-        let ended = diagnoses.join(third, 2, brief).unwrap();
+        let ended = join(third, &brief).unwrap();
         assert!(matches!(ended.clone().await, Diagnosed::Unable));
-        let _anew = diagnoses.join(third, 2, endless).unwrap();
+        let _anew = join(third, &endless).unwrap();
         assert_eq!(begun.load(Ordering::Relaxed), 3, "one that has ended is not shared");
     }
 }

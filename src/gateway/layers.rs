@@ -1,7 +1,9 @@
 //! What every answer has: security headers, a line in the access log; and the deadlines of requests.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State as Shared};
@@ -15,8 +17,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 
 use super::account::Asked;
-use super::answer::Refusal;
-use super::auth::{Peer, peer};
+use super::answer::{Denied, Refusal};
+use super::auth::{Peer, X_FORWARDED_FOR, peer};
 use super::{Config, State};
 
 /// What the page may do: load its own files and speak to its own origin. Styles may be inline, because xterm.js
@@ -69,8 +71,11 @@ pub(super) async fn survive(request: Request, next: Next) -> Response {
 pub(super) async fn finish(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let (mut parts, body) = request.into_parts();
-    let seen = Peer::of(&parts, state.config().trusted_proxies);
-    parts.extensions.insert(seen);
+    let trusted_proxies = state.config().trusted_proxies;
+    parts.extensions.insert(Peer::of(&parts, trusted_proxies));
+    if trusted_proxies == 0 && parts.headers.contains_key(X_FORWARDED_FOR) {
+        state.warn_of_proxy(peer(&parts));
+    }
     let (peer, method) = (peer(&parts), parts.method.clone());
     let asked = Asked::of(&mut parts);
     let path: String = parts.uri.path().chars().take(MAX_LOGGED_PATH).flat_map(char::escape_debug).collect();
@@ -87,7 +92,27 @@ pub(super) async fn finish(Shared(state): Shared<Arc<State>>, request: Request, 
     }
     let took = began.elapsed();
     asked.answered(&state, &response, took);
-    let (status, ms) = (response.status().as_u16(), took.as_millis());
-    tracing::info!(target: "eice::gateway::access", %peer, %method, path, status, ms);
+    let is_refused = response.status().is_client_error() || response.extensions().get::<Denied>().is_some();
+    let is_logged = !is_refused
+        || state.refusals.admits(peer, |suppressed| {
+            tracing::info!(target: "eice::gateway::access", suppressed, "refusals that were not logged");
+        });
+    if is_logged {
+        let (status, ms) = (response.status().as_u16(), took.as_millis());
+        tracing::info!(target: "eice::gateway::access", %peer, %method, path, status, ms);
+    }
     response
+}
+
+impl State {
+    /// Logs once that `X-Forwarded-For` came from `peer`, which is not trusted: every client behind it counts as one.
+    fn warn_of_proxy(&self, peer: IpAddr) {
+        if !self.warned_of_proxy.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                %peer,
+                "X-Forwarded-For is ignored and every client of that proxy counts as one peer: \
+                 set [gateway] trusted_proxies if it is a proxy of yours"
+            );
+        }
+    }
 }

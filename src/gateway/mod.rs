@@ -39,17 +39,20 @@ mod grants;
 mod layers;
 mod legacy;
 mod linger;
+mod lookups;
 mod observe;
 mod origin;
+mod owned;
 mod page;
 mod platform;
-mod quota;
 mod rate;
 mod rate_limit;
 mod room;
 mod routes;
+mod sampler;
 mod secret;
 mod serve;
+mod shares;
 mod socket;
 mod stall;
 mod terminal;
@@ -61,6 +64,7 @@ mod tickets;
 mod tls;
 
 use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -68,7 +72,6 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post, put};
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::model::Connect;
@@ -88,10 +91,21 @@ use cookies::Cookies;
 use diagnoses::Diagnoses;
 use grants::Grants;
 use layers::Deadline;
-use quota::Quota;
+use lookups::Lookups;
 use rate_limit::RateLimits;
+use sampler::Sampler;
+use shares::{Party, Shares};
 use throttle::Throttle;
 use tickets::Tickets;
+
+/// How many tokens that are not known to be good are looked up at once: fewer than the database has connections.
+const MAX_TOKEN_LOOKUPS: usize = 4;
+
+/// How many sessions that are not known to be good the control plane is asked for at once: half of what it may be asked.
+const MAX_SESSION_LOOKUPS: usize = control_plane::MAX_QUESTIONS / 2;
+
+/// How long a token that was wrong is not looked up again.
+const WRONG_TOKEN_TTL: Duration = Duration::from_secs(5);
 
 /// The gateway. Cheap to clone; the clones share everything.
 #[derive(Clone, Debug)]
@@ -107,22 +121,32 @@ struct State {
     connect: Arc<dyn Connect>,
     sessions: Sessions,
     diagnoses: Diagnoses,
-    /// The requests that write files.
-    writers: Quota,
+    /// The requests that write files, once their bodies are here.
+    writers: Shares<Party>,
+    /// The bodies of such requests, in bytes, by user.
+    bodies: Shares<String>,
     probe: routes::health::Probe,
     cookies: Cookies,
     members: Members,
     grants: Grants,
     rates: RateLimits,
+    /// The requests of known users that are in progress.
+    in_progress: Shares<String>,
     /// Who sent tokens, or tickets, that are nobody's.
     wrong_tokens: Throttle<IpAddr>,
+    token_lookups: Lookups,
+    session_lookups: Lookups,
+    /// Which refusals are logged.
+    refusals: Sampler,
+    /// Whether it was logged that an unconfigured proxy is in front.
+    warned_of_proxy: AtomicBool,
     tickets: Tickets,
     /// The sockets that are open, farewells included, and what the directory is still being told of them.
     viewers: TaskTracker,
     metrics: Metrics,
     audit: Audit,
-    /// Room for activities that the directory is being told of.
-    activities: Arc<Semaphore>,
+    /// The activities that wait for the directory, by user.
+    activities: Shares<String>,
 }
 
 /// The routes of a gateway with `config`, for whoever serves them by other means than [`Gateway::serve`].
@@ -139,18 +163,25 @@ impl Gateway {
             sessions: Sessions::new(config.session.clone(), Arc::clone(&connect)),
             connect,
             diagnoses: Diagnoses::default(),
-            writers: Quota::default(),
+            writers: Shares::default(),
+            bodies: Shares::default(),
             probe: routes::health::Probe::default(),
             cookies: Cookies::new(&config),
             members: Members::new(),
             grants: Grants::default(),
             rates: RateLimits::new(),
+            in_progress: Shares::default(),
             wrong_tokens: Throttle::new(),
+            token_lookups: Lookups::new(MAX_TOKEN_LOOKUPS, WRONG_TOKEN_TTL),
+            // What the control plane said of strangers is kept with its other answers.
+            session_lookups: Lookups::new(MAX_SESSION_LOOKUPS, Duration::ZERO),
+            refusals: Sampler::new(),
+            warned_of_proxy: AtomicBool::new(false),
             tickets: Tickets::new(config.ticket_ttl),
             viewers: TaskTracker::new(),
             audit: Audit::new(metrics.clone()),
             metrics,
-            activities: Arc::new(Semaphore::new(observe::MAX_ACTIVITIES)),
+            activities: Shares::default(),
             directory,
             config: RwLock::new(Arc::new(config)),
         };
@@ -184,7 +215,7 @@ impl Gateway {
         let checked = self.guard(checked.with_state(Arc::clone(state)));
         let page = self.within(Router::new().fallback(page::page), |config| config.request_timeout);
         let page = page
-            .layer(from_fn_with_state(Arc::clone(state), rate_limit::limit_peers))
+            .layer(from_fn_with_state(Arc::clone(state), rate_limit::limit_page))
             .layer(from_fn_with_state(Arc::clone(state), auth::guard_page));
         let open = Router::new()
             .route("/health", get(health::health))
@@ -192,12 +223,14 @@ impl Gateway {
             .route("/buildinfo", get(build_info::build_info))
             .route("/metrics", get(metrics::metrics));
         let open = self.within(open, |config| config.request_timeout);
+        let open = open.layer(from_fn_with_state(Arc::clone(state), rate_limit::limit_probes));
         self.finish(checked.merge(page).merge(open.with_state(Arc::clone(state))))
     }
 
     /// `/metrics` alone, for an address of its own, whatever [`Config::metrics`] says.
     pub fn metrics_router(&self) -> Router {
         let routes = Router::new().route("/metrics", get(routes::metrics::always));
+        let routes = routes.layer(from_fn_with_state(Arc::clone(&self.state), rate_limit::limit_probes));
         self.finish(routes.with_state(Arc::clone(&self.state)))
     }
 
@@ -238,6 +271,7 @@ impl Gateway {
         *self.state.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         // What another control plane said counts for nothing.
         self.state.members.forget();
+        self.state.token_lookups.forget();
     }
 
     /// `routes`, each request to which has the time that `of` says.
@@ -254,8 +288,9 @@ impl Gateway {
     fn guard(&self, routes: Router) -> Router {
         let state = &self.state;
         routes
-            .layer(from_fn_with_state(Arc::clone(state), rate_limit::limit_peers))
+            .layer(from_fn_with_state(Arc::clone(state), rate_limit::limit))
             .layer(cors::layer(state))
+            .layer(from_fn_with_state(Arc::clone(state), rate_limit::limit_preflights))
             .layer(from_fn_with_state(Arc::clone(state), auth::guard))
     }
 

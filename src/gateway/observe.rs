@@ -17,7 +17,10 @@ use crate::telemetry::metrics::Open;
 use crate::workspace::{Activity, Principal, Workspace, WorkspaceId};
 
 /// How many activities wait for the directory at once; more are dropped, and counted.
-pub(super) const MAX_ACTIVITIES: usize = 256;
+const MAX_ACTIVITIES: usize = 256;
+
+/// How many of them may be of one user.
+const MAX_ACTIVITIES_PER_USER: usize = 64;
 
 /// One terminal, from the request for it to its end.
 pub(super) struct Observation {
@@ -173,7 +176,8 @@ impl Observation {
     /// Has the directory note `record`, in the background, behind what it was asked to note before.
     fn note(&self, record: &Record, took: Option<Duration>) {
         let state = Arc::clone(&self.state);
-        let Ok(room) = Arc::clone(&state.activities).try_acquire_owned() else {
+        let user = self.base.principal.clone().unwrap_or_default();
+        let Ok(permit) = state.activities.take(MAX_ACTIVITIES, [(user, MAX_ACTIVITIES_PER_USER)]) else {
             state.metrics.activities_dropped.with_label_values::<&str>(&[]).inc();
             return;
         };
@@ -195,7 +199,7 @@ impl Observation {
             if timeout(limit, state.directory.note(activity)).await.is_err() {
                 tracing::warn!("the directory did not note an activity in time");
             }
-            drop(room);
+            drop(permit);
         });
         now.noting = Some(tokio::spawn(noting));
     }

@@ -40,13 +40,6 @@ impl<K: Copy + Ord + Hash> Throttle<K> {
         }
         Count { used: 1, left: window }
     }
-
-    /// How much of its window is left to `key`, when it has used `max` of it or more.
-    pub(super) fn blocked(&self, key: K, max: u32, now: Instant) -> Option<Duration> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let (until, used) = counts.entry(&key, now)?;
-        (*used >= max).then(|| until.saturating_duration_since(now))
-    }
 }
 
 /// What counts as one peer: an IPv4 address, or the /64 that one IPv6 customer has at the least.
@@ -67,20 +60,16 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_key_is_blocked_after_its_share_and_until_the_window_ends() {
+    fn a_key_is_counted_in_windows() {
         let throttle = Throttle::new();
         let now = Instant::now();
         for used in 1..=3 {
-            assert_eq!(throttle.blocked('a', 3, now), None);
             assert_eq!(throttle.add('a', WINDOW, now), Count { used, left: WINDOW });
         }
         let later = now + Duration::from_secs(20);
-        assert_eq!(throttle.blocked('a', 3, later), Some(Duration::from_secs(40)));
         assert_eq!(throttle.add('a', WINDOW, later), Count { used: 4, left: Duration::from_secs(40) });
-        assert_eq!(throttle.blocked('b', 3, later), None);
-        let after = now + WINDOW;
-        assert_eq!(throttle.blocked('a', 3, after), None);
-        assert_eq!(throttle.add('a', WINDOW, after).used, 1, "a new window");
+        assert_eq!(throttle.add('b', WINDOW, later).used, 1);
+        assert_eq!(throttle.add('a', WINDOW, now + WINDOW).used, 1, "a new window");
     }
 
     #[test]
@@ -101,7 +90,7 @@ mod tests {
         }
         assert_eq!(throttle.counts.lock().unwrap().len(), MAX_KEYS);
         let later = now + Duration::from_secs(1);
-        assert_eq!(throttle.blocked(0, 1, later), None);
-        assert!(throttle.blocked(MAX_KEYS, 1, later).is_some());
+        assert_eq!(throttle.add(MAX_KEYS, WINDOW, later).used, 2);
+        assert_eq!(throttle.add(0, WINDOW, later).used, 1);
     }
 }

@@ -8,22 +8,25 @@ use axum::http::header::SEC_WEBSOCKET_PROTOCOL;
 
 use super::Origin;
 use super::auth::Grant;
-use super::bounded::Bounded;
+use super::owned::Owned;
 use super::secret::{Fingerprint, random};
 use crate::workspace::WorkspaceId;
 
 /// What stands before a ticket in `Sec-WebSocket-Protocol`.
 const PREFIX: &str = "ticket.";
 
-/// How many tickets are valid at once; the one nearest to its end makes room.
+/// How many tickets are valid at once; then the credential with the most loses the one nearest to its end.
 const MAX_TICKETS: usize = 10_000;
 
 /// The valid tickets. Only the fingerprint of one is kept.
 #[derive(Debug)]
 pub(super) struct Tickets {
     ttl: RwLock<Duration>,
-    valid: Mutex<Bounded<Fingerprint, Ticket>>,
+    valid: Mutex<Owned<Owner, Fingerprint, Ticket>>,
 }
+
+/// The credential that a ticket was issued for; development mode has none.
+type Owner = Option<Fingerprint>;
 
 #[derive(Debug)]
 struct Ticket {
@@ -34,7 +37,7 @@ struct Ticket {
 
 impl Tickets {
     pub(super) fn new(ttl: Duration) -> Self {
-        Self { ttl: RwLock::new(ttl), valid: Mutex::new(Bounded::new(MAX_TICKETS)) }
+        Self { ttl: RwLock::new(ttl), valid: Mutex::new(Owned::new(MAX_TICKETS)) }
     }
 
     /// How long a ticket is good for.
@@ -58,7 +61,8 @@ impl Tickets {
         let text = random();
         let fingerprint = Fingerprint::of_random(&text)?;
         let mut valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
-        valid.insert(fingerprint, Ticket { grant, origin }, now.checked_add(ttl)?);
+        let owner = grant.credential.counts_as();
+        valid.insert(owner, fingerprint, Ticket { grant, origin }, now.checked_add(ttl)?, now);
         Some(text)
     }
 

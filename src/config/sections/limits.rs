@@ -43,8 +43,13 @@ pub(in crate::config) fn limits(reader: &mut SettingsReader<'_>, config: &mut Co
     seconds(reader, section, "directory_timeout_secs", &mut config.directory_timeout);
     count(reader, section, "max_files_bytes", MAX_BYTES, &mut config.max_files_body);
     count(reader, section, "max_file_requests", MAX_COUNT, &mut config.max_file_requests);
+    let per_user = &mut config.max_file_requests_per_user;
+    count(reader, section, "max_file_requests_per_user", MAX_COUNT, per_user);
+    let per_workspace = &mut config.max_file_requests_per_workspace;
+    count(reader, section, "max_file_requests_per_workspace", MAX_COUNT, per_workspace);
     seconds(reader, section, "files_timeout_secs", &mut config.files_timeout);
     count(reader, section, "max_diagnoses", MAX_COUNT, &mut config.max_diagnoses);
+    count(reader, section, "max_diagnoses_per_user", MAX_COUNT, &mut config.max_diagnoses_per_user);
     seconds(reader, section, "diagnose_timeout_secs", &mut config.diagnose_timeout);
     let wrong = reader.number(section, "max_wrong_tokens", 1, MAX_COUNT);
     set(&mut config.max_wrong_tokens, wrong.and_then(|wrong| u32::try_from(wrong).ok()));

@@ -7,12 +7,13 @@ mod file;
 mod record;
 
 use std::io;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::net::IpAddr;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::rate::Rate;
+use super::sampler::Sampler;
 use crate::telemetry::metrics::Metrics;
 
 pub use file::AuditFile;
@@ -22,15 +23,12 @@ pub(super) use record::{Record, credential};
 /// How long a record may take to be written before that is a failure.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many denials are recorded a second, with twice that in a burst: whoever knocks cannot fill the disk. The
-/// metrics count all of them.
-const MAX_DENIALS_PER_SECOND: u32 = 20;
-
 /// The audit log. Without a file, records go to the log alone.
 #[derive(Debug)]
 pub struct Audit {
     sink: RwLock<Option<Sink>>,
-    denials: Mutex<Rate>,
+    /// Which denials are recorded: a flood cannot fill the disk. The metrics count all of them.
+    denials: Sampler,
     metrics: Metrics,
 }
 
@@ -46,8 +44,7 @@ pub(super) struct Unwritten;
 
 impl Audit {
     pub(super) fn new(metrics: Metrics) -> Self {
-        let denials = Mutex::new(Rate::new(MAX_DENIALS_PER_SECOND));
-        Self { sink: RwLock::new(None), denials, metrics }
+        Self { sink: RwLock::new(None), denials: Sampler::new(), metrics }
     }
 
     /// Writes into `file` from now on, instead of the file before; `None` ends that. With `is_required`, a terminal
@@ -105,9 +102,12 @@ impl Audit {
         }
     }
 
-    /// Records a denial, unless there are too many.
-    pub(super) fn record_denial(&self, record: &Record) {
-        if self.denials.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    /// Records a denial, unless there are too many, in total or of `peer`.
+    pub(super) fn record_denial(&self, peer: IpAddr, record: &Record) {
+        let report = |suppressed| {
+            tracing::info!(target: "eice::audit", suppressed, "denials that were not recorded");
+        };
+        if self.denials.admits(peer, report) {
             self.record(record);
         }
     }

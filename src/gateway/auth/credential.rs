@@ -1,7 +1,6 @@
 //! What somebody is let in by.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::gateway::State;
 use crate::gateway::answer::Refusal;
@@ -53,7 +52,7 @@ impl Credential {
     }
 
     /// What its requests are counted by: a page's cookie counts as its token.
-    pub(super) fn counts_as(&self) -> Option<Fingerprint> {
+    pub(in crate::gateway) fn counts_as(&self) -> Option<Fingerprint> {
         match self {
             Self::Page(cookie) => Some(Fingerprint::of_token(&cookie.token)),
             _ => self.fingerprint(),
@@ -70,10 +69,8 @@ impl State {
     ) -> Result<Option<Principal>, Refusal> {
         match credential {
             Credential::Bearer(token) => self.owner_of(token, purpose).await,
-            Credential::Page(cookie) if self.cookies.is_valid(cookie, Instant::now()) => {
-                self.owner_of(&cookie.token, purpose).await
-            }
-            Credential::Page(_) => Ok(None),
+            Credential::Page(cookie) if cookie.is_signed_out() => Ok(None),
+            Credential::Page(cookie) => self.owner_of(&cookie.token, purpose).await,
             Credential::Session(cookies) => {
                 let config = self.config();
                 let Some(plane) = &config.platform.control_plane else { return Ok(None) };
@@ -86,14 +83,18 @@ impl State {
         }
     }
 
+    /// Whether `token` is the administrator's. Digests are compared, in constant time.
+    pub(super) fn is_admin(&self, token: &BearerToken) -> bool {
+        self.config().platform.admin_token.is_some_and(|admin| admin == token.digest())
+    }
+
     /// Whose `token` is: the administrator's, or whose the directory says.
     pub(super) async fn owner_of(
         &self,
         token: &BearerToken,
         purpose: Purpose,
     ) -> Result<Option<Principal>, Refusal> {
-        // Digests are compared, in a time that tells nothing.
-        if self.config().platform.admin_token.is_some_and(|admin| admin == token.digest()) {
+        if self.is_admin(token) {
             return Ok(Some(Principal::of_kind("admin-token", Kind::Admin, Access::All)));
         }
         match purpose {

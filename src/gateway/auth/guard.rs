@@ -8,7 +8,7 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::headers::only;
+use super::headers::{is_cross_site, is_navigation, only};
 use crate::gateway::answer::Refusal;
 use crate::gateway::{Config, Host, Origin, State};
 
@@ -50,11 +50,21 @@ fn check(state: &State, request: &Request, minds_origin: bool) -> Result<(), Ref
     if minds_origin {
         check_origin(config, request.headers())?;
     }
+    check_site(request, minds_origin)?;
     super::tenant::check(config, state.directory.platform_version(), request.headers())?;
     if request.uri().path().starts_with(NAMELESS) {
         return Err(Refusal::MissingId);
     }
     Ok(())
+}
+
+/// Refuses what a browser sends for a page of another site without an `Origin`: an image, a script, a frame. Nothing of
+/// that kind is meant for the gateway, and it would use up what the visitor may send. For the page's files a link is let
+/// through, and an `Origin` makes no difference.
+fn check_site(request: &Request, minds_origin: bool) -> Result<(), Refusal> {
+    let (method, headers) = (request.method(), request.headers());
+    let is_let_in = if minds_origin { headers.contains_key(ORIGIN) } else { is_navigation(method, headers) };
+    if is_cross_site(headers) && !is_let_in { Err(Refusal::CrossSite) } else { Ok(()) }
 }
 
 /// Against DNS rebinding: `Host` must be one of ours, once. HTTP/1.0 without it is refused as well.

@@ -2,13 +2,18 @@
 
 use axum::http::header::{AUTHORIZATION, ORIGIN, UPGRADE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, Method};
 
 use crate::gateway::answer::Refusal;
 use crate::gateway::origin::Origin;
 use crate::workspace::BearerToken;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+/// What `Sec-Fetch-Site` says of a page of another site.
+const CROSS_SITE: &str = "cross-site";
 
 /// The request's bearer token, by the platform's rule: the prefix `Bearer ` exactly, then trimmed; nothing left
 /// means that there is none.
@@ -33,18 +38,30 @@ pub(super) fn come_from_our_page(parts: &Parts) -> bool {
     parts.headers.contains_key(ORIGIN)
         || (parts.method.is_safe()
             && !parts.headers.contains_key(UPGRADE)
-            && site(parts) == Some("same-origin"))
+            && site(&parts.headers) == Some("same-origin"))
 }
 
 /// Whether another site's page made the browser send this, without saying which.
 pub(super) fn come_from_another_site(parts: &Parts) -> bool {
     !parts.headers.contains_key(ORIGIN)
-        && site(parts).is_some_and(|site| !matches!(site, "same-origin" | "none"))
+        && site(&parts.headers).is_some_and(|site| !matches!(site, "same-origin" | "none"))
 }
 
 /// What a browser says of the page that made it send this (W3C Fetch Metadata); nonsense is another site.
-fn site(parts: &Parts) -> Option<&str> {
-    only(&parts.headers, &SEC_FETCH_SITE).map(|site| site.unwrap_or("cross-site"))
+fn site(headers: &HeaderMap) -> Option<&str> {
+    only(headers, &SEC_FETCH_SITE).map(|site| site.unwrap_or(CROSS_SITE))
+}
+
+/// Whether a browser sent this for a page of another site.
+pub(in crate::gateway) fn is_cross_site(headers: &HeaderMap) -> bool {
+    site(headers) == Some(CROSS_SITE)
+}
+
+/// Whether a browser sent this because it opens a page in a tab of its own: a link was followed.
+pub(super) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::GET
+        && only(headers, &SEC_FETCH_MODE) == Some(Ok("navigate"))
+        && only(headers, &SEC_FETCH_DEST) == Some(Ok("document"))
 }
 
 /// The header `name`: absent, or its text, or an error when it is there twice or is no text.

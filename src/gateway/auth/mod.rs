@@ -32,13 +32,14 @@ use tokio::time::timeout;
 pub(super) use claim::{X_WORKSPACE_ID, may_speak_for};
 pub(super) use credential::{Credential, Grant, Purpose};
 pub(super) use guard::{guard, guard_page};
-pub(super) use headers::{bearer, origin};
-pub(super) use peer::{Peer, peer, peer_of};
+pub(super) use headers::{bearer, is_cross_site, origin};
+pub(super) use peer::{Peer, X_FORWARDED_FOR, peer, peer_of};
 pub(super) use tenant::X_MOLECULE_ORG_ID;
 
 use super::account::Asker;
 use super::answer::Refusal;
 use super::control_plane::SessionCookies;
+use super::secret::Fingerprint;
 use super::throttle::network;
 use super::{State, tickets};
 use crate::workspace::{Access, BearerToken, DirectoryError, Kind, Principal, Workspace, WorkspaceId};
@@ -119,46 +120,85 @@ impl State {
         Ok(answer.unwrap_or_else(|_| Err(DirectoryError::new("it did not answer in time")))?)
     }
 
-    /// Whose `token` is; a wrong one counts against `peer`.
+    /// Whose `token` is, for a request that shows nothing else; it is charged to the token, or else to its peer.
     pub(super) async fn authenticate_bearer(
         &self,
         token: &BearerToken,
-        peer: IpAddr,
+        parts: &Parts,
     ) -> Result<Principal, Refusal> {
-        self.check_throttle(peer)?;
-        match self.owner_of(token, Purpose::Use).await? {
-            Some(principal) => Ok(principal),
-            None => Err(self.wrong(peer)),
-        }
+        let found = self.find_owner(token, peer(parts)).await;
+        let shown = Some(Fingerprint::of_token(token));
+        let principal = found.map_err(|refusal| self.charge_unknown(parts, shown, refusal))?;
+        Asker::is(&parts.extensions, &principal);
+        self.charge_user(&parts.extensions, &principal, shown)?;
+        Ok(principal)
+    }
+
+    /// Whose `token` is. A valid one is never refused; a wrong one counts against `peer`.
+    async fn find_owner(&self, token: &BearerToken, peer: IpAddr) -> Result<Principal, Refusal> {
+        let lookup = self.owner_of(token, Purpose::Use);
+        let found = if self.is_admin(token) {
+            lookup.await?
+        } else {
+            self.token_lookups.run(Fingerprint::of_token(token), peer, lookup).await?
+        };
+        found.ok_or_else(|| self.wrong(peer))
     }
 
     /// Who sent the request, by the order above. `ticket` is what the offered one was worth, if one was offered.
+    /// The request is charged to the credential, or to its peer where there is no valid one.
     async fn identify(&self, parts: &Parts, ticket: Option<Option<Grant>>) -> Result<Known, Refusal> {
+        let token = match bearer(&parts.headers) {
+            Ok(token) => token,
+            Err(refusal) => return Err(self.charge_unknown(parts, None, refusal)),
+        };
+        let shown = token.as_ref().map(Fingerprint::of_token);
+        let found = self.find_out(parts, token, ticket).await;
+        let known = found.map_err(|refusal| self.charge_unknown(parts, shown, refusal))?;
+        Asker::is(&parts.extensions, &known.principal);
+        self.charge_user(&parts.extensions, &known.principal, known.credential.counts_as())?;
+        Ok(known)
+    }
+
+    async fn find_out(
+        &self,
+        parts: &Parts,
+        token: Option<BearerToken>,
+        ticket: Option<Option<Grant>>,
+    ) -> Result<Known, Refusal> {
         let peer = peer(parts);
-        if let Some(token) = bearer(&parts.headers)? {
-            let principal = self.authenticate_bearer(&token, peer).await?;
-            return self.known(parts, principal, Credential::Bearer(Arc::new(token)), None);
+        let known = |principal, credential, caller| Ok(Known { principal, credential, caller });
+        if let Some(token) = token {
+            let principal = self.find_owner(&token, peer).await?;
+            return known(principal, Credential::Bearer(Arc::new(token)), None);
         }
         let mut outage = None;
         for credential in self.cookies_of(parts) {
-            match self.whose(&credential, Purpose::Use).await {
-                Ok(Some(principal)) => return self.known(parts, principal, credential, None),
+            let lookup = self.whose(&credential, Purpose::Use);
+            let found = match &credential {
+                Credential::Session(cookies) => {
+                    self.session_lookups.run(cookies.fingerprint(), peer, lookup).await
+                }
+                // It was issued for a valid token.
+                _ => lookup.await,
+            };
+            match found {
+                Ok(Some(principal)) => return known(principal, credential, None),
                 Ok(None) => {}
                 // What follows may be good for all that.
                 Err(refusal) => outage = Some(refusal),
             }
         }
         if let Some(ticket) = ticket {
-            self.check_throttle(peer)?;
             let grant = ticket.ok_or_else(|| self.wrong(peer))?;
             let principal = self.whose(&grant.credential, Purpose::Use).await?;
             let principal = principal.ok_or(Refusal::InvalidToken)?;
-            return self.known(parts, principal, grant.credential, grant.caller);
+            return known(principal, grant.credential, grant.caller);
         }
         if self.config().platform.is_development() && self.is_at_hand(parts) {
             let principal = self.whose(&Credential::Development, Purpose::Use).await?;
             let principal = principal.ok_or(Refusal::MissingToken)?;
-            return self.known(parts, principal, Credential::Development, None);
+            return known(principal, Credential::Development, None);
         }
         Err(outage.unwrap_or(Refusal::MissingToken))
     }
@@ -173,21 +213,15 @@ impl State {
         session.map(Credential::Session).into_iter().chain(page.map(Credential::Page))
     }
 
-    /// Somebody who was let in, unless they ask too often.
-    fn known(
-        &self,
-        parts: &Parts,
-        principal: Principal,
-        credential: Credential,
-        caller: Option<WorkspaceId>,
-    ) -> Result<Known, Refusal> {
-        Asker::is(&parts.extensions, &principal);
-        let config = self.config();
-        if let Some(fingerprint) = credential.counts_as().filter(|_| !config.platform.is_development()) {
-            let taken = self.rates.take_of_credential(fingerprint, config.token_rate_limit, Instant::now());
-            taken.map_err(Refusal::TooManyRequests)?;
+    /// Charges a request that nobody was found for. During an outage, a token that was valid a moment ago pays for it
+    /// itself.
+    fn charge_unknown(&self, parts: &Parts, token: Option<Fingerprint>, refusal: Refusal) -> Refusal {
+        match token.filter(|token| self.token_lookups.is_good(*token)) {
+            Some(credential) => {
+                self.charge_credential(&parts.extensions, credential).err().unwrap_or(refusal)
+            }
+            None => self.charge_peer(&parts.headers, &parts.extensions, refusal),
         }
-        Ok(Known { principal, credential, caller })
     }
 
     /// The workspace `id`, when `known` may open it.
@@ -207,15 +241,14 @@ impl State {
         Ok(Admitted { principal, workspace, grant })
     }
 
-    fn check_throttle(&self, peer: IpAddr) -> Result<(), Refusal> {
-        let max = self.config().max_wrong_tokens;
-        let blocked = self.wrong_tokens.blocked(network(peer), max, Instant::now());
-        blocked.map_or(Ok(()), |left| Err(Refusal::Throttled(left)))
-    }
-
-    /// Notes that `peer` showed something that is nobody's.
+    /// Notes that `peer` showed something that is nobody's, and returns the error for it.
     fn wrong(&self, peer: IpAddr) -> Refusal {
-        self.wrong_tokens.add(network(peer), self.config().wrong_token_window, Instant::now());
-        Refusal::InvalidToken
+        let config = self.config();
+        let count = self.wrong_tokens.add(network(peer), config.wrong_token_window, Instant::now());
+        if count.used > config.max_wrong_tokens {
+            Refusal::Throttled(count.left)
+        } else {
+            Refusal::InvalidToken
+        }
     }
 }

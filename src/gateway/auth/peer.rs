@@ -10,7 +10,7 @@ use axum::http::{Extensions, HeaderMap, HeaderName};
 use super::headers::come_from_another_site;
 use crate::gateway::{AtHand, State};
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(in crate::gateway) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Where the request comes from, as it was told from the settings of the moment it came; a request's extension.
 #[derive(Clone, Copy, Debug)]

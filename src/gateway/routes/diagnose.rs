@@ -15,6 +15,7 @@ use crate::gateway::State;
 use crate::gateway::answer::Refusal;
 use crate::gateway::auth::Admitted;
 use crate::gateway::diagnoses::{Diagnosed, Walk};
+use crate::gateway::shares::Exceeded;
 use crate::model::StageEvent;
 use crate::workspace::Workspace;
 
@@ -29,9 +30,13 @@ pub(in crate::gateway) async fn diagnose(
     let (parts, _) = request.into_parts();
     let Admitted { principal, workspace, .. } = state.admit(&parts, &id).await?;
     tracing::info!(principal = principal.name, workspace = %workspace.id, "diagnosis requested");
-    let max = state.config().max_diagnoses;
-    let walk = state.diagnoses.join(workspace.id, max, || walk(&state, workspace));
-    let Some(walk) = walk else { return Err(Refusal::Busy("too many diagnoses are under way")) };
+    let config = state.config();
+    let limits = (config.max_diagnoses, config.max_diagnoses_per_user);
+    let walk = state.diagnoses.join(workspace.id, &principal.name, limits, || walk(&state, workspace));
+    let walk = walk.map_err(|exceeded| match exceeded {
+        Exceeded::Total => Refusal::Busy("too many diagnoses are under way"),
+        Exceeded::Share(_) => Refusal::Busy("too many diagnoses of yours are under way"),
+    })?;
     Ok(match walk.await {
         Diagnosed::Report(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
         Diagnosed::Unable => {

@@ -24,12 +24,17 @@ use crate::files::workspace::{CONTAINER_FOLDER, File, MAX_FILES, RelPath, folder
 use crate::gateway::State;
 use crate::gateway::answer::Refusal;
 use crate::gateway::auth::Admitted;
-use crate::gateway::quota::Part;
+use crate::gateway::shares::{Exceeded, Party, Permit};
 use crate::model::{StageError, StageEvent, Target, escape_control};
 use crate::workspace::Workspace;
 
 /// How much is told of what went wrong with one file, in bytes: a part of it are the far side's words.
 const MAX_TOLD: usize = 500;
+
+/// How much memory the bodies of requests that write files may take, and those of one user, in bodies of the largest
+/// size.
+const MAX_BODIES: usize = 16;
+const MAX_BODIES_PER_USER: usize = 4;
 
 /// The part of a path that names a file; absent where the path ends before it.
 #[derive(Debug, Deserialize)]
@@ -63,8 +68,8 @@ pub(in crate::gateway) async fn write_one(
     };
     let admitted = state.admit(&parts, &id).await?;
     let rel: RelPath = path.parse().map_err(|_| Refusal::Request("invalid path".into()))?;
-    let _part = state.begin_writing()?;
-    let Content { content } = state.read_json(&parts, body).await?;
+    let (Content { content }, _memory) = state.read_json(&admitted, &parts, body).await?;
+    let _permit = state.begin_writing(&admitted)?;
     match state.write_files(&admitted, &[File::new(rel, content)]).await?.pop() {
         None => Ok(Json(json!({"status": "saved", "path": path})).into_response()),
         Some((_, told)) => Err(Refusal::Write(json!({"error": format!("failed to write file: {told}")}))),
@@ -79,8 +84,7 @@ pub(in crate::gateway) async fn write_several(
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let admitted = state.admit(&parts, &id).await?;
-    let _part = state.begin_writing()?;
-    let Contents { files } = state.read_json(&parts, body).await?;
+    let (Contents { files }, _memory) = state.read_json(&admitted, &parts, body).await?;
     let count = files.count();
     if count > MAX_FILES {
         return Err(Refusal::Request(format!("too many files ({count}), max {MAX_FILES}")));
@@ -96,6 +100,7 @@ pub(in crate::gateway) async fn write_several(
         }
     }
     let wanted: Vec<_> = wanted.into_iter().map(|(rel, content)| File::new(rel, content)).collect();
+    let _permit = state.begin_writing(&admitted)?;
     let failed = state.write_files(&admitted, &wanted).await?;
     if let Some((path, told)) = failed.first() {
         let error = format!("failed to write file {}: {told}", escape_control(path));
@@ -110,22 +115,45 @@ pub(in crate::gateway) async fn write_several(
 }
 
 impl State {
-    /// Keeps to how many requests may carry files at once, which bounds what their bodies take.
-    fn begin_writing(&self) -> Result<Part<'_>, Refusal> {
-        let part = self.writers.take(self.config().max_file_requests);
-        part.ok_or(Refusal::Busy("too many requests that write files are under way"))
+    /// Takes one of the connections for files. A request whose body is not here yet has none.
+    fn begin_writing(&self, admitted: &Admitted) -> Result<Permit<Party>, Refusal> {
+        let config = self.config();
+        let shares = [
+            (Party::User(admitted.principal.name.clone()), config.max_file_requests_per_user),
+            (Party::Workspace(admitted.workspace.id), config.max_file_requests_per_workspace),
+        ];
+        let permit = self.writers.take(config.max_file_requests, shares);
+        permit.map_err(|exceeded| {
+            Refusal::Busy(match exceeded {
+                Exceeded::Total => "too many requests that write files are under way",
+                Exceeded::Share(0) => "too many requests of yours that write files are under way",
+                Exceeded::Share(_) => "too many requests that write files of this workspace are under way",
+            })
+        })
     }
 
-    /// The body of a request that may be larger than others', as JSON.
-    async fn read_json<T: DeserializeOwned>(&self, parts: &Parts, body: Body) -> Result<T, Refusal> {
+    /// The body of a request that may be larger than others', as JSON, and its part of the memory for bodies.
+    async fn read_json<T: DeserializeOwned>(
+        &self,
+        admitted: &Admitted,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<(T, Permit<String>), Refusal> {
         let config = self.config();
         let announced = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: u64| length > config.max_files_body as u64) {
             return Err(Refusal::TooLarge(config.max_files_body));
         }
-        let reading = timeout(config.request_timeout, read(body, config.max_files_body));
-        let bytes = reading.await.map_err(|_| Refusal::Timeout)??;
-        serde_json::from_slice(&bytes).map_err(|_| Refusal::Request("invalid request body".into()))
+        let max = config.max_files_body;
+        let take = |amount: usize| {
+            let share = (admitted.principal.name.clone(), max.saturating_mul(MAX_BODIES_PER_USER));
+            let taken = self.bodies.take_many(amount, max.saturating_mul(MAX_BODIES), [share]);
+            taken.map_err(|_| Refusal::Busy("too much is being written"))
+        };
+        let reading = timeout(config.request_timeout, read(body, max, take));
+        let (bytes, memory) = reading.await.map_err(|_| Refusal::Timeout)??;
+        let value = serde_json::from_slice(&bytes);
+        Ok((value.map_err(|_| Refusal::Request("invalid request body".into()))?, memory))
     }
 
     /// Writes `files` over one connection; those that were not written, with what is told of why.
@@ -165,18 +193,25 @@ impl State {
     }
 }
 
-/// Reads `body` to its end, which comes within `max` bytes.
-async fn read(body: Body, max: usize) -> Result<Bytes, Refusal> {
+/// Reads `body` to its end, which comes within `max` bytes, each of which is taken from the memory for bodies as it
+/// comes: a body that was only announced takes nothing.
+async fn read(
+    body: Body,
+    max: usize,
+    take: impl Fn(usize) -> Result<Permit<String>, Refusal>,
+) -> Result<(Bytes, Permit<String>), Refusal> {
     let mut pieces = body.into_data_stream();
     let mut bytes = BytesMut::new();
+    let mut memory = take(0)?;
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|_| Refusal::Request("invalid request body".into()))?;
         if piece.len() > max - bytes.len() {
             return Err(Refusal::TooLarge(max));
         }
+        memory.absorb(take(piece.len())?);
         bytes.extend_from_slice(&piece);
     }
-    Ok(bytes.freeze())
+    Ok((bytes.freeze(), memory))
 }
 
 /// Where the files of `workspace` are: in its container beside the gateway, else on the instance itself.

@@ -12,7 +12,8 @@ use serde_json::json;
 
 use crate::gateway::State;
 use crate::gateway::answer::Refusal;
-use crate::gateway::auth::{bearer, peer};
+use crate::gateway::auth::bearer;
+use crate::gateway::secret::Fingerprint;
 
 /// `POST /auth/session`: trades a bearer token for a cookie that no script can read.
 pub(in crate::gateway) async fn sign_in(
@@ -21,7 +22,7 @@ pub(in crate::gateway) async fn sign_in(
 ) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
     let token = bearer(&parts.headers)?.ok_or(Refusal::MissingToken)?;
-    let principal = state.authenticate_bearer(&token, peer(&parts)).await?;
+    let principal = state.authenticate_bearer(&token, &parts).await?;
     let now = Instant::now();
     let before = state.cookies.find(&parts.headers, now);
     // The cookie that it replaces opens nothing any more.
@@ -60,7 +61,12 @@ pub(in crate::gateway) async fn identity(
 
 /// `DELETE /auth/session`: makes the cookie invalid, here and in the browser.
 pub(in crate::gateway) async fn sign_out(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    let cookie = state.cookies.revoke(request.headers(), Instant::now());
+    let now = Instant::now();
+    if let Some(cookie) = state.cookies.find(request.headers(), now) {
+        // Signing out is refused to nobody; it counts all the same.
+        let _ = state.charge_credential(request.extensions(), Fingerprint::of_token(&cookie.token));
+    }
+    let cookie = state.cookies.revoke(request.headers(), now);
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
     response

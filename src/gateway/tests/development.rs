@@ -49,7 +49,7 @@ async fn origin_restricts_here_as_well_and_a_credential_that_is_wrong_is_wrong()
     let guess = format!("ticket.{}", "0".repeat(64));
     assert_eq!(status(&server, &[PAGE, ("Sec-WebSocket-Protocol", &guess)]).await, 401);
     // A page of another site makes a browser ask without telling its origin.
-    for (site, expected) in [("cross-site", 401), ("same-site", 401), ("same-origin", 200), ("none", 200)] {
+    for (site, expected) in [("cross-site", 403), ("same-site", 401), ("same-origin", 200), ("none", 200)] {
         let answer = server.http("GET /workspaces", &[("Sec-Fetch-Site", site)]).await;
         assert_eq!(answer.status, expected, "{site}");
     }

@@ -8,6 +8,7 @@ mod cross_origin;
 mod development;
 mod diagnose;
 mod eicterm;
+mod fairness;
 mod files;
 mod identity;
 mod legacy;

@@ -8,8 +8,29 @@ use futures_util::SinkExt as _;
 use super::*;
 use crate::gateway::control_plane::script::{Plane, Reply};
 
+/// A log in memory.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Writes what this thread logs until the guard is dropped; the runtime of a test runs everything on it.
+    pub(super) fn capture(&self) -> impl Sized {
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        // While there is one subscriber only, whether an event is wanted is asked of the thread that first comes to it,
+        // and the other tests' threads want none.
+        let another = tracing::Dispatch::new(tracing_subscriber::registry());
+        (tracing::subscriber::set_default(subscriber), another)
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl Write for Log {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
@@ -24,17 +45,7 @@ impl Write for Log {
 #[tokio::test]
 async fn no_token_cookie_query_or_keystroke_is_logged() {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    // While there is one subscriber only, whether an event is wanted is asked of the thread that first comes to it, and
-    // the other tests' threads want none.
-    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
-    // For this thread, on which the runtime of a test runs everything.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = log.capture();
 
     // printf %s canary-token | sha256sum
     let text = format!(
