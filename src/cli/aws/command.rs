@@ -1,7 +1,7 @@
 //! From a command line to a command with its options, and the errors on the way in aws-cli's order.
 
 use super::argparse::{Parsed, Parser, Positional, Stop};
-use super::error::{AwsError, USAGE};
+use super::error::{ShimError, USAGE};
 use super::globals::refuse;
 use super::options::{self, Entry, opts};
 use super::paramfile;
@@ -61,7 +61,7 @@ pub(super) enum Asked {
 ///
 /// # Errors
 /// aws-cli's.
-pub(super) fn read(service: &str, args: &[String]) -> Result<Asked, AwsError> {
+pub(super) fn read(service: &str, args: &[String]) -> Result<Asked, ShimError> {
     let of_service = || Command::ALL.into_iter().filter(|command| command.path().0 == service);
     let mut choices: Vec<_> = of_service().map(|command| command.path().1).collect();
     choices.push("help");
@@ -79,7 +79,7 @@ pub(super) fn read(service: &str, args: &[String]) -> Result<Asked, AwsError> {
         let parsed = known(&options, None, &args)?;
         let values = Values::load(command, &parsed)?;
         if !parsed.extras.is_empty() {
-            return Err(AwsError::param(format!("Unknown options: {}", parsed.extras.join(","))));
+            return Err(ShimError::param(format!("Unknown options: {}", parsed.extras.join(","))));
         }
         return Ok(Asked::Run(command, values));
     }
@@ -93,7 +93,7 @@ pub(super) fn read(service: &str, args: &[String]) -> Result<Asked, AwsError> {
         word => parsed.extras.extend(word),
     }
     if !parsed.extras.is_empty() {
-        return Err(AwsError::unknown(&parsed.extras));
+        return Err(ShimError::unknown(&parsed.extras));
     }
     refuse(command.options(), &parsed)?;
     Ok(Asked::Run(command, Values::load(command, &parsed)?))
@@ -103,11 +103,11 @@ fn known(
     options: &[super::argparse::Opt],
     positional: Option<Positional>,
     args: &[String],
-) -> Result<Parsed, AwsError> {
+) -> Result<Parsed, ShimError> {
     Parser { options, positional }.parse_known(args).map_err(|stop| match stop {
-        Stop::Wrong(said) => AwsError::usage(&said, USAGE),
+        Stop::Wrong(said) => ShimError::usage(&said, USAGE),
         // No table of a command has it.
-        Stop::Version => AwsError::param("--version stands before the command"),
+        Stop::Version => ShimError::param("--version stands before the command"),
     })
 }
 
@@ -116,14 +116,14 @@ fn known(
 pub(super) struct Values(Vec<(&'static str, String)>);
 
 impl Values {
-    fn load(command: Command, parsed: &Parsed) -> Result<Self, AwsError> {
+    fn load(command: Command, parsed: &Parsed) -> Result<Self, ShimError> {
         let mut values = Vec::new();
         for entry in command.options() {
             let name = entry.opt.name;
             let Some(value) = parsed.value(name) else { continue };
             let value = paramfile::load(name, value)?;
             if NUMBERS.contains(&name) {
-                int(&value).map_err(AwsError::general)?;
+                int(&value).map_err(ShimError::general)?;
             }
             values.push((name, value));
         }
@@ -154,7 +154,7 @@ const NUMBERS: &[&str] =
 mod tests {
     use super::*;
 
-    fn read(service: &str, args: &[&str]) -> Result<Asked, AwsError> {
+    fn read(service: &str, args: &[&str]) -> Result<Asked, ShimError> {
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
         super::read(service, &args)
     }

@@ -28,7 +28,7 @@ To see help text, you can run:
 
 /// Why the shim ends without success.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct AwsError {
+pub(super) struct ShimError {
     pub(super) status: u8,
     told: Box<Told>,
 }
@@ -74,7 +74,7 @@ impl ErrorFormat {
     }
 }
 
-impl AwsError {
+impl ShimError {
     fn new(status: u8, coded: Option<(String, String)>, message: String) -> Self {
         Self { status, told: Box::new(Told { coded, message, ..Told::default() }) }
     }
@@ -201,62 +201,62 @@ fn sentence(out: &mut String, message: &str) {
 }
 
 /// A failed AWS call after `attempts` tries at most, or what stands in front of it.
-pub(super) fn of_aws(error: &aws::Error, attempts: u32) -> AwsError {
+pub(super) fn from_aws(error: &aws::Error, attempts: u32) -> ShimError {
     use aws::ChoiceError as Choice;
     if let Some(refusal) = error.refusal() {
         let is_retried = attempts > 1 && matches!(error, aws::Error::Throttled(_) | aws::Error::Service(_));
-        return AwsError::of_refusal(refusal, is_retried.then(|| attempts - 1));
+        return ShimError::of_refusal(refusal, is_retried.then(|| attempts - 1));
     }
     let none = "There are no available instance connect endpoints";
     match error {
-        aws::Error::NoRegion => AwsError::coded(
+        aws::Error::NoRegion => ShimError::coded(
             CONFIGURATION,
             "NoRegion",
             "You must specify a region. You can also configure your region by running \"aws configure\".",
         ),
-        aws::Error::NoCredentials => AwsError::coded(
+        aws::Error::NoCredentials => ShimError::coded(
             CONFIGURATION,
             "NoCredentials",
             "Unable to locate credentials. You can configure credentials by running \"aws login\".",
         ),
         aws::Error::NoProfile { name, .. } => {
-            AwsError::general(format!("The config profile ({name}) could not be found"))
+            ShimError::general(format!("The config profile ({name}) could not be found"))
         }
         aws::Error::PartialCredentials { place, missing } => {
-            AwsError::general(format!("Partial credentials found in {place}, missing: {missing}"))
+            ShimError::general(format!("Partial credentials found in {place}, missing: {missing}"))
         }
-        aws::Error::LoginSession(_) => AwsError::general(format!(
+        aws::Error::LoginSession(_) => ShimError::general(format!(
             "Error loading login session token: {error}. Please reauthenticate using 'aws login'."
         ))
         .with_hint(error.hint().as_deref()),
-        aws::Error::Region(name) => AwsError::general(format!(
+        aws::Error::Region(name) => ShimError::general(format!(
             "Provided region_name {} doesn't match a supported format.",
             super::python::repr(name)
         )),
         aws::Error::Choice(choice) => match choice {
-            Choice::NoEndpoint { .. } => AwsError::param(format!("{none}.")),
-            Choice::NoSuchEndpoint { id } => AwsError::param(format!("{none} with {id}")),
+            Choice::NoEndpoint { .. } => ShimError::param(format!("{none}.")),
+            Choice::NoSuchEndpoint { id } => ShimError::param(format!("{none} with {id}")),
             Choice::BeingCreated { .. } | Choice::EndpointState { .. } | Choice::AddressFamily { .. } => {
-                AwsError::param(format!("{none}: {choice}"))
+                ShimError::param(format!("{none}: {choice}"))
             }
-            Choice::NoFipsName { .. } => AwsError::configuration("Unable to find FIPS Endpoint"),
+            Choice::NoFipsName { .. } => ShimError::configuration("Unable to find FIPS Endpoint"),
             Choice::NoAddress { .. } => {
-                AwsError::param("Unable to find any IP address on the instance to connect to.")
+                ShimError::param("Unable to find any IP address on the instance to connect to.")
             }
-            other => AwsError::general(other.to_string()).with_hint(error.hint().as_deref()),
+            other => ShimError::general(other.to_string()).with_hint(error.hint().as_deref()),
         },
-        aws::Error::Network { host, .. } => AwsError::general(format!(
+        aws::Error::Network { host, .. } => ShimError::general(format!(
             "Could not connect to the endpoint URL: \"{host}\": {}",
             error_chain(error)
         ))
         .with_hint(error.hint().as_deref()),
-        _ => AwsError::general(error_chain(error))
+        _ => ShimError::general(error_chain(error))
             .with_hint(error.hint().as_deref())
             .with_request_id(error.request_id()),
     }
 }
 
-impl From<StageError> for AwsError {
+impl From<StageError> for ShimError {
     fn from(error: StageError) -> Self {
         if let Some(refusal) = connect::refusal(&error) {
             return Self::of_refusal(refusal, None);
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn an_error_reads_as_its_format_says() {
-        let error = AwsError::param("no");
+        let error = ShimError::param("no");
         let told = |format| error.render(ErrorFormat::named(format), false);
         assert_eq!(told("enhanced"), "\naws: [ERROR]: An error occurred (ParamValidation): no\n");
         assert_eq!(told("nonsense"), told("enhanced"));
@@ -281,19 +281,19 @@ mod tests {
         assert_eq!(told("json"), "{\n    \"Code\": \"ParamValidation\",\n    \"Message\": \"no\"\n}\n");
         assert_eq!(told("text"), "ParamValidation\tno\n");
         assert_eq!(told("yaml"), "Code: ParamValidation\nMessage: no\n");
-        let general = AwsError::general("broken").with_hint(Some("mend it"));
+        let general = ShimError::general("broken").with_hint(Some("mend it"));
         assert_eq!(
             general.render(ErrorFormat::named("json"), false),
             "\naws: [ERROR]: broken\n  hint: mend it\n"
         );
-        let refused = AwsError::refused("Op", "Code", "text");
+        let refused = ShimError::refused("Op", "Code", "text");
         let sentence = "\naws: [ERROR]: An error occurred (Code) when calling the Op operation: text\n";
         assert_eq!(refused.render(ErrorFormat::Legacy, false), sentence);
     }
 
     #[test]
     fn what_the_far_side_says_cannot_drive_a_terminal() {
-        let told = AwsError::general("a\u{1b}[2J\nb").render(ErrorFormat::Enhanced, false);
+        let told = ShimError::general("a\u{1b}[2J\nb").render(ErrorFormat::Enhanced, false);
         assert_eq!(told, "\naws: [ERROR]: a\\u{1b}[2J\nb\n");
     }
 }

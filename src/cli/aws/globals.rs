@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use super::argparse::{Parsed, Parser, Positional, Stop};
-use super::error::{AwsError, ErrorFormat, USAGE};
+use super::error::{ErrorFormat, ShimError, USAGE};
 use super::options::{ERROR_FORMATS, FIRST, Fate, GLOBAL, opts};
 use super::output::Output;
 use super::python::int;
@@ -41,7 +41,7 @@ impl Globals {
     ///
     /// # Errors
     /// What is wrong, and the form in which the user wants to be told.
-    pub(super) fn read(args: &[String], commands: &[&'static str]) -> Result<Line, (AwsError, Box<Self>)> {
+    pub(super) fn read(args: &[String], commands: &[&'static str]) -> Result<Line, (ShimError, Box<Self>)> {
         let mut globals = Self::default();
         match read(args, commands, &mut globals) {
             Ok(Some((command, rest))) => Ok(Line::Command(Box::new(globals), command, rest)),
@@ -54,13 +54,13 @@ impl Globals {
     ///
     /// # Errors
     /// The environment or the profile names an unknown form.
-    pub(super) fn output(&self) -> Result<Output, AwsError> {
+    pub(super) fn output(&self) -> Result<Output, ShimError> {
         if let Some(output) = self.output {
             return Ok(output);
         }
         match self.setting("AWS_DEFAULT_OUTPUT", "output") {
             Some(name) => {
-                Output::named(&name).ok_or_else(|| AwsError::general(format!("Unknown output type: {name}")))
+                Output::named(&name).ok_or_else(|| ShimError::general(format!("Unknown output type: {name}")))
             }
             None => Ok(Output::default()),
         }
@@ -87,9 +87,9 @@ fn read(
     args: &[String],
     commands: &[&'static str],
     globals: &mut Globals,
-) -> Result<Option<(String, Vec<String>)>, AwsError> {
+) -> Result<Option<(String, Vec<String>)>, ShimError> {
     let wrong = |stop, usage| match stop {
-        Stop::Wrong(said) => Some(AwsError::usage(&said, usage)),
+        Stop::Wrong(said) => Some(ShimError::usage(&said, usage)),
         Stop::Version => None,
     };
     let first = Parser { options: FIRST, positional: None }.parse_known(args);
@@ -98,7 +98,7 @@ fn read(
     }
     let is_given = |name: &str| args.iter().any(|arg| arg == name);
     if is_given("--cli-auto-prompt") && is_given("--no-cli-auto-prompt") {
-        return Err(AwsError::param(
+        return Err(ShimError::param(
             "Both --cli-auto-prompt and --no-cli-auto-prompt cannot be specified at the same time.",
         ));
     }
@@ -118,7 +118,7 @@ fn read(
 }
 
 impl Globals {
-    fn take(&mut self, parsed: &Parsed) -> Result<(), AwsError> {
+    fn take(&mut self, parsed: &Parsed) -> Result<(), ShimError> {
         let owned = |name: &str| parsed.value(name).map(str::to_owned);
         // First, so that all that follows is told in the form that is asked for.
         self.error_format = parsed
@@ -131,12 +131,12 @@ impl Globals {
             _ => None,
         };
         if let Some(text) = parsed.value("--query") {
-            let bad = |why| AwsError::param(format!("Bad value for --query {text}: {why}"));
+            let bad = |why| ShimError::param(format!("Bad value for --query {text}: {why}"));
             self.query = Some(Query::parse(text).map_err(bad)?);
         }
         if let Some(url) = parsed.value("--endpoint-url") {
             if !url.contains("://") {
-                return Err(AwsError::param(format!(
+                return Err(ShimError::param(format!(
                     "Bad value for --endpoint-url \"{url}\": scheme is missing.  Must be of the form \
                      http://<hostname>/ or https://<hostname>/"
                 )));
@@ -145,7 +145,7 @@ impl Globals {
         }
         for name in ["--cli-read-timeout", "--cli-connect-timeout"] {
             if let Some(text) = parsed.value(name) {
-                int(text).map_err(AwsError::general)?;
+                int(text).map_err(ShimError::general)?;
             }
         }
         refuse(GLOBAL, parsed)?;
@@ -159,7 +159,7 @@ impl Globals {
 }
 
 /// Ends with an error where an option that is refused was given.
-pub(super) fn refuse(entries: &[super::options::Entry], parsed: &Parsed) -> Result<(), AwsError> {
+pub(super) fn refuse(entries: &[super::options::Entry], parsed: &Parsed) -> Result<(), ShimError> {
     let refused = entries.iter().find(|entry| entry.fate == Fate::Refused && parsed.has(entry.opt.name));
     let Some(entry) = refused else { return Ok(()) };
     let name = entry.opt.name;
@@ -171,14 +171,14 @@ pub(super) fn refuse(entries: &[super::options::Entry], parsed: &Parsed) -> Resu
         "--cli-auto-prompt" => "it never prompts; `aws help` lists its commands",
         _ => "give the values as options of their own",
     };
-    Err(AwsError::param(format!("{name} is not supported by eice's aws: {instead}")))
+    Err(ShimError::param(format!("{name} is not supported by eice's aws: {instead}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn line(args: &[&str]) -> Result<Line, AwsError> {
+    fn line(args: &[&str]) -> Result<Line, ShimError> {
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
         Globals::read(&args, &["ec2-instance-connect", "sts", "help"]).map_err(|(error, _)| error)
     }

@@ -33,7 +33,7 @@ use clap::Args;
 use super::help::{aws_help, exit_help};
 use super::stop::Signals;
 use command::{Asked, COMMANDS, Command, Values};
-use error::AwsError;
+use error::ShimError;
 use globals::{Globals, Line};
 
 const HELP: &str = aws_help!(
@@ -127,10 +127,10 @@ impl Call {
         status
     }
 
-    async fn make(&self) -> Result<u8, AwsError> {
+    async fn make(&self) -> Result<u8, ShimError> {
         let Self { globals, command, values } = self;
         let mut signals = Signals::register()
-            .map_err(|error| AwsError::general(format!("cannot watch signals: {error}")))?;
+            .map_err(|error| ShimError::general(format!("cannot watch signals: {error}")))?;
         let signals = &mut signals;
         match command {
             Command::OpenTunnel => open_tunnel::run(globals, values, signals).await,
@@ -143,8 +143,8 @@ impl Call {
 
 async fn until_stopped(
     signals: &mut Signals,
-    work: impl Future<Output = Result<u8, AwsError>>,
-) -> Result<u8, AwsError> {
+    work: impl Future<Output = Result<u8, ShimError>>,
+) -> Result<u8, ShimError> {
     tokio::select! {
         done = work => done,
         reason = signals.next() => Ok(reason.status()),
@@ -159,7 +159,7 @@ fn print(text: &str) -> u8 {
 }
 
 /// Tells what went wrong; the result is the exit status.
-fn tell(error: &AwsError, globals: &Globals) -> u8 {
+fn tell(error: &ShimError, globals: &Globals) -> u8 {
     let text = error.render(globals.error_format(), globals.color() && io::stderr().is_terminal());
     let _ = io::stderr().lock().write_all(text.as_bytes());
     error.status

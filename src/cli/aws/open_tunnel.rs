@@ -17,9 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::command::Values;
-use super::error::AwsError;
+use super::error::ShimError;
 use super::globals::Globals;
-use super::session::{Service, Session, told};
+use super::session::{Service, Session, to_shim_error};
 use crate::aws::RouteRequest;
 use crate::cli::build::HostKeyOptions;
 use crate::cli::relay::{self, Broken};
@@ -37,7 +37,7 @@ const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 const ANY_INSTANCE: &str = "i-unknown";
 
 /// Runs it; the result is the exit status.
-pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signals) -> Result<u8, AwsError> {
+pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signals) -> Result<u8, ShimError> {
     check(values)?;
     let session = Session::new(globals, Service::Ec2, &HostKeyOptions::in_memory(), ssh::Config::default())?;
     let limit = values.number("--max-websocket-connections").unwrap_or(10);
@@ -45,7 +45,7 @@ pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signal
         let target = target(&session, values).await?;
         match usize::try_from(limit) {
             Ok(limit) if limit > 0 => Ok((target, limit)),
-            _ => Err(AwsError::general("max_workers must be greater than 0")),
+            _ => Err(ShimError::general("max_workers must be greater than 0")),
         }
     };
     let (target, limit) = tokio::select! {
@@ -59,24 +59,24 @@ pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signal
 }
 
 /// aws-cli's checks, in its order.
-fn check(values: &Values) -> Result<(), AwsError> {
+fn check(values: &Values) -> Result<(), ShimError> {
     let endpoint = values.text("--instance-connect-endpoint-id");
     if values.text("--instance-id").is_none() && values.text("--private-ip-address").is_none() {
-        return Err(AwsError::param("Specify an instance id or private ip."));
+        return Err(ShimError::param("Specify an instance id or private ip."));
     }
     if values.text("--instance-connect-endpoint-dns-name").is_some() && endpoint.is_none() {
-        return Err(AwsError::param("Specify an instance connect endpoint id when providing a DNS name."));
+        return Err(ShimError::param("Specify an instance connect endpoint id when providing a DNS name."));
     }
     if values.text("--private-ip-address").is_some() && endpoint.is_none() {
-        return Err(AwsError::param("Specify an instance connect endpoint id when providing a private ip."));
+        return Err(ShimError::param("Specify an instance connect endpoint id when providing a private ip."));
     }
     if values.number("--max-tunnel-duration").is_some_and(|seconds| !(1..=3600).contains(&seconds)) {
-        return Err(AwsError::param(
+        return Err(ShimError::param(
             "Invalid max connection timeout specified. Value must be greater than 1 and less than 3600.",
         ));
     }
     if values.raw("--local-port").is_none() && io::stdin().is_terminal() {
-        return Err(AwsError::param(
+        return Err(ShimError::param(
             "This command does not support interactive mode. You must use this command as a proxy or in listener \
              mode. ",
         ));
@@ -85,7 +85,7 @@ fn check(values: &Values) -> Result<(), AwsError> {
 }
 
 /// Where the tunnel goes, with all that there is to look up looked up: a mistake is told before anything listens.
-async fn target(session: &Session, values: &Values) -> Result<InstanceTarget, AwsError> {
+async fn target(session: &Session, values: &Values) -> Result<InstanceTarget, ShimError> {
     let client = session.client().await?;
     let address = values.text("--private-ip-address");
     let named = values.text("--instance-id").unwrap_or(ANY_INSTANCE);
@@ -104,37 +104,39 @@ async fn target(session: &Session, values: &Values) -> Result<InstanceTarget, Aw
         .and_then(|seconds| MaxDuration::from_secs(seconds).ok());
     let instance = match address {
         Some(_) => None,
-        None => Some(client.instance(&target.instance).await.map_err(|error| told(&client, &error))?),
+        None => {
+            Some(client.instance(&target.instance).await.map_err(|error| to_shim_error(&client, &error))?)
+        }
     };
     let endpoint = endpoint(values)?;
     let address = address.map(|text| {
         // The service would say no more than this.
-        text.parse::<IpAddr>().map_err(|_| AwsError::general("The specified PrivateIpAddress is not valid."))
+        text.parse::<IpAddr>().map_err(|_| ShimError::general("The specified PrivateIpAddress is not valid."))
     });
     let address = address.transpose()?;
     target.port = port(values.number("--remote-port"))?;
     let mut request = RouteRequest::new(&endpoint, instance.as_ref());
     request.address = address;
-    let chosen = client.route(&request).await.map_err(|error| told(&client, &error))?;
+    let chosen = client.route(&request).await.map_err(|error| to_shim_error(&client, &error))?;
     target.endpoint = EndpointChoice::Known { id: chosen.id, dns_name: chosen.dns_name };
     target.private_address = Some(chosen.address);
     Ok(target)
 }
 
-fn known_instance(text: &str) -> Result<InstanceId, AwsError> {
+fn known_instance(text: &str) -> Result<InstanceId, ShimError> {
     text.parse().map_err(|_| malformed_instance(text))
 }
 
 /// What EC2 says of an id that is none.
-pub(super) fn malformed_instance(text: &str) -> AwsError {
-    AwsError::refused("DescribeInstances", "InvalidInstanceID.Malformed", &format!("Invalid id: \"{text}\""))
+pub(super) fn malformed_instance(text: &str) -> ShimError {
+    ShimError::refused("DescribeInstances", "InvalidInstanceID.Malformed", &format!("Invalid id: \"{text}\""))
 }
 
 /// The port on the instance, 22 when none is given.
-pub(super) fn port(number: Option<i64>) -> Result<RemotePort, AwsError> {
+pub(super) fn port(number: Option<i64>) -> Result<RemotePort, ShimError> {
     let port = u16::try_from(number.unwrap_or(22)).ok().and_then(|port| RemotePort::new(port).ok());
     port.ok_or_else(|| {
-        AwsError::general(
+        ShimError::general(
             "The specified RemotePort is not valid. Specify either 22 or 3389 as the RemotePort and retry your \
              request.",
         )
@@ -142,7 +144,7 @@ pub(super) fn port(number: Option<i64>) -> Result<RemotePort, AwsError> {
 }
 
 /// The endpoint that the options name.
-fn endpoint(values: &Values) -> Result<EndpointChoice, AwsError> {
+fn endpoint(values: &Values) -> Result<EndpointChoice, ShimError> {
     let Some(text) = values.text("--instance-connect-endpoint-id") else {
         return Ok(EndpointChoice::Automatic);
     };
@@ -150,9 +152,9 @@ fn endpoint(values: &Values) -> Result<EndpointChoice, AwsError> {
 }
 
 /// The endpoint of the id `text`, at `dns_name` if that is given.
-pub(super) fn named_endpoint(text: &str, dns_name: Option<&str>) -> Result<EndpointChoice, AwsError> {
+pub(super) fn named_endpoint(text: &str, dns_name: Option<&str>) -> Result<EndpointChoice, ShimError> {
     let id: EndpointId = text.parse().map_err(|_| {
-        AwsError::refused(
+        ShimError::refused(
             "DescribeInstanceConnectEndpoints",
             "InvalidInstanceConnectEndpointId.Malformed",
             &format!(
@@ -168,12 +170,16 @@ pub(super) fn named_endpoint(text: &str, dns_name: Option<&str>) -> Result<Endpo
 
 fn quiet(_: StageEvent) {}
 
-async fn on_stdio(session: &Session, target: &InstanceTarget, signals: &mut Signals) -> Result<u8, AwsError> {
+async fn on_stdio(
+    session: &Session,
+    target: &InstanceTarget,
+    signals: &mut Signals,
+) -> Result<u8, ShimError> {
     let tunnel = tokio::select! {
         tunnel = session.connector.open_tunnel(target, &quiet) => tunnel?,
         reason = signals.next() => return Ok(reason.status()),
     };
-    let stdin = Stdin::start().map_err(|error| AwsError::general(format!("cannot read stdin: {error}")))?;
+    let stdin = Stdin::start().map_err(|error| ShimError::general(format!("cannot read stdin: {error}")))?;
     let relay = relay::stdio(tunnel, stdin, tokio::io::stdout(), stdout_gone());
     tokio::select! {
         ended = relay => match ended {
@@ -190,13 +196,13 @@ async fn on_port(
     port: i64,
     limit: usize,
     signals: &mut Signals,
-) -> Result<u8, AwsError> {
-    let port = u16::try_from(port).map_err(|_| AwsError::general("bind(): port must be 0-65535."))?;
+) -> Result<u8, ShimError> {
+    let port = u16::try_from(port).map_err(|_| ShimError::general("bind(): port must be 0-65535."))?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listener = TcpListener::bind(address).await.map_err(|error| {
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or_default();
-        AwsError::general(format!("[Errno {}] {text}", error.raw_os_error().unwrap_or_default()))
+        ShimError::general(format!("[Errno {}] {text}", error.raw_os_error().unwrap_or_default()))
     })?;
     say(&format!("Listening for connections on port {port}."));
     let open = Arc::new(AtomicUsize::new(0));
@@ -270,13 +276,13 @@ fn say(line: &str) {
 }
 
 /// Why a tunnel or its local side broke.
-fn broke(broken: &Broken) -> AwsError {
+fn broke(broken: &Broken) -> ShimError {
     let error = match broken {
-        Broken::Local(error) => return AwsError::general(format!("the local side broke: {error}")),
+        Broken::Local(error) => return ShimError::general(format!("the local side broke: {error}")),
         Broken::Tunnel(error) => error,
     };
     let Some(reason) = error.get_ref().and_then(|inner| inner.downcast_ref::<CloseReason>()) else {
-        return AwsError::general(format!("the tunnel broke: {error}"));
+        return ShimError::general(format!("the tunnel broke: {error}"));
     };
     let said = match reason {
         CloseReason::Peer { reason, .. } if !reason.is_empty() => {
@@ -284,5 +290,5 @@ fn broke(broken: &Broken) -> AwsError {
         }
         other => format!("the tunnel broke: {other}"),
     };
-    AwsError::general(said).with_hint(way_out(reason))
+    ShimError::general(said).with_hint(way_out(reason))
 }

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use super::error::AwsError;
+use super::error::ShimError;
 use super::python::repr;
 
 /// The largest file that is read, in bytes; a public key takes at most 16 KiB.
@@ -13,12 +13,12 @@ const MAX_LEN: u64 = 64 << 10;
 ///
 /// # Errors
 /// The file cannot be read, is no text or is too large.
-pub(super) fn load(name: &str, value: &str) -> Result<String, AwsError> {
+pub(super) fn load(name: &str, value: &str) -> Result<String, ShimError> {
     let Some(path) = value.strip_prefix("file://").or_else(|| value.strip_prefix("fileb://")) else {
         return Ok(value.to_owned());
     };
     let expanded = expand(path, |name| std::env::var(name).ok());
-    let unable = |why: &str| AwsError::parameter(name, &format!("Unable to load paramfile {value}: {why}"));
+    let unable = |why: &str| ShimError::parameter(name, &format!("Unable to load paramfile {value}: {why}"));
     let mut bytes = Vec::new();
     std::fs::File::open(PathBuf::from(&expanded))
         .and_then(|file| file.take(MAX_LEN + 1).read_to_end(&mut bytes))
@@ -36,7 +36,7 @@ pub(super) fn load(name: &str, value: &str) -> Result<String, AwsError> {
         return Err(unable(&format!("it is larger than {MAX_LEN} bytes")));
     }
     String::from_utf8(bytes).map_err(|_| {
-        AwsError::parameter(
+        ShimError::parameter(
             name,
             &format!("Unable to load paramfile ({expanded}), text contents could not be decoded."),
         )

@@ -1,9 +1,9 @@
 //! `aws ec2-instance-connect send-ssh-public-key`.
 
 use super::command::Values;
-use super::error::AwsError;
+use super::error::ShimError;
 use super::globals::Globals;
-use super::session::{Service, Session, answer, told};
+use super::session::{Service, Session, answer, to_shim_error};
 use super::value::Value;
 use crate::aws::KeyPush;
 use crate::cli::build::HostKeyOptions;
@@ -17,7 +17,7 @@ const MIN_LENGTHS: [(&str, &str, usize); 4] = [
     ("--availability-zone", "AvailabilityZone", 6),
 ];
 
-pub(super) async fn run(globals: &Globals, values: &Values) -> Result<u8, AwsError> {
+pub(super) async fn run(globals: &Globals, values: &Values) -> Result<u8, ShimError> {
     check(values)?;
     let keys = HostKeyOptions::in_memory();
     let session = Session::new(globals, Service::Ec2InstanceConnect, &keys, ssh::Config::default())?;
@@ -26,7 +26,7 @@ pub(super) async fn run(globals: &Globals, values: &Values) -> Result<u8, AwsErr
         KeyPush::new(value("--instance-id"), value("--instance-os-user"), value("--ssh-public-key"));
     push.availability_zone = values.raw("--availability-zone");
     let client = session.client().await?;
-    let request_id = client.push_key(&push).await.map_err(|error| told(&client, &error))?;
+    let request_id = client.push_key(&push).await.map_err(|error| to_shim_error(&client, &error))?;
     let value = Value::Map(vec![
         ("RequestId".to_owned(), Value::Text(request_id)),
         ("Success".to_owned(), Value::Bool(true)),
@@ -36,7 +36,7 @@ pub(super) async fn run(globals: &Globals, values: &Values) -> Result<u8, AwsErr
 }
 
 /// What is too short is told here; every other mistake is the service's to tell.
-fn check(values: &Values) -> Result<(), AwsError> {
+fn check(values: &Values) -> Result<(), ShimError> {
     let short = MIN_LENGTHS.iter().filter_map(|(option, parameter, min)| {
         let len = values.raw(option)?.chars().count();
         let said = format!("Invalid length for parameter {parameter}, value: {len}, valid min length: {min}");
@@ -46,6 +46,6 @@ fn check(values: &Values) -> Result<(), AwsError> {
     if short.is_empty() {
         Ok(())
     } else {
-        Err(AwsError::param(format!("Parameter validation failed:\n{}", short.join("\n"))))
+        Err(ShimError::param(format!("Parameter validation failed:\n{}", short.join("\n"))))
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use super::error::{AwsError, of_aws};
+use super::error::{ShimError, from_aws};
 use super::globals::Globals;
 use super::output;
 use super::value::Value;
@@ -39,7 +39,7 @@ impl Session {
         service: Service,
         keys: &HostKeyOptions,
         ssh: ssh::Config,
-    ) -> Result<Self, AwsError> {
+    ) -> Result<Self, ShimError> {
         let mut endpoint_urls = EndpointUrls::default();
         let url = globals.endpoint_url.clone();
         match service {
@@ -54,27 +54,27 @@ impl Session {
             ..aws::Config::default()
         };
         let connector = build::connector(aws, globals.ca_bundle.clone(), keys, ssh)
-            .map_err(|failure| AwsError::general(failure.message()).with_hint(failure.hint()))?;
+            .map_err(|failure| ShimError::general(failure.message()).with_hint(failure.hint()))?;
         let account = Account::new(globals.profile.clone(), None, None);
         Ok(Self { connector, account, region: globals.region.clone() })
     }
 
     /// The AWS calls. Credentials are loaded first, so that their absence is reported in aws-cli's words.
-    pub(super) async fn client(&self) -> Result<Arc<Client>, AwsError> {
+    pub(super) async fn client(&self) -> Result<Arc<Client>, ShimError> {
         let client = self.connector.aws().client(&self.account, self.region.as_deref()).await;
-        let client = client.map_err(|error| of_aws(&error, ATTEMPTS))?;
-        client.credentials().await.map_err(|error| told(&client, &error))?;
+        let client = client.map_err(|error| from_aws(&error, ATTEMPTS))?;
+        client.credentials().await.map_err(|error| to_shim_error(&client, &error))?;
         Ok(client)
     }
 }
 
 /// A call of `client` that failed.
-pub(super) fn told(client: &Client, error: &aws::Error) -> AwsError {
-    of_aws(error, client.attempts())
+pub(super) fn to_shim_error(client: &Client, error: &aws::Error) -> ShimError {
+    from_aws(error, client.attempts())
 }
 
 /// Writes the answer of `operation` to stdout, as the options ask for.
-pub(super) fn answer(globals: &Globals, operation: &str, value: Value) -> Result<(), AwsError> {
+pub(super) fn answer(globals: &Globals, operation: &str, value: Value) -> Result<(), ShimError> {
     let value = match &globals.query {
         Some(query) => query.search(&value),
         None => value,
@@ -84,7 +84,7 @@ pub(super) fn answer(globals: &Globals, operation: &str, value: Value) -> Result
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // Whoever read it has seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(AwsError::general(format!("cannot write to stdout: {error}")))
+            Err(ShimError::general(format!("cannot write to stdout: {error}")))
         }
         _ => Ok(()),
     }

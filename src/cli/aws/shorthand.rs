@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::error::AwsError;
+use super::error::ShimError;
 use super::python::{int, repr};
 
 /// The option's name, for errors.
@@ -25,7 +25,7 @@ impl EiceOptions {
     ///
     /// # Errors
     /// aws-cli's, in its order.
-    pub(super) fn parse(text: &str) -> Result<Self, AwsError> {
+    pub(super) fn parse(text: &str) -> Result<Self, ShimError> {
         let pairs = if text.trim_start().starts_with('{') { json(text)? } else { shorthand(text)? };
         let mut options = Self { is_given: !pairs.is_empty(), ..Self::default() };
         let mut wrong = Vec::new();
@@ -48,7 +48,7 @@ impl EiceOptions {
         if wrong.is_empty() {
             Ok(options)
         } else {
-            Err(AwsError::param(format!("Parameter validation failed:\n{}", wrong.join("\n"))))
+            Err(ShimError::param(format!("Parameter validation failed:\n{}", wrong.join("\n"))))
         }
     }
 }
@@ -72,32 +72,32 @@ fn wrong_type(key: &str, value: &Json, wanted: &str) -> String {
     )
 }
 
-fn json(text: &str) -> Result<Vec<(String, Json)>, AwsError> {
+fn json(text: &str) -> Result<Vec<(String, Json)>, ShimError> {
     match serde_json::from_str::<serde_json::Map<String, Json>>(text) {
         Ok(map) => Ok(map.into_iter().collect()),
         Err(error) => {
-            Err(AwsError::parameter(NAME, &format!("Invalid JSON: {error}\nJSON received: {text}")))
+            Err(ShimError::parameter(NAME, &format!("Invalid JSON: {error}\nJSON received: {text}")))
         }
     }
 }
 
 /// Pairs in shorthand, numbers converted where a number belongs.
-fn shorthand(text: &str) -> Result<Vec<(String, Json)>, AwsError> {
+fn shorthand(text: &str) -> Result<Vec<(String, Json)>, ShimError> {
     let mut reader = Reader { text, at: 0 };
     let mut pairs: Vec<(String, Json)> = Vec::new();
     loop {
         let begun = reader.at;
-        let (key, values) = reader.pair().map_err(|why| AwsError::parameter(NAME, &why))?;
+        let (key, values) = reader.pair().map_err(|why| ShimError::parameter(NAME, &why))?;
         if pairs.iter().any(|(known, _)| *known == key) {
             let why = format!(
                 "Second instance of key \"{key}\" encountered for input:\n{}\nThis is often because there is a \
                  preceding \",\" instead of a space.",
                 reader.marked(begun)
             );
-            return Err(AwsError::parameter(NAME, &why));
+            return Err(ShimError::parameter(NAME, &why));
         }
         let value = match values.as_slice() {
-            [text] if key == "maxTunnelDuration" => Json::from(int(text).map_err(AwsError::general)?),
+            [text] if key == "maxTunnelDuration" => Json::from(int(text).map_err(ShimError::general)?),
             [text] => Json::from(text.as_str()),
             several => Json::from(several),
         };
@@ -105,7 +105,7 @@ fn shorthand(text: &str) -> Result<Vec<(String, Json)>, AwsError> {
         if reader.at >= text.len() {
             return Ok(pairs);
         }
-        reader.expect(',').map_err(|why| AwsError::parameter(NAME, &why))?;
+        reader.expect(',').map_err(|why| ShimError::parameter(NAME, &why))?;
     }
 }
 

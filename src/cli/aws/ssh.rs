@@ -8,11 +8,11 @@ use clap::ValueEnum;
 use eice_proto::{InstanceId, MaxDuration};
 
 use super::command::Values;
-use super::error::{AwsError, GENERAL};
+use super::error::{GENERAL, ShimError};
 use super::globals::Globals;
 use super::open_tunnel::{malformed_instance, named_endpoint, port};
 use super::passphrase;
-use super::session::{Service, Session, told};
+use super::session::{Service, Session, to_shim_error};
 use super::shorthand::EiceOptions;
 use crate::aws::{Instance, RouteRequest};
 use crate::cli::build::{HostKeyArg, HostKeyOptions};
@@ -49,11 +49,11 @@ enum Kind {
 }
 
 /// Runs it; the result is the exit status.
-pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signals) -> Result<u8, AwsError> {
+pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signals) -> Result<u8, ShimError> {
     let wanted = check(values)?;
     let local_forwarding = values.text("--local-forwarding").map(ForwardArgs::local).transpose();
     let forwarding = local_forwarding
-        .map_err(|why| AwsError::parameter("--local-forwarding", &why.to_string()))?
+        .map_err(|why| ShimError::parameter("--local-forwarding", &why.to_string()))?
         .unwrap_or_default();
     let listeners = forwarding.listen().await.map_err(|failure| failed(&failure))?;
     let pty = io::stdin().is_terminal();
@@ -76,7 +76,7 @@ pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signal
         let opening = async {
             let host = connector.connect_ssh(&target, &progress).await?;
             let terminal = host.open(&interactive::request(pty), &progress).await?;
-            Ok::<_, AwsError>((host, terminal))
+            Ok::<_, ShimError>((host, terminal))
         };
         futures_util::future::try_join(opening, forwards).await
     };
@@ -113,16 +113,16 @@ pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signal
             Ok(GENERAL)
         }
         Ok(end) => Ok(end.status()),
-        Err(error) => Err(AwsError::general(format!("the connection was lost: {error}"))),
+        Err(error) => Err(ShimError::general(format!("the connection was lost: {error}"))),
     }
 }
 
-fn failed(failure: &Failure) -> AwsError {
-    AwsError::general(failure.message()).with_hint(failure.hint())
+fn failed(failure: &Failure) -> ShimError {
+    ShimError::general(failure.message()).with_hint(failure.hint())
 }
 
 /// aws-cli's checks, in its order.
-fn check(values: &Values) -> Result<Wanted, AwsError> {
+fn check(values: &Values) -> Result<Wanted, ShimError> {
     let eice = values.raw("--eice-options").map(EiceOptions::parse).transpose()?.unwrap_or_default();
     let kind = match values.raw("--connection-type") {
         Some("direct") => Kind::Direct,
@@ -136,23 +136,23 @@ fn check(values: &Values) -> Result<Wanted, AwsError> {
         })
     };
     if !id.is_empty() && !is_id("i-", id, "") {
-        return Err(AwsError::param(
+        return Err(ShimError::param(
             "The specified instance ID is invalid. Provide the full instance ID in the form i-xxxxxxxxxxxxxxxxx.",
         ));
     }
     if kind == Kind::Direct && eice.is_given {
-        return Err(AwsError::param("eice-options can't be specified when connection type is direct."));
+        return Err(ShimError::param("eice-options can't be specified when connection type is direct."));
     }
     if eice.dns_name.is_some() && eice.endpoint_id.is_none() {
-        return Err(AwsError::param("When specifying dnsName, you must specify endpointId."));
+        return Err(ShimError::param("When specifying dnsName, you must specify endpointId."));
     }
     if eice.max_tunnel_duration.is_some_and(|seconds| !(1..=3600).contains(&seconds)) {
-        return Err(AwsError::param(
+        return Err(ShimError::param(
             "Invalid value specified for maxTunnelDuration. Value must be greater than 1 and less than 3600.",
         ));
     }
     if eice.endpoint_id.as_deref().is_some_and(|id| !is_id("eice-", id, "_")) {
-        return Err(AwsError::param(
+        return Err(ShimError::param(
             "The specified endpointId is invalid. Provide the full EC2 Instance Connect Endpoint ID in the form \
              eice-xxxxxxxxxxxxxxxxx.",
         ));
@@ -161,15 +161,15 @@ fn check(values: &Values) -> Result<Wanted, AwsError> {
     // A port behind the name is ours: aws-cli's tunnels go to 443 alone.
     let host = |name: &str| name.rsplit_once(':').map_or(name.to_owned(), |(host, _)| host.to_owned());
     if eice.dns_name.as_deref().is_some_and(|name| !is_name(&host(name))) {
-        return Err(AwsError::param("The specified dnsName is invalid."));
+        return Err(ShimError::param("The specified dnsName is invalid."));
     }
     let address = values.text("--instance-ip");
     if address.is_some() && kind == Kind::Auto {
-        return Err(AwsError::param("When specifying instance-ip, you must specify connection-type."));
+        return Err(ShimError::param("When specifying instance-ip, you must specify connection-type."));
     }
     let address = address.map(|text| {
         text.parse()
-            .map_err(|_| AwsError::param(format!("The specified instance-ip {text} is no IP address.")))
+            .map_err(|_| ShimError::param(format!("The specified instance-ip {text} is no IP address.")))
     });
     let user = values.raw("--os-user").unwrap_or("ec2-user");
     Ok(Wanted {
@@ -181,7 +181,7 @@ fn check(values: &Values) -> Result<Wanted, AwsError> {
             None => EndpointChoice::Automatic,
         },
         eice,
-        user: user.parse().map_err(|error| AwsError::param(format!("{error}")))?,
+        user: user.parse().map_err(|error| ShimError::param(format!("{error}")))?,
     })
 }
 
@@ -191,9 +191,9 @@ async fn target(
     session: &Session,
     wanted: &Wanted,
     values: &Values,
-) -> Result<(InstanceTarget, ConnectMethod), AwsError> {
+) -> Result<(InstanceTarget, ConnectMethod), ShimError> {
     let client = session.client().await?;
-    let instance = client.instance(&wanted.instance).await.map_err(|error| told(&client, &error))?;
+    let instance = client.instance(&wanted.instance).await.map_err(|error| to_shim_error(&client, &error))?;
     let mut target = InstanceTarget::new(wanted.instance.clone());
     target.account = session.account.clone();
     target.region.clone_from(&session.region);
@@ -207,13 +207,13 @@ async fn target(
         target.max_duration = seconds.and_then(|seconds| MaxDuration::from_secs(seconds).ok());
         let mut request = RouteRequest::new(&target.endpoint, Some(&instance));
         request.address = wanted.address;
-        client.route(&request).await.map_err(|error| told(&client, &error))?;
+        client.route(&request).await.map_err(|error| to_shim_error(&client, &error))?;
     }
     Ok((target, method))
 }
 
 /// The address to connect to without an endpoint, or none where it takes one.
-fn direct(wanted: &Wanted, instance: &Instance) -> Result<Option<IpAddr>, AwsError> {
+fn direct(wanted: &Wanted, instance: &Instance) -> Result<Option<IpAddr>, ShimError> {
     let (public, private, ipv6) = (instance.public_ipv4, instance.private_ipv4, instance.ipv6);
     let is_eice = wanted.kind == Kind::Eice || (wanted.eice.is_given && wanted.kind == Kind::Auto);
     let direct = match (wanted.address, wanted.kind) {
@@ -224,17 +224,17 @@ fn direct(wanted: &Wanted, instance: &Instance) -> Result<Option<IpAddr>, AwsErr
         (None, _) if public.is_none() && private.is_some() => return Ok(None),
         (None, _) => public.or(ipv6),
     };
-    let none = || AwsError::param("Unable to find any IP address on the instance to connect to.");
+    let none = || ShimError::param("Unable to find any IP address on the instance to connect to.");
     direct.map(Some).ok_or_else(none)
 }
 
 /// How host keys are checked: by the variables that `eice ssh` reads too.
-fn host_keys() -> Result<HostKeyOptions, AwsError> {
+fn host_keys() -> Result<HostKeyOptions, ShimError> {
     let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let mode = match given("EICE_HOST_KEY") {
         Some(name) => HostKeyArg::from_str(&name, false)
             .map_err(|_| {
-                AwsError::general(format!("EICE_HOST_KEY={name}: no such way of checking host keys"))
+                ShimError::general(format!("EICE_HOST_KEY={name}: no such way of checking host keys"))
             })?
             .into(),
         None => HostKeyMode::default(),
@@ -243,9 +243,9 @@ fn host_keys() -> Result<HostKeyOptions, AwsError> {
 }
 
 /// The private key in the file `path`; its passphrase is asked for where it has one.
-async fn key(path: &str) -> Result<LoginKey, AwsError> {
+async fn key(path: &str) -> Result<LoginKey, ShimError> {
     let bad =
-        |why: &dyn std::fmt::Display| AwsError::general(format!("cannot use the private key {path}: {why}"));
+        |why: &dyn std::fmt::Display| ShimError::general(format!("cannot use the private key {path}: {why}"));
     let size = tokio::fs::metadata(path).await.map_err(|error| bad(&error))?.len();
     if size > MAX_KEY_FILE {
         return Err(bad(&format!("it is larger than {MAX_KEY_FILE} bytes")));
