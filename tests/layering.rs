@@ -228,7 +228,7 @@ fn accepted(of: &[&str], source: &str) {
 fn plain_use_is_refused() {
     refused(&["session"], "use crate::gateway::Router;", "session (L3) goes up to gateway");
     refused(&["session", "run"], "pub(super) use crate::connect;", "goes sideways to connect");
-    refused(&["gateway", "mod"], "use crate::aws::Client;", "gateway (L4) may not use aws");
+    refused(&["gateway", "mod"], "use crate::aws::AwsClient;", "gateway (L4) may not use aws");
     refused(&["aws"], "use crate::r#cli::y;", "goes up to cli");
 }
 

@@ -1,36 +1,36 @@
 //! The typed error for each code that AWS refuses with.
 
-use super::error::{Error, Refusal, Skew};
+use super::error::{AwsError, Refusal, Skew};
 
 /// The typed error for a refusal; `skew` is what the answer's `Date` header tells of the local clock.
-pub(super) fn classify(refusal: Refusal, skew: Skew) -> Error {
+pub(super) fn classify(refusal: Refusal, skew: Skew) -> AwsError {
     let Refusal { code, message, status, .. } = &refusal;
     let code = code.strip_suffix("Exception").unwrap_or(code);
     if is_about_the_clock(code, message) || (is_about_the_signature(code) && skew != Skew::Unknown) {
-        return Error::Clock { skew, refusal: Box::new(refusal) };
+        return AwsError::Clock { skew, refusal: Box::new(refusal) };
     }
     let refusal_kind = match code {
-        "UnauthorizedOperation" | "AccessDenied" | "Auth" | "OptInRequired" | "Blocked" => Error::Denied,
-        "AuthFailure" | "ExpiredToken" | "InvalidAccessKeyId" => Error::Rejected,
-        _ if is_about_the_signature(code) => Error::Rejected,
+        "UnauthorizedOperation" | "AccessDenied" | "Auth" | "OptInRequired" | "Blocked" => AwsError::Denied,
+        "AuthFailure" | "ExpiredToken" | "InvalidAccessKeyId" => AwsError::Rejected,
+        _ if is_about_the_signature(code) => AwsError::Rejected,
         "InvalidInstanceID.NotFound"
         | "InvalidInstanceConnectEndpointId.NotFound"
-        | "EC2InstanceNotFound" => Error::NotFound,
+        | "EC2InstanceNotFound" => AwsError::NotFound,
         "EC2InstanceStateInvalid"
         | "EC2InstanceTypeInvalid"
         | "EC2InstanceUnavailable"
         | "IncorrectInstanceState"
-        | "UnsupportedOperation" => Error::State,
+        | "UnsupportedOperation" => AwsError::State,
         "Throttling" | "RequestLimitExceeded" | "TooManyRequests" | "RequestThrottled" | "SlowDown" => {
-            Error::Throttled
+            AwsError::Throttled
         }
-        _ if code.ends_with(".NotFound") => Error::NotFound,
+        _ if code.ends_with(".NotFound") => AwsError::NotFound,
         _ => match status {
-            401 => Error::Rejected,
-            403 => Error::Denied,
-            429 => Error::Throttled,
-            500.. => Error::Service,
-            _ => Error::Invalid,
+            401 => AwsError::Rejected,
+            403 => AwsError::Denied,
+            429 => AwsError::Throttled,
+            500.. => AwsError::Service,
+            _ => AwsError::Invalid,
         },
     };
     refusal_kind(Box::new(refusal))

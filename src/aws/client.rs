@@ -11,7 +11,7 @@ use super::action::Action;
 use super::cache::Cache;
 use super::choice::{Choice, ChoiceError, Chosen, addresses, choose};
 use super::credentials::CachedCredentials;
-use super::error::Error;
+use super::error::AwsError;
 use super::filter::{EndpointQuery, InstanceFilter};
 use super::key_push::{self, KeyPush};
 use super::model::{Endpoint, Instance, InstanceState};
@@ -25,7 +25,7 @@ const ENDPOINT_TTL: Duration = Duration::from_secs(60);
 /// The most answers of each kind that are kept.
 const MAX_CACHED: usize = 1024;
 
-/// What a tunnel is wanted to, for [`Client::route`].
+/// What a tunnel is wanted to, for [`AwsClient::route`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RouteRequest<'a> {
@@ -80,7 +80,7 @@ impl<'a> RouteRequest<'a> {
 
 /// The AWS calls of one account in one region.
 #[derive(Debug)]
-pub struct Client {
+pub struct AwsClient {
     pub(super) query: Query,
     pub(super) key_push: aws_sdk_ec2instanceconnect::Client,
     pub(super) key_push_host: String,
@@ -108,7 +108,7 @@ impl Default for Known {
     }
 }
 
-impl Client {
+impl AwsClient {
     /// The region.
     #[must_use]
     pub fn region(&self) -> &str {
@@ -131,7 +131,7 @@ impl Client {
     ///
     /// # Errors
     /// None were found, they could not be had, or not in time.
-    pub async fn credentials(&self) -> Result<Credentials, Error> {
+    pub async fn credentials(&self) -> Result<Credentials, AwsError> {
         let loaded = self.credentials.load().await?;
         Ok(Credentials::new(
             loaded.access_key_id(),
@@ -143,9 +143,9 @@ impl Client {
     /// Looks `id` up; an answer that says it runs is believed for `INSTANCE_TTL`.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such instance; otherwise see [`Error`]. A stopped instance is no
+    /// [`AwsError::NotFound`] when there is no such instance; otherwise see [`AwsError`]. A stopped instance is no
     /// error here, it is one of [`Self::route`].
-    pub async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
+    pub async fn instance(&self, id: &InstanceId) -> Result<Instance, AwsError> {
         if let Some(instance) = self.known.instances.find(id, Instant::now()) {
             return Ok(instance);
         }
@@ -160,8 +160,8 @@ impl Client {
     /// `ENDPOINT_TTL`.
     ///
     /// # Errors
-    /// See [`Error`]. None found is an empty list, save that AWS refuses an id that it does not know.
-    pub async fn endpoints(&self, query: &EndpointQuery) -> Result<Vec<Endpoint>, Error> {
+    /// See [`AwsError`]. None found is an empty list, save that AWS refuses an id that it does not know.
+    pub async fn endpoints(&self, query: &EndpointQuery) -> Result<Vec<Endpoint>, AwsError> {
         if let Some(endpoints) = self.known.endpoints.find(query, Instant::now()) {
             return Ok(endpoints);
         }
@@ -176,8 +176,8 @@ impl Client {
     /// are then asked for by id.
     ///
     /// # Errors
-    /// See [`Error`]. None found is an empty list.
-    pub async fn find_instances(&self, filter: &InstanceFilter) -> Result<Vec<Instance>, Error> {
+    /// See [`AwsError`]. None found is an empty list.
+    pub async fn find_instances(&self, filter: &InstanceFilter) -> Result<Vec<Instance>, AwsError> {
         let action = Action::DescribeInstances;
         let found = self.pages(action, filter.params(), xml::instances, |_| false).await?.value;
         for instance in found.iter().filter(|instance| instance.state == InstanceState::Running) {
@@ -191,8 +191,8 @@ impl Client {
     /// why.
     ///
     /// # Errors
-    /// [`Error::Choice`] when nothing fits; otherwise see [`Error`].
-    pub async fn route(&self, request: &RouteRequest<'_>) -> Result<Chosen, Error> {
+    /// [`AwsError::Choice`] when nothing fits; otherwise see [`AwsError`].
+    pub async fn route(&self, request: &RouteRequest<'_>) -> Result<Chosen, AwsError> {
         // What the instance itself rules out needs no look-up.
         let Some(query) = request.query()? else { return Ok(self.choose(request, &[])?) };
         let endpoints = self.endpoints(&query).await?;
@@ -240,16 +240,16 @@ impl Client {
     /// result is the request id.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// See [`AwsError`].
     pub async fn send_ssh_public_key(
         &self,
         instance: &InstanceId,
         os_user: &OsUser,
         public_key: &str,
-    ) -> Result<String, Error> {
+    ) -> Result<String, AwsError> {
         let push = KeyPush::new(instance.as_str(), os_user.as_str(), public_key);
         let sent = self.push_key(&push).await;
-        if let Err(Error::NotFound(_) | Error::State(_)) = &sent {
+        if let Err(AwsError::NotFound(_) | AwsError::State(_)) = &sent {
             self.forget(instance);
         }
         sent
@@ -259,12 +259,12 @@ impl Client {
     /// id.
     ///
     /// # Errors
-    /// See [`Error`].
-    pub async fn push_key(&self, push: &KeyPush<'_>) -> Result<String, Error> {
+    /// See [`AwsError`].
+    pub async fn push_key(&self, push: &KeyPush<'_>) -> Result<String, AwsError> {
         // Loaded first, so that a failure is told as one of credentials.
         self.credentials.load().await?;
         let sent = key_push::send(&self.key_push, &self.key_push_host, push).await;
-        if let Err(Error::Rejected(_)) = &sent {
+        if let Err(AwsError::Rejected(_)) = &sent {
             self.credentials.forget().await;
         }
         sent

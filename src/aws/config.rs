@@ -7,7 +7,7 @@ use std::sync::Arc;
 use eice_proto::Credentials;
 
 use super::environment::Environment;
-use super::error::Error;
+use super::error::AwsError;
 use super::person::Person;
 use super::retry::Retries;
 
@@ -17,7 +17,7 @@ use crate::setters::setters;
 /// variables, then the shared configuration files, then the instance metadata.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Config {
+pub struct AwsConfig {
     /// The profile. The default is `AWS_PROFILE`, then `AWS_DEFAULT_PROFILE`, then `default`. A target's own profile
     /// comes first. The credentials of a profile that is named here or by a target come before the environment's.
     pub profile: Option<String>,
@@ -98,7 +98,7 @@ impl fmt::Display for Service {
     }
 }
 
-impl Config {
+impl AwsConfig {
     /// The endpoint URL that is configured here for `service`.
     pub(super) fn explicit_url(&self, service: Service) -> Option<&str> {
         let own = match service {
@@ -111,8 +111,8 @@ impl Config {
 }
 
 /// `url` without a trailing slash, if it can be an endpoint: a scheme and an authority, no path, no user.
-pub(super) fn check_url(service: Service, url: &str) -> Result<String, Error> {
-    let bad = || Error::EndpointUrl { service: service.id(), url: without_user(url) };
+pub(super) fn check_url(service: Service, url: &str) -> Result<String, AwsError> {
+    let bad = || AwsError::EndpointUrl { service: service.id(), url: without_user(url) };
     let parsed: http::Uri = url.parse().map_err(|_| bad())?;
     let good = matches!(parsed.scheme_str(), Some("http" | "https"))
         && parsed.path_and_query().is_none_or(|path| path.as_str() == "/")
@@ -133,7 +133,7 @@ fn without_user(url: &str) -> String {
 }
 
 setters! {
-    Config {
+    AwsConfig {
         profile: Option<String>,
         region: Option<String>,
         fallback_region: Option<String>,
@@ -162,10 +162,10 @@ mod tests {
 
     #[test]
     fn a_services_own_url_comes_before_the_common_one() {
-        let config = Config {
+        let config = AwsConfig {
             endpoint_url: Some("http://all".into()),
             endpoint_urls: EndpointUrls { ec2: Some("http://ec2".into()), ..EndpointUrls::default() },
-            ..Config::default()
+            ..AwsConfig::default()
         };
         assert_eq!(config.explicit_url(Service::Ec2), Some("http://ec2"));
         assert_eq!(config.explicit_url(Service::Sts), Some("http://all"));

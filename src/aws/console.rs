@@ -6,8 +6,8 @@ use eice_proto::InstanceId;
 use zeroize::Zeroizing;
 
 use super::action::Action;
-use super::client::Client;
-use super::error::Error;
+use super::client::AwsClient;
+use super::error::AwsError;
 use super::xml;
 
 /// The largest output that is taken, in bytes. EC2 keeps 64 KiB (EC2 API reference, `GetConsoleOutput`).
@@ -17,7 +17,7 @@ const MAX_OUTPUT: usize = 256 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConsoleForm {
-    /// What stands there now. Only instances on the Nitro System give it; others are [`Error::State`].
+    /// What stands there now. Only instances on the Nitro System give it; others are [`AwsError::State`].
     Latest,
     /// What was posted after the instance last started, stopped or rebooted; kept for an hour at least.
     Posted,
@@ -40,23 +40,23 @@ impl fmt::Debug for ConsoleOutput {
     }
 }
 
-impl Client {
+impl AwsClient {
     /// What `instance` printed on its console.
     ///
     /// # Errors
-    /// See [`Error`]. An output that is empty, as it is for some minutes after a boot, is no error.
+    /// See [`AwsError`]. An output that is empty, as it is for some minutes after a boot, is no error.
     pub async fn console_output(
         &self,
         instance: &InstanceId,
         form: ConsoleForm,
-    ) -> Result<ConsoleOutput, Error> {
+    ) -> Result<ConsoleOutput, AwsError> {
         let action = Action::GetConsoleOutput;
         let mut params = vec![("InstanceId".to_owned(), instance.to_string())];
         if form == ConsoleForm::Latest {
             params.push(("Latest".to_owned(), "true".to_owned()));
         }
         let answer = Zeroizing::new(self.query.call(action, &params).await?);
-        let malformed = |what: String| Error::Malformed { action, what, request_id: None };
+        let malformed = |what: String| AwsError::Malformed { action, what, request_id: None };
         let (id, encoded) = xml::console_output(&answer).map_err(malformed)?;
         let encoded = Zeroizing::new(encoded);
         if id.is_some_and(|id| id != instance.as_str()) {
@@ -66,7 +66,7 @@ impl Client {
         let encoded: Zeroizing<String> =
             Zeroizing::new(encoded.chars().filter(|c| !c.is_ascii_whitespace()).collect());
         if encoded.len() > MAX_OUTPUT.div_ceil(3) * 4 {
-            return Err(Error::TooLarge { action, limit: MAX_OUTPUT });
+            return Err(AwsError::TooLarge { action, limit: MAX_OUTPUT });
         }
         let decoded = aws_smithy_types::base64::decode(encoded.as_str());
         let decoded = decoded.map_err(|_| malformed("its output is not base64".to_owned()))?;

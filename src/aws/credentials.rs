@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::error::Error;
+use super::error::AwsError;
 pub(super) use chain::{Chain, metadata_client};
 
 /// How long obtaining credentials may take where nobody is asked: SSO, credential processes and the metadata service
@@ -31,7 +31,7 @@ const MAX_AGE: Duration = Duration::from_secs(900);
 /// Obtains credentials.
 pub(super) trait Provider: fmt::Debug + Send + Sync {
     /// Obtains them anew.
-    fn load(&self) -> BoxFuture<'_, Result<Credentials, Error>>;
+    fn load(&self) -> BoxFuture<'_, Result<Credentials, AwsError>>;
 
     /// Whether a person may be asked meanwhile.
     fn is_attended(&self) -> bool {
@@ -57,13 +57,13 @@ impl CachedCredentials {
     ///
     /// # Errors
     /// None were found, they could not be obtained, or not in time.
-    pub(super) async fn load(&self) -> Result<Credentials, Error> {
+    pub(super) async fn load(&self) -> Result<Credentials, AwsError> {
         timeout(self.load_timeout, self.load_unbounded())
             .await
-            .unwrap_or(Err(Error::CredentialsTimeout(self.load_timeout)))
+            .unwrap_or(Err(AwsError::CredentialsTimeout(self.load_timeout)))
     }
 
-    async fn load_unbounded(&self) -> Result<Credentials, Error> {
+    async fn load_unbounded(&self) -> Result<Credentials, AwsError> {
         let mut slot = self.slot.lock().await;
         if let Some((loaded, credentials)) = slot.as_ref()
             && is_fresh(*loaded, credentials)
@@ -115,13 +115,13 @@ mod tests {
     #[derive(Debug)]
     struct Counting {
         calls: Arc<AtomicUsize>,
-        answer: fn() -> Result<Credentials, Error>,
+        answer: fn() -> Result<Credentials, AwsError>,
         hang: bool,
         is_attended: bool,
     }
 
     impl Provider for Counting {
-        fn load(&self) -> BoxFuture<'_, Result<Credentials, Error>> {
+        fn load(&self) -> BoxFuture<'_, Result<Credentials, AwsError>> {
             Box::pin(async {
                 self.calls.fetch_add(1, Ordering::Relaxed);
                 if self.hang {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn cached(
-        answer: fn() -> Result<Credentials, Error>,
+        answer: fn() -> Result<Credentials, AwsError>,
         hang: bool,
     ) -> (CachedCredentials, Arc<AtomicUsize>) {
         let calls = Arc::new(AtomicUsize::new(0));
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(hanging.load_timeout, CREDENTIALS_TIMEOUT);
         hanging.load_timeout = Duration::from_millis(20);
         let error = hanging.load().await.unwrap_err();
-        assert!(matches!(error, Error::CredentialsTimeout(_)), "{error:?}");
+        assert!(matches!(error, AwsError::CredentialsTimeout(_)), "{error:?}");
         assert!(error.hint().is_some());
         let attended = Counting { calls, answer: || Ok(lasting(1)), hang: true, is_attended: true };
         assert_eq!(CachedCredentials::new(attended).load_timeout, ATTENDED_TIMEOUT);
@@ -180,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn missing_credentials_say_where_to_put_them() {
-        let (none, _) = cached(|| Err(Error::NoCredentials), false);
+        let (none, _) = cached(|| Err(AwsError::NoCredentials), false);
         let error = none.load().await.unwrap_err();
         assert!(error.hint().unwrap().contains("AWS_ACCESS_KEY_ID"));
     }

@@ -4,8 +4,8 @@
 use eice_proto::InstanceId;
 
 use super::action::Action;
-use super::client::Client;
-use super::error::{Error, Refusal};
+use super::client::AwsClient;
+use super::error::{AwsError, Refusal};
 use super::filter::{EndpointQuery, filter_params};
 use super::model::{Endpoint, Instance};
 use super::security_group::SecurityGroup;
@@ -24,21 +24,21 @@ pub struct Answer<T> {
     pub request_id: Option<String>,
 }
 
-impl Client {
+impl AwsClient {
     /// Describes the instance `id`.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is none; otherwise see [`Error`].
-    pub async fn describe_instance(&self, id: &InstanceId) -> Result<Answer<Instance>, Error> {
+    /// [`AwsError::NotFound`] when there is none; otherwise see [`AwsError`].
+    pub async fn describe_instance(&self, id: &InstanceId) -> Result<Answer<Instance>, AwsError> {
         let action = Action::DescribeInstances;
         let answer = self.query.call(action, &[("InstanceId.1".to_owned(), id.to_string())]).await?;
         let page =
-            xml::instances(&answer).map_err(|what| Error::Malformed { action, what, request_id: None })?;
+            xml::instances(&answer).map_err(|what| AwsError::Malformed { action, what, request_id: None })?;
         let Some(value) = page.items.into_iter().find(|instance| instance.id == *id) else {
             let message = format!("The answer names no instance {id}");
             let request_id = page.request_id.as_deref();
             let refusal = Refusal::new(action, 200, "InvalidInstanceID.NotFound", &message, request_id);
-            return Err(Error::NotFound(Box::new(refusal)));
+            return Err(AwsError::NotFound(Box::new(refusal)));
         };
         Ok(Answer { value, request_id: page.request_id })
     }
@@ -46,8 +46,8 @@ impl Client {
     /// Describes the endpoints that `query` asks for, in AWS's order.
     ///
     /// # Errors
-    /// See [`Error`]. None found is an empty list, save that AWS refuses an id that it does not know.
-    pub async fn describe_endpoints(&self, query: &EndpointQuery) -> Result<Answer<Vec<Endpoint>>, Error> {
+    /// See [`AwsError`]. None found is an empty list, save that AWS refuses an id that it does not know.
+    pub async fn describe_endpoints(&self, query: &EndpointQuery) -> Result<Answer<Vec<Endpoint>>, AwsError> {
         let stop = |page: &[Endpoint]| {
             query.stop_at_subnet.is_some() && page.iter().any(|e| e.subnet_id == query.stop_at_subnet)
         };
@@ -59,11 +59,11 @@ impl Client {
     /// an error.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// See [`AwsError`].
     pub async fn describe_security_groups(
         &self,
         ids: &[String],
-    ) -> Result<Answer<Vec<SecurityGroup>>, Error> {
+    ) -> Result<Answer<Vec<SecurityGroup>>, AwsError> {
         let params = filter_params(&[("group-id", ids.iter().map(String::as_str).collect())]);
         self.pages(Action::DescribeSecurityGroups, params, xml::security_groups, |_| false).await
     }
@@ -75,12 +75,13 @@ impl Client {
         mut params: Vec<(String, String)>,
         read: fn(&[u8]) -> Result<xml::Page<T>, String>,
         stop: impl Fn(&[T]) -> bool,
-    ) -> Result<Answer<Vec<T>>, Error> {
+    ) -> Result<Answer<Vec<T>>, AwsError> {
         let fixed = params.len();
         let mut items = Vec::new();
         for _ in 0..MAX_PAGES {
             let answer = self.query.call(action, &params).await?;
-            let page = read(&answer).map_err(|what| Error::Malformed { action, what, request_id: None })?;
+            let page =
+                read(&answer).map_err(|what| AwsError::Malformed { action, what, request_id: None })?;
             let next_token = page.next_token.filter(|_| !stop(&page.items));
             items.extend(page.items);
             let Some(token) = next_token else {
@@ -90,6 +91,6 @@ impl Client {
             params.push(("NextToken".to_owned(), token));
         }
         let what = format!("it has more than {MAX_PAGES} pages");
-        Err(Error::Malformed { action, what, request_id: None })
+        Err(AwsError::Malformed { action, what, request_id: None })
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::error::Error;
+use super::error::AwsError;
 
 /// A source of environment variables.
 #[derive(Clone, Debug, Default)]
@@ -36,18 +36,18 @@ impl Environment {
     /// The value of `name`, unless it is unset or empty.
     ///
     /// # Errors
-    /// [`Error::Setting`] when it is not UTF-8.
-    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Error> {
+    /// [`AwsError::Setting`] when it is not UTF-8.
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, AwsError> {
         Ok(self.maybe_empty(name)?.filter(|value| !value.is_empty()))
     }
 
     /// The value of `name`, unless it is unset.
     ///
     /// # Errors
-    /// [`Error::Setting`] when it is not UTF-8.
-    pub(super) fn maybe_empty(&self, name: &str) -> Result<Option<String>, Error> {
+    /// [`AwsError::Setting`] when it is not UTF-8.
+    pub(super) fn maybe_empty(&self, name: &str) -> Result<Option<String>, AwsError> {
         let Some(value) = self.raw(name) else { return Ok(None) };
-        value.into_string().map(Some).map_err(|_| Error::setting(name, "it is not UTF-8"))
+        value.into_string().map(Some).map_err(|_| AwsError::setting(name, "it is not UTF-8"))
     }
 
     /// The path that `name` holds, unless it is unset or empty.

@@ -74,7 +74,7 @@ impl fmt::Display for Skew {
 /// An AWS call that failed. `Display` prints one level; the cause is in `source()`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum AwsError {
     /// No region is configured.
     #[error("no AWS region is configured")]
     NoRegion,
@@ -274,7 +274,7 @@ pub enum Error {
     Choice(#[from] ChoiceError),
 }
 
-impl Error {
+impl AwsError {
     pub(super) fn setting(name: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Setting { name: name.into(), why: why.into() }
     }

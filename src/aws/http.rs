@@ -20,7 +20,7 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::roots::{Roots, roots};
 
-use super::error::Error;
+use super::error::AwsError;
 
 /// How long one TCP and TLS connection to AWS may take to come up.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,18 +39,18 @@ impl Http {
     /// A client that trusts the usual roots and those in `ca_bundle`.
     ///
     /// # Errors
-    /// [`Error::CaBundle`] when the bundle cannot be read or holds no certificate that can be a root.
-    pub(super) async fn new(ca_bundle: Option<&Path>) -> Result<Self, Error> {
+    /// [`AwsError::CaBundle`] when the bundle cannot be read or holds no certificate that can be a root.
+    pub(super) async fn new(ca_bundle: Option<&Path>) -> Result<Self, AwsError> {
         let bundle = match ca_bundle {
             None => None,
             Some(path) => {
-                let failed = |source| Error::CaBundle { path: path.to_owned(), source };
+                let failed = |source| AwsError::CaBundle { path: path.to_owned(), source };
                 Some(read_ca_bundle(path).await.map_err(failed)?)
             }
         };
         let nobody = TlsContext::builder().with_trust_store(TrustStore::empty()).build();
-        let nobody =
-            nobody.map_err(|source| Error::CaBundle { path: Path::new("").into(), source: source.into() })?;
+        let nobody = nobody
+            .map_err(|source| AwsError::CaBundle { path: Path::new("").into(), source: source.into() })?;
         let plain = connector(ProxyConfig::disabled(), nobody);
         let switch = Switch { bundle, plain, direct: OnceLock::new(), proxied: OnceLock::new() };
         Ok(Self { connector: SharedHttpConnector::new(switch) })
@@ -193,7 +193,7 @@ mod tests {
             let path = dir.path().join(name);
             std::fs::write(&path, content).unwrap();
             let error = Http::new(Some(&path)).await.unwrap_err();
-            assert!(matches!(error, Error::CaBundle { .. }), "{name}: {error:?}");
+            assert!(matches!(error, AwsError::CaBundle { .. }), "{name}: {error:?}");
             assert!(error.to_string().contains(name));
         }
         assert!(Http::new(Some(&dir.path().join("absent"))).await.is_err());

@@ -5,8 +5,8 @@ use std::time::Duration;
 use aws_sdk_sts::operation::RequestId;
 
 use super::action::Action;
-use super::client::Client;
-use super::error::Error;
+use super::client::AwsClient;
+use super::error::AwsError;
 use super::sdk_error;
 
 /// How long the call may take with all its tries.
@@ -26,23 +26,23 @@ pub struct CallerIdentity {
     pub request_id: Option<String>,
 }
 
-impl Client {
+impl AwsClient {
     /// Asks AWS who the caller is. No policy is needed for it, so that it tells good credentials from bad ones;
     /// nothing is remembered.
     ///
     /// # Errors
-    /// See [`Error`].
-    pub async fn caller_identity(&self) -> Result<CallerIdentity, Error> {
+    /// See [`AwsError`].
+    pub async fn caller_identity(&self) -> Result<CallerIdentity, AwsError> {
         // Loaded first, so that a failure is told as one of credentials.
         self.credentials.load().await?;
         let asked = self.identity().await;
-        if let Err(Error::Rejected(_)) = &asked {
+        if let Err(AwsError::Rejected(_)) = &asked {
             self.credentials.forget().await;
         }
         asked
     }
 
-    async fn identity(&self) -> Result<CallerIdentity, Error> {
+    async fn identity(&self) -> Result<CallerIdentity, AwsError> {
         let action = Action::CallerIdentity;
         let answer = self
             .sts
@@ -55,9 +55,11 @@ impl Client {
             (Some(account), Some(arn), Some(user_id)) => {
                 Ok(CallerIdentity { account, arn, user_id, request_id })
             }
-            _ => {
-                Err(Error::Malformed { action, what: "it does not say who the caller is".into(), request_id })
-            }
+            _ => Err(AwsError::Malformed {
+                action,
+                what: "it does not say who the caller is".into(),
+                request_id,
+            }),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::action::Action;
-use super::error::Error;
+use super::error::AwsError;
 use super::sdk_error;
 use aws_sdk_ec2instanceconnect::config::retry::RetryConfig;
 use aws_sdk_ec2instanceconnect::config::timeout::TimeoutConfig;
@@ -53,7 +53,7 @@ pub(super) async fn send(
     client: &aws_sdk_ec2instanceconnect::Client,
     host: &str,
     push: &KeyPush<'_>,
-) -> Result<String, Error> {
+) -> Result<String, AwsError> {
     let answer = client
         .send_ssh_public_key()
         .instance_id(push.instance)
@@ -69,6 +69,6 @@ pub(super) async fn send(
         Ok(request_id.unwrap_or_default())
     } else {
         let what = "it reports neither success nor an error".to_owned();
-        Err(Error::Malformed { action: Action::SendSshPublicKey, what, request_id })
+        Err(AwsError::Malformed { action: Action::SendSshPublicKey, what, request_id })
     }
 }

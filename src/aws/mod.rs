@@ -1,11 +1,11 @@
 //! L2 · AWS: credentials, the few calls that a tunnel needs, and the choice of endpoint.
 //!
-//! [`Aws`] makes a [`Client`] per account and region. EC2 is asked by a small signed Query client of our own;
+//! [`Aws`] makes a [`AwsClient`] per account and region. EC2 is asked by a small signed Query client of our own;
 //! keys are pushed by the SDK (`aws-sdk-ec2` would cost more build time than the rest of the project). Which
 //! endpoint carries the tunnel is decided by [`choose`], a pure function.
 //!
 //! Credentials, regions, profiles, endpoint URLs and CA bundles come from where the AWS tools take them; every
-//! one of them can be given by [`Config`] instead. Environment and files are read here (`settings`, `profiles`), and
+//! one of them can be given by [`AwsConfig`] instead. Environment and files are read here (`settings`, `profiles`), and
 //! whose credentials count is decided here (`credentials/source`): the SDK's own chain takes the environment's keys
 //! before a profile that is named, and panics at some settings.
 
@@ -45,12 +45,12 @@ mod xml;
 pub use action::Action;
 pub use choice::{Choice, ChoiceError, Chosen, choose};
 pub use cidr::{Cidr, InvalidCidr};
-pub use client::{Client, RouteRequest};
-pub use config::{Config, EndpointUrls};
+pub use client::{AwsClient, RouteRequest};
+pub use config::{AwsConfig, EndpointUrls};
 pub use console::{ConsoleForm, ConsoleOutput};
 pub use describe::Answer;
 pub use environment::Environment;
-pub use error::{Error, Refusal, Skew};
+pub use error::{AwsError, Refusal, Skew};
 pub use filter::{EndpointQuery, InstanceFilter};
 pub use identity::CallerIdentity;
 pub use key_push::KeyPush;

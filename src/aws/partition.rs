@@ -2,7 +2,7 @@
 //!
 //! The suffixes are those of botocore's `partitions.json`.
 
-use super::error::Error;
+use super::error::AwsError;
 
 /// The longest region name that is taken, in characters: it becomes part of a host name.
 const MAX_REGION_LEN: usize = 32;
@@ -88,12 +88,12 @@ pub(super) fn ec2_url(region: &str, use_fips: bool, use_dualstack: bool) -> Stri
 }
 
 /// `region` if it can be one. It goes into a host name and a signature, so nothing else may pass.
-pub(super) fn check_region(region: &str) -> Result<(), Error> {
+pub(super) fn check_region(region: &str) -> Result<(), AwsError> {
     let good = (1..=MAX_REGION_LEN).contains(&region.len())
         && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !region.starts_with('-')
         && !region.ends_with('-');
-    if good { Ok(()) } else { Err(Error::Region(region.chars().take(MAX_REGION_LEN).collect())) }
+    if good { Ok(()) } else { Err(AwsError::Region(region.chars().take(MAX_REGION_LEN).collect())) }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::error::Error;
+use super::error::AwsError;
 pub(super) use ini::Section;
 
 /// The profile where no other is named.
@@ -33,8 +33,8 @@ impl Profiles {
     /// Reads `only`, or the files that `env` names, or those in the user's home folder.
     ///
     /// # Errors
-    /// [`Error::Profile`] when a file is malformed or too large, or `only` cannot be read.
-    pub(super) fn read(env: &Environment, only: Option<&Path>) -> Result<Self, Error> {
+    /// [`AwsError::Profile`] when a file is malformed or too large, or `only` cannot be read.
+    pub(super) fn read(env: &Environment, only: Option<&Path>) -> Result<Self, AwsError> {
         let mut profiles = Self::default();
         if let Some(path) = only {
             let text = read(path).map_err(|error| failed(path, error.to_string()))?;
@@ -56,7 +56,7 @@ impl Profiles {
         env: &Environment,
         variable: &str,
         usual: &str,
-    ) -> Result<Option<(PathBuf, String)>, Error> {
+    ) -> Result<Option<(PathBuf, String)>, AwsError> {
         let home = env.home();
         let path = match (env.path(variable), &home) {
             (Some(path), Some(home)) => match path.strip_prefix("~") {
@@ -141,8 +141,8 @@ impl Profiles {
     }
 
     /// The error for a profile that does not exist.
-    pub(super) fn missing(&self, name: &str) -> Error {
-        Error::NoProfile { name: name.to_owned(), unreadable: self.unreadable.clone() }
+    pub(super) fn missing(&self, name: &str) -> AwsError {
+        AwsError::NoProfile { name: name.to_owned(), unreadable: self.unreadable.clone() }
     }
 }
 
@@ -160,8 +160,8 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn failed(path: &Path, why: impl Into<String>) -> Error {
-    Error::Profile { path: path.to_owned(), why: why.into() }
+fn failed(path: &Path, why: impl Into<String>) -> AwsError {
+    AwsError::Profile { path: path.to_owned(), why: why.into() }
 }
 
 #[cfg(test)]

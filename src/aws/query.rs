@@ -18,7 +18,7 @@ use super::action::Action;
 use super::classify::classify;
 use super::clock::skew;
 use super::credentials::CachedCredentials;
-use super::error::{Error, Refusal};
+use super::error::{AwsError, Refusal};
 use super::http::Http;
 use super::retry::Retries;
 use super::xml;
@@ -50,14 +50,18 @@ pub(super) struct Query {
 /// What came of one try.
 enum Failure {
     /// Another try may do better.
-    Passing(Error),
+    Passing(AwsError),
     /// It will not.
-    Lasting(Error),
+    Lasting(AwsError),
 }
 
 impl Query {
     /// Calls `action` and returns the body of the answer.
-    pub(super) async fn call(&self, action: Action, params: &[(String, String)]) -> Result<Vec<u8>, Error> {
+    pub(super) async fn call(
+        &self,
+        action: Action,
+        params: &[(String, String)],
+    ) -> Result<Vec<u8>, AwsError> {
         let body = form(action, params);
         let deadline = Instant::now() + CALL_TIMEOUT;
         let mut pause = self.retries.first_pause;
@@ -68,7 +72,7 @@ impl Query {
                 Err(_) => return Err(self.timeout(action, CALL_TIMEOUT)),
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(Failure::Lasting(error))) => {
-                    if matches!(error, Error::Rejected(_)) {
+                    if matches!(error, AwsError::Rejected(_)) {
                         self.credentials.forget().await;
                     }
                     return Err(error);
@@ -94,7 +98,7 @@ impl Query {
     ) -> Result<Vec<u8>, Failure> {
         let request = self
             .signed(body, credentials)
-            .map_err(|source| Failure::Lasting(Error::Sign { action, source }))?;
+            .map_err(|source| Failure::Lasting(AwsError::Sign { action, source }))?;
         let exchange = async {
             let response = self.http.connector.call(request).await.map_err(|error| {
                 if error.is_timeout() {
@@ -119,7 +123,7 @@ impl Query {
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|error| Failure::Passing(self.network(action, error.into())))?;
             if answer.len() + chunk.len() > MAX_ANSWER {
-                return Err(Failure::Lasting(Error::TooLarge { action, limit: MAX_ANSWER }));
+                return Err(Failure::Lasting(AwsError::TooLarge { action, limit: MAX_ANSWER }));
             }
             answer.extend_from_slice(&chunk);
         }
@@ -140,12 +144,12 @@ impl Query {
             ),
             None => {
                 let what = format!("HTTP {status} without an error of EC2's");
-                return Err(Failure::Lasting(Error::Malformed { action, what, request_id: header_id }));
+                return Err(Failure::Lasting(AwsError::Malformed { action, what, request_id: header_id }));
             }
         };
         let skew = skew(date.as_deref(), &refusal.message, SystemTime::now());
         Err(match classify(refusal, skew) {
-            error @ (Error::Throttled(_) | Error::Service(_)) => Failure::Passing(error),
+            error @ (AwsError::Throttled(_) | AwsError::Service(_)) => Failure::Passing(error),
             error => Failure::Lasting(error),
         })
     }
@@ -188,12 +192,12 @@ impl Query {
         self.url.split_once("://").map_or(self.url.as_str(), |(_, host)| host).to_owned()
     }
 
-    fn timeout(&self, action: Action, after: Duration) -> Error {
-        Error::Timeout { action, host: self.host(), after }
+    fn timeout(&self, action: Action, after: Duration) -> AwsError {
+        AwsError::Timeout { action, host: self.host(), after }
     }
 
-    fn network(&self, action: Action, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
-        Error::Network { action, host: self.host(), source }
+    fn network(&self, action: Action, source: Box<dyn std::error::Error + Send + Sync>) -> AwsError {
+        AwsError::Network { action, host: self.host(), source }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::error::Error;
+use super::error::AwsError;
 
 /// The most tries that a setting gets; a call's own deadline ends it long before.
 const MAX_ATTEMPTS: u32 = 100;
@@ -32,18 +32,18 @@ impl Retries {
     /// The same with the user's settings.
     ///
     /// # Errors
-    /// [`Error::Setting`] when one of them is not a value that the AWS tools know.
-    pub(super) fn configured(self, mode: Option<Named>, attempts: Option<Named>) -> Result<Self, Error> {
+    /// [`AwsError::Setting`] when one of them is not a value that the AWS tools know.
+    pub(super) fn configured(self, mode: Option<Named>, attempts: Option<Named>) -> Result<Self, AwsError> {
         if let Some((name, mode)) = mode
             // All of them are the standard mode here: three calls a minute need no rate limit of their own.
             && !["legacy", "standard", "adaptive"].contains(&mode.trim().to_ascii_lowercase().as_str())
         {
-            return Err(Error::setting(name, format!("{mode:?} is not legacy, standard or adaptive")));
+            return Err(AwsError::setting(name, format!("{mode:?} is not legacy, standard or adaptive")));
         }
         let Some((name, text)) = attempts else { return Ok(self) };
         match text.trim().parse::<u32>() {
             Ok(attempts) if attempts > 0 => Ok(Self { attempts: attempts.min(MAX_ATTEMPTS), ..self }),
-            _ => Err(Error::setting(name, format!("{text:?} is not a number of tries from 1 on"))),
+            _ => Err(AwsError::setting(name, format!("{text:?} is not a number of tries from 1 on"))),
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::config::{Config, Service, check_url};
+use super::config::{AwsConfig, Service, check_url};
 use super::environment::Environment;
-use super::error::Error;
+use super::error::AwsError;
 use super::profiles::{DEFAULT, Profiles, Section};
 use super::retry::{Named, Retries};
 
@@ -28,8 +28,8 @@ impl Settings {
     /// Reads the settings of the profile `explicit`, else of the one that the environment names, else of `default`.
     ///
     /// # Errors
-    /// [`Error::NoProfile`] when a named one does not exist; [`Error::Profile`] and [`Error::Setting`].
-    pub(super) fn read(config: &Config, explicit: Option<&str>) -> Result<Self, Error> {
+    /// [`AwsError::NoProfile`] when a named one does not exist; [`AwsError::Profile`] and [`AwsError::Setting`].
+    pub(super) fn read(config: &AwsConfig, explicit: Option<&str>) -> Result<Self, AwsError> {
         if config.credentials.is_some() {
             // Nothing of the user's own set-up plays a part.
             return Ok(Self::without_profile(Environment::empty(), Profiles::default()));
@@ -52,10 +52,10 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub(super) async fn load(config: &Arc<Config>, explicit: Option<&str>) -> Result<Self, Error> {
+    pub(super) async fn load(config: &Arc<AwsConfig>, explicit: Option<&str>) -> Result<Self, AwsError> {
         let (config, explicit) = (Arc::clone(config), explicit.map(str::to_owned));
         let reading = tokio::task::spawn_blocking(move || Self::read(&config, explicit.as_deref()));
-        reading.await.unwrap_or_else(|error| Err(Error::setting("the configuration", error.to_string())))
+        reading.await.unwrap_or_else(|error| Err(AwsError::setting("the configuration", error.to_string())))
     }
 
     fn without_profile(env: Environment, profiles: Profiles) -> Self {
@@ -79,7 +79,7 @@ impl Settings {
     }
 
     /// The value of `variable`, else of the profile's `key`, with where it comes from.
-    fn named(&self, variable: &str, key: &str) -> Result<Option<Named>, Error> {
+    fn named(&self, variable: &str, key: &str) -> Result<Option<Named>, AwsError> {
         if let Some(value) = self.env.text(variable)? {
             return Ok(Some((variable.to_owned(), value)));
         }
@@ -87,28 +87,28 @@ impl Settings {
         Ok(self.property(key).map(|value| (origin(), value.to_owned())))
     }
 
-    fn value(&self, variable: &str, key: &str) -> Result<Option<String>, Error> {
+    fn value(&self, variable: &str, key: &str) -> Result<Option<String>, AwsError> {
         Ok(self.named(variable, key)?.map(|(_, value)| value))
     }
 
     /// Whether the setting is "true", as aws-cli reads truths.
-    fn flag(&self, variable: &str, key: &str) -> Result<Option<bool>, Error> {
+    fn flag(&self, variable: &str, key: &str) -> Result<Option<bool>, AwsError> {
         Ok(self.value(variable, key)?.map(|value| value.eq_ignore_ascii_case("true")))
     }
 
     /// The region.
-    pub(super) fn region(&self) -> Result<Option<String>, Error> {
+    pub(super) fn region(&self) -> Result<Option<String>, AwsError> {
         if let Some(region) = self.env.text("AWS_REGION")? {
             return Ok(Some(region));
         }
         self.value("AWS_DEFAULT_REGION", "region")
     }
 
-    pub(super) fn use_fips(&self) -> Result<Option<bool>, Error> {
+    pub(super) fn use_fips(&self) -> Result<Option<bool>, AwsError> {
         self.flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")
     }
 
-    pub(super) fn use_dualstack(&self) -> Result<Option<bool>, Error> {
+    pub(super) fn use_dualstack(&self) -> Result<Option<bool>, AwsError> {
         self.flag("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint")
     }
 
@@ -117,13 +117,13 @@ impl Settings {
     }
 
     /// The tries of a call that has `default` ones.
-    pub(super) fn retries(&self, default: Retries) -> Result<Retries, Error> {
+    pub(super) fn retries(&self, default: Retries) -> Result<Retries, AwsError> {
         let mode = self.named("AWS_RETRY_MODE", "retry_mode")?;
         default.configured(mode, self.named("AWS_MAX_ATTEMPTS", "max_attempts")?)
     }
 
     /// The URL that is configured for `service`.
-    pub(super) fn url(&self, service: Service) -> Result<Option<String>, Error> {
+    pub(super) fn url(&self, service: Service) -> Result<Option<String>, AwsError> {
         let ignored = self.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls")?;
         if ignored == Some(true) {
             return Ok(None);
@@ -141,7 +141,7 @@ impl Settings {
     }
 
     /// Where the instance's metadata service answers.
-    pub(super) fn metadata_url(&self) -> Result<String, Error> {
+    pub(super) fn metadata_url(&self) -> Result<String, AwsError> {
         let url = self.value("AWS_EC2_METADATA_SERVICE_ENDPOINT", "ec2_metadata_service_endpoint")?;
         if let Some(url) = url {
             return Ok(url);
@@ -157,7 +157,7 @@ impl Settings {
 /// cannot be read counts as unset: a call reports it.
 #[must_use]
 pub fn profile_property(explicit: Option<&str>, key: &str) -> Option<String> {
-    let settings = Settings::read(&Config::default(), explicit).ok()?;
+    let settings = Settings::read(&AwsConfig::default(), explicit).ok()?;
     settings.property(key).map(str::to_owned)
 }
 
@@ -165,12 +165,16 @@ pub fn profile_property(explicit: Option<&str>, key: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn settings(variables: &[(&str, &str)], file: &str, explicit: Option<&str>) -> Result<Settings, Error> {
+    fn settings(
+        variables: &[(&str, &str)],
+        file: &str,
+        explicit: Option<&str>,
+    ) -> Result<Settings, AwsError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config");
         std::fs::write(&path, file).unwrap();
         let environment = Environment::of(variables);
-        let config = Config { environment, config_file: Some(path), ..Config::default() };
+        let config = AwsConfig { environment, config_file: Some(path), ..AwsConfig::default() };
         Settings::read(&config, explicit)
     }
 
@@ -199,7 +203,7 @@ mod tests {
             (&[], Some("nope")),
         ] {
             let error = settings(variables, "[profile a]\n", explicit).unwrap_err();
-            assert!(matches!(error, Error::NoProfile { .. }), "{variables:?}: {error:?}");
+            assert!(matches!(error, AwsError::NoProfile { .. }), "{variables:?}: {error:?}");
         }
     }
 
@@ -242,10 +246,10 @@ mod tests {
 
     #[test]
     fn explicit_credentials_leave_the_users_set_up_alone() {
-        let config = Config {
+        let config = AwsConfig {
             credentials: Some(eice_proto::Credentials::new("AKID", "secret", None)),
             environment: Environment::of(&[("AWS_PROFILE", "nope"), ("AWS_MAX_ATTEMPTS", "x")]),
-            ..Config::default()
+            ..AwsConfig::default()
         };
         let found = Settings::read(&config, None).unwrap();
         assert_eq!(found.retries(Retries::default()).unwrap(), Retries::default());

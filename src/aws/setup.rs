@@ -1,4 +1,4 @@
-//! Builds a [`Client`] from region, credentials, role, names and roots.
+//! Builds a [`AwsClient`] from region, credentials, role, names and roots.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ use tokio::time::timeout;
 
 use crate::model::Account;
 
-use super::client::{Client, Known};
-use super::config::{Config, Service, check_url};
+use super::client::{AwsClient, Known};
+use super::config::{AwsConfig, Service, check_url};
 use super::credentials::{CREDENTIALS_TIMEOUT, CachedCredentials, Chain, ForSdk, metadata_client};
-use super::error::Error;
+use super::error::AwsError;
 use super::http::Http;
 use super::key_push;
 use super::partition::{check_region, ec2_url};
@@ -34,8 +34,8 @@ type Kept<K, V> = Mutex<HashMap<K, Arc<OnceCell<V>>>>;
 /// Makes clients, one per account and region, and keeps them.
 #[derive(Debug)]
 pub struct Aws {
-    config: Arc<Config>,
-    clients: Kept<Key, Arc<Client>>,
+    config: Arc<AwsConfig>,
+    clients: Kept<Key, Arc<AwsClient>>,
     /// One for all regions: whoever types a code is asked once.
     credentials: Kept<Account, Arc<CachedCredentials>>,
     pools: Kept<Option<PathBuf>, Http>,
@@ -44,7 +44,7 @@ pub struct Aws {
 impl Aws {
     /// Nothing is read or asked before the first [`Self::client`].
     #[must_use]
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: AwsConfig) -> Self {
         Self {
             config: Arc::new(config),
             clients: Mutex::default(),
@@ -59,18 +59,18 @@ impl Aws {
     /// # Errors
     /// There is no region, a setting cannot be used, the profile does not exist, configuration or CA bundle cannot be
     /// read, or the region did not come in time.
-    pub async fn client(&self, account: &Account, region: Option<&str>) -> Result<Arc<Client>, Error> {
+    pub async fn client(&self, account: &Account, region: Option<&str>) -> Result<Arc<AwsClient>, AwsError> {
         let key = (account.clone(), region.map(str::to_owned));
         let cell = kept(&self.clients, key);
         let build = || async {
             timeout(CREDENTIALS_TIMEOUT, self.build(account, region))
                 .await
-                .unwrap_or(Err(Error::CredentialsTimeout(CREDENTIALS_TIMEOUT)))
+                .unwrap_or(Err(AwsError::CredentialsTimeout(CREDENTIALS_TIMEOUT)))
         };
         cell.get_or_try_init(build).await.cloned()
     }
 
-    async fn build(&self, account: &Account, region: Option<&str>) -> Result<Arc<Client>, Error> {
+    async fn build(&self, account: &Account, region: Option<&str>) -> Result<Arc<AwsClient>, AwsError> {
         let config = &self.config;
         let profile = account.profile.as_ref().or(config.profile.as_ref());
         let region = region.or(config.region.as_deref());
@@ -90,7 +90,7 @@ impl Aws {
     }
 
     /// The region that environment, profile or instance say.
-    async fn region(&self, settings: &Settings, http: &Http) -> Result<String, Error> {
+    async fn region(&self, settings: &Settings, http: &Http) -> Result<String, AwsError> {
         if let Some(region) = settings.region()? {
             return Ok(region);
         }
@@ -100,7 +100,10 @@ impl Aws {
         let client = metadata_client(settings, &provider)?;
         let found =
             ImdsRegionProvider::builder().configure(&provider).imds_client(client).build().region().await;
-        found.map(|region| region.to_string()).or(self.config.fallback_region.clone()).ok_or(Error::NoRegion)
+        found
+            .map(|region| region.to_string())
+            .or(self.config.fallback_region.clone())
+            .ok_or(AwsError::NoRegion)
     }
 
     async fn assemble(
@@ -110,7 +113,7 @@ impl Aws {
         settings: &Settings,
         http: Http,
         region: String,
-    ) -> Result<Client, Error> {
+    ) -> Result<AwsClient, AwsError> {
         let config = &self.config;
         let flag =
             |explicit: Option<bool>, configured: Option<bool>| explicit.or(configured).unwrap_or(false);
@@ -151,7 +154,7 @@ impl Aws {
             // A wrong clock must be reported here: the tunnel's signature has no correction.
             .disable_clock_skew_correction(Some(true));
         key_push_config.set_endpoint_url(key_push_url);
-        Ok(Client {
+        Ok(AwsClient {
             query: Query { http, url: ec2_url, region, credentials: credentials.clone(), retries },
             key_push: aws_sdk_ec2instanceconnect::Client::from_conf(key_push_config.build()),
             key_push_host,

@@ -9,7 +9,7 @@ use aws_sdk_sts::config::{Builder, IdentityCache, Region};
 use aws_sdk_sts::types;
 
 use super::action::Action;
-use super::error::Error;
+use super::error::AwsError;
 use super::http::Http;
 use super::key_push::{self, CALL_TIMEOUT};
 use super::retry::Retries;
@@ -79,13 +79,13 @@ impl Sts {
     /// Assumes `role` with `base`, and with `code` of its MFA device.
     ///
     /// # Errors
-    /// [`Error::AssumeRole`].
+    /// [`AwsError::AssumeRole`].
     pub(super) async fn assume(
         &self,
         base: Credentials,
         role: &Role,
         code: Option<String>,
-    ) -> Result<Credentials, Error> {
+    ) -> Result<Credentials, AwsError> {
         let answer = self
             .client(base)
             .assume_role()
@@ -104,13 +104,13 @@ impl Sts {
     /// Assumes the role `arn` with the token of an identity provider.
     ///
     /// # Errors
-    /// [`Error::AssumeRole`].
+    /// [`AwsError::AssumeRole`].
     pub(super) async fn assume_with_token(
         &self,
         arn: &str,
         session_name: &str,
         token: &str,
-    ) -> Result<Credentials, Error> {
+    ) -> Result<Credentials, AwsError> {
         let answer = aws_sdk_sts::Client::from_conf(self.config().build())
             .assume_role_with_web_identity()
             .role_arn(arn)
@@ -123,13 +123,16 @@ impl Sts {
     }
 }
 
-fn failed(arn: &str, source: Error) -> Error {
-    Error::AssumeRole { role_arn: arn.to_owned(), source: source.into() }
+fn failed(arn: &str, source: AwsError) -> AwsError {
+    AwsError::AssumeRole { role_arn: arn.to_owned(), source: source.into() }
 }
 
-fn credentials(answer: Option<types::Credentials>) -> Result<Credentials, Error> {
-    let malformed =
-        |what: &str| Error::Malformed { action: Action::AssumeRole, what: what.to_owned(), request_id: None };
+fn credentials(answer: Option<types::Credentials>) -> Result<Credentials, AwsError> {
+    let malformed = |what: &str| AwsError::Malformed {
+        action: Action::AssumeRole,
+        what: what.to_owned(),
+        request_id: None,
+    };
     let answer = answer.ok_or_else(|| malformed("it has no credentials"))?;
     let expiry = SystemTime::try_from(answer.expiration).map_err(|_| malformed("it expires at no time"))?;
     Ok(Credentials::new(

@@ -15,17 +15,17 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::model::{Account, Fault, OsUser, error_chain};
 
-fn config(url: &str) -> Config {
-    Config {
+fn config(url: &str) -> AwsConfig {
+    AwsConfig {
         region: Some("eu-west-1".into()),
         credentials: Some(Credentials::new("AKIDEXAMPLE", "hunter2secret", Some("tok/en+=".into()))),
         endpoint_url: Some(url.into()),
         retries: Retries { attempts: 3, first_pause: Duration::from_millis(1) },
-        ..Config::default()
+        ..AwsConfig::default()
     }
 }
 
-async fn client(url: &str) -> Arc<Client> {
+async fn client(url: &str) -> Arc<AwsClient> {
     Aws::new(config(url)).client(&Account::default(), None).await.unwrap()
 }
 
@@ -105,7 +105,7 @@ async fn a_clock_that_is_off_is_told_with_its_difference() {
         let old = answer("401 Unauthorized", "Date: Wed, 29 Jul 2020 12:00:00 GMT\r\n", &body);
         let server = Server::start(vec![old]).await;
         let error = client(&server.url).await.instance(&"i-1".parse().unwrap()).await.unwrap_err();
-        assert!(matches!(error, Error::Clock { skew: Skew::Ahead(_), .. }), "{code}: {error:?}");
+        assert!(matches!(error, AwsError::Clock { skew: Skew::Ahead(_), .. }), "{code}: {error:?}");
         assert!(error.to_string().contains("s ahead of AWS's"), "{error}");
         assert!(error.hint().unwrap().contains("clock"));
     }
@@ -121,10 +121,10 @@ async fn an_answer_that_is_none_is_told_and_bounded() {
     let huge = ok(&"a".repeat((8 << 20) + 1));
     let server = Server::start(vec![huge]).await;
     let error = client(&server.url).await.instance(&"i-1".parse().unwrap()).await.unwrap_err();
-    assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
+    assert!(matches!(error, AwsError::TooLarge { .. }), "{error:?}");
     let server = Server::start(vec![running("i-2")]).await;
     let error = client(&server.url).await.instance(&"i-1".parse().unwrap()).await.unwrap_err();
-    assert!(matches!(error, Error::NotFound(_)), "{error:?}");
+    assert!(matches!(error, AwsError::NotFound(_)), "{error:?}");
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn a_port_where_nobody_listens_is_a_network_error_that_names_the_host() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let error = client(&url).await.instance(&"i-1".parse().unwrap()).await.unwrap_err();
-    assert!(matches!(error, Error::Network { .. }), "{error:?}");
+    assert!(matches!(error, AwsError::Network { .. }), "{error:?}");
     assert!(error.to_string().contains("127.0.0.1"), "{error}");
 }
 
@@ -174,7 +174,7 @@ async fn a_key_is_pushed_and_each_refusal_is_typed() {
     let expired = r#"{"__type":"InvalidSignatureException","Message":"Signature expired: 20200101T000000Z is now earlier than 20200101T000500Z (20200101T001000Z - 5 min.)"}"#;
     let server = Server::start(vec![answer("403 Forbidden", "", expired)]).await;
     let error = client(&server.url).await.send_ssh_public_key(&id, &user, &key).await.unwrap_err();
-    assert!(matches!(error, Error::Clock { skew: Skew::Ahead(_), .. }), "{error:?}");
+    assert!(matches!(error, AwsError::Clock { skew: Skew::Ahead(_), .. }), "{error:?}");
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::person::Terminal;
 #[cfg(feature = "client")]
 use super::target::AwsArgs;
-use crate::aws::{self, Aws};
+use crate::aws::{Aws, AwsConfig};
 use crate::client::state;
 #[cfg(feature = "gateway")]
 use crate::config;
@@ -106,10 +106,10 @@ pub(crate) fn client_connector(
     ssh: ssh::Config,
 ) -> Result<Arc<Connector>, Failure> {
     // Region, profile and role are the target's.
-    let aws = aws::Config {
+    let aws = AwsConfig {
         endpoint_url: args.endpoint_url.clone(),
         ca_bundle: args.ca_bundle.clone(),
-        ..aws::Config::default()
+        ..AwsConfig::default()
     };
     connector(aws, args.ca_bundle.clone(), keys, ssh)
 }
@@ -118,12 +118,12 @@ pub(crate) fn client_connector(
 /// trust `ca_bundle`, else the environment's.
 #[cfg(feature = "client")]
 pub(crate) fn connector(
-    aws: aws::Config,
+    aws: AwsConfig,
     ca_bundle: Option<PathBuf>,
     keys: &HostKeyOptions,
     ssh: ssh::Config,
 ) -> Result<Arc<Connector>, Failure> {
-    let aws = aws::Config { person: Some(Arc::new(Terminal)), ..aws };
+    let aws = AwsConfig { person: Some(Arc::new(Terminal)), ..aws };
     let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let proxy = ProxyConfig::from_lookup(var)
         .map_err(|error| Failure::because(exit::CONFIG, "the proxy cannot be used", &error))?;
@@ -169,7 +169,7 @@ pub(crate) fn emulated_connector(
     keys: &HostKeyOptions,
     ssh: ssh::Config,
 ) -> Result<Arc<Connector>, Failure> {
-    let aws = aws::Config {
+    let aws = AwsConfig {
         region: Some(access.region().to_owned()),
         endpoint_url: Some(access.api_url()),
         credentials: Some(eice_proto::Credentials::new(
@@ -177,7 +177,7 @@ pub(crate) fn emulated_connector(
             access.secret_access_key(),
             access.session_token().map(str::to_owned),
         )),
-        ..aws::Config::default()
+        ..AwsConfig::default()
     };
     // Nothing of the user's own set-up plays a part: neither the proxy nor the system's roots.
     let tunnel = tunnel::Config {
@@ -189,7 +189,7 @@ pub(crate) fn emulated_connector(
 }
 
 fn assemble(
-    aws: aws::Config,
+    aws: AwsConfig,
     tunnel: tunnel::Config,
     keys: &HostKeyOptions,
     ssh: ssh::Config,

@@ -27,7 +27,7 @@ mod target;
 
 use std::sync::Arc;
 
-use crate::aws::{self, Aws};
+use crate::aws::{Aws, AwsConfig};
 use crate::connect::{self, Connector, PushedKey};
 use crate::model::{Account, InstanceTarget, TerminalRequest};
 use crate::ssh::HostKeySource;
@@ -64,7 +64,7 @@ impl Client {
             None => Arc::new(MemoryHostKeys::new()),
         };
         let dialer = Dialer::new(tunnel).map_err(Error::Tunnel)?;
-        let aws = Aws::new(aws::Config::default());
+        let aws = Aws::new(AwsConfig::default());
         let connector = Connector::new(aws, dialer, host_keys, connect::ConnectConfig::default());
         connector.client(&Account::default(), None, &()).await?;
         Ok(Self::new(connector))
@@ -82,7 +82,7 @@ impl Client {
     /// The emulator's certificate cannot be read.
     #[cfg(feature = "emulator")]
     pub fn for_emulator(access: &crate::emulator::EmulatorAccess) -> Result<Self, Error> {
-        let aws = aws::Config::default()
+        let aws = AwsConfig::default()
             .region(access.region().to_owned())
             .endpoint_url(access.api_url())
             .credentials(access.credentials());

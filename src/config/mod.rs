@@ -35,7 +35,7 @@ pub struct Config {
     /// Whether local workspaces need the platform of August 2026, which the database's schema decides.
     pub docker_needs_august: bool,
     /// Credentials, region and endpoints of AWS.
-    pub aws: aws::Config,
+    pub aws: aws::AwsConfig,
     /// Roots, proxy and timeouts of tunnels.
     pub tunnel: tunnel::Config,
     /// Which host keys are accepted.

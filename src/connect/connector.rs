@@ -15,7 +15,7 @@ use super::explain::{self, PeerContext};
 use super::host::SshHost;
 use super::resolve;
 use super::route::{ConnectPath, Route, TunnelTarget};
-use crate::aws::{Aws, Client, partition};
+use crate::aws::{Aws, AwsClient, partition};
 #[cfg(feature = "gateway")]
 use crate::docker::engine::Engine;
 use crate::model::{Account, HostIds, InstanceTarget, Stage, StageError, StageObserver, staged};
@@ -262,7 +262,7 @@ impl Connector {
         &self,
         target: &InstanceTarget,
         observer: &dyn StageObserver,
-    ) -> Result<Arc<Client>, StageError> {
+    ) -> Result<Arc<AwsClient>, StageError> {
         self.client(&target.account, target.region.as_deref(), observer).await
     }
 
@@ -275,7 +275,7 @@ impl Connector {
         account: &Account,
         region: Option<&str>,
         observer: &dyn StageObserver,
-    ) -> Result<Arc<Client>, StageError> {
+    ) -> Result<Arc<AwsClient>, StageError> {
         staged(Stage::Credentials, observer, async {
             let client = self.aws.client(account, region).await?;
             client.credentials().await?;
@@ -288,7 +288,7 @@ impl Connector {
     /// Pushes the public key `public`.
     pub(super) async fn push(
         &self,
-        client: &Client,
+        client: &AwsClient,
         target: &InstanceTarget,
         public: &str,
         observer: &dyn StageObserver,
@@ -340,7 +340,7 @@ impl Connector {
     /// dial, so that a console that has to be queried responds concurrently.
     pub(super) async fn host_key_check(
         &self,
-        client: &Arc<Client>,
+        client: &Arc<AwsClient>,
         account: Option<&str>,
         target: &InstanceTarget,
         source: Arc<dyn HostKeySource>,

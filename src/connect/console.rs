@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use eice_proto::InstanceId;
 
-use crate::aws::{self, Client, ConsoleForm};
+use crate::aws::{AwsClient, AwsError, ConsoleForm};
 use crate::ssh::host_keys::{Testimony, Witness};
 
 /// Why a console yields no host keys.
@@ -22,19 +22,19 @@ pub(super) enum ConsoleError {
         /// The instance.
         instance: InstanceId,
         /// The cause.
-        source: aws::Error,
+        source: AwsError,
     },
 }
 
 /// Reads the console of `instance`: its current output, and if that shows no keys or is unavailable, the output
 /// posted after the last boot, which the ring buffer may have lost since.
-pub(super) fn witness(client: Arc<Client>, instance: InstanceId) -> Witness {
+pub(super) fn witness(client: Arc<AwsClient>, instance: InstanceId) -> Witness {
     Box::pin(async move {
         let latest = match read(&client, &instance, ConsoleForm::Latest).await {
             Ok(Some(testimony)) if !testimony.is_empty() => return Ok(testimony),
             Ok(latest) => latest,
             // Not every instance type supports the current output.
-            Err(aws::Error::State(_)) => None,
+            Err(AwsError::State(_)) => None,
             Err(source) => return Err(ConsoleError::Call { instance, source }.into()),
         };
         match read(&client, &instance, ConsoleForm::Posted).await {
@@ -48,10 +48,10 @@ pub(super) fn witness(client: Arc<Client>, instance: InstanceId) -> Witness {
 
 /// Reads the console's host keys in one form; `None` when it is empty. The output itself is dropped here.
 async fn read(
-    client: &Client,
+    client: &AwsClient,
     instance: &InstanceId,
     form: ConsoleForm,
-) -> Result<Option<Testimony>, aws::Error> {
+) -> Result<Option<Testimony>, AwsError> {
     let output = client.console_output(instance, form).await?;
     let is_empty = output.bytes().iter().all(u8::is_ascii_whitespace);
     Ok((!is_empty).then(|| Testimony::from_console(output.bytes())))

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::explain;
 use super::route::Route;
-use crate::aws::Client;
+use crate::aws::AwsClient;
 use crate::model::{Fault, InstanceTarget, Stage, StageError, StageObserver, staged};
 use crate::tunnel::{Dialer, Tunnel};
 
@@ -20,7 +20,7 @@ const TCP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Signs and dials. If that fails, cached lookups are dropped, since they may be outdated.
 pub(super) async fn dial_tunnel(
     dialer: &Dialer,
-    client: &Client,
+    client: &AwsClient,
     route: &Route,
     target: &InstanceTarget,
     observer: &dyn StageObserver,

@@ -12,7 +12,7 @@ use eice_proto::tunnel::CloseReason;
 use eice_proto::{EndpointId, InstanceId, RemotePort};
 
 use super::route::Route;
-use crate::aws::{self, ChoiceError, partition};
+use crate::aws::{self, AwsError, ChoiceError, partition};
 use crate::model::{Fault, InstanceTarget, OsUser, Stage, StageError};
 use crate::ssh;
 use crate::tunnel::{self, Status, Tunnel};
@@ -114,7 +114,7 @@ impl<E: StdError> StdError for Below<E> {
 /// Returns AWS's error response, if a stage failed because AWS rejected a call.
 #[must_use]
 pub fn refusal(error: &StageError) -> Option<&aws::Refusal> {
-    error.source()?.downcast_ref::<Below<aws::Error>>()?.0.refusal()
+    error.source()?.downcast_ref::<Below<AwsError>>()?.0.refusal()
 }
 
 /// Converts an error: its own text becomes the message, its cause the cause.
@@ -132,9 +132,9 @@ pub(super) fn from_key_generation(error: ssh::Error) -> StageError {
 }
 
 /// Returns the stage of a failed choice: a stopped instance is only detected with the endpoint.
-pub(super) fn route_stage(error: &aws::Error) -> Stage {
+pub(super) fn route_stage(error: &AwsError) -> Stage {
     match error {
-        aws::Error::Choice(ChoiceError::InstanceState { .. } | ChoiceError::NoAddress { .. }) => {
+        AwsError::Choice(ChoiceError::InstanceState { .. } | ChoiceError::NoAddress { .. }) => {
             Stage::Instance
         }
         _ => Stage::Endpoint,
@@ -144,12 +144,12 @@ pub(super) fn route_stage(error: &aws::Error) -> Stage {
 /// Converts an error of an AWS call in `stage`.
 pub(super) fn from_aws(
     stage: Stage,
-    error: aws::Error,
+    error: AwsError,
     target: &InstanceTarget,
     region: Option<&str>,
 ) -> StageError {
     let hint = match (&error, region) {
-        (aws::Error::Denied(_), Some(region)) if stage == Stage::KeyPush => Some(format!(
+        (AwsError::Denied(_), Some(region)) if stage == Stage::KeyPush => Some(format!(
             "allow ec2-instance-connect:SendSSHPublicKey on arn:{}:ec2:{region}:ACCOUNT:instance/{} in the IAM \
              policy of the caller; a condition on ec2:osuser must allow {}",
             partition(region),
@@ -166,7 +166,7 @@ pub(super) fn from_aws(
 }
 
 /// Converts an error of an AWS call in `stage` that has no target yet.
-pub(super) fn from_aws_call(stage: Stage, error: aws::Error) -> StageError {
+pub(super) fn from_aws_call(stage: Stage, error: AwsError) -> StageError {
     let hint = error.hint();
     let request_id = error.request_id().map(str::to_owned);
     let failure = from_error(stage, error.fault(), error).with_request_id(request_id);

@@ -6,7 +6,7 @@ use eice_proto::InstanceId;
 
 use super::connector::Connector;
 use super::explain;
-use crate::aws::{Client, Instance, InstanceFilter, InstanceState};
+use crate::aws::{AwsClient, Instance, InstanceFilter, InstanceState};
 use crate::model::{Account, Fault, InstanceName, Stage, StageError, StageObserver, staged};
 
 /// The most instances that an error lists.
@@ -53,7 +53,7 @@ fn the_one<'a>(
     found: &'a [Instance],
     name: &InstanceName,
     workspace_tag: &str,
-    client: &Client,
+    client: &AwsClient,
 ) -> Result<&'a Instance, StageError> {
     let running: Vec<_> = found.iter().filter(|i| i.state == InstanceState::Running).collect();
     let wanted = match name {

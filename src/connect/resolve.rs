@@ -3,12 +3,12 @@
 use super::config::ConnectMethod;
 use super::explain;
 use super::route::{ConnectPath, Route, route_request};
-use crate::aws::Client;
+use crate::aws::AwsClient;
 use crate::model::{InstanceTarget, Stage, StageError, StageObserver, staged};
 
 /// Looks up what the target leaves open.
 pub(super) async fn route(
-    client: &Client,
+    client: &AwsClient,
     target: &InstanceTarget,
     observer: &dyn StageObserver,
 ) -> Result<Route, StageError> {
@@ -30,7 +30,7 @@ pub(super) async fn route(
 /// well: its host key is pinned under the same scope as behind an endpoint.
 pub(super) async fn path(
     method: &ConnectMethod,
-    client: &Client,
+    client: &AwsClient,
     target: &InstanceTarget,
     observer: &dyn StageObserver,
 ) -> Result<ConnectPath, StageError> {

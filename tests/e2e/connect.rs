@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 fn connector(emulator: &Emulator, config: connect::ConnectConfig) -> Connector {
     let access = emulator.access();
-    let mut aws = aws::Config::default();
+    let mut aws = aws::AwsConfig::default();
     aws.region = Some(access.region().to_owned());
     aws.endpoint_url = Some(access.api_url());
     aws.credentials = Some(access.credentials());

@@ -15,8 +15,8 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_types::region::Region;
 use futures_util::future::BoxFuture;
 
-use super::super::config::Config;
-use super::super::error::Error;
+use super::super::config::AwsConfig;
+use super::super::error::AwsError;
 use super::super::settings::Settings;
 use super::super::sts::{Role, Sts};
 use super::source::{Source, Sso, source};
@@ -28,7 +28,7 @@ const MAX_TOKEN: u64 = 64 << 10;
 /// The credentials of a profile, or of the role that the caller names, assumed with them.
 #[derive(Debug)]
 pub(in crate::aws) struct Chain {
-    pub(in crate::aws) config: Arc<Config>,
+    pub(in crate::aws) config: Arc<AwsConfig>,
     /// The profile, when the caller names it.
     pub(in crate::aws) profile: Option<String>,
     /// The role to assume with the profile's credentials.
@@ -37,7 +37,7 @@ pub(in crate::aws) struct Chain {
 }
 
 impl Provider for Chain {
-    fn load(&self) -> BoxFuture<'_, Result<Credentials, Error>> {
+    fn load(&self) -> BoxFuture<'_, Result<Credentials, AwsError>> {
         Box::pin(async {
             // Read each time, so that an edited file counts.
             let settings = Settings::load(&self.config, self.profile.as_deref()).await?;
@@ -62,7 +62,7 @@ impl Chain {
         &'a self,
         source: &'a Source,
         settings: &'a Settings,
-    ) -> BoxFuture<'a, Result<Credentials, Error>> {
+    ) -> BoxFuture<'a, Result<Credentials, AwsError>> {
         Box::pin(async move {
             let found = match source {
                 Source::Keys(keys) => keys.clone(),
@@ -89,12 +89,12 @@ impl Chain {
         })
     }
 
-    async fn assume(&self, base: Credentials, role: &Role) -> Result<Credentials, Error> {
+    async fn assume(&self, base: Credentials, role: &Role) -> Result<Credentials, AwsError> {
         let code = match &role.mfa_serial {
             None => None,
             Some(serial) => {
                 let failed =
-                    |source| Error::Mfa { role_arn: role.arn.clone(), serial: serial.clone(), source };
+                    |source| AwsError::Mfa { role_arn: role.arn.clone(), serial: serial.clone(), source };
                 let person = self.config.person.as_ref().ok_or_else(|| failed(None))?;
                 let code = person.mfa_code(serial).await.map_err(|error| failed(Some(error)))?;
                 Some(code.trim().to_owned())
@@ -110,7 +110,7 @@ impl Chain {
             .with_region(Some(Region::new(self.sts.region.clone())))
     }
 
-    async fn sso(&self, sso: &Sso) -> Result<Credentials, Error> {
+    async fn sso(&self, sso: &Sso) -> Result<Credentials, AwsError> {
         let mut provider = SsoCredentialsProvider::builder()
             .configure(&self.provider_config())
             .account_id(&sso.account_id)
@@ -119,10 +119,10 @@ impl Chain {
             .region(Region::new(sso.region.clone()));
         provider.set_session_name(sso.session.clone());
         let found = provider.build().provide_credentials().await;
-        found.map_err(|source| Error::SignIn { profile: sso.profile.clone(), source: source.into() })
+        found.map_err(|source| AwsError::SignIn { profile: sso.profile.clone(), source: source.into() })
     }
 
-    async fn container(&self, settings: &Settings) -> Result<Credentials, Error> {
+    async fn container(&self, settings: &Settings) -> Result<Credentials, AwsError> {
         // The SDK takes these verbatim into a URL and a header.
         for (name, starts) in [
             ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", &["/"][..]),
@@ -131,7 +131,7 @@ impl Chain {
             let Some(value) = settings.env.text(name)? else { continue };
             let is_uri = value.parse::<http::Uri>().is_ok_and(|uri| uri.path().starts_with('/'));
             if !is_uri || !starts.iter().any(|start| value.starts_with(start)) {
-                return Err(Error::setting(
+                return Err(AwsError::setting(
                     name,
                     format!("it begins with {} and is a URI", starts.join(" or ")),
                 ));
@@ -141,7 +141,7 @@ impl Chain {
         provider.provide_credentials().await.map_err(missing_or_failed)
     }
 
-    async fn instance(&self, settings: &Settings) -> Result<Credentials, Error> {
+    async fn instance(&self, settings: &Settings) -> Result<Credentials, AwsError> {
         let config = self.provider_config();
         let client = metadata_client(settings, &config)?;
         let provider = ImdsCredentialsProvider::builder().configure(&config).imds_client(client).build();
@@ -153,19 +153,19 @@ impl Chain {
 pub(in crate::aws) fn metadata_client(
     settings: &Settings,
     config: &ProviderConfig,
-) -> Result<imds::Client, Error> {
+) -> Result<imds::Client, AwsError> {
     let url = settings.metadata_url()?;
     let is_url =
         url.parse::<http::Uri>().is_ok_and(|url| url.scheme().is_some() && url.authority().is_some());
     let client = if is_url { imds::Client::builder().configure(config).endpoint(&url).ok() } else { None };
-    let wrong = || Error::setting("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("{url:?} is not a URL"));
+    let wrong = || AwsError::setting("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("{url:?} is not a URL"));
     client.map(imds::client::Builder::build).ok_or_else(wrong)
 }
 
-fn missing_or_failed(error: CredentialsError) -> Error {
+fn missing_or_failed(error: CredentialsError) -> AwsError {
     match error {
-        CredentialsError::CredentialsNotLoaded(_) => Error::NoCredentials,
-        other => Error::Credentials(other.into()),
+        CredentialsError::CredentialsNotLoaded(_) => AwsError::NoCredentials,
+        other => AwsError::Credentials(other.into()),
     }
 }
 
@@ -174,8 +174,8 @@ fn given(fixed: &eice_proto::Credentials) -> Credentials {
     Credentials::new(fixed.access_key_id(), fixed.secret_access_key(), token, None, "eice")
 }
 
-async fn read_token(path: &Path) -> Result<String, Error> {
-    let failed = |why: String| Error::setting(format!("the web identity token {}", path.display()), why);
+async fn read_token(path: &Path) -> Result<String, AwsError> {
+    let failed = |why: String| AwsError::setting(format!("the web identity token {}", path.display()), why);
     let metadata = tokio::fs::metadata(path).await.map_err(|error| failed(error.to_string()))?;
     if !metadata.is_file() || metadata.len() > MAX_TOKEN {
         return Err(failed(format!("it is not a regular file of at most {MAX_TOKEN} bytes")));
@@ -184,7 +184,7 @@ async fn read_token(path: &Path) -> Result<String, Error> {
 }
 
 /// Refuses what can be in no header: the signer panics at it.
-fn check(found: &Credentials) -> Result<(), Error> {
+fn check(found: &Credentials) -> Result<(), AwsError> {
     let parts = [
         ("the access key id", Some(found.access_key_id())),
         ("the secret access key", Some(found.secret_access_key())),
@@ -193,7 +193,7 @@ fn check(found: &Credentials) -> Result<(), Error> {
     for (name, value) in parts {
         let is_usable = |value: &str| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
         if value.is_some_and(|value| !is_usable(value)) {
-            return Err(Error::setting(
+            return Err(AwsError::setting(
                 name,
                 "it has white space, control characters or letters that no key has",
             ));

@@ -10,7 +10,7 @@ use aws_smithy_types::date_time::Format;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::super::error::Error;
+use super::super::error::AwsError;
 
 /// The most that is read of what it prints, in bytes.
 const MAX_OUTPUT: u64 = 64 << 10;
@@ -32,9 +32,9 @@ struct Printed {
 /// from there and its error output appears there; without one both are closed to it. It is ended when this is dropped.
 ///
 /// # Errors
-/// [`Error::Process`].
-pub(super) async fn run(command: &str, profile: &str, is_attended: bool) -> Result<Credentials, Error> {
-    let failed = |why: String| Error::Process { profile: profile.to_owned(), why };
+/// [`AwsError::Process`].
+pub(super) async fn run(command: &str, profile: &str, is_attended: bool) -> Result<Credentials, AwsError> {
+    let failed = |why: String| AwsError::Process { profile: profile.to_owned(), why };
     // Not our own stdin, which may be the data of a command or of a connection.
     let terminal = if is_attended { OpenOptions::new().read(true).open("/dev/tty").ok() } else { None };
     let mut child = tokio::process::Command::new("sh")

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use aws_credential_types::Credentials;
 
-use super::super::error::Error;
+use super::super::error::AwsError;
 use super::super::profiles::Section;
 use super::super::settings::Settings;
 use super::super::sts::{Role, SESSION_NAME};
@@ -47,7 +47,7 @@ pub(super) struct Sso {
 ///
 /// # Errors
 /// Credentials are incomplete, or the profile contradicts itself.
-pub(super) fn source(settings: &Settings) -> Result<Source, Error> {
+pub(super) fn source(settings: &Settings) -> Result<Source, AwsError> {
     let env_keys = if settings.is_explicit { None } else { environment_keys(settings)? };
     if let Some(keys) = env_keys {
         return Ok(Source::Keys(keys));
@@ -71,11 +71,11 @@ fn has_container(settings: &Settings) -> bool {
 }
 
 /// The environment's keys, where there is a key id.
-fn environment_keys(settings: &Settings) -> Result<Option<Credentials>, Error> {
+fn environment_keys(settings: &Settings) -> Result<Option<Credentials>, AwsError> {
     let text = |name| settings.env.text(name);
     let Some(id) = text("AWS_ACCESS_KEY_ID")? else { return Ok(None) };
     let missing = "AWS_SECRET_ACCESS_KEY";
-    let secret = text(missing)?.ok_or(Error::PartialCredentials { place: "env", missing })?;
+    let secret = text(missing)?.ok_or(AwsError::PartialCredentials { place: "env", missing })?;
     let token = match text("AWS_SESSION_TOKEN")? {
         Some(token) => Some(token),
         None => text("AWS_SECURITY_TOKEN")?,
@@ -88,9 +88,9 @@ fn is_role(profile: &Section) -> bool {
 }
 
 /// The role of the profile `name`, with what it is assumed with; `visited` are the profiles on the way here.
-fn role(settings: &Settings, name: &str, visited: &mut Vec<String>) -> Result<Source, Error> {
+fn role(settings: &Settings, name: &str, visited: &mut Vec<String>) -> Result<Source, AwsError> {
     let profile = settings.other(name).unwrap_or_default();
-    let invalid = |why: String| Error::ProfileSettings { profile: name.to_owned(), why };
+    let invalid = |why: String| AwsError::ProfileSettings { profile: name.to_owned(), why };
     let text = |key: &str| profile.get(key).filter(|value| !value.is_empty()).cloned();
     let arn = text("role_arn").ok_or_else(|| invalid("its `role_arn` is empty".into()))?;
     let mut role = Role::new(arn);
@@ -109,7 +109,7 @@ fn role(settings: &Settings, name: &str, visited: &mut Vec<String>) -> Result<So
             return Err(invalid("it has both source_profile and credential_source".into()));
         }
         (None, None) => {
-            return Err(Error::PartialCredentials {
+            return Err(AwsError::PartialCredentials {
                 place: "assume-role",
                 missing: "source_profile or credential_source",
             });
@@ -123,12 +123,12 @@ fn role(settings: &Settings, name: &str, visited: &mut Vec<String>) -> Result<So
 }
 
 /// The credentials that `credential_source` means.
-fn named_source(settings: &Settings, name: &str) -> Result<Option<Source>, Error> {
+fn named_source(settings: &Settings, name: &str) -> Result<Option<Source>, AwsError> {
     Ok(Some(match name.to_ascii_lowercase().as_str() {
         "environment" => {
             let keys = environment_keys(settings)?;
             Source::Keys(
-                keys.ok_or(Error::PartialCredentials { place: "env", missing: "AWS_ACCESS_KEY_ID" })?,
+                keys.ok_or(AwsError::PartialCredentials { place: "env", missing: "AWS_ACCESS_KEY_ID" })?,
             )
         }
         "ecscontainer" => Source::Container,
@@ -143,8 +143,8 @@ fn of_source_profile(
     name: &str,
     next: String,
     visited: &mut Vec<String>,
-) -> Result<Source, Error> {
-    let invalid = |why: String| Error::ProfileSettings { profile: name.to_owned(), why };
+) -> Result<Source, AwsError> {
+    let invalid = |why: String| AwsError::ProfileSettings { profile: name.to_owned(), why };
     let Some(profile) = settings.other(&next) else {
         return Err(invalid(format!("its source_profile {next:?} does not exist")));
     };
@@ -163,10 +163,10 @@ fn of_source_profile(
 }
 
 /// The credentials of the profile `name` itself; with `reads_env`, the environment's web identity counts as well.
-fn of_profile(settings: &Settings, name: &str, reads_env: bool) -> Result<Option<Source>, Error> {
+fn of_profile(settings: &Settings, name: &str, reads_env: bool) -> Result<Option<Source>, AwsError> {
     let profile = settings.other(name).unwrap_or_default();
     let text = |key: &str| profile.get(key).filter(|value| !value.is_empty()).cloned();
-    let invalid = |why: String| Error::ProfileSettings { profile: name.to_owned(), why };
+    let invalid = |why: String| AwsError::ProfileSettings { profile: name.to_owned(), why };
     let web = |variable: &str, key: &str| match settings.env.text(variable) {
         Ok(Some(value)) if reads_env => Ok(Some(value)),
         Err(error) if reads_env => Err(error),
@@ -189,7 +189,7 @@ fn of_profile(settings: &Settings, name: &str, reads_env: bool) -> Result<Option
         return Ok(Some(Source::Keys(keys)));
     }
     if profile.contains_key("login_session") {
-        return Err(Error::LoginSession(name.to_owned()));
+        return Err(AwsError::LoginSession(name.to_owned()));
     }
     if let Some(command) = text("credential_process") {
         return Ok(Some(Source::Process { command, profile: name.to_owned() }));
@@ -199,20 +199,20 @@ fn of_profile(settings: &Settings, name: &str, reads_env: bool) -> Result<Option
 }
 
 /// The keys of `profile`, which is in the file `place`, where there is a key id.
-fn keys(place: &'static str, profile: &Section) -> Result<Option<Credentials>, Error> {
+fn keys(place: &'static str, profile: &Section) -> Result<Option<Credentials>, AwsError> {
     if !profile.contains_key("aws_access_key_id") {
         return Ok(None);
     }
     let text = |key: &str| profile.get(key).filter(|value| !value.is_empty());
-    let required = |missing| text(missing).ok_or(Error::PartialCredentials { place, missing });
+    let required = |missing| text(missing).ok_or(AwsError::PartialCredentials { place, missing });
     let (id, secret) = (required("aws_access_key_id")?, required("aws_secret_access_key")?);
     let token = text("aws_session_token").or_else(|| text("aws_security_token"));
     Ok(Some(Credentials::new(id, secret, token.cloned(), None, "Profile")))
 }
 
 /// The single sign-on of the profile `name`.
-fn sso(settings: &Settings, name: &str, profile: &Section) -> Result<Sso, Error> {
-    let invalid = |why: String| Error::ProfileSettings { profile: name.to_owned(), why };
+fn sso(settings: &Settings, name: &str, profile: &Section) -> Result<Sso, AwsError> {
+    let invalid = |why: String| AwsError::ProfileSettings { profile: name.to_owned(), why };
     let mut merged = profile.clone();
     let session = profile.get("sso_session").cloned();
     if let Some(session) = &session {

@@ -41,13 +41,13 @@ async fn a_console_that_is_none_is_an_error_that_tells_nothing_of_it() {
         ok("<html>hunter2</html>"),
     ] {
         let error = ask(answer.clone()).await;
-        assert!(matches!(error, Error::Malformed { .. }), "{answer}: {error:?}");
+        assert!(matches!(error, AwsError::Malformed { .. }), "{answer}: {error:?}");
         assert!(!format!("{error:?} {}", error_chain(&error)).contains("hunter2"), "{error:?}");
     }
     let huge = console("i-1", &format!("<output>{}</output>", "QUFB".repeat(90_000)));
-    assert!(matches!(ask(huge).await, Error::TooLarge { .. }));
+    assert!(matches!(ask(huge).await, AwsError::TooLarge { .. }));
     let error = ask(refusal("400 Bad Request", "UnsupportedOperation")).await;
-    assert!(matches!(error, Error::State(_)), "an instance type that cannot tell it: {error:?}");
+    assert!(matches!(error, AwsError::State(_)), "an instance type that cannot tell it: {error:?}");
     let error = ask(refusal("403 Forbidden", "UnauthorizedOperation")).await;
     assert!(error.hint().unwrap().contains("ec2:GetConsoleOutput"), "{error:?}");
 }

@@ -30,7 +30,7 @@ async fn a_role_is_assumed_with_its_external_id_and_its_credentials_sign() {
     config.endpoint_urls.sts = Some(denied.url.clone());
     let client = Aws::new(config).client(&account, None).await.unwrap();
     let error = client.instance(&"i-1".parse().unwrap()).await.unwrap_err();
-    assert!(matches!(error, Error::AssumeRole { .. }), "{error:?}");
+    assert!(matches!(error, AwsError::AssumeRole { .. }), "{error:?}");
     assert!(
         error_chain(&error).contains("not authorized to perform: sts:AssumeRole"),
         "{}",
@@ -68,7 +68,7 @@ async fn a_profile_gives_region_credentials_and_endpoint_urls() {
         ),
     )
     .unwrap();
-    let config = Config { config_file: Some(file), ..Config::default() };
+    let config = AwsConfig { config_file: Some(file), ..AwsConfig::default() };
     let aws = Aws::new(config.clone());
     let account = Account::new(Some("one".into()), None, None);
     let client = aws.client(&account, None).await.unwrap();
@@ -80,14 +80,14 @@ async fn a_profile_gives_region_credentials_and_endpoint_urls() {
     let other = aws.client(&account, Some("us-east-1")).await.unwrap();
     assert_eq!(other.region(), "us-east-1");
 
-    let config = Config { fallback_region: Some("us-east-2".into()), ..config };
+    let config = AwsConfig { fallback_region: Some("us-east-2".into()), ..config };
     let client = Aws::new(config).client(&account, None).await.unwrap();
     assert_eq!(client.region(), "eu-south-1", "the fallback is the last to be asked");
 
     let error = aws.client(&Account::new(Some("two".into()), None, None), None).await.unwrap_err();
-    assert!(matches!(error, Error::NoProfile { .. }), "{error:?}");
+    assert!(matches!(error, AwsError::NoProfile { .. }), "{error:?}");
     let error = aws.client(&account, Some("evil.example/")).await.unwrap_err();
-    assert!(matches!(error, Error::Region(_)), "{error:?}");
+    assert!(matches!(error, AwsError::Region(_)), "{error:?}");
 }
 
 #[tokio::test]
@@ -118,12 +118,12 @@ async fn https_is_trusted_by_the_ca_bundle_and_not_without_it() {
         }
     });
     let id = "i-1".parse().unwrap();
-    let trusting = Config { ca_bundle: Some(bundle), ..config(&url) };
+    let trusting = AwsConfig { ca_bundle: Some(bundle), ..config(&url) };
     let client = Aws::new(trusting).client(&Account::default(), None).await.unwrap();
     client.instance(&id).await.unwrap();
     let client = self::client(&url).await;
     let error = client.instance(&id).await.unwrap_err();
-    assert!(matches!(error, Error::Network { .. }), "{error:?}");
+    assert!(matches!(error, AwsError::Network { .. }), "{error:?}");
     assert!(error_chain(&error).to_lowercase().contains("certificate"), "{}", error_chain(&error));
     server.abort();
 }
@@ -142,10 +142,10 @@ async fn web_identity_is_assumed_without_a_signature() {
         ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
         ("AWS_ROLE_ARN", "arn:aws:iam::1:role/web"),
     ];
-    let config = Config {
+    let config = AwsConfig {
         endpoint_urls: EndpointUrls { sts: Some(sts.url.clone()), ..EndpointUrls::default() },
         environment: Environment::of(&variables),
-        ..Config::default()
+        ..AwsConfig::default()
     };
     let client = Aws::new(config).client(&Account::default(), None).await.unwrap();
     assert_eq!(client.credentials().await.unwrap().access_key_id(), "ASIAWEB");

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::output::{self, Output};
 use super::value::Value;
-use crate::aws::{self, Action};
+use crate::aws::{self, Action, AwsError};
 use crate::connect;
 use crate::model::{StageError, error_chain, escape_control};
 
@@ -201,39 +201,39 @@ fn sentence(out: &mut String, message: &str) {
 }
 
 /// A failed AWS call after `attempts` tries at most, or what stands in front of it.
-pub(super) fn from_aws(error: &aws::Error, attempts: u32) -> ShimError {
-    use aws::ChoiceError as Choice;
+pub(super) fn from_aws(error: &AwsError, attempts: u32) -> ShimError {
+    use crate::aws::ChoiceError as Choice;
     if let Some(refusal) = error.refusal() {
-        let is_retried = attempts > 1 && matches!(error, aws::Error::Throttled(_) | aws::Error::Service(_));
+        let is_retried = attempts > 1 && matches!(error, AwsError::Throttled(_) | AwsError::Service(_));
         return ShimError::of_refusal(refusal, is_retried.then(|| attempts - 1));
     }
     let none = "There are no available instance connect endpoints";
     match error {
-        aws::Error::NoRegion => ShimError::coded(
+        AwsError::NoRegion => ShimError::coded(
             CONFIGURATION,
             "NoRegion",
             "You must specify a region. You can also configure your region by running \"aws configure\".",
         ),
-        aws::Error::NoCredentials => ShimError::coded(
+        AwsError::NoCredentials => ShimError::coded(
             CONFIGURATION,
             "NoCredentials",
             "Unable to locate credentials. You can configure credentials by running \"aws login\".",
         ),
-        aws::Error::NoProfile { name, .. } => {
+        AwsError::NoProfile { name, .. } => {
             ShimError::general(format!("The config profile ({name}) could not be found"))
         }
-        aws::Error::PartialCredentials { place, missing } => {
+        AwsError::PartialCredentials { place, missing } => {
             ShimError::general(format!("Partial credentials found in {place}, missing: {missing}"))
         }
-        aws::Error::LoginSession(_) => ShimError::general(format!(
+        AwsError::LoginSession(_) => ShimError::general(format!(
             "Error loading login session token: {error}. Please reauthenticate using 'aws login'."
         ))
         .with_hint(error.hint().as_deref()),
-        aws::Error::Region(name) => ShimError::general(format!(
+        AwsError::Region(name) => ShimError::general(format!(
             "Provided region_name {} doesn't match a supported format.",
             super::python::repr(name)
         )),
-        aws::Error::Choice(choice) => match choice {
+        AwsError::Choice(choice) => match choice {
             Choice::NoEndpoint { .. } => ShimError::param(format!("{none}.")),
             Choice::NoSuchEndpoint { id } => ShimError::param(format!("{none} with {id}")),
             Choice::BeingCreated { .. } | Choice::EndpointState { .. } | Choice::AddressFamily { .. } => {
@@ -245,7 +245,7 @@ pub(super) fn from_aws(error: &aws::Error, attempts: u32) -> ShimError {
             }
             other => ShimError::general(other.to_string()).with_hint(error.hint().as_deref()),
         },
-        aws::Error::Network { host, .. } => ShimError::general(format!(
+        AwsError::Network { host, .. } => ShimError::general(format!(
             "Could not connect to the endpoint URL: \"{host}\": {}",
             error_chain(error)
         ))

@@ -7,7 +7,7 @@ use super::error::{ShimError, from_aws};
 use super::globals::Globals;
 use super::output;
 use super::value::Value;
-use crate::aws::{self, Client, EndpointUrls, Retries};
+use crate::aws::{AwsClient, AwsConfig, AwsError, EndpointUrls, Retries};
 use crate::cli::build::{self, HostKeyOptions};
 use crate::connect::Connector;
 use crate::model::Account;
@@ -47,11 +47,11 @@ impl Session {
             Service::Ec2InstanceConnect => endpoint_urls.ec2_instance_connect = url,
             Service::Sts => endpoint_urls.sts = url,
         }
-        let aws = aws::Config {
+        let aws = AwsConfig {
             endpoint_urls,
             ca_bundle: globals.ca_bundle.clone(),
             retries: Retries { attempts: ATTEMPTS, ..Retries::default() },
-            ..aws::Config::default()
+            ..AwsConfig::default()
         };
         let connector = build::connector(aws, globals.ca_bundle.clone(), keys, ssh)
             .map_err(|failure| ShimError::general(failure.message()).with_hint(failure.hint()))?;
@@ -60,7 +60,7 @@ impl Session {
     }
 
     /// The AWS calls. Credentials are loaded first, so that their absence is reported in aws-cli's words.
-    pub(super) async fn client(&self) -> Result<Arc<Client>, ShimError> {
+    pub(super) async fn client(&self) -> Result<Arc<AwsClient>, ShimError> {
         let client = self.connector.aws().client(&self.account, self.region.as_deref()).await;
         let client = client.map_err(|error| from_aws(&error, ATTEMPTS))?;
         client.credentials().await.map_err(|error| to_shim_error(&client, &error))?;
@@ -69,7 +69,7 @@ impl Session {
 }
 
 /// A call of `client` that failed.
-pub(super) fn to_shim_error(client: &Client, error: &aws::Error) -> ShimError {
+pub(super) fn to_shim_error(client: &AwsClient, error: &AwsError) -> ShimError {
     from_aws(error, client.attempts())
 }
 

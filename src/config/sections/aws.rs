@@ -1,22 +1,22 @@
 //! `[aws]`: credentials, region and endpoints.
 
 use super::SettingsReader;
-use crate::aws;
+use crate::aws::{AwsConfig, EndpointUrls};
 
 /// Reads `[aws]`. Absent settings come from the same places as for every AWS tool.
-pub(in crate::config) fn aws(reader: &mut SettingsReader<'_>) -> aws::Config {
+pub(in crate::config) fn aws(reader: &mut SettingsReader<'_>) -> AwsConfig {
     let mut section = reader.section("aws");
     let mut text = |key: &str| reader.value(&mut section, key, None);
-    let mut config = aws::Config {
+    let mut config = AwsConfig {
         region: text("region"),
         profile: text("profile"),
         endpoint_url: text("endpoint_url"),
-        endpoint_urls: aws::EndpointUrls {
+        endpoint_urls: EndpointUrls {
             ec2: text("endpoint_url_ec2"),
             ec2_instance_connect: text("endpoint_url_ec2_instance_connect"),
             sts: text("endpoint_url_sts"),
         },
-        ..aws::Config::default()
+        ..AwsConfig::default()
     };
     config.ca_bundle = reader.value(&mut section, "ca_bundle", None);
     config.use_fips = reader.flag(&mut section, "use_fips");

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use super::{MAX_SECONDS, SettingsReader, seconds};
-use crate::aws;
+use crate::aws::AwsConfig;
 use crate::tunnel::{Config, Proxy, ProxyConfig};
 
 /// Reads `[tunnel]`.
-pub(in crate::config) fn tunnel(reader: &mut SettingsReader<'_>, aws: &aws::Config) -> Config {
+pub(in crate::config) fn tunnel(reader: &mut SettingsReader<'_>, aws: &AwsConfig) -> Config {
     let mut section = reader.section("tunnel");
     let ca_bundle = reader.value(&mut section, "ca_bundle", None);
     let ca_bundle = ca_bundle.or_else(|| aws.ca_bundle.clone());

@@ -2,7 +2,7 @@
 
 use super::diagnosis::Diagnosis;
 use super::lookups::Found;
-use crate::aws::{Client, Endpoint, Instance, Passage, passages};
+use crate::aws::{AwsClient, Endpoint, Instance, Passage, passages};
 use crate::connect::explain;
 use crate::model::{Check, CheckOutcome, CheckResult, Fault, Fix, InstanceTarget, Stage};
 
@@ -11,7 +11,7 @@ impl Diagnosis<'_> {
     /// rule allows the tunnel, unless sshd answers nevertheless.
     pub(super) async fn security_groups(
         &mut self,
-        client: &Client,
+        client: &AwsClient,
         target: &InstanceTarget,
         instance: Option<&Instance>,
         found: &Found,

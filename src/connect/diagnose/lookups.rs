@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::diagnosis::Diagnosis;
 use crate::aws::policy::{Describe, Grant, Place, lookup_statement};
 use crate::aws::{
-    self, ChoiceError, Chosen, Client, Endpoint, EndpointQuery, Instance, InstanceState, RouteRequest,
+    AwsClient, AwsError, ChoiceError, Chosen, Endpoint, EndpointQuery, Instance, InstanceState, RouteRequest,
 };
 use crate::connect::explain;
 use crate::connect::route::route_request;
@@ -36,7 +36,7 @@ impl Diagnosis<'_> {
         &mut self,
         account: &Account,
         region: Option<&str>,
-    ) -> Option<Arc<Client>> {
+    ) -> Option<Arc<AwsClient>> {
         self.begin(Check::Credentials);
         let client = match self.connector.client(account, region, &self.stages).await {
             Ok(client) => client,
@@ -86,7 +86,7 @@ impl Diagnosis<'_> {
         Some(client)
     }
 
-    pub(super) async fn instance(&mut self, client: &Client, target: &InstanceTarget) -> Option<Instance> {
+    pub(super) async fn instance(&mut self, client: &AwsClient, target: &InstanceTarget) -> Option<Instance> {
         self.begin(Check::Instance);
         let call = client.describe_instance(&target.instance);
         let response = staged(Stage::Instance, &self.stages, call).await;
@@ -120,7 +120,7 @@ impl Diagnosis<'_> {
 
     pub(super) async fn endpoint(
         &mut self,
-        client: &Client,
+        client: &AwsClient,
         target: &InstanceTarget,
         instance: Option<&Instance>,
     ) -> Found {
@@ -204,7 +204,7 @@ impl Diagnosis<'_> {
         &mut self,
         error: ChoiceError,
         target: &InstanceTarget,
-        client: &Client,
+        client: &AwsClient,
         all: &[Endpoint],
     ) {
         if let ChoiceError::NoVpc = error {
@@ -245,8 +245,7 @@ impl Diagnosis<'_> {
             _ => None,
         };
         let before = self.steps.get(&check).cloned();
-        let error =
-            explain::from_aws(Stage::Endpoint, aws::Error::from(error), target, Some(client.region()));
+        let error = explain::from_aws(Stage::Endpoint, AwsError::from(error), target, Some(client.region()));
         let mut step = CheckResult::failed(check, &error);
         if let Some(reason) = reason {
             step.message = format!("{}: AWS says {reason:?}", step.message);
@@ -261,9 +260,9 @@ impl Diagnosis<'_> {
     fn lookup_failed(
         &mut self,
         check: Check,
-        error: aws::Error,
+        error: AwsError,
         target: &InstanceTarget,
-        client: &Client,
+        client: &AwsClient,
         is_needed: bool,
     ) {
         let stage = if check == Check::Instance { Stage::Instance } else { Stage::Endpoint };
@@ -299,7 +298,7 @@ impl Diagnosis<'_> {
     /// Returns the grant for exactly this connection.
     pub(super) fn grant(
         &self,
-        client: &Client,
+        client: &AwsClient,
         target: &InstanceTarget,
         instance: Option<&Instance>,
     ) -> Grant {
@@ -332,7 +331,7 @@ impl Diagnosis<'_> {
 /// Makes the same choice as the connector. An endpoint given by the caller is checked like one that is looked
 /// up, and then used with the given name.
 fn judge(
-    client: &Client,
+    client: &AwsClient,
     target: &InstanceTarget,
     request: &RouteRequest<'_>,
     all: &[Endpoint],

@@ -6,7 +6,7 @@ use super::command::{Ran, run};
 use super::diagnosis::Diagnosis;
 use super::lookups::Found;
 use super::read_only_keys::ReadOnlyHostKeys;
-use crate::aws::{Chosen, Client, Instance};
+use crate::aws::{AwsClient, Chosen, Instance};
 use crate::connect::config::HostKeyMode;
 use crate::connect::connector::{PushedKey, log_in};
 use crate::connect::container_start::{EngineContext, complaint};
@@ -35,7 +35,7 @@ impl Diagnosis<'_> {
     /// Pushes a key, which the instance forgets after 60 s.
     pub(super) async fn key_push(
         &mut self,
-        client: &Client,
+        client: &AwsClient,
         target: &InstanceTarget,
         instance: Option<&Instance>,
     ) -> Option<(EphemeralKey, PushedKey)> {
@@ -75,7 +75,7 @@ impl Diagnosis<'_> {
     /// Opens the tunnel: the four stages from TCP to the upgrade.
     pub(super) async fn tunnel(
         &mut self,
-        client: &Client,
+        client: &AwsClient,
         target: &InstanceTarget,
         chosen: Chosen,
         instance: Option<&Instance>,
@@ -122,7 +122,7 @@ impl Diagnosis<'_> {
     /// Receives sshd's identification, exchanges keys and checks the host key.
     pub(super) async fn handshake(
         &mut self,
-        client: &Arc<Client>,
+        client: &Arc<AwsClient>,
         target: &InstanceTarget,
         tunnel: Tunnel,
         route: &Route,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::aws::{self, Action};
+use crate::aws::{Action, AwsError};
 use crate::connect::console::ConsoleError;
 use crate::docker::quote;
 use crate::model::Fault;
@@ -72,7 +72,7 @@ fn unverified(scope: &HostKeyScope, source: &WitnessError, store: Option<&Path>)
         _ => None,
     };
     match called {
-        Some(ConsoleError::Call { source: source @ aws::Error::Denied(_), .. }) => (
+        Some(ConsoleError::Call { source: source @ AwsError::Denied(_), .. }) => (
             source.fault(),
             format!("allow it in the IAM policy of the caller: {}; or {otherwise}", statement(scope)),
         ),

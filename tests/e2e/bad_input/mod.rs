@@ -27,7 +27,7 @@ const ATTEMPTS: usize = 5;
 const POOLS: usize = 2;
 
 /// Sets every deadline that a silent peer can use up to [`SHORT`].
-fn impatient(_: &mut aws::Config, tunnel: &mut tunnel::Config, connect: &mut connect::ConnectConfig) {
+fn impatient(_: &mut aws::AwsConfig, tunnel: &mut tunnel::Config, connect: &mut connect::ConnectConfig) {
     tunnel.timeouts.tcp = SHORT;
     tunnel.timeouts.proxy = SHORT;
     tunnel.timeouts.tls = SHORT;

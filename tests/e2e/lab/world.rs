@@ -59,7 +59,7 @@ impl World {
     /// Another client of the same account, tuned.
     pub(crate) fn client(
         &self,
-        tune: impl FnOnce(&mut aws::Config, &mut tunnel::Config, &mut connect::ConnectConfig),
+        tune: impl FnOnce(&mut aws::AwsConfig, &mut tunnel::Config, &mut connect::ConnectConfig),
     ) -> Connector {
         connector(&self.emulator, Arc::new(MemoryHostKeys::default()), tune)
     }
@@ -68,7 +68,7 @@ impl World {
     pub(crate) fn client_with(
         &self,
         keys: Arc<dyn HostKeySource>,
-        tune: impl FnOnce(&mut aws::Config, &mut tunnel::Config, &mut connect::ConnectConfig),
+        tune: impl FnOnce(&mut aws::AwsConfig, &mut tunnel::Config, &mut connect::ConnectConfig),
     ) -> Connector {
         connector(&self.emulator, keys, tune)
     }
@@ -149,7 +149,7 @@ pub(crate) fn install_crypto() {
 fn connector(
     emulator: &Emulator,
     keys: Arc<dyn HostKeySource>,
-    tune: impl FnOnce(&mut aws::Config, &mut tunnel::Config, &mut connect::ConnectConfig),
+    tune: impl FnOnce(&mut aws::AwsConfig, &mut tunnel::Config, &mut connect::ConnectConfig),
 ) -> Connector {
     let mut aws = aws_config(emulator);
     let mut dial = tunnel::Config::default();
@@ -160,9 +160,9 @@ fn connector(
     Connector::new(aws::Aws::new(aws), dialer, keys, connect)
 }
 
-fn aws_config(emulator: &Emulator) -> aws::Config {
+fn aws_config(emulator: &Emulator) -> aws::AwsConfig {
     let access = emulator.access();
-    let mut aws = aws::Config::default();
+    let mut aws = aws::AwsConfig::default();
     aws.endpoint_url = Some(access.api_url());
     aws.region = Some(access.region().to_owned());
     aws.credentials = Some(eice_proto::Credentials::new(

@@ -1,4 +1,4 @@
-use super::super::super::config::Config;
+use super::super::super::config::AwsConfig;
 use super::super::super::environment::Environment;
 use super::*;
 
@@ -78,12 +78,12 @@ sso_account_id = 1
 sso_role_name = r
 ";
 
-fn found(variables: &[(&str, &str)], explicit: Option<&str>) -> Result<Source, Error> {
+fn found(variables: &[(&str, &str)], explicit: Option<&str>) -> Result<Source, AwsError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config");
     std::fs::write(&path, FILE).unwrap();
     let environment = Environment::of(variables);
-    let config = Config { environment, config_file: Some(path), ..Config::default() };
+    let config = AwsConfig { environment, config_file: Some(path), ..AwsConfig::default() };
     source(&Settings::read(&config, explicit)?)
 }
 
