@@ -14,7 +14,7 @@ use super::model::{DnsNames, Endpoint, EndpointState, Instance, InstanceState, I
 
 /// What the choice depends on, besides the endpoints.
 #[derive(Clone, Debug, Default)]
-pub struct Choice<'a> {
+pub struct EndpointCriteria<'a> {
     /// The instance, when it was looked up.
     pub instance: Option<&'a Instance>,
     /// The endpoint that the caller names, by id.
@@ -32,7 +32,7 @@ pub struct Choice<'a> {
 /// The endpoint and the address to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Chosen {
+pub struct ChosenEndpoint {
     /// The endpoint.
     pub id: EndpointId,
     /// Its DNS name; with `:port` only where the caller said so.
@@ -41,7 +41,7 @@ pub struct Chosen {
     pub address: IpAddr,
 }
 
-impl Chosen {
+impl ChosenEndpoint {
     /// The endpoint `id` at `dns_name`, to `address`.
     #[must_use]
     pub fn new(id: EndpointId, dns_name: impl Into<String>, address: IpAddr) -> Self {
@@ -168,7 +168,7 @@ fn family_name(family: AddressFamily) -> &'static str {
 ///
 /// # Errors
 /// The instance does not run, or has no address of the family.
-pub(super) fn addresses(choice: &Choice<'_>) -> Result<Vec<IpAddr>, ChoiceError> {
+pub(super) fn addresses(choice: &EndpointCriteria<'_>) -> Result<Vec<IpAddr>, ChoiceError> {
     if let Some(instance) = choice.instance
         && instance.state != InstanceState::Running
     {
@@ -195,7 +195,7 @@ pub(super) fn addresses(choice: &Choice<'_>) -> Result<Vec<IpAddr>, ChoiceError>
 ///
 /// # Errors
 /// See [`ChoiceError`].
-pub fn choose(choice: &Choice<'_>, endpoints: &[Endpoint]) -> Result<Chosen, ChoiceError> {
+pub fn choose(choice: &EndpointCriteria<'_>, endpoints: &[Endpoint]) -> Result<ChosenEndpoint, ChoiceError> {
     let addresses = addresses(choice)?;
     let vpc_id = choice.instance.and_then(|instance| instance.vpc_id.as_deref());
     let belongs = |endpoint: &Endpoint| match choice.endpoint {
@@ -211,7 +211,7 @@ pub fn choose(choice: &Choice<'_>, endpoints: &[Endpoint]) -> Result<Chosen, Cho
     let ordered = || usable.iter().copied().filter(near).chain(usable.iter().copied().filter(|e| !near(e)));
     for endpoint in ordered() {
         if let Some(address) = addresses.iter().find(|a| endpoint.ip_address_type.carries(**a)) {
-            return Ok(Chosen::new(endpoint.id.clone(), dns_name(choice, endpoint)?, *address));
+            return Ok(ChosenEndpoint::new(endpoint.id.clone(), dns_name(choice, endpoint)?, *address));
         }
     }
     if let (Some(endpoint), Some(address)) = (ordered().next(), addresses.first()) {
@@ -226,7 +226,7 @@ pub fn choose(choice: &Choice<'_>, endpoints: &[Endpoint]) -> Result<Chosen, Cho
 
 /// Why none of `endpoints`, none of which is usable, can be taken: the one being created is the best news.
 fn unusable<'a>(
-    choice: &Choice<'_>,
+    choice: &EndpointCriteria<'_>,
     vpc_id: Option<&str>,
     endpoints: impl Iterator<Item = &'a Endpoint> + Clone,
 ) -> ChoiceError {
@@ -251,7 +251,7 @@ fn unusable<'a>(
 
 /// The endpoint's name: the FIPS one where that is asked for, never a plain one in its place; the dual-stack one
 /// where that is asked for and there is one.
-fn dns_name(choice: &Choice<'_>, endpoint: &Endpoint) -> Result<String, ChoiceError> {
+fn dns_name(choice: &EndpointCriteria<'_>, endpoint: &Endpoint) -> Result<String, ChoiceError> {
     let pick = |names: &DnsNames| {
         if choice.use_fips { names.fips_dns_name.clone() } else { names.dns_name.clone() }
     };

@@ -1,15 +1,15 @@
 //! The typed error for each code that AWS refuses with.
 
-use super::error::{AwsError, Refusal, Skew};
+use super::error::{AwsError, ErrorResponse, Skew};
 
-/// The typed error for a refusal; `skew` is what the answer's `Date` header tells of the local clock.
-pub(super) fn classify(refusal: Refusal, skew: Skew) -> AwsError {
-    let Refusal { code, message, status, .. } = &refusal;
+/// The typed error for a response; `skew` is what the answer's `Date` header tells of the local clock.
+pub(super) fn classify(response: ErrorResponse, skew: Skew) -> AwsError {
+    let ErrorResponse { code, message, status, .. } = &response;
     let code = code.strip_suffix("Exception").unwrap_or(code);
     if is_about_the_clock(code, message) || (is_about_the_signature(code) && skew != Skew::Unknown) {
-        return AwsError::Clock { skew, refusal: Box::new(refusal) };
+        return AwsError::Clock { skew, response: Box::new(response) };
     }
-    let refusal_kind = match code {
+    let variant = match code {
         "UnauthorizedOperation" | "AccessDenied" | "Auth" | "OptInRequired" | "Blocked" => AwsError::Denied,
         "AuthFailure" | "ExpiredToken" | "InvalidAccessKeyId" => AwsError::Rejected,
         _ if is_about_the_signature(code) => AwsError::Rejected,
@@ -33,7 +33,7 @@ pub(super) fn classify(refusal: Refusal, skew: Skew) -> AwsError {
             _ => AwsError::Invalid,
         },
     };
-    refusal_kind(Box::new(refusal))
+    variant(Box::new(response))
 }
 
 /// Codes and texts that AWS uses for a clock that is off (EC2 error codes; SigV4's own messages).

@@ -9,7 +9,7 @@ use crate::model::{AddressFamily, EndpointChoice, OsUser};
 
 use super::action::Action;
 use super::cache::Cache;
-use super::choice::{Choice, ChoiceError, Chosen, addresses, choose};
+use super::choice::{ChoiceError, ChosenEndpoint, EndpointCriteria, addresses, choose};
 use super::credentials::CachedCredentials;
 use super::error::AwsError;
 use super::filter::{EndpointQuery, InstanceFilter};
@@ -63,8 +63,8 @@ impl<'a> RouteRequest<'a> {
         })
     }
 
-    fn choice(&self) -> Choice<'_> {
-        Choice {
+    fn choice(&self) -> EndpointCriteria<'_> {
+        EndpointCriteria {
             instance: self.instance,
             endpoint: match self.endpoint {
                 EndpointChoice::Id(id) => Some(id),
@@ -192,7 +192,7 @@ impl AwsClient {
     ///
     /// # Errors
     /// [`AwsError::Choice`] when nothing fits; otherwise see [`AwsError`].
-    pub async fn route(&self, request: &RouteRequest<'_>) -> Result<Chosen, AwsError> {
+    pub async fn route(&self, request: &RouteRequest<'_>) -> Result<ChosenEndpoint, AwsError> {
         // What the instance itself rules out needs no look-up.
         let Some(query) = request.query()? else { return Ok(self.choose(request, &[])?) };
         let endpoints = self.endpoints(&query).await?;
@@ -217,14 +217,18 @@ impl AwsClient {
     ///
     /// # Errors
     /// See [`ChoiceError`].
-    pub fn choose(&self, request: &RouteRequest<'_>, endpoints: &[Endpoint]) -> Result<Chosen, ChoiceError> {
+    pub fn choose(
+        &self,
+        request: &RouteRequest<'_>,
+        endpoints: &[Endpoint],
+    ) -> Result<ChosenEndpoint, ChoiceError> {
         let mut choice = request.choice();
         choice.use_fips = self.use_fips;
         choice.use_dualstack = self.use_dualstack;
         match request.endpoint {
             EndpointChoice::Known { id, dns_name } => {
                 let address = addresses(&choice)?.first().copied().ok_or(ChoiceError::NoVpc)?;
-                Ok(Chosen::new(id.clone(), dns_name.as_str(), address))
+                Ok(ChosenEndpoint::new(id.clone(), dns_name.as_str(), address))
             }
             EndpointChoice::Id(_) | EndpointChoice::Automatic => choose(&choice, endpoints),
         }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use eice_proto::Credentials;
 
-use super::environment::Environment;
+use super::environment::EnvSource;
 use super::error::AwsError;
-use super::person::Person;
+use super::prompt::UserPrompt;
 use super::retry::Retries;
 
 use crate::setters::setters;
@@ -46,10 +46,10 @@ pub struct AwsConfig {
     /// How patiently failed calls are tried again.
     pub retries: Retries,
     /// Where environment variables come from. The default is the process's environment.
-    pub environment: Environment,
+    pub environment: EnvSource,
     /// The person at the terminal, who can answer questions and be waited for. The default, `None`, is a program
     /// that runs on its own.
-    pub person: Option<Arc<dyn Person>>,
+    pub prompt: Option<Arc<dyn UserPrompt>>,
 }
 
 /// Where single services answer.

@@ -5,7 +5,7 @@ use eice_proto::InstanceId;
 
 use super::action::Action;
 use super::client::AwsClient;
-use super::error::{AwsError, Refusal};
+use super::error::{AwsError, ErrorResponse};
 use super::filter::{EndpointQuery, filter_params};
 use super::model::{Endpoint, Instance};
 use super::security_group::SecurityGroup;
@@ -17,7 +17,7 @@ const MAX_PAGES: usize = 50;
 /// What AWS said, and the id of the request by which it did; of several pages, the last one's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Answer<T> {
+pub struct AwsResponse<T> {
     /// What it said.
     pub value: T,
     /// The request id.
@@ -29,7 +29,7 @@ impl AwsClient {
     ///
     /// # Errors
     /// [`AwsError::NotFound`] when there is none; otherwise see [`AwsError`].
-    pub async fn describe_instance(&self, id: &InstanceId) -> Result<Answer<Instance>, AwsError> {
+    pub async fn describe_instance(&self, id: &InstanceId) -> Result<AwsResponse<Instance>, AwsError> {
         let action = Action::DescribeInstances;
         let answer = self.query.call(action, &[("InstanceId.1".to_owned(), id.to_string())]).await?;
         let page =
@@ -37,17 +37,20 @@ impl AwsClient {
         let Some(value) = page.items.into_iter().find(|instance| instance.id == *id) else {
             let message = format!("The answer names no instance {id}");
             let request_id = page.request_id.as_deref();
-            let refusal = Refusal::new(action, 200, "InvalidInstanceID.NotFound", &message, request_id);
+            let refusal = ErrorResponse::new(action, 200, "InvalidInstanceID.NotFound", &message, request_id);
             return Err(AwsError::NotFound(Box::new(refusal)));
         };
-        Ok(Answer { value, request_id: page.request_id })
+        Ok(AwsResponse { value, request_id: page.request_id })
     }
 
     /// Describes the endpoints that `query` asks for, in AWS's order.
     ///
     /// # Errors
     /// See [`AwsError`]. None found is an empty list, save that AWS refuses an id that it does not know.
-    pub async fn describe_endpoints(&self, query: &EndpointQuery) -> Result<Answer<Vec<Endpoint>>, AwsError> {
+    pub async fn describe_endpoints(
+        &self,
+        query: &EndpointQuery,
+    ) -> Result<AwsResponse<Vec<Endpoint>>, AwsError> {
         let stop = |page: &[Endpoint]| {
             query.stop_at_subnet.is_some() && page.iter().any(|e| e.subnet_id == query.stop_at_subnet)
         };
@@ -63,7 +66,7 @@ impl AwsClient {
     pub async fn describe_security_groups(
         &self,
         ids: &[String],
-    ) -> Result<Answer<Vec<SecurityGroup>>, AwsError> {
+    ) -> Result<AwsResponse<Vec<SecurityGroup>>, AwsError> {
         let params = filter_params(&[("group-id", ids.iter().map(String::as_str).collect())]);
         self.pages(Action::DescribeSecurityGroups, params, xml::security_groups, |_| false).await
     }
@@ -75,7 +78,7 @@ impl AwsClient {
         mut params: Vec<(String, String)>,
         read: fn(&[u8]) -> Result<xml::Page<T>, String>,
         stop: impl Fn(&[T]) -> bool,
-    ) -> Result<Answer<Vec<T>>, AwsError> {
+    ) -> Result<AwsResponse<Vec<T>>, AwsError> {
         let fixed = params.len();
         let mut items = Vec::new();
         for _ in 0..MAX_PAGES {
@@ -85,7 +88,7 @@ impl AwsClient {
             let next_token = page.next_token.filter(|_| !stop(&page.items));
             items.extend(page.items);
             let Some(token) = next_token else {
-                return Ok(Answer { value: items, request_id: page.request_id });
+                return Ok(AwsResponse { value: items, request_id: page.request_id });
             };
             params.truncate(fixed);
             params.push(("NextToken".to_owned(), token));

@@ -10,7 +10,7 @@ use super::error::AwsError;
 /// A source of environment variables.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub enum Environment {
+pub enum EnvSource {
     /// The environment of this process. The default.
     #[default]
     Process,
@@ -18,7 +18,7 @@ pub enum Environment {
     Fixed(Arc<HashMap<String, OsString>>),
 }
 
-impl Environment {
+impl EnvSource {
     /// Returns an environment without any variable.
     #[must_use]
     pub fn empty() -> Self {
@@ -65,7 +65,7 @@ impl Environment {
 }
 
 #[cfg(test)]
-impl Environment {
+impl EnvSource {
     /// Returns an environment of `variables`.
     pub(super) fn of(variables: &[(&str, &str)]) -> Self {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn empty_variable_counts_as_unset() {
-        let env = Environment::of(&[("A", "x"), ("B", "")]);
+        let env = EnvSource::of(&[("A", "x"), ("B", "")]);
         assert_eq!(env.text("A").unwrap().as_deref(), Some("x"));
         assert_eq!(env.text("B").unwrap(), None);
         assert_eq!(env.maybe_empty("B").unwrap().as_deref(), Some(""));
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn non_utf8_variable_is_named() {
         let value = OsString::from_vec(vec![b'a', 0xff]);
-        let env = Environment::Fixed(Arc::new([("AWS_REGION".to_owned(), value)].into()));
+        let env = EnvSource::Fixed(Arc::new([("AWS_REGION".to_owned(), value)].into()));
         let error = env.text("AWS_REGION").unwrap_err();
         assert!(error.to_string().contains("AWS_REGION"), "{error}");
     }

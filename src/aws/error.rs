@@ -13,10 +13,10 @@ use super::choice::ChoiceError;
 /// How much of a text from AWS is kept, in characters.
 const MAX_TEXT_LEN: usize = 1024;
 
-/// AWS's own words of refusal.
+/// AWS's own words of response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Refusal {
+pub struct ErrorResponse {
     /// The call.
     pub action: Action,
     /// The HTTP status.
@@ -29,7 +29,7 @@ pub struct Refusal {
     pub request_id: Option<String>,
 }
 
-impl Refusal {
+impl ErrorResponse {
     pub(super) fn new(
         action: Action,
         status: u16,
@@ -42,13 +42,13 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ErrorResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.message)
     }
 }
 
-impl StdError for Refusal {}
+impl StdError for ErrorResponse {}
 
 /// By how much the local clock differs from AWS's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,10 +136,10 @@ pub enum AwsError {
     #[error("the profile {0:?} is signed in by `aws login` (login_session), which cannot be used here")]
     LoginSession(String),
     /// A key id without a secret, or a role without a source.
-    #[error("the credentials in {place} are incomplete: {missing} is missing")]
+    #[error("the credentials in {provider} are incomplete: {missing} is missing")]
     PartialCredentials {
         /// Where they are: `env`, `shared-credentials-file`, `config-file`, `assume-role`.
-        place: &'static str,
+        provider: &'static str,
         /// The missing variable or property.
         missing: &'static str,
     },
@@ -193,34 +193,34 @@ pub enum AwsError {
     CredentialsTimeout(Duration),
     /// AWS does not accept the credentials: unknown, expired, or a wrong signature.
     #[error("AWS does not accept the credentials for {}", .0.action)]
-    Rejected(#[source] Box<Refusal>),
+    Rejected(#[source] Box<ErrorResponse>),
     /// The local clock is off, so that no signature is accepted.
-    #[error("AWS does not accept the signature of {}: the local clock is {skew}", .refusal.action)]
+    #[error("AWS does not accept the signature of {}: the local clock is {skew}", .response.action)]
     Clock {
         /// By how much.
         skew: Skew,
         /// AWS's words.
         #[source]
-        refusal: Box<Refusal>,
+        response: Box<ErrorResponse>,
     },
     /// AWS knows who asks, and says no.
     #[error("{} is not allowed", .0.action)]
-    Denied(#[source] Box<Refusal>),
+    Denied(#[source] Box<ErrorResponse>),
     /// The instance or endpoint does not exist.
     #[error("{} found nothing", .0.action)]
-    NotFound(#[source] Box<Refusal>),
+    NotFound(#[source] Box<ErrorResponse>),
     /// It is there, in a state or of a type that the call does not work with.
     #[error("{} does not work in the present state", .0.action)]
-    State(#[source] Box<Refusal>),
+    State(#[source] Box<ErrorResponse>),
     /// Too many calls; tried again without success.
     #[error("{} is throttled", .0.action)]
-    Throttled(#[source] Box<Refusal>),
+    Throttled(#[source] Box<ErrorResponse>),
     /// AWS finds the request itself wrong.
     #[error("AWS finds {} invalid", .0.action)]
-    Invalid(#[source] Box<Refusal>),
+    Invalid(#[source] Box<ErrorResponse>),
     /// AWS failed; tried again without success.
     #[error("{} failed at AWS", .0.action)]
-    Service(#[source] Box<Refusal>),
+    Service(#[source] Box<ErrorResponse>),
     /// AWS could not be reached.
     #[error("{action} could not reach {host}")]
     Network {
@@ -281,17 +281,17 @@ impl AwsError {
 
     /// AWS's own words, when it was AWS that refused.
     #[must_use]
-    pub fn refusal(&self) -> Option<&Refusal> {
+    pub fn response(&self) -> Option<&ErrorResponse> {
         match self {
-            Self::Rejected(refusal)
-            | Self::Denied(refusal)
-            | Self::NotFound(refusal)
-            | Self::State(refusal)
-            | Self::Throttled(refusal)
-            | Self::Invalid(refusal)
-            | Self::Service(refusal)
-            | Self::Clock { refusal, .. } => Some(refusal),
-            Self::AssumeRole { .. } => self.assuming()?.refusal(),
+            Self::Rejected(response)
+            | Self::Denied(response)
+            | Self::NotFound(response)
+            | Self::State(response)
+            | Self::Throttled(response)
+            | Self::Invalid(response)
+            | Self::Service(response)
+            | Self::Clock { response, .. } => Some(response),
+            Self::AssumeRole { .. } => self.assuming()?.response(),
             _ => None,
         }
     }
@@ -309,7 +309,7 @@ impl AwsError {
     pub fn request_id(&self) -> Option<&str> {
         match self {
             Self::Malformed { request_id, .. } => request_id.as_deref(),
-            _ => self.refusal()?.request_id.as_deref(),
+            _ => self.response()?.request_id.as_deref(),
         }
     }
 
@@ -402,10 +402,10 @@ impl AwsError {
             }
             Self::Rejected(_) => "check the access key and the session token: they may have expired".into(),
             Self::Clock { .. } => "set the local clock (timedatectl set-ntp true), then try again".into(),
-            Self::Denied(refusal) => format!(
+            Self::Denied(response) => format!(
                 "allow {} on {} in the IAM policy of the caller",
-                refusal.action.permission(),
-                refusal.action.resource()
+                response.action.permission(),
+                response.action.resource()
             ),
             Self::NotFound(_) => "check the id, the region and the account".into(),
             Self::State(_) => "check that the instance runs and is of a type that EC2 Instance Connect serves".into(),

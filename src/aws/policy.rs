@@ -24,7 +24,7 @@ const ANY: &str = "*";
 /// An IAM policy document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Policy {
+pub struct PolicyDocument {
     version: &'static str,
     statement: Vec<Statement>,
 }
@@ -72,10 +72,10 @@ impl fmt::Display for Tag {
     }
 }
 
-/// The place of resources: `None` is any.
+/// The scope of resources: `None` is any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
-pub struct Place {
+pub struct ArnScope {
     /// The partition; absent, the region's, or `aws`.
     pub partition: Option<String>,
     /// The region.
@@ -84,8 +84,8 @@ pub struct Place {
     pub account: Option<String>,
 }
 
-impl Place {
-    /// A place in `region` and `account`.
+impl ArnScope {
+    /// A scope in `region` and `account`.
     #[must_use]
     pub fn new(region: Option<String>, account: Option<String>) -> Self {
         Self { partition: None, region, account }
@@ -105,7 +105,7 @@ impl Place {
 #[non_exhaustive]
 pub struct Grant {
     /// Where endpoint and instance are.
-    pub place: Place,
+    pub scope: ArnScope,
     /// The endpoint; `None` is any.
     pub endpoint: Option<EndpointId>,
     /// The instance; `None` is any.
@@ -121,11 +121,11 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Any endpoint and any instance of `place`, as `os_user`, at port 22, for as long as the service allows.
+    /// Any endpoint and any instance of `scope`, as `os_user`, at port 22, for as long as the service allows.
     #[must_use]
-    pub fn new(place: Place, os_user: OsUser) -> Self {
+    pub fn new(scope: ArnScope, os_user: OsUser) -> Self {
         Self {
-            place,
+            scope,
             endpoint: None,
             instance: None,
             os_user,
@@ -136,11 +136,11 @@ impl Grant {
     }
 
     fn endpoint_arn(&self) -> String {
-        self.place.arn("instance-connect-endpoint", self.endpoint.as_ref().map_or(ANY, EndpointId::as_str))
+        self.scope.arn("instance-connect-endpoint", self.endpoint.as_ref().map_or(ANY, EndpointId::as_str))
     }
 
     fn instance_arn(&self) -> String {
-        self.place.arn("instance", self.instance.as_ref().map_or(ANY, InstanceId::as_str))
+        self.scope.arn("instance", self.instance.as_ref().map_or(ANY, InstanceId::as_str))
     }
 
     /// What allows the tunnel.
@@ -207,7 +207,7 @@ pub fn lookup_statement(describes: &BTreeSet<Describe>) -> Statement {
     Statement::allow("Lookup", actions.collect::<OneOrMany>(), ANY)
 }
 
-impl Policy {
+impl PolicyDocument {
     /// The longest managed policy, in characters, white space not counted (IAM user guide, "IAM and AWS STS
     /// quotas").
     pub const MAX_LEN: usize = 6144;
@@ -248,7 +248,7 @@ impl Policy {
     }
 }
 
-impl fmt::Display for Policy {
+impl fmt::Display for PolicyDocument {
     /// The document, indented.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&serde_json::to_string_pretty(self).map_err(|_| fmt::Error)?)

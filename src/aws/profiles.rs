@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::environment::Environment;
+use super::environment::EnvSource;
 use super::error::AwsError;
 pub(super) use ini::Section;
 
@@ -34,7 +34,7 @@ impl Profiles {
     ///
     /// # Errors
     /// [`AwsError::Profile`] when a file is malformed or too large, or `only` cannot be read.
-    pub(super) fn read(env: &Environment, only: Option<&Path>) -> Result<Self, AwsError> {
+    pub(super) fn read(env: &EnvSource, only: Option<&Path>) -> Result<Self, AwsError> {
         let mut profiles = Self::default();
         if let Some(path) = only {
             let text = read(path).map_err(|error| failed(path, error.to_string()))?;
@@ -53,7 +53,7 @@ impl Profiles {
     /// The path that `variable` names, or `usual` below the home folder, with the file's text. `None` without a file.
     fn open(
         &mut self,
-        env: &Environment,
+        env: &EnvSource,
         variable: &str,
         usual: &str,
     ) -> Result<Option<(PathBuf, String)>, AwsError> {
@@ -168,12 +168,12 @@ fn failed(path: &Path, why: impl Into<String>) -> AwsError {
 mod tests {
     use super::*;
 
-    fn home(config: &[u8], credentials: &[u8]) -> (tempfile::TempDir, Environment) {
+    fn home(config: &[u8], credentials: &[u8]) -> (tempfile::TempDir, EnvSource) {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join(".aws")).unwrap();
         std::fs::write(dir.path().join(".aws/config"), config).unwrap();
         std::fs::write(dir.path().join(".aws/credentials"), credentials).unwrap();
-        let env = Environment::of(&[("HOME", dir.path().to_str().unwrap())]);
+        let env = EnvSource::of(&[("HOME", dir.path().to_str().unwrap())]);
         (dir, env)
     }
 
@@ -199,14 +199,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().to_str().unwrap();
         std::fs::create_dir_all(dir.path().join(".aws/config")).unwrap();
-        let profiles = Profiles::read(&Environment::of(&[("HOME", home)]), None).unwrap();
+        let profiles = Profiles::read(&EnvSource::of(&[("HOME", home)]), None).unwrap();
         let error = profiles.missing("x");
         assert!(
             error.hint().unwrap().contains(".aws/config: it is not a regular file"),
             "{:?}",
             error.hint()
         );
-        let absent = Environment::of(&[("HOME", home), ("AWS_CONFIG_FILE", "~/absent")]);
+        let absent = EnvSource::of(&[("HOME", home), ("AWS_CONFIG_FILE", "~/absent")]);
         assert!(Profiles::read(&absent, None).unwrap().unreadable.is_empty());
         assert!(
             Profiles::read(&absent, Some(&dir.path().join("absent"))).is_err(),

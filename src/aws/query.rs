@@ -18,7 +18,7 @@ use super::action::Action;
 use super::classify::classify;
 use super::clock::skew;
 use super::credentials::CachedCredentials;
-use super::error::{AwsError, Refusal};
+use super::error::{AwsError, ErrorResponse};
 use super::http::Http;
 use super::retry::Retries;
 use super::xml;
@@ -130,12 +130,12 @@ impl Query {
         if (200..300).contains(&status) {
             return Ok(answer);
         }
-        let refusal = match xml::fault(&answer) {
-            Some(fault) => {
-                let request_id = fault.request_id.as_deref().or(header_id.as_deref());
-                Refusal::new(action, status, &fault.code, &fault.message, request_id)
+        let refusal = match xml::error_body(&answer) {
+            Some(body) => {
+                let request_id = body.request_id.as_deref().or(header_id.as_deref());
+                ErrorResponse::new(action, status, &body.code, &body.message, request_id)
             }
-            None if status >= 500 => Refusal::new(
+            None if status >= 500 => ErrorResponse::new(
                 action,
                 status,
                 &format!("HTTP {status}"),

@@ -12,7 +12,7 @@ use aws_types::request_id::RequestId;
 use super::action::Action;
 use super::classify::classify;
 use super::clock::skew;
-use super::error::{AwsError, Refusal};
+use super::error::{AwsError, ErrorResponse};
 use super::http::READ_TIMEOUT;
 
 /// The typed error of a call to `host` that had `limit` in all.
@@ -51,6 +51,6 @@ pub(super) fn refusal(action: Action, answer: &HttpResponse, meta: &ErrorMetadat
         let what = format!("HTTP {status} without an error of this service's");
         return AwsError::Malformed { action, what, request_id: request_id.map(str::to_owned) };
     };
-    let refusal = Refusal::new(action, status, &code, message, request_id);
+    let refusal = ErrorResponse::new(action, status, &code, message, request_id);
     classify(refusal, skew(answer.headers().get("date"), message, SystemTime::now()))
 }

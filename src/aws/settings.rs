@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::config::{AwsConfig, Service, check_url};
-use super::environment::Environment;
+use super::environment::EnvSource;
 use super::error::AwsError;
 use super::profiles::{DEFAULT, Profiles, Section};
 use super::retry::{Named, Retries};
@@ -15,7 +15,7 @@ const PROFILE_VARIABLES: [&str; 2] = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
 /// The settings of one profile.
 #[derive(Debug)]
 pub(super) struct Settings {
-    pub(super) env: Environment,
+    pub(super) env: EnvSource,
     pub(super) profiles: Profiles,
     /// The profile's name.
     pub(super) profile: String,
@@ -32,7 +32,7 @@ impl Settings {
     pub(super) fn read(config: &AwsConfig, explicit: Option<&str>) -> Result<Self, AwsError> {
         if config.credentials.is_some() {
             // Nothing of the user's own set-up plays a part.
-            return Ok(Self::without_profile(Environment::empty(), Profiles::default()));
+            return Ok(Self::without_profile(EnvSource::empty(), Profiles::default()));
         }
         let env = config.environment.clone();
         let mut name = explicit.map(str::to_owned);
@@ -58,7 +58,7 @@ impl Settings {
         reading.await.unwrap_or_else(|error| Err(AwsError::setting("the configuration", error.to_string())))
     }
 
-    fn without_profile(env: Environment, profiles: Profiles) -> Self {
+    fn without_profile(env: EnvSource, profiles: Profiles) -> Self {
         let properties = profiles.profile(DEFAULT).unwrap_or_default();
         Self { env, profiles, profile: DEFAULT.to_owned(), is_explicit: false, properties }
     }
@@ -173,7 +173,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config");
         std::fs::write(&path, file).unwrap();
-        let environment = Environment::of(variables);
+        let environment = EnvSource::of(variables);
         let config = AwsConfig { environment, config_file: Some(path), ..AwsConfig::default() };
         Settings::read(&config, explicit)
     }
@@ -248,7 +248,7 @@ mod tests {
     fn explicit_credentials_leave_the_users_set_up_alone() {
         let config = AwsConfig {
             credentials: Some(eice_proto::Credentials::new("AKID", "secret", None)),
-            environment: Environment::of(&[("AWS_PROFILE", "nope"), ("AWS_MAX_ATTEMPTS", "x")]),
+            environment: EnvSource::of(&[("AWS_PROFILE", "nope"), ("AWS_MAX_ATTEMPTS", "x")]),
             ..AwsConfig::default()
         };
         let found = Settings::read(&config, None).unwrap();

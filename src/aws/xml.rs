@@ -25,7 +25,7 @@ pub(super) struct Page<T> {
 
 /// EC2's words of refusal.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct ErrorBody {
     pub(super) code: String,
     pub(super) message: String,
     pub(super) request_id: Option<String>,
@@ -168,7 +168,7 @@ struct GetConsoleOutputResponse {
 
 /// `<Response><Errors><Error>` as EC2 sends it, and `<ErrorResponse><Error>` as the other Query services do.
 #[derive(Debug, Deserialize)]
-struct ErrorResponse {
+struct ErrorResponseXml {
     #[serde(rename = "Errors")]
     errors: Option<ErrorsXml>,
     #[serde(rename = "Error")]
@@ -294,10 +294,10 @@ pub(super) fn console_output(body: &[u8]) -> Result<(Option<String>, String), St
 }
 
 /// A refusal; `None` when the body is none that AWS sends.
-pub(super) fn fault(body: &[u8]) -> Option<Fault> {
-    let answer: ErrorResponse = parse(body, "Response").or_else(|_| parse(body, "ErrorResponse")).ok()?;
+pub(super) fn error_body(body: &[u8]) -> Option<ErrorBody> {
+    let answer: ErrorResponseXml = parse(body, "Response").or_else(|_| parse(body, "ErrorResponse")).ok()?;
     let error = answer.errors.and_then(|errors| errors.errors.into_iter().next()).or(answer.error)?;
-    Some(Fault { code: some(error.code)?, message: error.message, request_id: some(answer.request_id) })
+    Some(ErrorBody { code: some(error.code)?, message: error.message, request_id: some(answer.request_id) })
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ pub(crate) fn connector(
     keys: &HostKeyOptions,
     ssh: ssh::Config,
 ) -> Result<Arc<Connector>, Failure> {
-    let aws = AwsConfig { person: Some(Arc::new(Terminal)), ..aws };
+    let aws = AwsConfig { prompt: Some(Arc::new(Terminal)), ..aws };
     let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let proxy = ProxyConfig::from_lookup(var)
         .map_err(|error| Failure::because(exit::CONFIG, "the proxy cannot be used", &error))?;

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use zeroize::Zeroizing;
 
 use super::aws::passphrase;
-use crate::aws::Person;
+use crate::aws::UserPrompt;
 
 /// Returns to the start of the line and erases it.
 const ERASE_LINE: &str = "\r\x1b[2K";
@@ -15,16 +15,16 @@ const ERASE_LINE: &str = "\r\x1b[2K";
 #[derive(Debug)]
 pub(super) struct Terminal;
 
-impl Person for Terminal {
+impl UserPrompt for Terminal {
     fn mfa_code<'a>(&'a self, serial: &'a str) -> BoxFuture<'a, io::Result<Zeroizing<String>>> {
         Box::pin(async move {
-            self.make_room();
+            self.clear_progress();
             // aws-cli's words, which scripts wait for.
             passphrase::ask(&format!("Enter MFA code for {serial}: ")).await
         })
     }
 
-    fn make_room(&self) {
+    fn clear_progress(&self) {
         let mut stderr = io::stderr();
         if stderr.is_terminal() {
             // A terminal that takes nothing has nothing to clear.

@@ -17,7 +17,7 @@ use super::target::{
     AwsArgs, Destination, EndpointArgs, TargetArgs, WORKSPACE_TAG, WorkspaceArgs, load_directory,
 };
 use crate::aws::Cidr;
-use crate::aws::policy::{Describe, Extras, Grant, Place, Policy, Tag};
+use crate::aws::policy::{ArnScope, Describe, Extras, Grant, PolicyDocument, Tag};
 use crate::model::{EndpointChoice, InstanceTarget, OsUser};
 use crate::ssh;
 
@@ -120,7 +120,7 @@ pub(crate) struct PolicyArgs {
 struct For {
     profile: Option<String>,
     role_arn: Option<String>,
-    policy: Policy,
+    policy: PolicyDocument,
 }
 
 pub(crate) async fn run(args: PolicyArgs) -> Result<u8, Failure> {
@@ -129,12 +129,14 @@ pub(crate) async fn run(args: PolicyArgs) -> Result<u8, Failure> {
         (None, Some(_)) => args.of_directory()?,
         (None, None) => vec![args.alone(args.of_options())],
     };
-    for policy in policies.iter().map(|one| &one.policy).filter(|policy| policy.len() > Policy::MAX_LEN) {
+    for policy in
+        policies.iter().map(|one| &one.policy).filter(|policy| policy.len() > PolicyDocument::MAX_LEN)
+    {
         super::say(&format!(
             "eice: the policy has {} characters without white space; IAM takes {} in a managed one. Name \
              instances by a tag instead of one by one\n",
             policy.len(),
-            Policy::MAX_LEN
+            PolicyDocument::MAX_LEN
         ));
     }
     let text = match policies.as_slice() {
@@ -152,7 +154,7 @@ pub(crate) async fn run(args: PolicyArgs) -> Result<u8, Failure> {
 
 impl PolicyArgs {
     fn alone(&self, grants: Vec<Grant>) -> For {
-        let policy = Policy::of(&grants, &self.extras(&grants, self.lookups()));
+        let policy = PolicyDocument::of(&grants, &self.extras(&grants, self.lookups()));
         For { profile: None, role_arn: None, policy }
     }
 
@@ -168,9 +170,9 @@ impl PolicyArgs {
                 ));
             }
         }
-        let mut place = Place::new(region, self.account.clone());
-        place.partition.clone_from(&self.partition);
-        let mut grants = vec![Grant::new(place, OsUser::default())];
+        let mut scope = ArnScope::new(region, self.account.clone());
+        scope.partition.clone_from(&self.partition);
+        let mut grants = vec![Grant::new(scope, OsUser::default())];
         let users = if self.os_user.is_empty() { vec![OsUser::default()] } else { self.os_user.clone() };
         grants = cross(&grants, &users, |grant, user| grant.os_user = user);
         let some = |ids: &[EndpointId]| ids.iter().cloned().map(Some).collect::<Vec<_>>();
@@ -208,9 +210,9 @@ impl PolicyArgs {
         let looked_up = looking.await;
         progress.clear();
         let (target, way) = looked_up?;
-        let mut place = Place::new(Some(way.region), Some(way.account));
-        place.partition.clone_from(&self.partition);
-        let mut grant = granted(&target, place);
+        let mut scope = ArnScope::new(Some(way.region), Some(way.account));
+        scope.partition.clone_from(&self.partition);
+        let mut grant = granted(&target, scope);
         grant.endpoint = Some(way.endpoint);
         grant.addresses = [way.address.into()].into();
         let users = if self.os_user.is_empty() { vec![grant.os_user.clone()] } else { self.os_user.clone() };
@@ -255,7 +257,7 @@ impl PolicyArgs {
             if role_arn.is_none() {
                 extras.roles = roles.get(&profile).cloned().unwrap_or_default();
             }
-            For { profile, role_arn, policy: Policy::of(&grants, &extras) }
+            For { profile, role_arn, policy: PolicyDocument::of(&grants, &extras) }
         });
         Ok(policies.collect())
     }
@@ -264,9 +266,9 @@ impl PolicyArgs {
         // arn:PARTITION:iam::ACCOUNT:role/NAME
         let part = |n: usize| role_arn.and_then(|arn| arn.split(':').nth(n)).map(str::to_owned);
         let region = target.region.clone().or_else(|| self.region());
-        let mut place = Place::new(region, part(4).or_else(|| self.account.clone()));
-        place.partition = self.partition.clone().or_else(|| part(1).filter(|_| place.region.is_none()));
-        let mut grant = granted(target, place);
+        let mut scope = ArnScope::new(region, part(4).or_else(|| self.account.clone()));
+        scope.partition = self.partition.clone().or_else(|| part(1).filter(|_| scope.region.is_none()));
+        let mut grant = granted(target, scope);
         grant.addresses = target.private_address.map(Cidr::from).into_iter().collect();
         grant
     }
@@ -318,8 +320,8 @@ impl PolicyArgs {
 }
 
 /// Returns the grant for `target`.
-fn granted(target: &InstanceTarget, place: Place) -> Grant {
-    let mut grant = Grant::new(place, target.os_user.clone());
+fn granted(target: &InstanceTarget, scope: ArnScope) -> Grant {
+    let mut grant = Grant::new(scope, target.os_user.clone());
     grant.instance = Some(target.instance.clone());
     grant.endpoint = match &target.endpoint {
         EndpointChoice::Id(id) | EndpointChoice::Known { id, .. } => Some(id.clone()),

@@ -12,7 +12,7 @@ use eice_proto::tunnel::CloseReason;
 use eice_proto::{EndpointId, InstanceId, RemotePort};
 
 use super::route::Route;
-use crate::aws::{self, AwsError, ChoiceError, partition};
+use crate::aws::{AwsError, ChoiceError, ErrorResponse, partition};
 use crate::model::{Fault, InstanceTarget, OsUser, Stage, StageError};
 use crate::ssh;
 use crate::tunnel::{self, Status, Tunnel};
@@ -113,8 +113,8 @@ impl<E: StdError> StdError for Below<E> {
 
 /// Returns AWS's error response, if a stage failed because AWS rejected a call.
 #[must_use]
-pub fn refusal(error: &StageError) -> Option<&aws::Refusal> {
-    error.source()?.downcast_ref::<Below<AwsError>>()?.0.refusal()
+pub fn refusal(error: &StageError) -> Option<&ErrorResponse> {
+    error.source()?.downcast_ref::<Below<AwsError>>()?.0.response()
 }
 
 /// Converts an error: its own text becomes the message, its cause the cause.

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use eice_proto::{Authority, EndpointId};
 
-use crate::aws::{Chosen, Instance, RouteRequest};
+use crate::aws::{ChosenEndpoint, Instance, RouteRequest};
 use crate::model::{Fault, InstanceTarget, Stage, StageError};
 
 /// The route to an instance through an endpoint.
 pub(super) struct Route {
-    pub(super) chosen: Chosen,
+    pub(super) chosen: ChosenEndpoint,
     pub(super) authority: Authority,
     /// The account that owns the instance, if it was looked up.
     pub(super) account: Option<String>,
@@ -31,7 +31,7 @@ pub struct TunnelTarget {
 
 impl Route {
     /// Returns the route through `chosen` to an instance of `account`.
-    pub(super) fn new(chosen: Chosen, account: Option<String>) -> Result<Self, StageError> {
+    pub(super) fn new(chosen: ChosenEndpoint, account: Option<String>) -> Result<Self, StageError> {
         let authority = chosen.dns_name.parse().map_err(|error| {
             let message = format!("{:?} is not the DNS name of an endpoint", chosen.dns_name);
             StageError::new(Stage::Endpoint, Fault::Usage, message).with_source(error)

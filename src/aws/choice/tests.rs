@@ -25,7 +25,7 @@ const V6: Option<&str> = Some("fd00::1");
 #[test]
 fn the_endpoint_of_the_subnet_comes_first_then_the_first_of_the_vpc() {
     let instance = instance(V4, None);
-    let choice = Choice { instance: Some(&instance), ..Choice::default() };
+    let choice = EndpointCriteria { instance: Some(&instance), ..EndpointCriteria::default() };
     for (endpoints, expected) in [
         (vec![("eice-a", "subnet-2"), ("eice-b", "subnet-1")], "eice-b"),
         (vec![("eice-a", "subnet-1"), ("eice-b", "subnet-1")], "eice-a"),
@@ -44,14 +44,18 @@ fn the_endpoint_of_the_subnet_comes_first_then_the_first_of_the_vpc() {
 fn a_named_endpoint_is_taken_wherever_it_is() {
     let instance = instance(V4, None);
     let id = "eice-far".parse().unwrap();
-    let choice = Choice { instance: Some(&instance), endpoint: Some(&id), ..Choice::default() };
+    let choice =
+        EndpointCriteria { instance: Some(&instance), endpoint: Some(&id), ..EndpointCriteria::default() };
     let mut far = endpoint("eice-far", "subnet-9", READY, "ipv4");
     far.vpc_id = Some("vpc-peer".into());
     let endpoints = [endpoint("eice-near", "subnet-1", READY, "ipv4"), far];
     assert_eq!(choose(&choice, &endpoints).unwrap().id, id);
 
-    let by_address =
-        Choice { endpoint: Some(&id), address: Some("10.9.9.9".parse().unwrap()), ..Choice::default() };
+    let by_address = EndpointCriteria {
+        endpoint: Some(&id),
+        address: Some("10.9.9.9".parse().unwrap()),
+        ..EndpointCriteria::default()
+    };
     assert_eq!(choose(&by_address, &endpoints).unwrap().address, "10.9.9.9".parse::<IpAddr>().unwrap());
     assert_eq!(choose(&by_address, &endpoints[..1]), Err(ChoiceError::NoSuchEndpoint { id: id.clone() }));
 }
@@ -59,7 +63,7 @@ fn a_named_endpoint_is_taken_wherever_it_is() {
 #[test]
 fn every_usable_state_is_used_and_each_other_one_is_told() {
     let instance = instance(V4, None);
-    let choice = Choice { instance: Some(&instance), ..Choice::default() };
+    let choice = EndpointCriteria { instance: Some(&instance), ..EndpointCriteria::default() };
     for state in ["create-complete", "update-in-progress", "update-failed", "update-complete"] {
         let endpoints = [endpoint("eice-a", "subnet-1", state, "ipv4")];
         assert!(choose(&choice, &endpoints).is_ok(), "{state}");
@@ -84,7 +88,7 @@ fn every_usable_state_is_used_and_each_other_one_is_told() {
 #[test]
 fn an_endpoint_of_another_vpc_is_none_of_ours() {
     let instance = instance(V4, None);
-    let choice = Choice { instance: Some(&instance), ..Choice::default() };
+    let choice = EndpointCriteria { instance: Some(&instance), ..EndpointCriteria::default() };
     let mut other = endpoint("eice-a", "subnet-1", READY, "ipv4");
     other.vpc_id = Some("vpc-2".into());
     assert!(matches!(choose(&choice, &[other]), Err(ChoiceError::NoEndpoint { .. })));
@@ -111,7 +115,7 @@ fn the_address_fits_the_endpoint_and_the_wish() {
         (None, None, "ipv4", Any, Err("no private IPv4 or IPv6 address")),
     ] {
         let instance = instance(v4, v6);
-        let choice = Choice { instance: Some(&instance), family, ..Choice::default() };
+        let choice = EndpointCriteria { instance: Some(&instance), family, ..EndpointCriteria::default() };
         let chosen = choose(&choice, &[endpoint("eice-a", "subnet-1", READY, kind)]);
         match (chosen, expected) {
             (Ok(chosen), Ok(address)) => assert_eq!(chosen.address.to_string(), address),
@@ -124,7 +128,7 @@ fn the_address_fits_the_endpoint_and_the_wish() {
 #[test]
 fn an_endpoint_that_cannot_carry_the_address_gives_way_to_one_that_can() {
     let instance = instance(None, V6);
-    let choice = Choice { instance: Some(&instance), ..Choice::default() };
+    let choice = EndpointCriteria { instance: Some(&instance), ..EndpointCriteria::default() };
     let endpoints =
         [endpoint("eice-a", "subnet-1", READY, "ipv4"), endpoint("eice-b", "subnet-2", READY, "dualstack")];
     assert_eq!(choose(&choice, &endpoints).unwrap().id.as_str(), "eice-b");
@@ -136,7 +140,12 @@ fn the_name_is_the_one_that_was_asked_for() {
     let names = |dualstack: DnsNames, use_fips, use_dualstack| {
         let mut endpoint = endpoint("eice-a", "subnet-1", READY, "ipv4");
         endpoint.dualstack_names = dualstack;
-        let choice = Choice { instance: Some(&instance), use_fips, use_dualstack, ..Choice::default() };
+        let choice = EndpointCriteria {
+            instance: Some(&instance),
+            use_fips,
+            use_dualstack,
+            ..EndpointCriteria::default()
+        };
         choose(&choice, &[endpoint]).unwrap().dns_name
     };
     let both = || DnsNames::new(Some("ds.example".into()), Some("dsf.example".into()));
@@ -149,7 +158,8 @@ fn the_name_is_the_one_that_was_asked_for() {
 
     let mut bare = endpoint("eice-a", "subnet-1", READY, "ipv4");
     bare.names = DnsNames::new(Some("plain.example".into()), Some(String::new()));
-    let choice = Choice { instance: Some(&instance), use_fips: true, ..Choice::default() };
+    let choice =
+        EndpointCriteria { instance: Some(&instance), use_fips: true, ..EndpointCriteria::default() };
     let error = choose(&choice, &[bare]).unwrap_err();
     assert!(matches!(error, ChoiceError::NoFipsName { .. }), "FIPS is never quietly left out: {error}");
 }
@@ -160,11 +170,11 @@ fn an_instance_that_does_not_run_is_told_before_anything_else() {
         let mut instance = instance(V4, None);
         instance.state = state.into();
         instance.vpc_id = None;
-        let choice = Choice { instance: Some(&instance), ..Choice::default() };
+        let choice = EndpointCriteria { instance: Some(&instance), ..EndpointCriteria::default() };
         let error = choose(&choice, &[]).unwrap_err();
         assert!(matches!(error, ChoiceError::InstanceState { .. }), "{state}: {error:?}");
         assert!(!error.to_string().contains('\u{1b}'));
         assert!(!error.hint().is_empty());
     }
-    assert_eq!(choose(&Choice::default(), &[]), Err(ChoiceError::NoVpc));
+    assert_eq!(choose(&EndpointCriteria::default(), &[]), Err(ChoiceError::NoVpc));
 }

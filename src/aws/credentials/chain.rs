@@ -53,7 +53,7 @@ impl Provider for Chain {
     }
 
     fn is_attended(&self) -> bool {
-        self.config.person.is_some()
+        self.config.prompt.is_some()
     }
 }
 
@@ -67,10 +67,10 @@ impl Chain {
             let found = match source {
                 Source::Keys(keys) => keys.clone(),
                 Source::Process { command, profile } => {
-                    if let Some(person) = &self.config.person {
-                        person.make_room();
+                    if let Some(prompt) = &self.config.prompt {
+                        prompt.clear_progress();
                     }
-                    process::run(command, profile, self.config.person.is_some()).await?
+                    process::run(command, profile, self.config.prompt.is_some()).await?
                 }
                 Source::Sso(sso) => self.sso(sso).await?,
                 Source::WebIdentity { role_arn, session_name, token_file } => {
@@ -95,8 +95,8 @@ impl Chain {
             Some(serial) => {
                 let failed =
                     |source| AwsError::Mfa { role_arn: role.arn.clone(), serial: serial.clone(), source };
-                let person = self.config.person.as_ref().ok_or_else(|| failed(None))?;
-                let code = person.mfa_code(serial).await.map_err(|error| failed(Some(error)))?;
+                let prompt = self.config.prompt.as_ref().ok_or_else(|| failed(None))?;
+                let code = prompt.mfa_code(serial).await.map_err(|error| failed(Some(error)))?;
                 Some(code.trim().to_owned())
             }
         };

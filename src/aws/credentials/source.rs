@@ -75,7 +75,7 @@ fn environment_keys(settings: &Settings) -> Result<Option<Credentials>, AwsError
     let text = |name| settings.env.text(name);
     let Some(id) = text("AWS_ACCESS_KEY_ID")? else { return Ok(None) };
     let missing = "AWS_SECRET_ACCESS_KEY";
-    let secret = text(missing)?.ok_or(AwsError::PartialCredentials { place: "env", missing })?;
+    let secret = text(missing)?.ok_or(AwsError::PartialCredentials { provider: "env", missing })?;
     let token = match text("AWS_SESSION_TOKEN")? {
         Some(token) => Some(token),
         None => text("AWS_SECURITY_TOKEN")?,
@@ -110,7 +110,7 @@ fn role(settings: &Settings, name: &str, visited: &mut Vec<String>) -> Result<So
         }
         (None, None) => {
             return Err(AwsError::PartialCredentials {
-                place: "assume-role",
+                provider: "assume-role",
                 missing: "source_profile or credential_source",
             });
         }
@@ -128,7 +128,7 @@ fn named_source(settings: &Settings, name: &str) -> Result<Option<Source>, AwsEr
         "environment" => {
             let keys = environment_keys(settings)?;
             Source::Keys(
-                keys.ok_or(AwsError::PartialCredentials { place: "env", missing: "AWS_ACCESS_KEY_ID" })?,
+                keys.ok_or(AwsError::PartialCredentials { provider: "env", missing: "AWS_ACCESS_KEY_ID" })?,
             )
         }
         "ecscontainer" => Source::Container,
@@ -198,13 +198,13 @@ fn of_profile(settings: &Settings, name: &str, reads_env: bool) -> Result<Option
     Ok(found.transpose()?.flatten().map(Source::Keys))
 }
 
-/// The keys of `profile`, which is in the file `place`, where there is a key id.
-fn keys(place: &'static str, profile: &Section) -> Result<Option<Credentials>, AwsError> {
+/// The keys of `profile`, which is in the file `provider`, where there is a key id.
+fn keys(provider: &'static str, profile: &Section) -> Result<Option<Credentials>, AwsError> {
     if !profile.contains_key("aws_access_key_id") {
         return Ok(None);
     }
     let text = |key: &str| profile.get(key).filter(|value| !value.is_empty());
-    let required = |missing| text(missing).ok_or(AwsError::PartialCredentials { place, missing });
+    let required = |missing| text(missing).ok_or(AwsError::PartialCredentials { provider, missing });
     let (id, secret) = (required("aws_access_key_id")?, required("aws_secret_access_key")?);
     let token = text("aws_session_token").or_else(|| text("aws_security_token"));
     Ok(Some(Credentials::new(id, secret, token.cloned(), None, "Profile")))

@@ -3,11 +3,11 @@ use serde_json::{Value, json};
 use super::*;
 
 fn grant(user: &str) -> Grant {
-    Grant::new(Place::new(Some("eu-west-1".into()), Some("123456789012".into())), user.parse().unwrap())
+    Grant::new(ArnScope::new(Some("eu-west-1".into()), Some("123456789012".into())), user.parse().unwrap())
 }
 
 fn statements(grants: &[Grant], extras: &Extras) -> Vec<Value> {
-    let policy = serde_json::to_value(Policy::of(grants, extras)).unwrap();
+    let policy = serde_json::to_value(PolicyDocument::of(grants, extras)).unwrap();
     policy["Statement"].as_array().unwrap().clone()
 }
 
@@ -92,9 +92,11 @@ fn an_arn_is_in_the_partition_of_its_region() {
         (None, None, "arn:aws:ec2:*:"),
         (None, Some("aws-cn"), "arn:aws-cn:ec2:*:"),
     ] {
-        let place =
-            Place { partition: partition.map(str::to_owned), ..Place::new(region.map(str::to_owned), None) };
-        let grant = Grant::new(place, OsUser::default());
+        let scope = ArnScope {
+            partition: partition.map(str::to_owned),
+            ..ArnScope::new(region.map(str::to_owned), None)
+        };
+        let grant = Grant::new(scope, OsUser::default());
         for statement in statements(&[grant], &Extras::default()) {
             let arn = statement["Resource"].as_str().unwrap();
             assert!(arn.starts_with(start) && arn.contains(":*:"), "{arn}");
@@ -104,12 +106,12 @@ fn an_arn_is_in_the_partition_of_its_region() {
 
 #[test]
 fn the_length_is_counted_without_white_space() {
-    let policy = Policy::of(&[grant("ubuntu")], &Extras::default());
+    let policy = PolicyDocument::of(&[grant("ubuntu")], &Extras::default());
     assert_eq!(policy.len(), serde_json::to_string(&policy).unwrap().len());
     let many: Vec<_> = (0..200)
         .map(|n| Grant { instance: Some(format!("i-{n:017x}").parse().unwrap()), ..grant("ubuntu") })
         .collect();
-    assert!(Policy::of(&many, &Extras::default()).len() > Policy::MAX_LEN);
+    assert!(PolicyDocument::of(&many, &Extras::default()).len() > PolicyDocument::MAX_LEN);
 }
 
 #[test]

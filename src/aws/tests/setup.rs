@@ -144,7 +144,7 @@ async fn web_identity_is_assumed_without_a_signature() {
     ];
     let config = AwsConfig {
         endpoint_urls: EndpointUrls { sts: Some(sts.url.clone()), ..EndpointUrls::default() },
-        environment: Environment::of(&variables),
+        environment: EnvSource::of(&variables),
         ..AwsConfig::default()
     };
     let client = Aws::new(config).client(&Account::default(), None).await.unwrap();

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{MAX_ITEMS, Page, Set, parse, some};
-use crate::aws::security_group::{Rule, SecurityGroup};
+use crate::aws::security_group::{SecurityGroup, SecurityGroupRule};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -69,7 +69,7 @@ pub(in crate::aws) fn security_groups(body: &[u8]) -> Result<Page<SecurityGroup>
 }
 
 /// The rule, when it is about TCP. A block that cannot be read is left out, and so lets nothing through.
-fn rule(xml: RuleXml) -> Option<Rule> {
+fn rule(xml: RuleXml) -> Option<SecurityGroupRule> {
     // TCP by name or number, or every protocol (EC2 API reference, "IpPermission").
     let is_everything = xml.ip_protocol == "-1";
     if !is_everything && !matches!(xml.ip_protocol.as_str(), "tcp" | "6") {
@@ -81,7 +81,7 @@ fn rule(xml: RuleXml) -> Option<Rule> {
     };
     let v4 = texts(xml.ip_ranges, |peer| peer.cidr_ip);
     let v6 = texts(xml.ipv6_ranges, |peer| peer.cidr_ipv6);
-    Some(Rule {
+    Some(SecurityGroupRule {
         from_port: port(xml.from_port).unwrap_or(0),
         to_port: port(xml.to_port).unwrap_or(u16::MAX),
         groups: texts(xml.groups, |peer| peer.group_id),

@@ -99,16 +99,16 @@ fn a_refusal_is_read_in_both_dialects() {
     let ec2 = "<?xml version=\"1.0\"?>\n<Response><Errors><Error><Code>InvalidInstanceID.NotFound</Code>\
                <Message>The instance ID 'i-0' does not exist</Message></Error></Errors><RequestID>r-1</RequestID>\
                </Response>";
-    let fault_of = |text: &str| fault(text.as_bytes());
-    let read = fault_of(ec2).unwrap();
+    let read_error = |text: &str| error_body(text.as_bytes());
+    let read = read_error(ec2).unwrap();
     assert_eq!(read.code, "InvalidInstanceID.NotFound");
     assert_eq!(read.message, "The instance ID 'i-0' does not exist");
     assert_eq!(read.request_id.as_deref(), Some("r-1"));
     let query = "<ErrorResponse xmlns=\"x\"><Error><Type>Sender</Type><Code>ExpiredToken</Code><Message>m</Message>\
                  </Error><RequestId>r-2</RequestId></ErrorResponse>";
-    assert_eq!(fault_of(query).unwrap().request_id.as_deref(), Some("r-2"));
+    assert_eq!(read_error(query).unwrap().request_id.as_deref(), Some("r-2"));
     for none in ["", "<html><body>Bad gateway</body></html>", "<Response/>", "{}", "\u{0}"] {
-        assert!(fault_of(none).is_none(), "{none:?}");
+        assert!(read_error(none).is_none(), "{none:?}");
     }
 }
 

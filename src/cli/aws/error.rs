@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::output::{self, Output};
 use super::value::Value;
-use crate::aws::{self, Action, AwsError};
+use crate::aws::{Action, AwsError, ErrorResponse};
 use crate::connect;
 use crate::model::{StageError, error_chain, escape_control};
 
@@ -129,14 +129,14 @@ impl ShimError {
     }
 
     /// AWS's refusal, after so many further tries where there were any.
-    fn of_refusal(refusal: &aws::Refusal, retries: Option<u32>) -> Self {
-        let mut operation = format!("{} operation", refusal.action);
+    fn from_response(response: &ErrorResponse, retries: Option<u32>) -> Self {
+        let mut operation = format!("{} operation", response.action);
         if let Some(retries) = retries {
             // Writing to a String cannot fail.
             let _ = write!(operation, " (reached max retries: {retries})");
         }
-        let mut error = Self::called(&operation, &refusal.code, &refusal.message);
-        error.told.message_first = refusal.action == Action::SendSshPublicKey;
+        let mut error = Self::called(&operation, &response.code, &response.message);
+        error.told.message_first = response.action == Action::SendSshPublicKey;
         error
     }
 
@@ -203,9 +203,9 @@ fn sentence(out: &mut String, message: &str) {
 /// A failed AWS call after `attempts` tries at most, or what stands in front of it.
 pub(super) fn from_aws(error: &AwsError, attempts: u32) -> ShimError {
     use crate::aws::ChoiceError as Choice;
-    if let Some(refusal) = error.refusal() {
+    if let Some(response) = error.response() {
         let is_retried = attempts > 1 && matches!(error, AwsError::Throttled(_) | AwsError::Service(_));
-        return ShimError::of_refusal(refusal, is_retried.then(|| attempts - 1));
+        return ShimError::from_response(response, is_retried.then(|| attempts - 1));
     }
     let none = "There are no available instance connect endpoints";
     match error {
@@ -222,8 +222,8 @@ pub(super) fn from_aws(error: &AwsError, attempts: u32) -> ShimError {
         AwsError::NoProfile { name, .. } => {
             ShimError::general(format!("The config profile ({name}) could not be found"))
         }
-        AwsError::PartialCredentials { place, missing } => {
-            ShimError::general(format!("Partial credentials found in {place}, missing: {missing}"))
+        AwsError::PartialCredentials { provider, missing } => {
+            ShimError::general(format!("Partial credentials found in {provider}, missing: {missing}"))
         }
         AwsError::LoginSession(_) => ShimError::general(format!(
             "Error loading login session token: {error}. Please reauthenticate using 'aws login'."
@@ -258,8 +258,8 @@ pub(super) fn from_aws(error: &AwsError, attempts: u32) -> ShimError {
 
 impl From<StageError> for ShimError {
     fn from(error: StageError) -> Self {
-        if let Some(refusal) = connect::refusal(&error) {
-            return Self::of_refusal(refusal, None);
+        if let Some(response) = connect::refusal(&error) {
+            return Self::from_response(response, None);
         }
         Self::general(format!("{}: {}", error.stage(), error.chain()))
             .with_hint(error.hint())

@@ -2,7 +2,7 @@
 
 use super::diagnosis::Diagnosis;
 use super::lookups::Found;
-use crate::aws::{AwsClient, Endpoint, Instance, Passage, passages};
+use crate::aws::{AwsClient, Endpoint, Instance, TrafficVerdict, tunnel_traffic};
 use crate::connect::explain;
 use crate::model::{Check, CheckOutcome, CheckResult, Fault, Fix, InstanceTarget, Stage};
 
@@ -46,7 +46,7 @@ impl Diagnosis<'_> {
         };
         let port = target.port.get();
         let passages_found =
-            passages(&answer.value, endpoint, &instance.security_groups, chosen.address, port);
+            tunnel_traffic(&answer.value, endpoint, &instance.security_groups, chosen.address, port);
         let step = judged(
             &passages_found.outbound,
             &passages_found.inbound,
@@ -60,8 +60,8 @@ impl Diagnosis<'_> {
 }
 
 fn judged(
-    outbound: &Passage,
-    inbound: &Passage,
+    outbound: &TrafficVerdict,
+    inbound: &TrafficVerdict,
     endpoint: &Endpoint,
     instance: &Instance,
     address: std::net::IpAddr,
@@ -75,30 +75,30 @@ fn judged(
     let mut fixes = Vec::new();
     let mut is_unread = false;
     match outbound {
-        Passage::Open(rule) => messages.push(rule.clone()),
-        Passage::Perhaps(rule) => messages.push(format!("{rule}, if that holds {address}")),
-        Passage::Unread => {
+        TrafficVerdict::Allowed(rule) => messages.push(rule.clone()),
+        TrafficVerdict::Possible(rule) => messages.push(format!("{rule}, if that holds {address}")),
+        TrafficVerdict::Unknown => {
             is_unread = true;
             messages.push(format!("the outbound rules of {} cannot be read", names(from)));
         }
-        Passage::Closed => {
+        TrafficVerdict::Blocked => {
             messages.push(format!("no rule of {} lets {port} out to {}", names(from), names(to)));
             fixes.extend(rule(from.first(), "outbound", port, to.first()));
         }
     }
     match inbound {
-        Passage::Open(rule) => messages.push(rule.clone()),
-        Passage::Perhaps(rule) => messages.push(format!("{rule}, if that holds {clients}")),
-        Passage::Unread => {
+        TrafficVerdict::Allowed(rule) => messages.push(rule.clone()),
+        TrafficVerdict::Possible(rule) => messages.push(format!("{rule}, if that holds {clients}")),
+        TrafficVerdict::Unknown => {
             is_unread = true;
             messages.push(format!("the inbound rules of {} cannot be read", names(to)));
         }
-        Passage::Closed => {
+        TrafficVerdict::Blocked => {
             messages.push(format!("no rule of {} lets {port} in from {}", names(to), names(from)));
             fixes.extend(rule(to.first(), "inbound", port, from.first()));
         }
     }
-    let is_closed = [outbound, inbound].into_iter().any(|way| *way == Passage::Closed);
+    let is_closed = [outbound, inbound].into_iter().any(|way| *way == TrafficVerdict::Blocked);
     let outcome = match (is_closed, is_unread) {
         (true, _) => CheckOutcome::Failed,
         (false, true) => CheckOutcome::Warned,
@@ -108,7 +108,7 @@ fn judged(
     step.fixes = fixes;
     if is_closed {
         step.fault = Some(Fault::Network);
-        let other = if endpoint.preserve_client_ip && *inbound == Passage::Closed {
+        let other = if endpoint.preserve_client_ip && *inbound == TrafficVerdict::Blocked {
             "; the endpoint preserves client addresses, so a rule for those also works"
         } else {
             ""

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::diagnosis::Diagnosis;
-use crate::aws::policy::{Describe, Grant, Place, lookup_statement};
+use crate::aws::policy::{ArnScope, Describe, Grant, lookup_statement};
 use crate::aws::{
-    AwsClient, AwsError, ChoiceError, Chosen, Endpoint, EndpointQuery, Instance, InstanceState, RouteRequest,
+    AwsClient, AwsError, ChoiceError, ChosenEndpoint, Endpoint, EndpointQuery, Instance, InstanceState,
+    RouteRequest,
 };
 use crate::connect::explain;
 use crate::connect::route::route_request;
@@ -26,7 +27,7 @@ const MAX_LISTED: usize = 4;
 /// The endpoint found for the instance.
 pub(super) struct Found {
     /// The endpoint and the address to use.
-    pub(super) chosen: Option<Chosen>,
+    pub(super) chosen: Option<ChosenEndpoint>,
     /// The endpoint's description.
     pub(super) endpoint: Option<Endpoint>,
 }
@@ -173,7 +174,7 @@ impl Diagnosis<'_> {
         }
     }
 
-    fn choose(&mut self, chosen: Option<&Chosen>) {
+    fn choose(&mut self, chosen: Option<&ChosenEndpoint>) {
         self.subject.endpoint = chosen.map(|chosen| chosen.id.to_string());
         self.subject.address = chosen.map(|chosen| chosen.address);
     }
@@ -182,7 +183,7 @@ impl Diagnosis<'_> {
         self.steps.get(&check).is_some_and(|step| step.outcome == CheckOutcome::Warned)
     }
 
-    fn endpoint_passed(&mut self, chosen: &Chosen, endpoint: Option<&Endpoint>, all: &[Endpoint]) {
+    fn endpoint_passed(&mut self, chosen: &ChosenEndpoint, endpoint: Option<&Endpoint>, all: &[Endpoint]) {
         self.choose(Some(chosen));
         let place =
             endpoint.and_then(|endpoint| endpoint.subnet_id.as_deref()).unwrap_or("an unknown subnet");
@@ -302,8 +303,8 @@ impl Diagnosis<'_> {
         target: &InstanceTarget,
         instance: Option<&Instance>,
     ) -> Grant {
-        let place = Place::new(Some(client.region().to_owned()), self.account(instance));
-        let mut grant = Grant::new(place, target.os_user.clone());
+        let scope = ArnScope::new(Some(client.region().to_owned()), self.account(instance));
+        let mut grant = Grant::new(scope, target.os_user.clone());
         grant.instance = Some(target.instance.clone());
         grant.port = target.port;
         grant.max_duration = target.max_duration.unwrap_or(grant.max_duration);
@@ -335,7 +336,7 @@ fn judge(
     target: &InstanceTarget,
     request: &RouteRequest<'_>,
     all: &[Endpoint],
-) -> Result<Chosen, ChoiceError> {
+) -> Result<ChosenEndpoint, ChoiceError> {
     if let EndpointChoice::Known { id, .. } = &target.endpoint {
         let by_id = EndpointChoice::Id(id.clone());
         let mut looked_up = request.clone();

@@ -6,7 +6,7 @@ use super::command::{Ran, run};
 use super::diagnosis::Diagnosis;
 use super::lookups::Found;
 use super::read_only_keys::ReadOnlyHostKeys;
-use crate::aws::{AwsClient, Chosen, Instance};
+use crate::aws::{AwsClient, ChosenEndpoint, Instance};
 use crate::connect::config::HostKeyMode;
 use crate::connect::connector::{PushedKey, log_in};
 use crate::connect::container_start::{EngineContext, complaint};
@@ -77,7 +77,7 @@ impl Diagnosis<'_> {
         &mut self,
         client: &AwsClient,
         target: &InstanceTarget,
-        chosen: Chosen,
+        chosen: ChosenEndpoint,
         instance: Option<&Instance>,
         found: &Found,
     ) -> Option<(Tunnel, Route)> {

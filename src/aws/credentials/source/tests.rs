@@ -1,5 +1,5 @@
 use super::super::super::config::AwsConfig;
-use super::super::super::environment::Environment;
+use super::super::super::environment::EnvSource;
 use super::*;
 
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIDENV"), ("AWS_SECRET_ACCESS_KEY", "s")];
@@ -82,7 +82,7 @@ fn found(variables: &[(&str, &str)], explicit: Option<&str>) -> Result<Source, A
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config");
     std::fs::write(&path, FILE).unwrap();
-    let environment = Environment::of(variables);
+    let environment = EnvSource::of(variables);
     let config = AwsConfig { environment, config_file: Some(path), ..AwsConfig::default() };
     source(&Settings::read(&config, explicit)?)
 }

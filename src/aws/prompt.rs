@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use zeroize::Zeroizing;
 
 /// Answers what only a person knows.
-pub trait Person: fmt::Debug + Send + Sync {
+pub trait UserPrompt: fmt::Debug + Send + Sync {
     /// Asks for the code that the MFA device `serial` shows.
     ///
     /// # Errors
@@ -15,5 +15,5 @@ pub trait Person: fmt::Debug + Send + Sync {
     fn mfa_code<'a>(&'a self, serial: &'a str) -> BoxFuture<'a, io::Result<Zeroizing<String>>>;
 
     /// Clears what the program shows on the terminal: a credential process may ask something there.
-    fn make_room(&self);
+    fn clear_progress(&self);
 }
