@@ -103,7 +103,8 @@ impl Client {
         T: TryInto<InstanceTarget>,
         Error: From<T::Error>,
     {
-        Ok(self.connector.open_tunnel(&target.try_into()?, &()).await?)
+        // Boxed, so that the caller's own futures stay small and shallow.
+        Ok(Box::pin(self.connector.open_tunnel(&target.try_into()?, &())).await?)
     }
 
     /// Runs `command` on `target` without a PTY: `"user@i-…"`, or an [`InstanceTarget`]. The login shell gets the
@@ -128,7 +129,8 @@ impl Client {
         T: TryInto<InstanceTarget>,
         Error: From<T::Error>,
     {
-        let host = self.connector.connect_ssh(&target.try_into()?, &()).await?;
+        // Boxed, so that the caller's own futures stay small and shallow.
+        let host = Box::pin(self.connector.connect_ssh(&target.try_into()?, &())).await?;
         let terminal = host.open(&request, &()).await?;
         Ok(RemoteProcess::new(host, terminal))
     }

@@ -219,7 +219,8 @@ impl Connector {
         let (path, push) = run_concurrently(push, resolve::path(method, &client, target, observer)).await;
         let path = path?;
         let push = push.settled()?;
-        let reached = async {
+        // Boxed: the types of nested futures would exceed the compiler's depth limit in callers.
+        let reached = Box::pin(async {
             let source = Arc::clone(&self.host_keys);
             let check = self.host_key_check(&client, path.account(), target, source).await?;
             let (mut shaken, peer) = match &path {
@@ -237,7 +238,7 @@ impl Connector {
                 begun.map_err(|error| explain::from_ssh(error, &peer))?;
             }
             Ok((shaken, peer))
-        };
+        });
         let ((shaken, peer), mut pushed) = match push {
             Push::Done(pushed) => (reached.await?, pushed),
             Push::Running(push) => futures_util::future::try_join(reached, push).await?,
