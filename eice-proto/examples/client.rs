@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (status_line, headers) = read_head(&mut stream)?;
     let status = status_line.split(' ').nth(1).ok_or("no status")?.parse()?;
     match upgrade.conclude(status, &headers, b"")? {
-        Handshake::Accepted { request_id } => println!("accepted, request id {request_id:?}"),
+        Handshake::Accepted { request_id, .. } => println!("accepted, request id {request_id:?}"),
         refused => return Err(format!("{refused:?}").into()),
     }
 

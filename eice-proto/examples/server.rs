@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Instant, SystemTime};
 
-use eice_proto::handshake::{Refusal, accept_key};
+use eice_proto::handshake::{RejectionCode, accept_key};
 use eice_proto::sigv4::{PayloadHash, ReceivedRequest, Scope, VerifyPolicy, verify};
 use eice_proto::tunnel::{Config, Event, Role, Tunnel};
 use eice_proto::{Timestamp, TunnelParams};
@@ -34,7 +34,7 @@ fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
     let path_and_query = request_line.split(' ').nth(1).ok_or("no path")?;
     let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     if let Err(error) = check(path_and_query, &headers) {
-        let body = Refusal::AccessDenied.body(&error.to_string());
+        let body = RejectionCode::AccessDenied.body(&error.to_string());
         let length = body.len();
         write!(stream, "HTTP/1.1 403 Forbidden\r\nContent-Length: {length}\r\n\r\n{body}")?;
         return Err(error);

@@ -1,21 +1,20 @@
-//! Host and port, as a Host header has them.
+//! Host and port, as in a Host header.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-/// The longest host name that is taken, in bytes (RFC 1035, section 2.3.4).
+/// The maximum length of a host name, in bytes (RFC 1035, section 2.3.4).
 const MAX_HOST_LEN: usize = 253;
 
-/// The port of `wss` when none is named.
+/// The default port of `wss`.
 const DEFAULT_PORT: u16 = 443;
 
-/// A host, and a port unless it is 443: exactly what goes into the Host header, and so exactly what is signed.
+/// A host, and a port unless it is 443: exactly the value of the Host header, and so exactly what is signed.
 ///
 /// `host:443` parses to `host`: 443 is the default of `wss`, clients leave it out of the header, and a signature
-/// made for `host:443` would not fit one made for `host`. Whatever a DNS name holds is let through if it is made of
-/// letters, digits, `-`, `_` and `.`: the service's names are opaque (protocol reference, section a). An IPv6
-/// literal stands in brackets.
+/// for `host:443` would not match one for `host`. Any name of letters, digits, `-`, `_` and `.` is accepted: the
+/// service's names are opaque (protocol reference, section a). An IPv6 literal is in brackets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Authority {
     text: String,
@@ -26,23 +25,24 @@ pub struct Authority {
 /// A text that is not a host with an optional port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a host name or an address with an optional port")]
+#[non_exhaustive]
 pub struct InvalidAuthority;
 
 impl Authority {
-    /// As in the Host header.
+    /// Returns the value of the Host header.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The name to resolve and to ask the certificate for; an IPv6 literal without its brackets.
+    /// Returns the host to resolve and to verify the certificate against; an IPv6 literal without its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         let host = self.text.get(..self.host_len).unwrap_or_default();
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 
-    /// The TCP port to connect to.
+    /// Returns the TCP port to connect to.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn host_port_and_header_text() {
+    fn host_and_port_are_split() {
         for (text, header, host, port) in [
             ("eice-1.example.com", "eice-1.example.com", "eice-1.example.com", 443),
             ("eice-1.example.com:443", "eice-1.example.com", "eice-1.example.com", 443),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_leave_the_host_is_refused() {
+    fn text_that_escapes_the_host_is_rejected() {
         for bad in [
             "",
             ":443",

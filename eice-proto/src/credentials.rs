@@ -1,11 +1,11 @@
-//! AWS credentials that do not print and do not linger.
+//! AWS credentials that are redacted in `Debug` and zeroed on drop.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// What a request is signed with. `Debug` shows the access key id only; the secret and the token are wiped from
-/// memory when the last copy is dropped.
+/// The credentials that sign a request. `Debug` shows only the access key id; the secret and the token are zeroed
+/// when the last copy is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     access_key_id: String,
@@ -14,7 +14,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// An access key; `session_token` comes with temporary credentials (an empty one counts as none).
+    /// Creates credentials. `session_token` is present with temporary ones; an empty token counts as `None`.
     #[must_use]
     pub fn new(
         access_key_id: impl Into<String>,
@@ -28,19 +28,19 @@ impl Credentials {
         }
     }
 
-    /// The access key id: a name, not a secret.
+    /// Returns the access key id, which is not secret.
     #[must_use]
     pub fn access_key_id(&self) -> &str {
         &self.access_key_id
     }
 
-    /// The secret itself. Never log it.
+    /// Returns the secret access key. Never log it.
     #[must_use]
     pub fn secret_access_key(&self) -> &str {
         &self.secret_access_key
     }
 
-    /// The session token, when the credentials are temporary. Never log it.
+    /// Returns the session token of temporary credentials. Never log it.
     #[must_use]
     pub fn session_token(&self) -> Option<&str> {
         self.session_token.as_ref().map(|token| token.as_str())
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neither_the_secret_nor_the_token_is_printed() {
+    fn debug_redacts_secrets() {
         let credentials = Credentials::new("AKIDEXAMPLE", "the-secret", Some("the-token".into()));
         let printed = format!("{credentials:?}{credentials:#?}");
         assert!(printed.contains("AKIDEXAMPLE"));
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_token_is_no_token() {
+    fn empty_token_is_none() {
         assert_eq!(Credentials::new("a", "s", Some(String::new())).session_token(), None);
     }
 }

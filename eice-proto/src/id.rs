@@ -1,10 +1,10 @@
-//! Identifiers, parsed: a value that exists is a value that is well formed.
+//! Validated identifiers: a value of these types is always well formed.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A text or number that is not the identifier it should be.
+/// A text or number that is not a valid identifier.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidId {
@@ -14,18 +14,18 @@ pub enum InvalidId {
     /// Not an endpoint id.
     #[error("{0:?} is not an EC2 Instance Connect Endpoint id: it must read eice-xxxxxxxxxxxxxxxxx")]
     Endpoint(String),
-    /// Not a port.
+    /// Not a TCP port.
     #[error("{0:?} is not a TCP port: it must be 1 to 65535")]
     Port(String),
-    /// Not a duration that the service grants.
+    /// Not a duration that the service accepts.
     #[error("{0:?} is not a tunnel duration: it must be 1 to 3600 seconds")]
     Duration(String),
 }
 
-/// The longest identifier that is looked at; AWS's have 17 hex digits after the prefix.
+/// The maximum length of an identifier, in bytes; AWS's have 17 hex digits after the prefix.
 const MAX_ID_LEN: usize = 64;
 
-/// How much of a refused text is told: it may be anything, of any size.
+/// Returns the part of a rejected text that goes into the error: it may be anything, of any size.
 fn excerpt(text: &str) -> String {
     text.chars().take(MAX_ID_LEN).collect()
 }
@@ -85,8 +85,8 @@ text_id! {
     EndpointId, Endpoint, "eice-", |b| b.is_ascii_alphanumeric() || b == b'_'
 }
 
-/// The port on the instance. The service accepts 22 and 3389 only and says so itself, so that any port but 0
-/// is let through here: what AWS allows tomorrow needs no new release.
+/// The port on the instance. The service accepts only 22 and 3389 and reports others itself, so every port but
+/// 0 is valid here: a port that AWS adds later needs no new release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RemotePort(u16);
 
@@ -96,7 +96,7 @@ impl RemotePort {
     /// Remote Desktop.
     pub const RDP: Self = Self(3389);
 
-    /// The port `port`.
+    /// Returns `port` as a remote port.
     ///
     /// # Errors
     /// [`InvalidId::Port`] when it is 0.
@@ -110,7 +110,7 @@ impl RemotePort {
         self.0
     }
 
-    /// Whether the service accepts this port today (protocol reference, section a).
+    /// Returns whether the service accepts this port today (protocol reference, section a).
     #[must_use]
     pub fn is_served(self) -> bool {
         self == Self::SSH || self == Self::RDP
@@ -140,15 +140,15 @@ impl fmt::Display for RemotePort {
     }
 }
 
-/// How long a tunnel may last: 1 to 3600 whole seconds. Absent means 3600 at the service.
+/// The maximum lifetime of a tunnel: 1 to 3600 whole seconds. The service uses 3600 if it is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MaxDuration(u16);
 
 impl MaxDuration {
-    /// The longest, and the service's default.
+    /// The maximum, and the service's default.
     pub const MAX: Self = Self(3600);
 
-    /// `seconds` as a tunnel's duration.
+    /// Returns `seconds` as a tunnel duration.
     ///
     /// # Errors
     /// [`InvalidId::Duration`] outside 1 to 3600.
@@ -165,7 +165,7 @@ impl MaxDuration {
         self.0
     }
 
-    /// As a [`Duration`].
+    /// Returns the duration as a [`Duration`].
     #[must_use]
     pub fn as_duration(self) -> Duration {
         Duration::from_secs(u64::from(self.0))
@@ -188,7 +188,7 @@ impl fmt::Display for MaxDuration {
     }
 }
 
-/// Digits only: `str::parse` would also take a leading `+`, and a signed value must have one spelling.
+/// Parses digits only: `str::parse` would also accept a leading `+`, and a signed value must have one spelling.
 fn decimal(text: &str) -> Option<u64> {
     (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_taken_as_aws_cli_takes_them_and_nothing_else_is() {
+    fn ids_follow_aws_cli_patterns() {
         assert!("i-0123456789abcdef0".parse::<InstanceId>().is_ok());
         assert!("eice-0123_x".parse::<EndpointId>().is_ok());
         for bad in ["", "i-", "i-1/../x", "mi-1", "i-1 ", "i-\u{e9}", "I-1"] {
@@ -209,11 +209,11 @@ mod tests {
         }
         let long = format!("i-{}", "a".repeat(100_000));
         let error = long.parse::<InstanceId>().unwrap_err().to_string();
-        assert!(error.len() < 200, "a refused text is told in part only");
+        assert!(error.len() < 200, "a rejected text is quoted in part only");
     }
 
     #[test]
-    fn numbers_have_one_spelling_and_keep_their_bounds() {
+    fn numbers_are_canonical_and_bounded() {
         assert_eq!("22".parse(), Ok(RemotePort::SSH));
         assert_eq!("3600".parse(), Ok(MaxDuration::MAX));
         for bad in ["", "0", "-1", "+22", "65536", "22 ", "0x16", "99999999999999999999999"] {

@@ -1,4 +1,4 @@
-//! The openTunnel request's own parameters, as a server reads them.
+//! The openTunnel parameters as a server receives them.
 
 use std::net::IpAddr;
 
@@ -6,30 +6,31 @@ use crate::id::InvalidId;
 use crate::sigv4::{VerifyError, parse_query};
 use crate::{EndpointId, MaxDuration, RemotePort};
 
-/// What a received openTunnel asks for. Read it after the signature holds.
+/// The parameters of a received openTunnel request. Verify the signature before you use them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TunnelParams {
-    /// Through which endpoint.
+    /// The endpoint's id.
     pub endpoint: EndpointId,
-    /// To which port. Whether the service serves it is [`RemotePort::is_served`].
+    /// The target port. [`RemotePort::is_served`] reports whether the service accepts it.
     pub port: RemotePort,
-    /// To which address.
+    /// The target address.
     pub address: IpAddr,
-    /// For how long; `None` when it was not sent, which means [`MaxDuration::MAX`].
+    /// The requested duration; `None` if it was not sent, which means [`MaxDuration::MAX`].
     pub max_duration: Option<MaxDuration>,
 }
 
-/// Why the parameters do not ask for a tunnel.
+/// Why the parameters are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParamError {
-    /// The query cannot be read, or a name stands twice.
+    /// The query is malformed or has a duplicate name.
     #[error("the query cannot be read")]
     Query(#[source] VerifyError),
     /// A parameter is absent or empty.
     #[error("the parameter {0} is missing")]
     Missing(&'static str),
-    /// A parameter is there and is not what it should be.
+    /// A parameter is present but invalid.
     #[error("the parameter {0} is not valid")]
     Invalid(&'static str, #[source] InvalidId),
     /// `privateIpAddress` is not an IPv4 or IPv6 literal without brackets.
@@ -38,11 +39,11 @@ pub enum ParamError {
 }
 
 impl TunnelParams {
-    /// Reads a query as it stood in the request line, without the `?`. Names are case-sensitive; the `X-Amz-*`
-    /// parameters and unknown ones are passed over.
+    /// Parses the query of a request line, without the `?`. Names are case-sensitive; the `X-Amz-*` parameters and
+    /// unknown ones are ignored.
     ///
     /// # Errors
-    /// [`ParamError`], the first in the service's order: endpoint, port, address, duration.
+    /// The first [`ParamError`] in the service's order: endpoint, port, address, duration.
     pub fn parse(query: &str) -> Result<Self, ParamError> {
         let params = parse_query(query).map_err(ParamError::Query)?;
         let value = |name: &'static str| {
@@ -65,7 +66,7 @@ impl TunnelParams {
         Ok(Self { endpoint, port, address, max_duration })
     }
 
-    /// How long the tunnel may last at most: what was asked for, or the service's default.
+    /// Returns the maximum lifetime of the tunnel: the requested one or the service's default.
     #[must_use]
     pub fn effective_duration(&self) -> MaxDuration {
         self.max_duration.unwrap_or(MaxDuration::MAX)
@@ -79,7 +80,7 @@ mod tests {
     const GOOD: &str = "instanceConnectEndpointId=eice-1&remotePort=22&privateIpAddress=10.0.0.1";
 
     #[test]
-    fn all_four_and_the_default() {
+    fn all_parameters_are_parsed() {
         let params = TunnelParams::parse(&format!("X-Amz-Date=x&{GOOD}&maxTunnelDuration=60")).unwrap();
         assert_eq!(params.endpoint.as_str(), "eice-1");
         assert_eq!(params.port, RemotePort::SSH);
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_named() {
+    fn each_fault_has_its_error() {
         use ParamError as E;
         type Check = fn(&ParamError) -> bool;
         let cases: [(String, Check); 12] = [
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_not_served_is_a_question_not_an_error() {
+    fn unserved_port_still_parses() {
         let params = TunnelParams::parse(&GOOD.replace("=22", "=5432")).unwrap();
         assert!(!params.port.is_served());
     }

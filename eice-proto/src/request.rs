@@ -1,4 +1,4 @@
-//! The openTunnel request, as a client makes it.
+//! The client side of the openTunnel request.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,53 +8,55 @@ use zeroize::Zeroizing;
 use crate::sigv4::{self, PayloadHash, Scope, Signed};
 use crate::{Authority, Credentials, EndpointId, MaxDuration, RemotePort, Timestamp};
 
-/// The path, with its capital T.
+/// The request path, with its capital T.
 pub const OPEN_TUNNEL_PATH: &str = "/openTunnel";
 
-/// How long aws-cli's presigned URL is good for, in seconds.
+/// The lifetime of aws-cli's presigned URLs, in seconds.
 pub const DEFAULT_EXPIRES: u32 = 60;
 
-/// What a tunnel is asked for: through which endpoint, to which address and port, for how long.
+/// The parameters of a tunnel: endpoint, address, port and duration.
 ///
-/// The instance's id is not part of it: the service knows the address only.
+/// The instance id is not one of them: the protocol carries only the address.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TunnelRequest {
-    /// The endpoint's DNS name, as it will stand in the Host header.
+    /// The endpoint's DNS name: the value of the Host header.
     pub authority: Authority,
-    /// The endpoint.
+    /// The endpoint's id.
     pub endpoint: EndpointId,
     /// The port on the instance.
     pub port: RemotePort,
     /// The instance's private address.
     pub address: IpAddr,
-    /// `None` leaves the parameter out, which means 3600 s at the service and fails under a policy that caps it.
+    /// The requested duration. `None` leaves the parameter out; the service then grants 3600 s, or denies the
+    /// request if a policy caps the duration.
     pub max_duration: Option<MaxDuration>,
 }
 
 impl TunnelRequest {
-    /// A tunnel to port 22 of `address`, as long as the service allows.
+    /// Creates a request for port 22 of `address` with the service's default duration.
     #[must_use]
     pub fn new(authority: Authority, endpoint: EndpointId, address: IpAddr) -> Self {
         Self { authority, endpoint, port: RemotePort::SSH, address, max_duration: None }
     }
 
-    /// The same to another port.
+    /// Sets the port.
     #[must_use]
     pub fn with_port(mut self, port: RemotePort) -> Self {
         self.port = port;
         self
     }
 
-    /// The same, asking for at most `max_duration`.
+    /// Sets the maximum duration.
     #[must_use]
     pub fn with_max_duration(mut self, max_duration: MaxDuration) -> Self {
         self.max_duration = Some(max_duration);
         self
     }
 
-    /// The presigned URL, byte for byte as aws-cli makes it.
+    /// Returns the presigned URL, byte for byte as aws-cli makes it.
     ///
-    /// It gates the handshake only: a tunnel that is open outlives it. `expires` is in seconds
+    /// The expiry applies to the handshake only: an open tunnel outlives it. `expires` is in seconds
     /// ([`DEFAULT_EXPIRES`] is aws-cli's); `None` leaves `X-Amz-Expires` out.
     #[must_use]
     pub fn presign(
@@ -68,7 +70,7 @@ impl TunnelRequest {
         PresignedUrl::new(self.authority.clone(), signed.query())
     }
 
-    /// The steps of [`presign`](Self::presign), for who wants to see the canonical request.
+    /// Signs the request and returns the intermediate steps too, such as the canonical request.
     #[must_use]
     pub fn sign(
         &self,
@@ -99,8 +101,8 @@ impl TunnelRequest {
     }
 }
 
-/// A `wss://` URL that opens a tunnel for whoever has it, until it expires. `Debug` and `Display` leave its query
-/// out, and it is wiped from memory when it is dropped.
+/// A bearer URL: anyone who has it can open the tunnel until it expires. `Debug` and `Display` redact the query,
+/// and the URL is zeroed on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PresignedUrl {
     authority: Authority,
@@ -115,19 +117,19 @@ impl PresignedUrl {
         Self { authority, url }
     }
 
-    /// The whole URL. Never log it.
+    /// Returns the whole URL. Never log it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.url
     }
 
-    /// Host and port: what to resolve, to connect to, to ask the certificate for, and the Host header.
+    /// Returns host and port: what to resolve, to connect to, and to verify the certificate against.
     #[must_use]
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// The request target of the upgrade. Never log it.
+    /// Returns the request target of the upgrade. Never log it.
     #[must_use]
     pub fn path_and_query(&self) -> &str {
         self.url.get(SCHEME.len() + self.authority.as_str().len()..).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! A moment as SigV4 writes it: whole seconds, UTC.
+//! A point in time as SigV4 writes it: whole seconds, UTC.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,32 +13,33 @@ pub struct Timestamp(u64);
 const LAST: u64 = 253_402_300_799;
 const SECS_PER_DAY: u64 = 86_400;
 
-/// A text that is not `YYYYMMDDTHHMMSSZ`, or names a moment that is not in the calendar or before 1970.
+/// A text that is not `YYYYMMDDTHHMMSSZ`, or a date that does not exist or is before 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a moment of the form YYYYMMDDTHHMMSSZ")]
+#[non_exhaustive]
 pub struct InvalidTimestamp;
 
 impl Timestamp {
-    /// `seconds` after 1970-01-01T00:00:00Z; what lies past the year 9999 becomes its last second.
+    /// Creates a timestamp `seconds` after 1970-01-01T00:00:00Z; values past the year 9999 become its last second.
     #[must_use]
     pub const fn from_unix(seconds: u64) -> Self {
         Self(if seconds > LAST { LAST } else { seconds })
     }
 
-    /// Seconds since 1970-01-01T00:00:00Z.
+    /// Returns the seconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn as_unix(self) -> u64 {
         self.0
     }
 
-    /// The day, `YYYYMMDD`: the first part of a credential's scope.
+    /// Returns the day as `YYYYMMDD`: the first part of a credential scope.
     #[must_use]
     pub fn date(self) -> String {
         let (year, month, day) = civil_from_days(self.0 / SECS_PER_DAY);
         format!("{year:04}{month:02}{day:02}")
     }
 
-    /// `YYYY-MM-DDTHH:MM:SSZ` (RFC 3339), as AWS's APIs and JSON have it.
+    /// Returns `YYYY-MM-DDTHH:MM:SSZ` (RFC 3339), the form of AWS's APIs and JSON.
     #[must_use]
     pub fn rfc3339(self) -> String {
         let (year, month, day) = civil_from_days(self.0 / SECS_PER_DAY);
@@ -51,13 +52,13 @@ impl Timestamp {
         (second / 3600, second / 60 % 60, second % 60)
     }
 
-    /// `seconds` later, at most the last second of the year 9999.
+    /// Returns the timestamp `seconds` later, at most the last second of the year 9999.
     #[must_use]
     pub const fn saturating_add(self, seconds: u64) -> Self {
         Self::from_unix(self.0.saturating_add(seconds))
     }
 
-    /// How far `self` is after `other`; nothing when it is not.
+    /// Returns how far `self` is after `other`; zero if it is not.
     #[must_use]
     pub const fn since(self, other: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(other.0))
@@ -65,7 +66,7 @@ impl Timestamp {
 }
 
 impl From<SystemTime> for Timestamp {
-    /// A clock that stands before 1970 reads as 1970.
+    /// Times before 1970 become 1970.
     fn from(time: SystemTime) -> Self {
         Self::from_unix(time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     }
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_moments() {
+    fn known_timestamps_round_trip() {
         for (unix, text) in [
             (0, "19700101T000000Z"),
             (951_782_399, "20000228T235959Z"),
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_of_four_centuries_comes_back() {
+    fn each_day_of_a_gregorian_cycle_round_trips() {
         for day in 0..146_097 + 366 {
             let noon = Timestamp::from_unix(day * SECS_PER_DAY + 43_200);
             assert_eq!(noon.to_string().parse(), Ok(noon));
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_a_moment() {
+    fn malformed_timestamps_are_rejected() {
         for bad in [
             "",
             "20260729T120000",

@@ -97,7 +97,7 @@ impl Script {
 
 fn send(tunnel: &mut Tunnel, mut data: Bytes) {
     tunnel.send(&mut data).unwrap();
-    assert!(data.is_empty(), "more than the queue takes");
+    assert!(data.is_empty(), "more than the queue holds");
 }
 
 fn parse(text: &str) -> Frame {
@@ -137,12 +137,12 @@ fn print(event: &Event) -> String {
         Event::DurationNear { remaining } => format!("near:{}", remaining.as_millis()),
         Event::DurationReached => "duration".into(),
         Event::Closed(reason) => format!("closed:{reason:?}"),
-        other => panic!("an event that scripts do not know: {other:?}"),
+        other => panic!("unknown event in a script: {other:?}"),
     }
 }
 
 #[test]
-fn each_script_runs_as_written() {
+fn each_script_passes() {
     let text = std::fs::read_to_string("../fixtures/frames/scripts.json").unwrap();
     let scripts: Vec<Script> = serde_json::from_str(&text).unwrap();
     assert!(scripts.len() >= 35);

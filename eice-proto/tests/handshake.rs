@@ -1,8 +1,8 @@
-//! The handshake: the head's bytes, and the answers of fixtures/handshake.
+//! The handshake: the bytes of the head, and the responses of fixtures/handshake.
 
 #![allow(clippy::unwrap_used, reason = "a broken set-up ends the test")]
 
-use eice_proto::handshake::{Handshake, MAX_BODY, Refusal, RejectionKind, Upgrade, classify};
+use eice_proto::handshake::{Handshake, MAX_BODY, RejectionCode, RejectionKind, Upgrade, classify};
 use eice_proto::{Credentials, PresignedUrl, Timestamp, TunnelRequest};
 use serde::Deserialize;
 
@@ -31,13 +31,13 @@ fn url(authority: &str) -> PresignedUrl {
     request.presign(&credentials, "eu-west-1", Timestamp::from_unix(1_785_326_400), Some(60))
 }
 
-/// The upgrade with the key of RFC 6455, section 1.3.
+/// Returns the upgrade with the key of RFC 6455, section 1.3.
 fn upgrade() -> Upgrade {
     Upgrade::new(&url("eice-1.example.com"), *b"the sample nonce", "eice/0.1")
 }
 
 #[test]
-fn the_head_is_aws_clis_line_by_line() {
+fn head_matches_aws_cli() {
     let url = url("127.0.0.1:9443");
     let upgrade = Upgrade::new(&url, *b"the sample nonce", "eice/0.1\r\nX-Evil: 1");
     let head = std::str::from_utf8(upgrade.head()).unwrap();
@@ -53,11 +53,11 @@ fn the_head_is_aws_clis_line_by_line() {
         "",
     ];
     assert_eq!(head.split("\r\n").collect::<Vec<_>>(), expected);
-    assert!(!format!("{upgrade:?}").contains("Signature"), "the head is not printed");
+    assert!(!format!("{upgrade:?}").contains("Signature"), "the head is redacted");
 }
 
 #[test]
-fn each_answer_is_what_the_fixture_says() {
+fn each_fixture_response_is_classified() {
     let text = std::fs::read_to_string("../fixtures/handshake/responses.json").unwrap();
     let responses: Vec<Response> = serde_json::from_str(&text).unwrap();
     assert!(responses.len() >= 20);
@@ -66,7 +66,7 @@ fn each_answer_is_what_the_fixture_says() {
         let got = upgrade().conclude(expected.status, &expected.headers, expected.body.as_bytes());
         match got {
             Err(fault) => assert_eq!(Some(fault.to_string()), expected.fault, "{name}"),
-            Ok(Handshake::Accepted { request_id }) => {
+            Ok(Handshake::Accepted { request_id, .. }) => {
                 assert!(expected.accepted && expected.fault.is_none(), "{name}");
                 assert_eq!(request_id, expected.request_id, "{name}");
             }
@@ -84,7 +84,7 @@ fn each_answer_is_what_the_fixture_says() {
 }
 
 #[test]
-fn a_huge_body_is_told_in_part() {
+fn huge_body_is_truncated() {
     let none: [(&str, &str); 0] = [];
     for body in [vec![b'x'; MAX_BODY * 2], vec![0xff; MAX_BODY], vec![b'['; MAX_BODY], vec![b' '; MAX_BODY]] {
         let Handshake::Rejected(rejection) = classify(500, &none, &body) else { panic!("accepted") };
@@ -93,22 +93,22 @@ fn a_huge_body_is_told_in_part() {
 }
 
 #[test]
-fn a_refusal_is_read_as_it_was_written() {
-    for (refusal, kind) in [
-        (Refusal::InvalidParameter, RejectionKind::InvalidParameter),
-        (Refusal::AccessDenied, RejectionKind::Denied),
-        (Refusal::NotFound, RejectionKind::NotFound),
-        (Refusal::Throttled, RejectionKind::Throttled),
-        (Refusal::Internal, RejectionKind::Service),
-        (Refusal::Unavailable, RejectionKind::Service),
+fn rejection_round_trips() {
+    for (code, kind) in [
+        (RejectionCode::InvalidParameter, RejectionKind::InvalidParameter),
+        (RejectionCode::AccessDenied, RejectionKind::Denied),
+        (RejectionCode::NotFound, RejectionKind::NotFound),
+        (RejectionCode::Throttled, RejectionKind::Throttled),
+        (RejectionCode::Internal, RejectionKind::Service),
+        (RejectionCode::Unavailable, RejectionKind::Service),
     ] {
-        let body = refusal.body("say \"when\"");
+        let body = code.body("say \"when\"");
         assert!(body.starts_with("{\"ErrorCode\":\"") && body.contains("\",\"Message\":\""), "{body}");
         let headers = [("x-amzn-RequestId", "r")];
-        let Handshake::Rejected(rejection) = classify(refusal.status(), &headers, body.as_bytes()) else {
+        let Handshake::Rejected(rejection) = classify(code.status(), &headers, body.as_bytes()) else {
             panic!("accepted")
         };
         assert_eq!((rejection.kind(), rejection.message.as_str()), (kind, "say \"when\""));
-        assert_eq!(rejection.code.as_deref(), Some(refusal.code()));
+        assert_eq!(rejection.code.as_deref(), Some(code.code()));
     }
 }

@@ -1,4 +1,4 @@
-//! Properties: what is signed is let in, nothing else is, and tunnels carry bytes losslessly.
+//! Properties: what is signed is accepted, nothing else is, and tunnels carry bytes without loss.
 
 #![allow(clippy::unwrap_used, reason = "a broken set-up ends the test")]
 
@@ -66,7 +66,7 @@ impl Case {
     }
 }
 
-/// The query as decoded pairs, by other means than the crate's own.
+/// Returns the query as decoded pairs, without the crate's own decoder.
 fn decode(target: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
     let decode = |text: &str| {
         let mut bytes = text.bytes();
@@ -88,7 +88,7 @@ fn decode(target: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
         .collect()
 }
 
-/// A query with every byte escaped, the digits in lower case: another spelling of the same parameters.
+/// Returns a query with every byte escaped in lower-case digits: another spelling of the same parameters.
 fn respell(pairs: &[(Vec<u8>, Vec<u8>)]) -> String {
     let escape = |bytes: &[u8]| bytes.iter().map(|byte| format!("%{byte:02x}")).collect::<String>();
     let pieces = pairs.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value)));
@@ -99,7 +99,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_presigned_is_let_in_until_it_expires(case in cases()) {
+    fn presigned_url_is_valid_until_it_expires(case in cases()) {
         let target = case.target();
         prop_assert_eq!(case.verify_target(&target), Ok(()));
         let (_, query) = target.split_once('?').unwrap();
@@ -130,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn no_change_of_a_decoded_parameter_is_let_in(
+    fn changed_parameter_is_rejected(
         case in cases(), which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(),
         bit in 0_u8..8, in_name in any::<bool>(),
     ) {
@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn no_parameter_may_be_added_taken_away_or_doubled(case in cases(), which in any::<prop::sample::Index>()) {
+    fn added_removed_or_doubled_parameter_fails(case in cases(), which in any::<prop::sample::Index>()) {
         let pairs = decode(&case.target());
         let which = which.index(pairs.len());
 
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn no_other_host_path_method_or_secret_is_let_in(case in cases(), other in "[a-z/]{1,8}") {
+    fn other_host_path_method_or_secret_fails(case in cases(), other in "[a-z/]{1,8}") {
         let (target, host) = (case.target(), case.request.authority.as_str());
         let path = target.replacen("/openTunnel", &format!("/openTunnel{other}"), 1);
         prop_assert!(case.verify("GET", &path, host, case.now).is_err());
@@ -178,7 +178,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_secret_is_printed(case in cases()) {
+    fn secrets_are_redacted(case in cases()) {
         let secret = "Xyzzy-the-secret-and-the-token";
         let credentials = Credentials::new("AKID", secret, Some(secret.to_owned()));
         let url = case.request.presign(&credentials, &case.region, case.now, case.expires);
@@ -188,7 +188,7 @@ proptest! {
     }
 }
 
-/// Cuts a frame into the given number of pieces, as a peer may, with a ping after each.
+/// Splits a frame into the given number of fragments, as a peer may, with a ping after each.
 fn fragment(frame: Frame, pieces: usize) -> Vec<Frame> {
     use eice_proto::tunnel::Opcode;
     if frame.opcode != Opcode::Binary {
@@ -207,7 +207,7 @@ fn fragment(frame: Frame, pieces: usize) -> Vec<Frame> {
     chunks.into_iter().enumerate().flat_map(piece).collect()
 }
 
-/// Moves everything from one end to the other; what the other end is told goes to `received`.
+/// Moves everything from one end to the other and appends what arrives to `received`.
 fn carry(from: &mut Tunnel, to: &mut Tunnel, pieces: usize, received: &mut Vec<u8>, now: Instant) {
     while let Some(frame) = from.poll_transmit() {
         for frame in fragment(frame, pieces) {
@@ -225,7 +225,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn two_ends_carry_bytes_losslessly_however_they_are_cut(
+    fn fragmented_bytes_arrive_without_loss(
         writes in prop::collection::vec((any::<bool>(), 0_usize..40_000), 1..24),
         max_chunk in 1_usize..70_000, max_queued in 1_usize..100_000, pieces in 1_usize..5,
     ) {
@@ -267,12 +267,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_frames_ends_or_timers_panic_a_tunnel(operations in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn random_operations_never_panic(operations in prop::collection::vec(any::<u8>(), 0..400)) {
         tunnel_body::run(&operations);
     }
 
     #[test]
-    fn no_answer_panics_the_handshake(answer in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn random_responses_never_panic(answer in prop::collection::vec(any::<u8>(), 0..400)) {
         handshake_body::run(&answer);
     }
 }

@@ -1,4 +1,4 @@
-//! Replays fuzz/seeds through the fuzz targets' own bodies, so that every test run keeps their invariants.
+//! Replays fuzz/seeds through the bodies of the fuzz targets, so that every test run checks their invariants.
 
 #![allow(
     clippy::unwrap_used,

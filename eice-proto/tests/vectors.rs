@@ -1,4 +1,4 @@
-//! The signing vectors of fixtures/sigv4, made with botocore: each step, both ways.
+//! The signing vectors of fixtures/sigv4, made with botocore: each step, signed and verified.
 
 mod support;
 
@@ -7,21 +7,21 @@ use eice_proto::{Timestamp, TunnelParams, TunnelRequest};
 use support::Vector;
 
 #[test]
-fn there_are_as_many_vectors_as_the_generator_writes() {
+fn vector_count_matches_the_generator() {
     assert_eq!(Vector::all().len(), 29);
     assert!(Vector::all().iter().filter(|vector| vector.form == "query").count() >= 18);
 }
 
 #[test]
-fn a_tunnel_request_is_signed_as_botocore_signs_it() {
+fn tunnel_request_matches_botocore() {
     for vector in Vector::all().into_iter().filter(|vector| vector.form == "query") {
-        let request = TunnelRequest {
-            authority: vector.host.parse().unwrap(),
-            endpoint: vector.endpoint.as_ref().unwrap().parse().unwrap(),
-            port: vector.port.unwrap().to_string().parse().unwrap(),
-            address: vector.address.as_ref().unwrap().parse().unwrap(),
-            max_duration: vector.max_duration.map(|duration| duration.to_string().parse().unwrap()),
-        };
+        let mut request = TunnelRequest::new(
+            vector.host.parse().unwrap(),
+            vector.endpoint.as_ref().unwrap().parse().unwrap(),
+            vector.address.as_ref().unwrap().parse().unwrap(),
+        )
+        .with_port(vector.port.unwrap().to_string().parse().unwrap());
+        request.max_duration = vector.max_duration.map(|duration| duration.to_string().parse().unwrap());
         let signed = request.sign(&vector.credentials(), &vector.region, vector.now(), vector.expires);
         vector.assert_steps(&signed);
         let url = request.presign(&vector.credentials(), &vector.region, vector.now(), vector.expires);
@@ -35,7 +35,7 @@ fn a_tunnel_request_is_signed_as_botocore_signs_it() {
 }
 
 #[test]
-fn an_api_call_is_signed_as_botocore_signs_it() {
+fn api_call_matches_botocore() {
     for vector in Vector::all().into_iter().filter(|vector| vector.form == "header") {
         let query = vector.decoded_query();
         let params: Vec<_> = query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -55,7 +55,7 @@ fn an_api_call_is_signed_as_botocore_signs_it() {
 }
 
 #[test]
-fn what_botocore_signs_is_let_in_and_leads_to_the_same_canonical_request() {
+fn botocore_signatures_verify() {
     for vector in Vector::all() {
         let (target, headers) = vector.received();
         let request = ReceivedRequest {
@@ -79,14 +79,14 @@ fn what_botocore_signs_is_let_in_and_leads_to_the_same_canonical_request() {
 }
 
 #[test]
-fn aws_sigv4_agrees_with_botocore_and_with_us() {
+fn aws_sigv4_matches_botocore_and_us() {
     for vector in Vector::all().into_iter().filter(|vector| vector.form == "query") {
         assert_eq!(vector.signature, support::aws_sigv4_signature(&vector), "{}", vector.name);
     }
 }
 
 #[test]
-fn the_clock_of_a_vector_is_read_as_written() {
+fn vector_clock_is_parsed() {
     for vector in Vector::all() {
         assert_eq!(vector.clock.parse(), Ok(Timestamp::from_unix(vector.unix)), "{}", vector.name);
         assert_eq!(vector.now().to_string(), vector.clock);

@@ -1,4 +1,4 @@
-//! Each reason for which a received request is refused, and what has to be let in.
+//! Each reason to reject a received request, and valid variations that must pass.
 
 #![allow(clippy::unwrap_used, reason = "a broken set-up ends the test")]
 
@@ -22,7 +22,7 @@ fn scope() -> Scope {
     Scope::new("eu-west-1", "ec2-instance-connect")
 }
 
-/// The presigned target, without X-Amz-Expires.
+/// Returns the presigned target, without X-Amz-Expires.
 fn target() -> String {
     let request = TunnelRequest::new(HOST.parse().unwrap(), "eice-1".parse().unwrap(), [10, 0, 0, 1].into());
     request.presign(&credentials(), "eu-west-1", NOON, None).path_and_query().to_owned()
@@ -48,7 +48,7 @@ fn query(target: &str) -> Result<Verified, VerifyError> {
 
 const BODY: &[u8] = b"{\"InstanceId\":\"i-1\"}";
 
-/// An API call's headers, signed.
+/// Returns an API call's headers, signed.
 fn headers() -> Vec<(String, String)> {
     let given = [
         ("Host", HOST),
@@ -66,7 +66,7 @@ fn header(headers: &[(String, String)], body: &[u8], now: Timestamp) -> Result<V
     check_at("POST", "/", &headers, body, now)
 }
 
-/// The same with one header's value replaced; an empty one takes the header away.
+/// Returns the headers with one value replaced; an empty value removes the header.
 fn with(name: &str, value: &str) -> Vec<(String, String)> {
     let mut headers = headers();
     headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
@@ -77,7 +77,7 @@ fn with(name: &str, value: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_unchanged_requests_are_let_in() {
+fn unchanged_requests_are_accepted() {
     let verified = query(&target()).unwrap();
     assert_eq!((verified.form, verified.access_key_id.as_str()), (Form::Query, "AKIDEXAMPLE"));
     assert_eq!(verified.valid_until, NOON.saturating_add(300), "the default window");
@@ -86,7 +86,7 @@ fn the_unchanged_requests_are_let_in() {
 }
 
 #[test]
-fn each_fault_of_a_query_has_its_reason() {
+fn each_query_fault_has_its_reason() {
     let target = target();
     let swap = |from: &str, to: &str| query(&target.replacen(from, to, 1)).unwrap_err();
     let malformed = |fault: Malformed| VerifyError::Malformed(fault);
@@ -128,7 +128,7 @@ fn each_fault_of_a_query_has_its_reason() {
 }
 
 #[test]
-fn each_part_of_the_scope_is_compared() {
+fn each_scope_part_is_compared() {
     let part = |from: &str, to: &str| match query(&target().replacen(from, to, 1)).unwrap_err() {
         VerifyError::ScopeMismatch { part, received, .. } => (part, received),
         other => panic!("{other:?}"),
@@ -143,7 +143,7 @@ fn each_part_of_the_scope_is_compared() {
 }
 
 #[test]
-fn the_clock_decides_to_the_second() {
+fn validity_is_exact_to_the_second() {
     let at = |seconds: i64| {
         let now = Timestamp::from_unix(NOON.as_unix().checked_add_signed(seconds).unwrap());
         (check_at("GET", &target(), &[("Host", HOST)], b"", now), header(&headers(), BODY, now))
@@ -158,7 +158,7 @@ fn the_clock_decides_to_the_second() {
 }
 
 #[test]
-fn the_host_is_verified_as_it_was_received() {
+fn host_is_verified_as_received() {
     let check = |headers: &[(&str, &str)]| check_at("GET", &target(), headers, b"", NOON).map(|_| ());
     assert_eq!(check(&[("HOST", " eice-1.example.com ")]), Ok(()));
     assert_eq!(check(&[("Host", "eice-1.example.com:443")]), Err(VerifyError::BadSignature));
@@ -167,7 +167,7 @@ fn the_host_is_verified_as_it_was_received() {
 }
 
 #[test]
-fn each_fault_of_a_header_has_its_reason() {
+fn each_header_fault_has_its_reason() {
     let authorization = headers().pop().unwrap().1;
     let swap = |from: &str, to: &str| {
         header(&with("Authorization", &authorization.replacen(from, to, 1)), BODY, NOON).unwrap_err()
@@ -194,14 +194,14 @@ fn each_fault_of_a_header_has_its_reason() {
 }
 
 #[test]
-fn two_signatures_are_one_too_many() {
+fn two_signatures_are_rejected() {
     let authorization = headers().pop().unwrap().1;
     let both = check_at("GET", &target(), &[("Host", HOST), ("Authorization", &authorization)], b"", NOON);
     assert_eq!(both.unwrap_err(), VerifyError::Malformed(Malformed::TwoSignatures));
 }
 
 #[test]
-fn an_error_tells_neither_token_nor_signature() {
+fn errors_hide_token_and_signature() {
     let target = target().replacen("remotePort=22", "remotePort=23", 1);
     let signature = target.rsplit_once('=').unwrap().1;
     let error = query(&target).unwrap_err();

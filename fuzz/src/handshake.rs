@@ -13,7 +13,7 @@ pub fn run(data: &[u8]) {
     let headers: Vec<(&str, &str)> = head.lines().filter_map(|line| line.split_once(':')).collect();
 
     match classify(status, &headers, body) {
-        Handshake::Accepted { request_id } => {
+        Handshake::Accepted { request_id, .. } => {
             assert_eq!(status, 101);
             assert!(request_id.is_none_or(|id| is_printable(&id, 128)));
         }

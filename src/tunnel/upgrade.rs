@@ -50,7 +50,7 @@ pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     let handshake =
         upgrade.conclude(head.status, &head.headers, &body).map_err(|error| malformed(error.to_string()))?;
     match handshake {
-        Handshake::Accepted { request_id } => Ok(Accepted { request_id, rest: buffer.to_vec() }),
+        Handshake::Accepted { request_id, .. } => Ok(Accepted { request_id, rest: buffer.to_vec() }),
         Handshake::Rejected(rejection) => {
             let skew = skew(&head, &rejection, SystemTime::now());
             Err(Error::Rejected { skew, rejection: Box::new(rejection) })

@@ -2,17 +2,17 @@
 
 use sha1::{Digest, Sha1};
 
-/// What a server hashes with the key, to show that it speaks WebSocket.
+/// The constant that a server appends to the key (RFC 6455, section 1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The `Sec-WebSocket-Accept` that answers a `Sec-WebSocket-Key`.
+/// Computes the `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key`.
 #[must_use]
 pub fn accept_key(key: &str) -> String {
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     base64(&digest)
 }
 
-/// Base64 with padding (RFC 4648, section 4).
+/// Encodes as base64 with padding (RFC 4648, section 4).
 pub(super) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rfcs_own_examples() {
+    fn accept_key_and_base64_match_the_rfcs() {
         assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         for (bytes, text) in [
             ("", ""),

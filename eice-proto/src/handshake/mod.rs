@@ -1,14 +1,14 @@
-//! The WebSocket handshake: what a client sends, and what the answer means.
+//! The WebSocket handshake: the client's request and the meaning of the response.
 //!
-//! A client makes an [`Upgrade`] from a presigned URL and 16 random bytes, sends [`Upgrade::head`], reads a status,
-//! headers and, unless the status is 101, a body of at most [`MAX_BODY`] bytes, and asks [`Upgrade::conclude`].
-//! What the service refuses says why in its body; its status codes are not documented, so the body decides and the
-//! status is only kept. A server answers with [`accept_key`] or a [`Refusal`].
+//! A client builds an [`Upgrade`] from a presigned URL and 16 random bytes, sends [`Upgrade::head`], reads status,
+//! headers and, unless the status is 101, a body of at most [`MAX_BODY`] bytes, and calls [`Upgrade::conclude`].
+//! A rejection is classified by its body, because the service's status codes are not documented; the status is
+//! only reported. A server answers with [`accept_key`] or a [`RejectionCode`].
 
 mod accept;
 mod rejection;
 mod upgrade;
 
 pub use accept::accept_key;
-pub use rejection::{Refusal, Rejection, RejectionKind};
+pub use rejection::{Rejection, RejectionCode, RejectionKind};
 pub use upgrade::{Handshake, MAX_BODY, Upgrade, UpgradeError, classify};

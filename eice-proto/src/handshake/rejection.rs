@@ -1,46 +1,46 @@
-//! Why the service refuses a tunnel, read and written.
+//! Rejections of a tunnel, as a client reads and a server writes them.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// The longest message that is kept, in characters.
+/// The maximum length of a message, in characters.
 const MAX_MESSAGE: usize = 1024;
 
-/// The longest error code that is kept, in characters.
+/// The maximum length of an error code, in characters.
 const MAX_CODE: usize = 128;
 
-/// A refused handshake. All its text came from the network: it is bounded and free of control characters.
+/// A rejected handshake. Its text came from the network: it is bounded and free of control characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub struct Rejection {
-    /// The HTTP status. Which error has which status is not documented: decide by [`kind`](Self::kind).
+    /// The HTTP status. Which error has which status is not documented: use [`kind`](Self::kind).
     pub status: u16,
     /// The service's error code, such as `AccessDeniedException`.
     pub code: Option<String>,
-    /// What it says; a plain-text body whole; empty when there was none.
+    /// The service's message, or a plain-text body; empty if there was none.
     pub message: String,
     /// `x-amzn-RequestId`.
     pub request_id: Option<String>,
 }
 
-/// What a rejection is about, by its code.
+/// The category of a rejection, by its code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectionKind {
-    /// A parameter is wrong, such as a port other than 22 and 3389.
+    /// A parameter is invalid, such as a port other than 22 and 3389.
     InvalidParameter,
     /// The principal may not open this tunnel.
     Denied,
-    /// The signature, the key, the token or the moment of signing is not accepted.
+    /// The signature, key, token or signing time is not accepted.
     Credentials,
-    /// There is no such endpoint.
+    /// The endpoint does not exist.
     NotFound,
-    /// Too many requests or too many open tunnels; later it may pass.
+    /// Too many requests or open tunnels; a retry may succeed.
     Throttled,
-    /// The service failed; later it may pass.
+    /// The service failed; a retry may succeed.
     Service,
-    /// There is no code, or one that is not known.
+    /// The code is missing or unknown.
     Unknown,
 }
 
@@ -61,7 +61,7 @@ impl Rejection {
         Self { status, code, message, request_id }
     }
 
-    /// What it is about. Decided by the code in the body, never by the status.
+    /// Returns the category. It is decided by the code in the body, never by the status.
     #[must_use]
     pub fn kind(&self) -> RejectionKind {
         let Some(code) = self.code.as_deref() else { return RejectionKind::Unknown };
@@ -107,7 +107,7 @@ impl Rejection {
         }
     }
 
-    /// Whether it says that the moment of signing is not accepted, which a wrong clock here would explain.
+    /// Returns whether the signing time was rejected, which a wrong local clock would explain.
     #[must_use]
     pub fn is_about_time(&self) -> bool {
         let message = self.message.to_ascii_lowercase();
@@ -129,8 +129,8 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// The code and the message of an error body: `ErrorCode` and `Message` as openTunnel has them, `__type` or `code`
-/// and `message` as AWS's JSON services have, also one level down in `Error`.
+/// Returns the code and the message of an error body: `ErrorCode` and `Message` as openTunnel sends them, or
+/// `__type` or `code` and `message` as AWS's JSON services do, also nested in `Error`.
 fn read_object(object: &Map<String, Value>) -> (Option<&str>, Option<&str>) {
     let inner = match find(object, &["error"]) {
         Some(Value::Object(inner)) => inner,
@@ -140,25 +140,25 @@ fn read_object(object: &Map<String, Value>) -> (Option<&str>, Option<&str>) {
     (text(&["errorcode", "__type", "code", "type"]), text(&["message", "errormessage"]))
 }
 
-/// The first of `names` that is there, whatever its case.
+/// Returns the first of `names` that is present, in any case.
 fn find<'a>(object: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
     names.iter().find_map(|name| {
         object.iter().find(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null()).map(|(_, v)| v)
     })
 }
 
-/// `com.amazonaws.x#AccessDeniedException:http://...` as `AccessDeniedException`.
+/// Shortens `com.amazonaws.x#AccessDeniedException:http://...` to `AccessDeniedException`.
 fn short_name(code: &str) -> String {
     let code = code.rsplit_once('#').map_or(code, |(_, name)| name);
     let code = code.split_once(':').map_or(code, |(name, _)| name);
     printable(code, MAX_CODE)
 }
 
-/// Text from the network as one line: bounded, runs of white space and control characters as one space.
+/// Makes text from the network one line: bounded, each run of white space and control characters as one space.
 pub(super) fn printable(text: &str, max_chars: usize) -> String {
     let is_gap = |c: char| c.is_whitespace() || c.is_control();
     let mut out = String::new();
-    // Enough to fill the bound, whatever is in between.
+    // Enough to fill the bound, even if it all is multi-byte.
     for word in text.split(is_gap).filter(|word| !word.is_empty()) {
         if !out.is_empty() {
             out.push(' ');
@@ -174,18 +174,18 @@ pub(super) fn printable(text: &str, max_chars: usize) -> String {
     }
 }
 
-/// A server's refusal of a handshake. The codes and the shape of the body are the service's; which status goes with
-/// which code is not documented and an assumption here.
+/// The code with which a server rejects a handshake. The codes and the shape of the body are the service's; the
+/// status for each code is not documented and an assumption here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Refusal {
-    /// A parameter is missing or wrong: 400 `InvalidParameter`.
+pub enum RejectionCode {
+    /// A parameter is missing or invalid: 400 `InvalidParameter`.
     InvalidParameter,
-    /// Not permitted, or not signed as it must be: 403 `AccessDeniedException`.
+    /// Not permitted, or not signed correctly: 403 `AccessDeniedException`.
     AccessDenied,
-    /// No such endpoint: 404 `ResourceNotFoundException`.
+    /// The endpoint does not exist: 404 `ResourceNotFoundException`.
     NotFound,
-    /// Too many requests, or no connection left: 429 `ThrottlingException`.
+    /// Too many requests or connections: 429 `ThrottlingException`.
     Throttled,
     /// 500 `InternalServerError`.
     Internal,
@@ -193,11 +193,11 @@ pub enum Refusal {
     Unavailable,
 }
 
-impl Refusal {
-    /// The service's words for a port that it does not serve (reported in aidansteele/rdsconn#5).
+impl RejectionCode {
+    /// The service's message for a port that it does not serve (reported in aidansteele/rdsconn#5).
     pub const PORT_MESSAGE: &'static str = "The specified RemotePort is not valid. Specify either 22 or 3389 as the RemotePort and retry your request.";
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     #[must_use]
     pub fn status(self) -> u16 {
         match self {
@@ -210,7 +210,7 @@ impl Refusal {
         }
     }
 
-    /// The error code.
+    /// Returns the error code as text.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -223,7 +223,7 @@ impl Refusal {
         }
     }
 
-    /// The body, a compact JSON object with exactly `ErrorCode` and `Message`.
+    /// Returns the body: a compact JSON object with exactly `ErrorCode` and `Message`.
     #[must_use]
     pub fn body(self, message: &str) -> String {
         format!("{{\"ErrorCode\":\"{}\",\"Message\":{}}}", self.code(), Value::from(message))

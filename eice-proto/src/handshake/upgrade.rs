@@ -1,4 +1,4 @@
-//! The client's request head, and the server's answer.
+//! The client's request head and the check of the server's response.
 
 use std::fmt;
 
@@ -8,26 +8,26 @@ use super::accept::{accept_key, base64};
 use super::rejection::{Rejection, printable};
 use crate::PresignedUrl;
 
-/// How much of a refusal's body is looked at, in bytes; reading more is of no use.
+/// How much of a rejection's body is read, in bytes; the rest is ignored.
 pub const MAX_BODY: usize = 64 * 1024;
 
-/// The longest `User-Agent` that is sent, in bytes.
+/// The maximum length of the `User-Agent`, in bytes.
 const MAX_USER_AGENT: usize = 256;
 
-/// The longest request id that is kept, in characters.
+/// The maximum length of a request id, in characters.
 const MAX_REQUEST_ID: usize = 128;
 
-/// One upgrade of one connection.
+/// The WebSocket upgrade of one connection.
 pub struct Upgrade {
     head: Zeroizing<String>,
     accept: String,
 }
 
 impl Upgrade {
-    /// The upgrade to `url`. `nonce` must be random and new for each connection; `user_agent` is what CloudTrail
-    /// will show, characters that a header cannot hold are left out of it.
+    /// Creates the upgrade to `url`. `nonce` must be random and new for each connection. `user_agent` appears in
+    /// CloudTrail; characters that a header cannot hold are removed from it.
     ///
-    /// The lines and their order are those of aws-cli (protocol reference, section c): no subprotocol, no
+    /// The header lines and their order are aws-cli's (protocol reference, section c): no subprotocol, no
     /// extension, no Origin. The Host is the signed one, with its port unless that is 443.
     #[must_use]
     pub fn new(url: &PresignedUrl, nonce: [u8; 16], user_agent: &str) -> Self {
@@ -50,16 +50,16 @@ impl Upgrade {
         Self { head: Zeroizing::new(head), accept: accept_key(&key) }
     }
 
-    /// The bytes to send. They hold the presigned query: never log them.
+    /// Returns the bytes to send. They contain the presigned query: never log them.
     #[must_use]
     pub fn head(&self) -> &[u8] {
         self.head.as_bytes()
     }
 
-    /// What the answer means: [`classify`], and for a 101 the checks that make it a WebSocket.
+    /// Interprets the response: [`classify`], and for a 101 the checks of RFC 6455.
     ///
     /// # Errors
-    /// [`UpgradeError`] when the answer is a 101 and not to this request.
+    /// [`UpgradeError`] if the response is a 101 that does not answer this request.
     pub fn conclude<N: AsRef<str>, V: AsRef<str>>(
         &self,
         status: u16,
@@ -73,7 +73,7 @@ impl Upgrade {
         Ok(handshake)
     }
 
-    /// RFC 6455, section 4.1, the client's steps 2 to 6.
+    /// Checks the response as RFC 6455, section 4.1, asks of a client (steps 2 to 6).
     fn check<N: AsRef<str>, V: AsRef<str>>(&self, headers: &[(N, V)]) -> Result<(), UpgradeError> {
         let is_upgrade = header(headers, "upgrade").is_some_and(|v| v.eq_ignore_ascii_case("websocket"));
         if !is_upgrade {
@@ -103,34 +103,35 @@ impl fmt::Debug for Upgrade {
     }
 }
 
-/// Why a 101 is not the answer to our upgrade.
+/// Why a 101 is not a valid answer to the upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpgradeError {
-    /// A header that makes it a WebSocket is absent, doubled or wrong.
+    /// A required header is missing, duplicated or wrong.
     #[error("the server switched protocols with a wrong {0} header")]
     Header(&'static str),
-    /// The server chose something that was not offered.
+    /// The server chose an extension or a subprotocol that was not offered.
     #[error("the server switched protocols with a {0} header that was not asked for")]
     Unrequested(&'static str),
 }
 
-/// What the service made of the request.
+/// The outcome of the handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Handshake {
-    /// The tunnel is there. Whether the target answers shows later, in frames.
+    /// The tunnel is open. Whether the target is reachable shows only later, in frames.
+    #[non_exhaustive]
     Accepted {
-        /// `x-amzn-RequestId`, by which CloudTrail and AWS's support know the tunnel.
+        /// `x-amzn-RequestId`, by which CloudTrail and AWS support identify the tunnel.
         request_id: Option<String>,
     },
-    /// There is no tunnel.
+    /// The tunnel was rejected.
     Rejected(Rejection),
 }
 
-/// Reads a response: 101 is a tunnel, everything else a rejection that its body explains.
+/// Classifies a response: 101 is a tunnel, everything else a rejection that the body explains.
 ///
-/// It does not check that a 101 answers this client; [`Upgrade::conclude`] does. Of the body at most [`MAX_BODY`]
-/// bytes are looked at.
+/// It does not check that a 101 answers this client; [`Upgrade::conclude`] does. At most [`MAX_BODY`] bytes of
+/// the body are read.
 #[must_use]
 pub fn classify<N: AsRef<str>, V: AsRef<str>>(status: u16, headers: &[(N, V)], body: &[u8]) -> Handshake {
     let request_id = ["x-amzn-requestid", "x-amz-request-id"]
@@ -156,7 +157,7 @@ fn values<'a, N: AsRef<str>, V: AsRef<str>>(
         .map(|(_, value)| value.as_ref())
 }
 
-/// The first header of that name.
+/// Returns the first header with that name.
 fn header<'a, N: AsRef<str>, V: AsRef<str>>(headers: &'a [(N, V)], name: &'a str) -> Option<&'a str> {
     values(headers, name).next().map(str::trim)
 }

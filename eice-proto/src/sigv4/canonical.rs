@@ -1,4 +1,4 @@
-//! The canonical request, the string to sign and the signature: one code for signing and for verifying.
+//! The canonical request, the string to sign and the signature, shared by signing and verifying.
 
 use std::fmt;
 
@@ -12,10 +12,10 @@ use crate::Timestamp;
 pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 pub(crate) const TERMINATOR: &str = "aws4_request";
 
-/// Where a credential is good for: a region and a service.
+/// The scope of a credential: a region and a service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Scope {
-    /// Such as `eu-west-1`. The service's own region, not one parsed out of a host name.
+    /// Such as `eu-west-1`. The service's own region, not one parsed from a host name.
     pub region: String,
     /// The signing name, such as `ec2-instance-connect`.
     pub service: String,
@@ -25,30 +25,30 @@ impl Scope {
     /// The signing name of the tunnel and of SendSSHPublicKey.
     pub const EC2_INSTANCE_CONNECT: &'static str = "ec2-instance-connect";
 
-    /// `service` in `region`.
+    /// Creates the scope of `service` in `region`.
     #[must_use]
     pub fn new(region: impl Into<String>, service: impl Into<String>) -> Self {
         Self { region: region.into(), service: service.into() }
     }
 
-    /// `YYYYMMDD/region/service/aws4_request`.
+    /// Returns `YYYYMMDD/region/service/aws4_request`.
     pub(crate) fn on(&self, date: &str) -> String {
         format!("{date}/{}/{}/{TERMINATOR}", self.region, self.service)
     }
 }
 
-/// The SHA-256 of a request's body, as the canonical request has it.
+/// The SHA-256 of a request's body, as in the canonical request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PayloadHash([u8; 32]);
 
 impl PayloadHash {
-    /// The hash of no body: what a presigned openTunnel carries (not `UNSIGNED-PAYLOAD`).
+    /// The hash of an empty body, which a presigned openTunnel carries (not `UNSIGNED-PAYLOAD`).
     pub const EMPTY: Self = Self([
         0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
         0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
     ]);
 
-    /// The hash of `body`.
+    /// Hashes `body`.
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
         Self(Sha256::digest(body).into())
@@ -61,13 +61,13 @@ impl fmt::Display for PayloadHash {
     }
 }
 
-/// The text whose hash is signed. It holds the session token when that is in the query, so `Debug` shows the
-/// hash only.
+/// The text whose hash is signed. It contains the session token if that is in the query, so `Debug` shows only
+/// the hash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CanonicalRequest(Zeroizing<String>);
 
 impl CanonicalRequest {
-    /// `path` is as sent, `params` are decoded, `headers` are lower case, sorted and trimmed.
+    /// Builds the request. `path` is as sent, `params` are decoded, `headers` are lower case, sorted and trimmed.
     pub(crate) fn new(
         method: &str,
         path: &str,
@@ -107,13 +107,13 @@ impl CanonicalRequest {
         Self(text)
     }
 
-    /// The text. It may hold the session token: not for logs.
+    /// Returns the text. It may contain the session token: never log it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The SHA-256 of the text in hexadecimal.
+    /// Returns the SHA-256 of the text in hexadecimal.
     #[must_use]
     pub fn hash(&self) -> String {
         hex(&Sha256::digest(self.0.as_bytes()))
@@ -126,8 +126,8 @@ impl fmt::Debug for CanonicalRequest {
     }
 }
 
-/// The parameters with their names encoded, sorted by these, and one name's by their encoded values. Comparing
-/// `name=value` whole would put `a=1` after `a-b=1`, for `-` is less than `=`.
+/// Returns the parameters with encoded names, sorted by name, then by encoded value. Comparing `name=value` as a
+/// whole would put `a=1` after `a-b=1`, because `-` is less than `=`.
 fn sorted_by_name<'a>(params: &[Pair<'a>]) -> Vec<(String, &'a [u8])> {
     let encoded = |bytes: &[u8]| {
         let mut text = Zeroizing::new(String::with_capacity(encoded_len(bytes)));
@@ -140,22 +140,22 @@ fn sorted_by_name<'a>(params: &[Pair<'a>]) -> Vec<(String, &'a [u8])> {
     sorted
 }
 
-/// The names, joined as `SignedHeaders` has them.
+/// Joins the names as in `SignedHeaders`.
 pub(crate) fn signed_headers(headers: &[(String, String)]) -> String {
     headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";")
 }
 
-/// A header's value as it is signed: trimmed, inner runs of spaces and tabs as one space.
+/// Returns a header's value as it is signed: trimmed, inner runs of spaces and tabs as one space.
 pub(crate) fn canonical_value(value: &str) -> String {
     value.split([' ', '\t']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// What the signing key signs: the algorithm, the moment, the scope and the canonical request's hash.
+/// Returns what the signing key signs: algorithm, time, scope and the canonical request's hash.
 pub(crate) fn string_to_sign(canonical: &CanonicalRequest, scope: &Scope, date: Timestamp) -> String {
     format!("{ALGORITHM}\n{date}\n{}\n{}", scope.on(&date.date()), canonical.hash())
 }
 
-/// The signature's 32 bytes.
+/// Computes the 32 bytes of the signature.
 pub(crate) fn signature(secret: &[u8], scope: &Scope, date: Timestamp, string_to_sign: &str) -> [u8; 32] {
     let mut seed = Zeroizing::new(Vec::with_capacity(4 + secret.len()));
     seed.extend_from_slice(b"AWS4");
@@ -174,7 +174,7 @@ fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// Lower-case hexadecimal.
+/// Encodes as lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(2 * bytes.len());
@@ -190,12 +190,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_empty_hash_is_the_hash_of_nothing() {
+    fn empty_hash_matches_empty_body() {
         assert_eq!(PayloadHash::EMPTY, PayloadHash::of(b""));
     }
 
     #[test]
-    fn parameters_sort_by_name_not_by_piece() {
+    fn parameters_sort_by_encoded_name() {
         let pieces: [Pair<'_>; 4] = [(b"a-b", b"1"), (b"a", b"b"), (b"B", b"3"), (b"a", b"!")];
         let sorted = sorted_by_name(&pieces);
         let names = sorted.iter().map(|(name, value)| (name.as_str(), *value)).collect::<Vec<_>>();
@@ -203,12 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn inner_space_folds() {
+    fn inner_space_is_folded() {
         assert_eq!(canonical_value("  a \t  b  "), "a b");
     }
 
     #[test]
-    fn a_canonical_request_is_not_printed() {
+    fn canonical_request_is_redacted() {
         let param: Pair<'_> = (b"X-Amz-Security-Token", b"tok");
         let canonical = CanonicalRequest::new("GET", "/", &[param], &[], &PayloadHash::EMPTY);
         assert!(canonical.as_str().contains("tok"));

@@ -1,14 +1,14 @@
-//! Percent encoding, both ways, and queries as lists of decoded parameters.
+//! Percent-encoding, both ways, and queries as lists of decoded parameters.
 
 use super::error::{Malformed, VerifyError};
 
-/// The longest query that is read, in bytes. A session token is 1 to 4 KiB before it is encoded.
+/// The maximum length of a query, in bytes. A session token has 1 to 4 KiB before it is encoded.
 pub const MAX_QUERY_LEN: usize = 32 * 1024;
 
-/// The most parameters that are read from one query. A presigned openTunnel has 11.
+/// The maximum number of parameters in a query. A presigned openTunnel has 11.
 pub const MAX_QUERY_PARAMS: usize = 256;
 
-/// A decoded query parameter. Bytes, for a percent escape may name any byte.
+/// A decoded query parameter. Bytes, because a percent escape may encode any byte.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Param {
     pub(crate) name: Vec<u8>,
@@ -16,32 +16,32 @@ pub(crate) struct Param {
 }
 
 impl Param {
-    /// Its name and its value.
+    /// Returns the name and the value.
     pub(crate) fn pair(&self) -> Pair<'_> {
         (&self.name, &self.value)
     }
 }
 
-/// A decoded parameter's name and value, where others keep them.
+/// A decoded parameter's borrowed name and value.
 pub(crate) type Pair<'a> = (&'a [u8], &'a [u8]);
 
-/// Appends `bytes` in RFC 3986 form: unreserved characters as they are, all others as `%XX` in upper case.
+/// Appends `bytes` in RFC 3986 form: unreserved characters unchanged, all others as `%XX` in upper case.
 pub(crate) fn encode_into(out: &mut String, bytes: &[u8]) {
     encode_except(out, bytes, b"");
 }
 
-/// Appends a path that is already in its wire form, encoded once more as every service but S3 wants it: `/` stays.
+/// Appends a path in its wire form, encoded once more as every service but S3 requires; `/` is kept.
 pub(crate) fn encode_path_into(out: &mut String, path: &str) {
     encode_except(out, path.as_bytes(), b"/");
 }
 
-/// How many bytes [`encode_into`] appends for `bytes`: room made for them in one go leaves no copy of a secret behind,
-/// as a buffer that grows does.
+/// Returns how many bytes [`encode_into`] appends for `bytes`. A buffer allocated once leaves no copy of a secret
+/// behind, as a growing one does.
 pub(crate) fn encoded_len(bytes: &[u8]) -> usize {
     bytes.len() + 2 * bytes.iter().filter(|&&byte| !is_unreserved(byte)).count()
 }
 
-/// By byte, whether it stands for itself (RFC 3986, section 2.3).
+/// Whether each byte is unreserved (RFC 3986, section 2.3).
 static UNRESERVED: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -60,7 +60,7 @@ fn encode_except(out: &mut String, bytes: &[u8], safe: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in bytes {
         if is_unreserved(byte) || safe.contains(&byte) {
-            out.push(char::from(byte & 0x7F)); // ASCII as it is: the mask tells the compiler so
+            out.push(char::from(byte & 0x7F)); // already ASCII; the mask proves it to the compiler
         } else {
             out.push('%');
             out.push(char::from(DIGITS[usize::from(byte >> 4)]));
@@ -69,8 +69,8 @@ fn encode_except(out: &mut String, bytes: &[u8], safe: &[u8]) {
     }
 }
 
-/// Undoes percent encoding, of upper and lower case, and takes `+` for a space, as forms and every SDK's query
-/// parser do. `None` when an escape is cut short or not hexadecimal.
+/// Decodes percent escapes, upper and lower case, and `+` as a space, as forms and every SDK's query parser do.
+/// `None` if an escape is truncated or not hexadecimal.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -88,9 +88,9 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// Reads a query into its decoded parameters, in the order of the wire.
+/// Parses a query into its decoded parameters, in wire order.
 ///
-/// A name that stands twice is refused: what is signed and what a handler picks must be the same.
+/// A duplicate name is rejected: what is signed and what a handler reads must be the same.
 pub(crate) fn parse_query(query: &str) -> Result<Vec<Param>, VerifyError> {
     if query.len() > MAX_QUERY_LEN {
         return Err(Malformed::QueryTooLong.into());
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_unreserved_characters_stay_as_they_are() {
+    fn only_unreserved_characters_stay() {
         let all: Vec<u8> = (0..=255).collect();
         let mut encoded = String::new();
         encode_into(&mut encoded, &all);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_or_wrong_escape_is_not_guessed_at() {
+    fn malformed_escape_is_rejected() {
         for bad in ["%", "%4", "%G0", "%0G", "a%zz", "%%41"] {
             assert_eq!(decode(bad), None, "{bad}");
         }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_may_stand_once_however_it_is_spelt() {
+    fn duplicate_name_is_rejected_in_any_spelling() {
         assert!(
             matches!(parse_query("a=1&%61=2"), Err(VerifyError::DuplicateParameter(name)) if name == "a")
         );
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_bounded() {
+    fn query_is_bounded() {
         let many = (0..=MAX_QUERY_PARAMS).map(|n| format!("p{n}")).collect::<Vec<_>>().join("&");
         assert!(matches!(parse_query(&many), Err(VerifyError::Malformed(Malformed::TooManyParameters))));
         let long = "a".repeat(MAX_QUERY_LEN + 1);

@@ -1,64 +1,64 @@
-//! Why a signature is refused, by reason.
+//! Why a signature is rejected.
 
 use std::time::Duration;
 
-/// How much of a refused name is told, in characters.
+/// The maximum length of a quoted name, in characters.
 const MAX_EXCERPT: usize = 64;
 
-/// A received name as printable text: bounded, no control characters.
+/// Returns a received name as printable text: bounded, no control characters.
 pub(crate) fn excerpt(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().take(MAX_EXCERPT).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// Why a received request is not let in. No variant carries a signature, a token or a secret.
+/// Why a received request is rejected. No variant carries a signature, a token or a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// There is no signature, neither in the query nor in an Authorization header.
+    /// The request has no signature, neither in the query nor in an Authorization header.
     #[error("the request is not signed")]
     Missing,
-    /// The request or its signature cannot be read.
+    /// The request or its signature is malformed.
     #[error("the request's signature cannot be read")]
     Malformed(#[from] Malformed),
-    /// A query parameter stands twice.
-    #[error("the query parameter {0:?} stands more than once")]
+    /// A query parameter is duplicated.
+    #[error("the query parameter {0:?} appears more than once")]
     DuplicateParameter(String),
-    /// A signed header stands twice.
-    #[error("the header {0:?} stands more than once")]
+    /// A signed header is duplicated.
+    #[error("the header {0:?} appears more than once")]
     DuplicateHeader(String),
-    /// A header that has to be signed is not.
+    /// A header that must be signed is not.
     #[error("the header {0:?} is not signed")]
     UnsignedHeader(String),
-    /// The access key id, or the session token with it, is not known.
-    #[error("the access key id or the session token is not known")]
+    /// The access key id, or the session token with it, is unknown.
+    #[error("the access key id or the session token is unknown")]
     UnknownKey {
         /// The access key id as received, bounded.
         access_key_id: String,
     },
-    /// The credential is meant for something else.
+    /// The credential has another scope.
     #[error("the credential's scope has {received:?} as its {part}, not {expected:?}")]
     ScopeMismatch {
-        /// Which part does not fit.
+        /// The part that differs.
         part: ScopePart,
-        /// What it would have to be.
+        /// The expected value.
         expected: String,
-        /// What it is, bounded.
+        /// The received value, bounded.
         received: String,
     },
-    /// The moment of signing is too far back.
+    /// The signature has expired.
     #[error("the signature expired {} s ago", by.as_secs())]
     Expired {
-        /// How long ago it ended.
+        /// How long ago it expired.
         by: Duration,
     },
-    /// The moment of signing is too far ahead of this clock.
+    /// The signing time is too far ahead of this clock.
     #[error("the signature is not valid for another {} s", by.as_secs())]
     NotYetValid {
-        /// How long until it begins, the permitted skew taken off.
+        /// How long until it becomes valid, after the permitted skew.
         by: Duration,
     },
-    /// Everything can be read and the signature is not the one that this secret makes.
+    /// The signature is well formed but does not match the one computed with this secret.
     #[error("the signature does not match the request")]
     BadSignature,
 }
@@ -88,13 +88,13 @@ impl std::fmt::Display for ScopePart {
     }
 }
 
-/// What cannot be read.
+/// Which part is malformed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
     /// The path does not begin with `/`, or has an empty, `.` or `..` segment: clients sign such paths in more
     /// than one way.
-    #[error("the path is not normalised")]
+    #[error("the path is not normalized")]
     Path,
     /// Longer than [`MAX_QUERY_LEN`](super::MAX_QUERY_LEN).
     #[error("the query is too long")]
@@ -103,12 +103,12 @@ pub enum Malformed {
     #[error("the query has too many parameters")]
     TooManyParameters,
     /// A `%` that is not followed by two hexadecimal digits.
-    #[error("a percent escape is cut short or not hexadecimal")]
+    #[error("a percent escape is truncated or not hexadecimal")]
     PercentEscape,
-    /// Signed in the query and by header at once.
+    /// Signed both in the query and by header.
     #[error("there are two signatures, one in the query and one in a header")]
     TwoSignatures,
-    /// A parameter or header that a signature needs is absent.
+    /// A required parameter or header is missing.
     #[error("{0} is missing")]
     Absent(&'static str),
     /// Not `AWS4-HMAC-SHA256`.
@@ -123,16 +123,16 @@ pub enum Malformed {
     /// `X-Amz-Expires` is not a number from 1 to the policy's maximum.
     #[error("X-Amz-Expires is not a permitted number of seconds")]
     Expires,
-    /// The list of signed headers is empty, unsorted, not lower case, too long, or has a name twice.
+    /// The list of signed headers is empty, unsorted, not lower case, too long, or has a duplicate.
     #[error("the list of signed headers is not sorted, in lower case and free of duplicates")]
     SignedHeaders,
-    /// The Authorization header cannot be read.
+    /// The Authorization header is malformed.
     #[error("the Authorization header cannot be read")]
     Authorization,
     /// Not 64 lower-case hexadecimal digits.
     #[error("the signature is not 64 lower-case hexadecimal digits")]
     Signature,
-    /// The session token is not text.
+    /// The session token is not UTF-8.
     #[error("the session token is not UTF-8")]
     SessionToken,
 }

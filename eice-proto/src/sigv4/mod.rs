@@ -1,11 +1,11 @@
-//! AWS Signature Version 4, both ways, in the query and in headers.
+//! AWS Signature Version 4: signing and verifying, in the query and in headers.
 //!
-//! [`presign`] and [`sign()`] make a signature, [`verify()`] checks one; all three go through the same
-//! [`CanonicalRequest`]. Nothing here reads a clock: the moment is an argument.
+//! [`presign`] and [`sign()`] compute a signature, [`verify()`] checks one; all three use the same
+//! [`CanonicalRequest`]. Nothing here reads a clock: the time is an argument.
 //!
-//! What is canonical follows botocore's `SigV4QueryAuth` and `SigV4Auth`: names and values percent-encoded with
-//! upper-case digits and sorted by name, the path encoded a second time (as every service but S3 wants it), the
-//! session token part of what is signed, the host exactly as it is sent.
+//! The canonical form follows botocore's `SigV4QueryAuth` and `SigV4Auth`: names and values percent-encoded with
+//! upper-case digits and sorted by name, the path encoded a second time (as every service but S3 requires), the
+//! session token signed, the host exactly as sent.
 
 mod canonical;
 mod encoding;

@@ -1,4 +1,4 @@
-//! What a server received, read as far as a signature needs it.
+//! A received request, parsed as far as its signature requires.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use super::encoding::{Param, parse_query};
 use super::error::{Malformed, ScopePart, VerifyError, excerpt};
 use crate::Timestamp;
 
-/// The most headers that a signature may cover.
+/// The maximum number of signed headers.
 const MAX_SIGNED_HEADERS: usize = 64;
 
-/// A request as it came in.
+/// A request as received.
 #[derive(Clone, Copy)]
 pub struct ReceivedRequest<'a> {
     /// Such as `GET`.
     pub method: &'a str,
-    /// The request target as it stood in the request line: path, and query if there is one, still encoded.
+    /// The request target of the request line: path, and query if there is one, still encoded.
     pub path_and_query: &'a str,
     /// All headers, in any case.
     pub headers: &'a [(&'a str, &'a str)],
-    /// The hash of the body that came with it, computed here, whatever a header says.
+    /// The hash of the received body, computed here; a header's claim is not trusted.
     pub payload: PayloadHash,
 }
 
@@ -33,7 +33,7 @@ impl<'a> ReceivedRequest<'a> {
         self.path_and_query.split_once('?').map_or("", |(_, query)| query)
     }
 
-    /// The value of a header that may stand at most once.
+    /// Returns the value of a header that may appear at most once.
     pub(super) fn header(&self, name: &str) -> Result<Option<&'a str>, VerifyError> {
         let mut values = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         let first = values.next().map(|(_, value)| *value);
@@ -45,7 +45,7 @@ impl<'a> ReceivedRequest<'a> {
 }
 
 impl fmt::Debug for ReceivedRequest<'_> {
-    /// The query and the headers may hold a token and a signature.
+    /// Shows method and path only: the query and the headers may contain a token and a signature.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReceivedRequest")
             .field("method", &self.method)
@@ -54,20 +54,20 @@ impl fmt::Debug for ReceivedRequest<'_> {
     }
 }
 
-/// The parts of a signature, wherever they stood.
+/// The parts of a signature, from the query or from headers.
 pub(super) struct Claim {
     pub(super) access_key_id: String,
     pub(super) scope_date: String,
     pub(super) region: String,
     pub(super) service: String,
     pub(super) date: Timestamp,
-    /// Seconds; `None` when the request does not say.
+    /// Seconds; `None` if the request has no expiry.
     pub(super) expires: Option<u32>,
     pub(super) session_token: Option<String>,
     /// Lower case, sorted, without duplicates.
     pub(super) signed_headers: Vec<String>,
     pub(super) signature: [u8; 64],
-    /// The decoded query, the signature taken out.
+    /// The decoded query without the signature.
     pub(super) params: Vec<Param>,
     pub(super) in_query: bool,
 }
@@ -161,8 +161,8 @@ impl Claim {
         })
     }
 
-    /// The signed headers with their received values. The host has to be among them, and so has every `x-amz-*`
-    /// header of a request that is signed by header, for those are acted on.
+    /// Returns the signed headers with their received values. The host must be signed, and so must every `x-amz-*`
+    /// header of a request that is signed by header, because the service acts on those.
     pub(super) fn canonical_headers(
         &self,
         request: &ReceivedRequest<'_>,
@@ -182,7 +182,7 @@ impl Claim {
         self.signed_headers
             .iter()
             .map(|name| {
-                // A header that is signed and absent cannot match what was signed, whatever its value was.
+                // A signed header that is missing cannot match, whatever its value was.
                 let value = request.header(name)?.ok_or(VerifyError::BadSignature)?;
                 Ok((name.clone(), canonical_value(value)))
             })
@@ -190,8 +190,8 @@ impl Claim {
     }
 }
 
-/// A path that every client signs alike. Others are normalised by some and not by others, so that the one that is
-/// signed need not be the one that is routed.
+/// Accepts only a path that every client signs alike. Some clients normalize others and some do not, so the signed
+/// path could differ from the routed one.
 fn check_path(path: &str) -> Result<(), Malformed> {
     let rest = path.strip_prefix('/').ok_or(Malformed::Path)?;
     let odd = |segment: &str| matches!(segment, "" | "." | "..");
@@ -202,7 +202,7 @@ fn check_path(path: &str) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Whether a parameter marks the query as signed.
+/// Returns whether a parameter marks the query as signed.
 fn is_signature_param(name: &[u8]) -> bool {
     matches!(name, b"X-Amz-Algorithm" | b"X-Amz-Credential" | b"X-Amz-Signature")
 }
@@ -255,7 +255,7 @@ fn signature_digits(bytes: &[u8]) -> Result<[u8; 64], Malformed> {
     if digits.iter().all(is_digit) { Ok(digits) } else { Err(Malformed::Signature) }
 }
 
-/// Names as RFC 9110's tokens in lower case, strictly ascending.
+/// Parses header names: RFC 9110 tokens in lower case, strictly ascending.
 fn header_list(bytes: &[u8]) -> Result<Vec<String>, Malformed> {
     let text = std::str::from_utf8(bytes).map_err(|_| Malformed::SignedHeaders)?;
     let names: Vec<&str> = text.split(';').take(MAX_SIGNED_HEADERS + 1).collect();

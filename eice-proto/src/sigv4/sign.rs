@@ -1,4 +1,4 @@
-//! Making a signature.
+//! Computing a signature.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use super::canonical::{
 use super::encoding::{Pair, encode_into, encoded_len};
 use crate::{Credentials, Timestamp};
 
-/// A request that is to be signed.
+/// A request to sign.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// Such as `GET`.
     pub method: &'a str,
-    /// The path as sent, percent-encoded where it needs to be, without the query.
+    /// The path as sent, percent-encoded where necessary, without the query.
     pub path: &'a str,
-    /// The query's parameters, decoded, each name once, in the order in which they are sent.
+    /// The query's parameters, decoded, each name once, in the order of sending.
     pub params: &'a [(&'a str, &'a str)],
     /// The headers to sign, in any order and case, each name once. `host` must be among them, exactly as sent.
     pub headers: &'a [(&'a str, &'a str)],
@@ -27,7 +27,7 @@ pub struct Request<'a> {
 }
 
 impl fmt::Debug for Request<'_> {
-    /// Parameters and headers may be secret, so only their names are shown.
+    /// Shows only the names of parameters and headers: their values may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names =
             |pairs: &[(&str, &str)]| pairs.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
@@ -40,7 +40,7 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// A signed request: what to send, and the steps that led to it.
+/// A signed request: what to send, and the intermediate steps.
 #[derive(Clone)]
 pub struct Signed {
     query: Zeroizing<String>,
@@ -51,32 +51,32 @@ pub struct Signed {
 }
 
 impl Signed {
-    /// The whole query, encoded, in the order of sending, without `?`. With [`presign`] it ends in the signature
-    /// and whoever has it may connect: not for logs.
+    /// Returns the whole query, encoded, in the order of sending, without `?`. With [`presign`] it ends in the
+    /// signature and authorizes anyone who has it: never log it.
     #[must_use]
     pub fn query(&self) -> &str {
         &self.query
     }
 
-    /// The headers to add, in the order in which botocore adds them: none for [`presign`]; for [`sign`]
-    /// `X-Amz-Date`, `X-Amz-Security-Token` with temporary credentials, `Authorization`.
+    /// Returns the headers to add, in botocore's order: none for [`presign`]; for [`sign`] `X-Amz-Date`,
+    /// `X-Amz-Security-Token` with temporary credentials, and `Authorization`.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
-    /// The canonical request.
+    /// Returns the canonical request.
     #[must_use]
     pub fn canonical_request(&self) -> &CanonicalRequest {
         &self.canonical_request
     }
 
-    /// The string to sign. It holds nothing secret.
+    /// Returns the string to sign. It contains no secret.
     #[must_use]
     pub fn string_to_sign(&self) -> &str {
         &self.string_to_sign
     }
 
-    /// The signature, 64 hexadecimal digits.
+    /// Returns the signature, 64 hexadecimal digits.
     #[must_use]
     pub fn signature(&self) -> &str {
         &self.signature
@@ -91,8 +91,8 @@ impl fmt::Debug for Signed {
 
 /// Signs `request` in its query, as a presigned URL.
 ///
-/// The `X-Amz-*` parameters follow the request's own in botocore's order; `expires` is `X-Amz-Expires` in seconds
-/// and left out when `None`, as Teleport and every user of aws-sdk-go-v2's presigner do.
+/// The `X-Amz-*` parameters follow the request's own in botocore's order; `expires` is `X-Amz-Expires` in seconds.
+/// `None` leaves it out, as Teleport and every user of aws-sdk-go-v2's presigner do.
 #[must_use]
 pub fn presign(
     request: &Request<'_>,
@@ -127,8 +127,8 @@ pub fn presign(
 
 /// Signs `request` with an `Authorization` header.
 ///
-/// `X-Amz-Date` and, with temporary credentials, `X-Amz-Security-Token` are signed too and come back in
-/// [`Signed::headers`]; they must not stand in `request.headers`.
+/// `X-Amz-Date` and, with temporary credentials, `X-Amz-Security-Token` are signed too and returned by
+/// [`Signed::headers`]; they must not be in `request.headers`.
 #[must_use]
 pub fn sign(request: &Request<'_>, credentials: &Credentials, scope: &Scope, now: Timestamp) -> Signed {
     let date = now.to_string();
@@ -174,7 +174,7 @@ fn pairs<'a>(params: &[(&'a str, &'a str)]) -> Vec<Pair<'a>> {
     params.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect()
 }
 
-/// Names in lower case and sorted, with their canonical values.
+/// Returns the names in lower case and sorted, with their canonical values.
 fn canonical_headers<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> =
         headers.map(|(name, value)| (name.to_ascii_lowercase(), canonical_value(value))).collect();

@@ -1,4 +1,4 @@
-//! Checking a signature.
+//! Verifying a signature.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,18 +11,17 @@ use super::error::{ScopePart, VerifyError, excerpt};
 use super::received::{Claim, ReceivedRequest};
 use crate::Timestamp;
 
-/// What a verifier grants.
+/// The time limits of a verifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifyPolicy {
-    /// How far the signer's clock may be from this one. A signature by header is good from this much before its
-    /// date to this much after; one in the query from this much before its date. Default 300 s (EC2's error
-    /// codes, `RequestExpired`).
+    /// The accepted clock difference. A signature by header is valid from this long before its date to this long
+    /// after; one in the query from this long before its date. Default 300 s (EC2's error codes,
+    /// `RequestExpired`).
     pub max_skew: Duration,
-    /// How long a presigned URL without `X-Amz-Expires` is good for. Default 300 s; what AWS does is not
-    /// documented.
+    /// The lifetime of a presigned URL without `X-Amz-Expires`. Default 300 s; AWS's value is not documented.
     pub default_expiry: Duration,
-    /// The greatest `X-Amz-Expires`, in seconds. Default 604,800 (seven days, as AWS).
+    /// The maximum `X-Amz-Expires`, in seconds. Default 604,800 (seven days, as AWS).
     pub max_expires: u32,
 }
 
@@ -37,14 +36,14 @@ impl Default for VerifyPolicy {
 }
 
 impl VerifyPolicy {
-    /// The default with another skew.
+    /// Sets the accepted clock difference.
     #[must_use]
     pub fn with_max_skew(mut self, max_skew: Duration) -> Self {
         self.max_skew = max_skew;
         self
     }
 
-    /// The default with another window for URLs that do not say when they expire.
+    /// Sets the lifetime of URLs without `X-Amz-Expires`.
     #[must_use]
     pub fn with_default_expiry(mut self, default_expiry: Duration) -> Self {
         self.default_expiry = default_expiry;
@@ -54,6 +53,7 @@ impl VerifyPolicy {
 
 /// How a request was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Form {
     /// A presigned URL.
     Query,
@@ -61,19 +61,19 @@ pub enum Form {
     Header,
 }
 
-/// A request whose signature holds.
+/// A verified request.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// Whose key signed it.
+    /// The access key that signed it.
     pub access_key_id: String,
     /// How it was signed.
     pub form: Form,
-    /// The moment of signing, by the signer's clock.
+    /// The signing time, by the signer's clock.
     pub signed_at: Timestamp,
-    /// The last second at which it would have been let in.
+    /// The last second at which the signature is accepted.
     pub valid_until: Timestamp,
-    /// What was verified. Holds the session token when that was in the query.
+    /// The canonical request. Contains the session token if that was in the query.
     pub canonical_request: CanonicalRequest,
 }
 
@@ -88,17 +88,17 @@ impl fmt::Debug for Verified {
     }
 }
 
-/// Checks the signature of `request`, in its query or in its headers.
+/// Verifies the signature of `request`, in its query or in its headers.
 ///
-/// `lookup` is told the access key id and the session token, if there is one, and answers with the secret access
-/// key that belongs to both, or `None`; it should compare tokens in constant time. The request must be signed for
-/// `expected`, its host must be signed, and the moment must be within `policy`. The received query is decoded
-/// and encoded again, so neither the order nor the spelling of its parameters matters.
+/// `lookup` receives the access key id and the session token, if there is one, and returns the secret access key
+/// that belongs to both, or `None`; it should compare tokens in constant time. The request must be signed for
+/// `expected`, its host must be signed, and its time must be within `policy`. The received query is decoded and
+/// encoded again, so neither the order nor the spelling of its parameters matters.
 ///
-/// The checks go in the service's order (protocol reference, section i): form, key, scope, time, signature.
+/// The checks follow the service's order (protocol reference, section i): form, key, scope, time, signature.
 ///
 /// # Errors
-/// [`VerifyError`], by reason.
+/// [`VerifyError`], with the reason.
 pub fn verify<S: AsRef<[u8]>>(
     request: &ReceivedRequest<'_>,
     lookup: impl FnOnce(&str, Option<&str>) -> Option<S>,

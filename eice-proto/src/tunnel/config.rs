@@ -1,49 +1,46 @@
-//! How a tunnel behaves.
+//! The settings of a tunnel.
 
 use std::time::Duration;
 
-/// The longest payload of a data frame that this side sends, in bytes (aws-cli `websocket.py`,
+/// The maximum payload of a data frame that this side sends, in bytes (aws-cli `websocket.py`,
 /// `_MAX_BYTES_PER_FRAME`).
 pub const MAX_CHUNK: usize = 65_000;
 
-/// The longest time that any setting stands for; a longer one is as good as never, and an [`Instant`] could not hold
-/// every sum with it.
-///
-/// [`Instant`]: std::time::Instant
+/// Timers are clamped to one year so that `Instant + Duration` cannot overflow.
 const MAX_TIMER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Which end of the tunnel this is.
+/// The role of this end of the tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// The end that dialled.
+    /// The end that dialed.
     Client,
     /// The endpoint.
     Server,
 }
 
-/// How a tunnel behaves. [`Config::default`] is what a client wants.
+/// The settings of a tunnel. [`Config::default`] suits a client.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// The longest payload of a data frame sent, in bytes. The default is [`MAX_CHUNK`].
+    /// The maximum payload of a sent data frame, in bytes. The default is [`MAX_CHUNK`].
     pub max_chunk: usize,
-    /// How many bytes [`Tunnel::send`](super::Tunnel::send) holds until they are transmitted. The default is 256 KiB; more only
-    /// hides the socket's back-pressure.
+    /// How many bytes [`Tunnel::send`](super::Tunnel::send) queues. The default is 256 KiB; a larger queue only
+    /// hides the socket's backpressure.
     pub max_queued: usize,
-    /// How long the peer may be silent before it is pinged. The default is 25 s, below the idle limits of
-    /// usual middleboxes; `None` never pings.
+    /// How long the peer may be silent before it is pinged. The default is 25 s, below the usual idle timeouts of
+    /// middleboxes; `None` disables pings.
     pub keepalive_interval: Option<Duration>,
-    /// How long a ping may stay unanswered before the peer is given up. The default is 20 s. It counts only once the
-    /// peer has answered a ping: nothing public says that the service does, and one that does not must not lose its
-    /// idle tunnels. Until then the peer is pinged at every interval, busy or not, so as to find out.
+    /// How long a ping may stay unanswered before the peer is given up. The default is 20 s. It applies only once
+    /// the peer has answered a ping: it is not documented that the service does, and a peer that does not must not
+    /// lose its idle tunnels. Until then the peer is pinged at every interval, busy or not, to find out.
     pub keepalive_timeout: Duration,
-    /// The tunnel's longest duration. The default, `None`, has no limit of its own; a client passes what it
-    /// asked for, or 3600 s, to tell that end from others.
+    /// The maximum duration of the tunnel. The default, `None`, sets no limit; a client passes the duration that
+    /// it requested, or 3600 s, to distinguish that end from others.
     pub max_duration: Option<Duration>,
-    /// How long before [`max_duration`](Self::max_duration) to say [`Event::DurationNear`](super::Event). The
-    /// default, `None`, says nothing.
+    /// How long before [`max_duration`](Self::max_duration) to send [`Event::DurationNear`](super::Event). The
+    /// default, `None`, sends none.
     pub duration_warning: Option<Duration>,
-    /// Whether pings are answered here. The default is yes; no where the WebSocket codec below does it already.
+    /// Whether the tunnel answers pings. The default is true; set it to false if the WebSocket codec answers them.
     pub answers_pings: bool,
 }
 
@@ -62,7 +59,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The same with every value where the machine can work with it.
+    /// Returns the settings with every value clamped to what the state machine supports.
     pub(super) fn bounded(self) -> Self {
         let bounded = |duration: Duration| duration.min(MAX_TIMER);
         Self {

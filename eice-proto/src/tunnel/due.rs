@@ -1,13 +1,13 @@
-//! What is due when: the keepalive, the warning before the longest duration and its end.
+//! The timers: keepalive, the warning before the maximum duration, and its end.
 
 use std::time::{Duration, Instant};
 
 use super::{Role, Tunnel};
 
-/// How long after the longest duration a client waits for the server to end the tunnel before it does so itself.
+/// How long past the maximum duration a client waits for the server to end the tunnel before it closes it.
 pub(super) const DURATION_GRACE: Duration = Duration::from_secs(5);
 
-/// What is to be done about a quiet peer, and when.
+/// The next keepalive action and when it is due.
 pub(super) enum Keepalive {
     Ping(Instant),
     GiveUp(Instant),
@@ -16,7 +16,7 @@ pub(super) enum Keepalive {
 impl Tunnel {
     pub(super) fn warning_due(&self) -> Option<(Duration, Instant)> {
         let (limit, before) = (self.config.max_duration?, self.config.duration_warning?);
-        let is_pending = !self.warning_told && before < limit;
+        let is_pending = !self.warning_sent && before < limit;
         is_pending.then(|| (limit, self.opened + limit.saturating_sub(before)))
     }
 
@@ -33,7 +33,7 @@ impl Tunnel {
         let limit = self.config.max_duration?;
         match self.role {
             Role::Client => Some((limit, self.opened + limit + DURATION_GRACE)),
-            Role::Server => (!self.duration_told).then(|| (limit, self.opened + limit)),
+            Role::Server => (!self.duration_reported).then(|| (limit, self.opened + limit)),
         }
     }
 }

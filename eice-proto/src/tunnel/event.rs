@@ -1,4 +1,4 @@
-//! What a tunnel tells its owner.
+//! The events of a tunnel.
 
 use std::time::Duration;
 
@@ -6,25 +6,26 @@ use bytes::Bytes;
 
 use super::CloseReason;
 
-/// What a tunnel has to say to its owner.
+/// An event for the owner of the tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Bytes of the tunnelled connection, never empty. Boundaries mean nothing.
+    /// Bytes of the tunneled connection, never empty. Chunk boundaries carry no meaning.
     Data(Bytes),
-    /// The longest duration is over in less than [`Config::duration_warning`](super::Config::duration_warning). Told once.
+    /// The maximum duration ends in less than
+    /// [`Config::duration_warning`](super::Config::duration_warning). Sent once.
     DurationNear {
         /// How much is left.
         remaining: Duration,
     },
-    /// The server's longest duration is over: time to end the tunnel in the form that the server has.
+    /// The maximum duration of a server's tunnel is over: the server must end it in its own way.
     DurationReached,
-    /// The tunnel is over; the last event. What [`Tunnel::poll_transmit`](super::Tunnel::poll_transmit) still has should be sent, then the
-    /// connection dropped.
+    /// The tunnel is closed; the last event. Send what [`Tunnel::poll_transmit`](super::Tunnel::poll_transmit)
+    /// still returns, then drop the connection.
     Closed(CloseReason),
 }
 
-/// The tunnel is over: nothing can be sent any more.
+/// The error of a send after the tunnel was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the tunnel is closed")]
 pub struct Closed;

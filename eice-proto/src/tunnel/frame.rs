@@ -1,55 +1,55 @@
-//! WebSocket frames as the tunnel sees them: unmasked, any length, possibly one piece of a longer message.
+//! WebSocket frames after decoding: unmasked, of any length, possibly one fragment of a message.
 
 use bytes::Bytes;
 
-/// The longest payload of a control frame (RFC 6455, section 5.5), in bytes.
+/// The maximum payload of a control frame (RFC 6455, section 5.5), in bytes.
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
-/// What a frame is (RFC 6455, section 5.2).
+/// The type of a frame (RFC 6455, section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Opcode {
-    /// A further piece of the message before it.
+    /// A further fragment of a message.
     Continuation,
-    /// Text: fatal here.
+    /// Text: a protocol error here.
     Text,
-    /// Bytes of the tunnelled connection.
+    /// Bytes of the tunneled connection.
     Binary,
-    /// The end.
+    /// The close of the tunnel.
     Close,
-    /// To be answered with its own payload.
+    /// A ping, answered with its own payload.
     Ping,
     /// The answer to a ping.
     Pong,
 }
 
 impl Opcode {
-    /// Whether this is a control frame.
+    /// Returns whether this is a control frame.
     #[must_use]
     pub fn is_control(self) -> bool {
         matches!(self, Self::Close | Self::Ping | Self::Pong)
     }
 }
 
-/// One frame.
+/// A WebSocket frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Whether this is the last piece of its message.
+    /// Whether this is the last fragment of its message.
     pub fin: bool,
-    /// What it is.
+    /// The frame's type.
     pub opcode: Opcode,
-    /// Its payload, unmasked.
+    /// The payload, unmasked.
     pub payload: Bytes,
 }
 
 impl Frame {
-    /// An unfragmented frame.
+    /// Creates an unfragmented frame.
     #[must_use]
     pub fn new(opcode: Opcode, payload: impl Into<Bytes>) -> Self {
         Self { fin: true, opcode, payload: payload.into() }
     }
 
-    /// A CLOSE with `code` and `reason`; the reason is cut to what fits, at a character's edge.
+    /// Creates a CLOSE with `code` and `reason`; the reason is truncated to what fits, at a character boundary.
     #[must_use]
     pub fn close(code: u16, reason: &str) -> Self {
         let mut end = reason.len().min(MAX_CONTROL_PAYLOAD - 2);

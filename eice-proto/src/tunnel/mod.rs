@@ -1,10 +1,10 @@
-//! One tunnel as a state machine: frames and `now` in; frames, bytes and events out.
+//! One tunnel as a state machine: frames and `now` go in; frames, bytes and events come out.
 //!
 //! The caller owns the socket and the clock. After each call of a `handle_*` method, of [`Tunnel::send`] or of
-//! [`Tunnel::close`] it asks again: [`Tunnel::poll_transmit`] until `None`, [`Tunnel::poll_event`] until `None`, and
-//! [`Tunnel::poll_timeout`] for when to call [`Tunnel::handle_timeout`] next. Spurious calls are harmless.
+//! [`Tunnel::close`] it polls again: [`Tunnel::poll_transmit`] until `None`, [`Tunnel::poll_event`] until `None`,
+//! and [`Tunnel::poll_timeout`] for when to call [`Tunnel::handle_timeout`] next. Spurious calls are harmless.
 //!
-//! Section d of the protocol reference lists the rules that this module keeps.
+//! Section d of the protocol reference lists the rules that this module implements.
 
 mod config;
 mod due;
@@ -25,30 +25,30 @@ pub use event::{Closed, Event};
 pub use frame::{Frame, MAX_CONTROL_PAYLOAD, Opcode};
 pub use reason::{CloseReason, ProtocolError};
 
-/// How long a closing side takes to get its CLOSE out before it lets go (aws-c-http,
+/// How long a closing side waits for its CLOSE frame to be sent before it closes anyway (aws-c-http,
 /// `AWS_WEBSOCKET_CLOSE_TIMEOUT`).
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The most pieces that wait to be transmitted: a writer of single bytes holds no more memory than one of chunks.
+/// The maximum number of queued writes: a writer of single bytes holds no more memory than one of chunks.
 const MAX_QUEUED_PIECES: usize = 1024;
 
-/// The close code for a broken protocol (RFC 6455, section 7.4.1).
+/// The close code for a protocol error (RFC 6455, section 7.4.1).
 const PROTOCOL_ERROR: u16 = 1002;
 
-/// How far before the longest duration an end may lie to be taken for it; half the duration if that is less.
+/// How long before the maximum duration an end still counts as reaching it; at most half the duration.
 const DURATION_SLACK: Duration = Duration::from_secs(2);
 
 /// ```text
-///           close()                  CLOSE handed out, CLOSE or end received, 1 s over
+///           close()                  CLOSE handed out, CLOSE or EOF received, 1 s over
 ///   Open ────────────────► Closing ──────────────────────────────────────────────────► Closed(Local)
 ///     │
-///     │ CLOSE or end received, protocol broken, peer silent, duration over
+///     │ CLOSE or EOF received, protocol error, peer silent, duration reached
 ///     └──────────────────────────────────────────────────────────────────────────────► Closed(why)
 /// ```
 #[derive(Debug)]
 enum State {
     Open,
-    /// Queued data and our CLOSE are on their way out; bytes still come in.
+    /// Queued data and our CLOSE are being sent; bytes are still received.
     Closing {
         deadline: Instant,
         frame: Frame,
@@ -56,12 +56,12 @@ enum State {
     Closed(CloseReason),
 }
 
-/// One tunnel, either end of it.
+/// One tunnel, in either role.
 ///
 /// # Half-close
 ///
-/// The protocol has none. [`Tunnel::close`] ends both directions: what the peer has under way is lost. Who wants
-/// the peer's last bytes waits for [`Event::Closed`] instead of closing.
+/// The protocol has none. [`Tunnel::close`] ends both directions and discards what the peer still sends. To
+/// receive the peer's last bytes, wait for [`Event::Closed`] instead of closing.
 #[derive(Debug)]
 pub struct Tunnel {
     role: Role,
@@ -72,24 +72,24 @@ pub struct Tunnel {
     in_message: bool,
     outgoing: VecDeque<Bytes>,
     queued: usize,
-    /// Only the newest ping needs an answer (RFC 6455, section 5.5.3), so that a flood of them queues nothing.
+    /// Only the newest ping needs an answer (RFC 6455, section 5.5.3), so a flood of pings queues nothing.
     pong: Option<Bytes>,
     ping: Option<Bytes>,
-    /// The CLOSE that answers the peer's or ends a broken tunnel.
-    farewell: Option<Frame>,
+    /// The CLOSE that answers the peer's or ends the tunnel after a protocol error.
+    close_frame: Option<Frame>,
     pings_sent: u64,
     last_heard: Instant,
     ping_sent_at: Option<Instant>,
-    /// Whether the peer has ever answered a ping.
+    /// Whether the peer has answered a ping.
     is_answering: bool,
     last_ping: Instant,
-    warning_told: bool,
-    duration_told: bool,
+    warning_sent: bool,
+    duration_reported: bool,
     events: VecDeque<Event>,
 }
 
 impl Tunnel {
-    /// A tunnel whose handshake was done at `now`.
+    /// Creates a tunnel whose handshake completed at `now`.
     #[must_use]
     pub fn new(role: Role, config: Config, now: Instant) -> Self {
         Self {
@@ -102,25 +102,25 @@ impl Tunnel {
             queued: 0,
             pong: None,
             ping: None,
-            farewell: None,
+            close_frame: None,
             pings_sent: 0,
             last_heard: now,
             ping_sent_at: None,
             is_answering: false,
             last_ping: now,
-            warning_told: false,
-            duration_told: false,
+            warning_sent: false,
+            duration_reported: false,
             events: VecDeque::new(),
         }
     }
 
-    /// Whether the tunnel is over.
+    /// Returns whether the tunnel is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed(_))
     }
 
-    /// Why the tunnel is over, once it is.
+    /// Returns why the tunnel is closed, once it is.
     #[must_use]
     pub fn close_reason(&self) -> Option<&CloseReason> {
         match &self.state {
@@ -129,7 +129,7 @@ impl Tunnel {
         }
     }
 
-    /// How many bytes [`send`](Self::send) takes now. Grows by [`poll_transmit`](Self::poll_transmit).
+    /// Returns how many bytes [`send`](Self::send) accepts now. [`poll_transmit`](Self::poll_transmit) raises it.
     #[must_use]
     pub fn capacity(&self) -> usize {
         match self.state {
@@ -139,17 +139,17 @@ impl Tunnel {
         }
     }
 
-    /// Whether everything that was taken has been handed out by [`poll_transmit`](Self::poll_transmit).
+    /// Returns whether [`poll_transmit`](Self::poll_transmit) has handed out everything that was queued.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
         self.queued == 0
     }
 
-    /// Takes bytes off the front of `data`, as many as there is room for, and says how many. None of them means:
-    /// transmit first.
+    /// Queues as many bytes from the front of `data` as fit and returns how many. If it returns 0, transmit before
+    /// sending more.
     ///
     /// # Errors
-    /// [`Closed`] once the tunnel is closing or over.
+    /// [`Closed`] once the tunnel is closing or closed.
     pub fn send(&mut self, data: &mut Bytes) -> Result<usize, Closed> {
         if !matches!(self.state, State::Open) {
             return Err(Closed);
@@ -163,23 +163,23 @@ impl Tunnel {
         Ok(len)
     }
 
-    /// Ends the tunnel: what is queued still goes out, then a CLOSE without a payload, as aws-cli sends it.
+    /// Closes the tunnel: queued bytes are sent first, then a CLOSE without a payload, as aws-cli sends it.
     ///
-    /// All of it has [`CLOSE_TIMEOUT`] from now: who must not lose queued bytes to a slow network closes when
-    /// [`is_flushed`](Self::is_flushed). The peer's CLOSE is not waited for.
+    /// All of it must be sent within [`CLOSE_TIMEOUT`]: to avoid losing queued bytes on a slow network, close
+    /// once [`is_flushed`](Self::is_flushed) is true. The peer's CLOSE is not awaited.
     pub fn close(&mut self, now: Instant) {
         self.close_with(Frame::new(Opcode::Close, Bytes::new()), now);
     }
 
-    /// Ends the tunnel with a CLOSE of the caller's: a server says why (see [`Frame::close`]).
+    /// Closes the tunnel with the given CLOSE: a server gives its reason (see [`Frame::close`]).
     pub fn close_with(&mut self, frame: Frame, now: Instant) {
         if matches!(self.state, State::Open) {
             self.state = State::Closing { deadline: now + CLOSE_TIMEOUT, frame };
         }
     }
 
-    /// Takes a frame of the peer's. It makes at most one event and one frame to transmit, so that a caller who polls
-    /// after each bounds both queues. Fragments are handed on as they come, never assembled.
+    /// Handles a frame from the peer. It produces at most one event and one frame to transmit, so a caller that
+    /// polls after each frame bounds both queues. Fragments are passed on as they arrive, never assembled.
     pub fn handle_frame(&mut self, frame: Frame, now: Instant) {
         if self.is_closed() {
             return;
@@ -207,7 +207,7 @@ impl Tunnel {
             (Opcode::Continuation, false) => self.fail(ProtocolError::StrayContinuation),
             (Opcode::Binary, false) | (Opcode::Continuation, true) => {
                 self.in_message = !frame.fin;
-                // aws-cli floods the other side with empty frames when its stdin ends: they say nothing.
+                // aws-cli floods the other side with empty frames after its stdin ends: they carry no meaning.
                 if !frame.payload.is_empty() {
                     self.events.push_back(Event::Data(frame.payload));
                 }
@@ -215,14 +215,14 @@ impl Tunnel {
         }
     }
 
-    /// Takes note that the codec below could not make frames of what the peer sent.
+    /// Records that the codec below could not parse what the peer sent.
     pub fn handle_violation(&mut self, error: ProtocolError) {
         if !self.is_closed() {
             self.fail(error);
         }
     }
 
-    /// Takes note that the peer's side of the connection ended: a FIN, a reset, a broken TLS session.
+    /// Records that the peer's side of the connection ended: a FIN, a reset, a broken TLS session.
     pub fn handle_eof(&mut self, now: Instant) {
         match self.state {
             State::Open => {
@@ -234,7 +234,7 @@ impl Tunnel {
         }
     }
 
-    /// Does what is due at `now`: a ping, giving up a silent peer, the end of the duration or of the closing.
+    /// Does what is due at `now`: sends a ping, gives up a silent peer, ends the duration or the closing.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.state {
             State::Closed(_) => return,
@@ -248,7 +248,7 @@ impl Tunnel {
             match self.role {
                 Role::Client => return self.end_with_close(CloseReason::DurationReached { limit }),
                 Role::Server => {
-                    self.duration_told = true;
+                    self.duration_reported = true;
                     self.events.push_back(Event::DurationReached);
                 }
             }
@@ -256,7 +256,7 @@ impl Tunnel {
         if let Some((limit, due)) = self.warning_due()
             && now >= due
         {
-            self.warning_told = true;
+            self.warning_sent = true;
             let remaining = (self.opened + limit).saturating_duration_since(now);
             self.events.push_back(Event::DurationNear { remaining });
         }
@@ -275,11 +275,11 @@ impl Tunnel {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do next; `None` for never.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is due next; `None` for never.
     ///
-    /// May change after [`handle_frame`](Self::handle_frame), [`handle_eof`](Self::handle_eof),
+    /// The value may change after [`handle_frame`](Self::handle_frame), [`handle_eof`](Self::handle_eof),
     /// [`handle_timeout`](Self::handle_timeout), [`close`](Self::close), [`close_with`](Self::close_with), and a
-    /// [`poll_transmit`](Self::poll_transmit) that hands out a CLOSE.
+    /// [`poll_transmit`](Self::poll_transmit) that returns a CLOSE.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
@@ -295,14 +295,14 @@ impl Tunnel {
         }
     }
 
-    /// The next frame for the peer. Control frames go before data, so that a bulk transfer cannot starve them.
+    /// Returns the next frame for the peer. Control frames go before data, so a bulk transfer cannot starve them.
     ///
-    /// There may be one after [`send`](Self::send), [`handle_frame`](Self::handle_frame) (a PONG, or the CLOSE that answers
-    /// one or ends a broken tunnel), [`handle_timeout`](Self::handle_timeout) (a PING, a CLOSE), [`close`](Self::close) and
+    /// There may be one after [`send`](Self::send), [`handle_frame`](Self::handle_frame) (a PONG, or a CLOSE),
+    /// [`handle_timeout`](Self::handle_timeout) (a PING, a CLOSE), [`close`](Self::close) and
     /// [`close_with`](Self::close_with).
     pub fn poll_transmit(&mut self) -> Option<Frame> {
         if let State::Closed(_) = self.state {
-            return self.farewell.take();
+            return self.close_frame.take();
         }
         if let Some(payload) = self.pong.take() {
             return Some(Frame::new(Opcode::Pong, payload));
@@ -326,11 +326,11 @@ impl Tunnel {
         None
     }
 
-    /// The next event. Each [`handle_frame`](Self::handle_frame) makes at most one, and it should be taken before the next
-    /// frame is handed in: events that nobody takes are kept.
+    /// Returns the next event. Each [`handle_frame`](Self::handle_frame) adds at most one; take it before you hand
+    /// in the next frame, because events that are not taken accumulate.
     ///
     /// There may be one after [`handle_frame`](Self::handle_frame), [`handle_eof`](Self::handle_eof),
-    /// [`handle_timeout`](Self::handle_timeout), and a [`poll_transmit`](Self::poll_transmit) that hands out a CLOSE.
+    /// [`handle_timeout`](Self::handle_timeout), and a [`poll_transmit`](Self::poll_transmit) that returns a CLOSE.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
@@ -343,7 +343,7 @@ impl Tunnel {
         self.end_with_close(reason);
     }
 
-    /// `reason`, or that the duration was reached where an end that nobody asked for comes at that moment.
+    /// Returns `reason`, or `DurationReached` if the peer ended the tunnel around that time.
     fn or_duration(&self, reason: CloseReason, now: Instant) -> CloseReason {
         match self.config.max_duration {
             Some(limit)
@@ -361,7 +361,7 @@ impl Tunnel {
     }
 
     fn end_with_close(&mut self, reason: CloseReason) {
-        self.farewell = Some(match reason {
+        self.close_frame = Some(match reason {
             CloseReason::Protocol(_) => Frame::close(PROTOCOL_ERROR, ""),
             _ => Frame::new(Opcode::Close, Bytes::new()),
         });

@@ -5,26 +5,26 @@ use std::time::Duration;
 
 use super::frame::Frame;
 
-/// The code of a clean end (RFC 6455, section 7.4.1).
+/// The code of a normal closure (RFC 6455, section 7.4.1).
 pub(super) const NORMAL_CLOSURE: u16 = 1000;
 
-/// Why a tunnel ended, by whose doing it was.
+/// Why a tunnel ended, by which side caused it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// This side closed it.
     Local,
-    /// The peer closed it with code 1000 or without a code: the tunnelled connection ended.
+    /// The peer closed it with code 1000 or without a code: the tunneled connection ended.
     Clean,
-    /// The peer closed it and said why. `Unable to connect to target` is the one that AWS is known to say.
+    /// The peer closed it with a reason. AWS is known to send `Unable to connect to target`.
     Peer {
         /// The WebSocket close code.
         code: u16,
-        /// The reason, as text; what is not UTF-8 in it is replaced. At most 123 bytes as received.
+        /// The reason as text, with invalid UTF-8 replaced. At most 123 bytes as received.
         reason: String,
     },
-    /// The longest duration was reached. Its form on the wire is not known, so any end that comes at that
-    /// moment counts.
+    /// The maximum duration was reached. How the service ends the tunnel then is not known, so any end around
+    /// that time counts.
     DurationReached {
         /// The limit.
         limit: Duration,
@@ -33,21 +33,21 @@ pub enum CloseReason {
     Eof,
     /// A keepalive ping was not answered.
     PeerSilent {
-        /// How long nothing was heard.
+        /// How long nothing was received.
         silence: Duration,
     },
-    /// The peer broke the protocol.
+    /// The peer violated the protocol.
     Protocol(ProtocolError),
 }
 
 impl CloseReason {
-    /// Whether the tunnelled connection ended in good order.
+    /// Returns whether the tunneled connection ended normally.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         matches!(self, Self::Local | Self::Clean)
     }
 
-    /// The reason that a CLOSE frame tells.
+    /// Reads the reason from a CLOSE frame.
     pub(super) fn of_close(frame: &Frame) -> Self {
         match &frame.payload[..] {
             [] => Self::Clean,
@@ -64,24 +64,24 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local => f.write_str("closed by this side"),
-            Self::Clean => f.write_str("closed by the endpoint"),
+            Self::Clean => f.write_str("closed by the peer"),
             Self::Peer { code, reason } if reason.is_empty() => {
-                write!(f, "closed by the endpoint with code {code}")
+                write!(f, "closed by the peer with code {code}")
             }
-            // The reason is the peer's text: no control character of it reaches a terminal or a log.
+            // The reason is the peer's text: its control characters must not reach a terminal or a log.
             Self::Peer { code, reason } => {
-                f.write_str("closed by the endpoint: ")?;
+                f.write_str("closed by the peer: ")?;
                 for c in reason.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }) {
                     fmt::Write::write_char(f, c)?;
                 }
                 write!(f, " (code {code})")
             }
             Self::DurationReached { limit } => {
-                write!(f, "the tunnel's longest duration of {} s was reached", limit.as_secs())
+                write!(f, "the tunnel's maximum duration of {} s was reached", limit.as_secs())
             }
-            Self::Eof => f.write_str("the connection ended without a closing frame"),
+            Self::Eof => f.write_str("the connection ended without a close frame"),
             Self::PeerSilent { silence } => {
-                write!(f, "the endpoint has been silent for {} s", silence.as_secs())
+                write!(f, "the peer has been silent for {} s", silence.as_secs())
             }
             Self::Protocol(error) => error.fmt(f),
         }
@@ -90,35 +90,35 @@ impl fmt::Display for CloseReason {
 
 impl std::error::Error for CloseReason {}
 
-/// How a peer broke the protocol.
+/// A protocol violation by the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// A TEXT frame: the tunnel carries bytes only (protocol reference, section d).
-    #[error("the endpoint sent text where only bytes may stand")]
+    /// A TEXT frame: the tunnel carries only bytes (protocol reference, section d).
+    #[error("the peer sent a text frame; only binary frames are allowed")]
     Text,
-    /// A continuation with nothing to continue.
-    #[error("the endpoint sent a continuation frame that continues nothing")]
+    /// A continuation without a message to continue.
+    #[error("the peer sent a continuation frame without a message to continue")]
     StrayContinuation,
-    /// A new message inside an unfinished one.
-    #[error("the endpoint began a message inside another")]
+    /// A new message before the previous one was finished.
+    #[error("the peer started a message inside another")]
     InterruptedMessage,
-    /// A control frame in pieces.
-    #[error("the endpoint sent a control frame in pieces")]
+    /// A fragmented control frame.
+    #[error("the peer sent a fragmented control frame")]
     FragmentedControl,
     /// A control frame above 125 bytes.
-    #[error("the endpoint sent a control frame of more than 125 bytes")]
+    #[error("the peer sent a control frame of more than 125 bytes")]
     LongControl,
     /// A CLOSE whose payload is one byte.
-    #[error("the endpoint sent a closing frame with half a code")]
+    #[error("the peer sent a close frame with a truncated code")]
     ClosePayload,
-    /// A message longer than the codec below holds.
-    #[error("the endpoint sent a message of more than {limit} bytes")]
+    /// A message longer than the codec's limit.
+    #[error("the peer sent a message of more than {limit} bytes")]
     TooLong {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// Bytes that are no frames: the codec below cannot read them.
-    #[error("the endpoint sent bytes that are no WebSocket frame")]
+    /// Bytes that the codec cannot parse as frames.
+    #[error("the peer sent bytes that are not a WebSocket frame")]
     Malformed,
 }

@@ -26,7 +26,7 @@ fn frames(tunnel: &mut Tunnel) -> Vec<Frame> {
     std::iter::from_fn(|| tunnel.poll_transmit()).collect()
 }
 
-/// What the tunnel says after `frame`, its first event being the end.
+/// Returns why the tunnel closed after `frame`, which must be its first event.
 fn closed_by(frame: Frame) -> CloseReason {
     let (mut tunnel, now) = client();
     tunnel.handle_frame(frame, now);
@@ -37,7 +37,7 @@ fn closed_by(frame: Frame) -> CloseReason {
 }
 
 #[test]
-fn data_goes_out_in_chunks_of_65_000_bytes() {
+fn data_is_sent_in_chunks_of_65_000_bytes() {
     let (mut tunnel, _) = client();
     let mut data = Bytes::from(vec![7; 150_000]);
     assert_eq!(tunnel.send(&mut data), Ok(150_000));
@@ -47,7 +47,7 @@ fn data_goes_out_in_chunks_of_65_000_bytes() {
 }
 
 #[test]
-fn the_send_queue_is_bounded() {
+fn send_queue_is_bounded() {
     let (mut tunnel, _) = open(Role::Client, Config { max_queued: 10, ..Config::default() });
     let mut data = Bytes::from_static(b"0123456789abcdef");
     assert_eq!(tunnel.send(&mut data), Ok(10));
@@ -58,7 +58,7 @@ fn the_send_queue_is_bounded() {
 }
 
 #[test]
-fn an_empty_frame_is_not_an_end() {
+fn empty_frame_is_ignored() {
     let (mut tunnel, now) = client();
     tunnel.handle_frame(binary(b""), now);
     tunnel.handle_frame(binary(b"x"), now);
@@ -66,7 +66,7 @@ fn an_empty_frame_is_not_an_end() {
 }
 
 #[test]
-fn text_is_fatal() {
+fn text_frame_is_fatal() {
     assert_eq!(
         closed_by(Frame::new(Opcode::Text, &b"hello"[..])),
         CloseReason::Protocol(ProtocolError::Text)
@@ -74,7 +74,7 @@ fn text_is_fatal() {
 }
 
 #[test]
-fn fragments_are_concatenated_with_a_ping_in_between() {
+fn fragments_with_a_ping_between_are_joined() {
     let (mut tunnel, now) = client();
     tunnel.handle_frame(piece(false, Opcode::Binary, b"AB"), now);
     tunnel.handle_frame(Frame::new(Opcode::Ping, &b"p"[..]), now);
@@ -86,7 +86,7 @@ fn fragments_are_concatenated_with_a_ping_in_between() {
 }
 
 #[test]
-fn broken_fragments_and_control_frames_are_refused() {
+fn invalid_frames_are_rejected() {
     let stray = closed_by(piece(true, Opcode::Continuation, b"x"));
     assert_eq!(stray, CloseReason::Protocol(ProtocolError::StrayContinuation));
     let control = closed_by(piece(false, Opcode::Ping, b"x"));
@@ -101,12 +101,12 @@ fn broken_fragments_and_control_frames_are_refused() {
 }
 
 #[test]
-fn each_form_of_close_has_its_reason() {
+fn close_frame_gives_the_reason() {
     assert_eq!(closed_by(Frame::new(Opcode::Close, Bytes::new())), CloseReason::Clean);
     assert_eq!(closed_by(Frame::close(1000, "bye")), CloseReason::Clean);
     let refused = closed_by(Frame::close(1011, "Unable to connect to target"));
     assert!(!refused.is_clean());
-    assert_eq!(refused.to_string(), "closed by the endpoint: Unable to connect to target (code 1011)");
+    assert_eq!(refused.to_string(), "closed by the peer: Unable to connect to target (code 1011)");
     assert_eq!(
         closed_by(Frame::new(Opcode::Close, &b"\x03\xf3\xff\xfe"[..])),
         CloseReason::Peer { code: 1011, reason: "\u{fffd}\u{fffd}".into() }
@@ -119,7 +119,7 @@ fn each_form_of_close_has_its_reason() {
 }
 
 #[test]
-fn a_bare_fin_is_an_error() {
+fn fin_without_close_is_an_error() {
     let (mut tunnel, now) = client();
     tunnel.handle_eof(now);
     assert_eq!(events(&mut tunnel), [Event::Closed(CloseReason::Eof)]);
@@ -127,7 +127,7 @@ fn a_bare_fin_is_an_error() {
 }
 
 #[test]
-fn a_flood_of_pings_queues_one_answer() {
+fn ping_flood_queues_one_pong() {
     let (mut tunnel, now) = client();
     for i in 0..1000_u32 {
         tunnel.handle_frame(Frame::new(Opcode::Ping, i.to_be_bytes().to_vec()), now);
@@ -136,7 +136,7 @@ fn a_flood_of_pings_queues_one_answer() {
 }
 
 #[test]
-fn a_silent_peer_is_pinged_and_then_given_up() {
+fn silent_peer_is_pinged_then_given_up() {
     let (mut tunnel, start) = client();
     let due = tunnel.poll_timeout().unwrap();
     assert_eq!(due, start + Duration::from_secs(25));
@@ -144,7 +144,7 @@ fn a_silent_peer_is_pinged_and_then_given_up() {
     let ping = tunnel.poll_transmit().unwrap();
     assert_eq!(ping.opcode, Opcode::Ping);
 
-    // Anything that is heard counts, and the clock starts anew.
+    // Anything received counts and restarts the timer.
     let heard = due + Duration::from_secs(1);
     tunnel.handle_frame(Frame::new(Opcode::Pong, ping.payload), heard);
     assert_eq!(tunnel.poll_timeout(), Some(heard + Duration::from_secs(25)));
@@ -157,7 +157,7 @@ fn a_silent_peer_is_pinged_and_then_given_up() {
 }
 
 #[test]
-fn an_end_at_the_longest_duration_is_told_as_such_whatever_its_form() {
+fn end_at_max_duration_is_reported_as_such() {
     let limit = Duration::from_secs(10);
     let config = Config { max_duration: Some(limit), keepalive_interval: None, ..Config::default() };
     let forms: [fn(&mut Tunnel, Instant); 4] = [
@@ -177,7 +177,7 @@ fn an_end_at_the_longest_duration_is_told_as_such_whatever_its_form() {
 }
 
 #[test]
-fn a_server_is_told_once_when_its_duration_is_over_and_ends_it_in_its_own_form() {
+fn server_reports_its_duration_once() {
     let limit = Duration::from_secs(1);
     let config = Config { max_duration: Some(limit), keepalive_interval: None, ..Config::default() };
     let (mut server, start) = open(Role::Server, config);
@@ -191,7 +191,7 @@ fn a_server_is_told_once_when_its_duration_is_over_and_ends_it_in_its_own_form()
 }
 
 #[test]
-fn closing_lets_queued_bytes_out_first_and_does_not_wait_for_the_peer() {
+fn close_sends_queued_bytes_first() {
     let (mut tunnel, now) = client();
     tunnel.send(&mut Bytes::from_static(b"last")).unwrap();
     tunnel.close(now);
@@ -210,7 +210,7 @@ fn closing_lets_queued_bytes_out_first_and_does_not_wait_for_the_peer() {
 }
 
 #[test]
-fn a_peers_close_is_answered_once() {
+fn peer_close_is_answered_once() {
     let (mut tunnel, now) = client();
     tunnel.handle_frame(Frame::close(1000, ""), now);
     assert_eq!(frames(&mut tunnel), [Frame::new(Opcode::Close, Bytes::new())]);
@@ -220,24 +220,24 @@ fn a_peers_close_is_answered_once() {
 }
 
 #[test]
-fn a_close_reason_is_cut_at_a_characters_edge() {
+fn long_close_reason_is_truncated() {
     let frame = Frame::close(1011, &"\u{e9}".repeat(100));
     assert!(frame.payload.len() <= MAX_CONTROL_PAYLOAD);
     assert!(std::str::from_utf8(&frame.payload[2..]).is_ok());
 }
 
 #[test]
-fn a_peer_that_never_answers_a_ping_keeps_its_tunnel() {
+fn peer_without_pongs_keeps_its_tunnel() {
     let (mut tunnel, start) = client();
     for minute in 0..60 {
         tunnel.handle_timeout(start + Duration::from_secs(60 * minute));
     }
     assert!(!tunnel.is_closed());
-    assert_eq!(frames(&mut tunnel).len(), 1, "pings that nobody takes do not pile up");
+    assert_eq!(frames(&mut tunnel).len(), 1, "unsent pings do not accumulate");
 }
 
 #[test]
-fn a_busy_peer_is_asked_too_until_it_has_answered_once() {
+fn busy_peer_is_pinged_until_its_first_pong() {
     let (mut tunnel, start) = client();
     let interval = Duration::from_secs(25);
     tunnel.handle_frame(binary(b"x"), start + interval / 2);
@@ -247,11 +247,11 @@ fn a_busy_peer_is_asked_too_until_it_has_answered_once() {
     let heard = start + interval + Duration::from_secs(1);
     tunnel.handle_frame(Frame::new(Opcode::Pong, ping.payload), heard);
     tunnel.handle_frame(binary(b"y"), heard + interval / 2);
-    assert_eq!(tunnel.poll_timeout(), Some(heard + interval / 2 + interval), "busy is proof enough now");
+    assert_eq!(tunnel.poll_timeout(), Some(heard + interval / 2 + interval), "traffic is enough from now on");
 }
 
 #[test]
-fn a_pong_that_nobody_asked_for_proves_nothing() {
+fn unsolicited_pong_proves_nothing() {
     let (mut tunnel, start) = client();
     tunnel.handle_frame(Frame::new(Opcode::Pong, &b"hello"[..]), start);
     tunnel.handle_timeout(start + Duration::from_secs(25));
@@ -260,7 +260,7 @@ fn a_pong_that_nobody_asked_for_proves_nothing() {
 }
 
 #[test]
-fn the_end_of_the_duration_is_told_beforehand_once() {
+fn duration_warning_is_sent_once() {
     let config = Config {
         max_duration: Some(Duration::from_secs(100)),
         duration_warning: Some(Duration::from_secs(30)),
@@ -277,7 +277,7 @@ fn the_end_of_the_duration_is_told_beforehand_once() {
 }
 
 #[test]
-fn a_short_duration_is_not_taken_for_reached_at_once() {
+fn early_end_is_not_duration_reached() {
     let config = Config { max_duration: Some(Duration::from_secs(1)), ..Config::default() };
     let (mut tunnel, start) = open(Role::Client, config.clone());
     tunnel.handle_frame(Frame::close(1000, ""), start + Duration::from_millis(100));
@@ -288,7 +288,7 @@ fn a_short_duration_is_not_taken_for_reached_at_once() {
 }
 
 #[test]
-fn a_writer_of_single_bytes_is_bounded_by_pieces() {
+fn single_byte_writes_are_bounded() {
     let (mut tunnel, _) = client();
     let mut taken = 0;
     while tunnel.send(&mut Bytes::from_static(b"x")).unwrap() == 1 {
@@ -301,14 +301,14 @@ fn a_writer_of_single_bytes_is_bounded_by_pieces() {
 }
 
 #[test]
-fn a_broken_protocol_is_answered_with_its_code() {
+fn protocol_error_is_answered_with_1002() {
     let (mut tunnel, now) = client();
     tunnel.handle_frame(Frame::new(Opcode::Text, &b"x"[..]), now);
     assert_eq!(frames(&mut tunnel), [Frame::close(PROTOCOL_ERROR, "")]);
 }
 
 #[test]
-fn no_setting_is_too_long_or_too_small() {
+fn extreme_settings_are_clamped() {
     let long = Some(Duration::MAX);
     let config = Config {
         max_chunk: 0,

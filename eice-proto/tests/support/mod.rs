@@ -1,4 +1,4 @@
-//! Reading fixtures/sigv4 and asking aws-sigv4.
+//! Reads fixtures/sigv4 and signs with aws-sigv4.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken fixture ends the test")]
 
@@ -72,7 +72,7 @@ impl Vector {
         Timestamp::from_unix(self.unix)
     }
 
-    /// The request target and the headers that a server receives.
+    /// Returns the request target and the headers that a server receives.
     pub(crate) fn received(&self) -> (String, Vec<Pair>) {
         match (&self.url, &self.query, &self.headers) {
             (Some(url), _, _) => {
@@ -85,7 +85,7 @@ impl Vector {
         }
     }
 
-    /// The query of a header vector, decoded by other means than the crate's own.
+    /// Returns the query of a header vector, without the crate's own decoder.
     pub(crate) fn decoded_query(&self) -> Vec<Pair> {
         let query = self.query.as_deref().unwrap_or_default();
         let decode = |text: &str| text.replace("%2F", "/").replace("%20", " ");
@@ -105,7 +105,7 @@ pub(crate) fn pairs(owned: &[Pair]) -> Vec<(&str, &str)> {
     owned.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
-/// The signature that aws-sigv4 makes for a query vector, given the URL without its signing parameters.
+/// Returns the signature that aws-sigv4 computes for a query vector, given the URL without its signing parameters.
 pub(crate) fn aws_sigv4_signature(vector: &Vector) -> String {
     let credentials = aws_credential_types::Credentials::new(
         &vector.access_key_id,
@@ -128,7 +128,7 @@ pub(crate) fn aws_sigv4_signature(vector: &Vector) -> String {
         .build()
         .unwrap()
         .into();
-    // wss is not a scheme whose default port it knows; the host goes in as it is sent, so https will do.
+    // aws-sigv4 does not know the default port of wss; the host is passed as sent, so https gives the same result.
     let url = vector.url.as_ref().unwrap().replacen("wss://", "https://", 1);
     let (url, _) = url.split_once("&X-Amz-Algorithm").unwrap();
     let request = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[])).unwrap();
