@@ -20,6 +20,7 @@ pub(crate) mod processes;
 mod report;
 mod size;
 mod stage;
+mod stage_timer;
 mod statement;
 mod target;
 
@@ -32,7 +33,8 @@ pub(crate) use noop_control::NoopControl;
 pub use report::{Check, CheckOutcome, CheckResult, Fix, Report, Subject};
 pub use size::{InvalidSize, Size};
 pub(crate) use stage::error_chain;
-pub use stage::{Fault, Stage, StageError, StageEvent, StageObserver, StageState, escape_control, staged};
+pub use stage::{Fault, Stage, StageError, StageEvent, StageObserver, StageState, escape_control};
+pub use stage_timer::{StageTimer, staged};
 pub use statement::{Conditions, OneOrMany, Statement};
 pub use target::{
     Account, AddressFamily, ContainerName, ContainerShell, EndpointChoice, EnvName, InstanceTarget,

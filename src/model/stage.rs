@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// One named, timed stage of connecting, in the order of a session; key push and dial overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,25 +131,6 @@ impl<F: Fn(StageEvent) + Send + Sync> StageObserver for F {
     fn on_stage(&self, event: StageEvent) {
         self(event);
     }
-}
-
-/// Runs `work` as one stage and reports it to `observer`. If the future is dropped, no further event is
-/// reported: the stage was abandoned, it did not fail.
-///
-/// # Errors
-/// Returns the error of `work`.
-pub async fn staged<T, E>(
-    stage: Stage,
-    observer: &dyn StageObserver,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    observer.on_stage(StageEvent::new(stage, StageState::Started));
-    let began = Instant::now();
-    let result = work.await;
-    let took = began.elapsed();
-    let state = if result.is_ok() { StageState::Passed(took) } else { StageState::Failed(took) };
-    observer.on_stage(StageEvent::new(stage, state));
-    result
 }
 
 /// The kind of fault, which decides what a caller does next.

@@ -13,38 +13,38 @@ use super::channel::{Opened, Watcher};
 use super::config::Config;
 use super::forward::Offers;
 use super::handler::Handler;
-use super::handshake::{Timed, closed_or_protocol, within};
+use super::handshake::{closed_or_protocol, within};
 use super::link::{CutOnDrop, Link};
 use super::nudge::nudging;
-use crate::model::{Size, Stage, StageObserver, Terminal};
+use crate::model::{Size, Stage, StageObserver, StageTimer, Terminal};
 use crate::setters::setters;
 
 /// An authenticated SSH connection.
 ///
-/// Dropping it cuts the stream, which ends its terminals and leaves no task behind; [`Connection::close`] says
-/// goodbye first.
+/// Dropping it cuts the stream, which ends its terminals and all tasks; [`Connection::close`] sends a disconnect
+/// message first.
 pub struct Connection {
     handle: Handle<Handler>,
     link: Arc<Link>,
     offers: Arc<Offers>,
     config: Config,
-    /// Whether a channel was asked for.
+    /// Whether a channel has been requested.
     has_asked: AtomicBool,
     _cut: CutOnDrop,
 }
 
-/// What runs in a channel, and how.
+/// What to run in a channel, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChannelRequest {
-    /// A PTY; without one stdout and stderr stay apart and stdin can end.
+    /// The PTY; without one, stdout and stderr are separate and stdin can end.
     pub pty: Option<Pty>,
-    /// Variables to set. The server takes those that its `AcceptEnv` names and says nothing about the rest.
+    /// Environment variables. The server accepts those in its `AcceptEnv` and silently ignores the rest.
     pub env: Vec<(String, String)>,
-    /// The command line, for the user's login shell to read; the login shell itself when absent.
+    /// The command line, interpreted by the user's login shell; `None` runs the login shell itself.
     pub command: Option<String>,
-    /// A second command, without a PTY, whose stdin is held open for as long as the first runs. When that ends
-    /// or is closed, its stdin ends, and [`Control::close`](crate::model::Control::close) waits for it.
+    /// A second command, without a PTY, whose stdin stays open while the first one runs. When that ends or is
+    /// closed, this stdin ends, and [`Control::close`](crate::model::Control::close) waits for the command.
     pub watcher: Option<String>,
 }
 
@@ -53,7 +53,7 @@ pub struct ChannelRequest {
 pub struct Pty {
     /// `TERM`.
     pub term: String,
-    /// Its size.
+    /// The size.
     pub size: Size,
 }
 
@@ -92,15 +92,15 @@ impl Connection {
         closed_or_protocol(&self.link, stage, error)
     }
 
-    /// Opens a channel and starts `request` in it: the PTY, the variables and the command are sent together,
-    /// and only then are the answers awaited.
+    /// Opens a channel and starts `request` in it. The PTY, the variables and the command are sent together, before
+    /// the answers are awaited.
     ///
-    /// A command without a PTY is a [`Terminal`] as well: its stdout and stderr come apart, its input can end.
-    /// Where the agent is offered ([`Connection::offer_agent`]), its forwarding is asked for first; a server that
-    /// refuses it is told of in the log, and the session goes on without.
+    /// A command without a PTY is a [`Terminal`] too: its stdout and stderr are separate, and its input can end. If the
+    /// agent is offered ([`Connection::offer_agent`]), its forwarding is requested first; a refusal is logged and the
+    /// session continues without it.
     ///
-    /// Nothing is lost or dropped: a reader that stops holds up the server, and this connection's other
-    /// channels with it.
+    /// Output is never dropped: a reader that stops stalls the server, and with it the other channels of this
+    /// connection.
     ///
     /// # Errors
     /// [`Error::ChannelRefused`], [`Error::PtyRefused`], [`Error::CommandRefused`], a timeout or a broken
@@ -111,14 +111,13 @@ impl Connection {
         observer: &dyn StageObserver,
     ) -> Result<Terminal, Error> {
         let timeouts = &self.config.timeouts;
-        let mut stage = Timed::start(Stage::Channel, observer);
         let opening = async {
             match &request.watcher {
                 Some(_) => {
                     match tokio::join!(self.open_channel(), self.open_channel()) {
                         (Ok(watcher), Ok(channel)) => Ok((channel, Some(watcher))),
                         (Ok(alone), Err(error)) | (Err(error), Ok(alone)) => {
-                            // Nothing else closes one that is not used: it would take a session until the end.
+                            // An unused channel would otherwise hold a session until the connection ends.
                             let _ = alone.close().await;
                             Err(error)
                         }
@@ -128,25 +127,26 @@ impl Connection {
                 None => Ok((self.open_channel().await?, None)),
             }
         };
-        let (channel, watcher) = within(Stage::Channel, timeouts.channel, opening).await??;
+        let opening = async { within(Stage::Channel, timeouts.channel, opening).await? };
+        let (channel, watcher) = StageTimer::start(Stage::Channel, observer).time(opening).await?;
         let watcher = watcher.map(|watcher| Watcher::start(watcher, &self.link, timeouts));
         let watching = watcher.as_ref().map(Watcher::requests);
         let mut opened = Opened::start(channel, &self.link, timeouts, watcher);
-        stage.pass();
 
-        let mut stage = Timed::start(Stage::Shell, observer);
         let agent = self.offers.has_agent();
-        let starting = async {
-            if let (Some(watching), Some(command)) = (&watching, &request.watcher) {
-                watching.exec(true, command.as_bytes()).await?;
-            }
-            opened.send(request, agent).await
+        let shell = async {
+            let starting = async {
+                if let (Some(watching), Some(command)) = (&watching, &request.watcher) {
+                    watching.exec(true, command.as_bytes()).await?;
+                }
+                opened.send(request, agent).await
+            };
+            within(Stage::Shell, timeouts.shell, starting)
+                .await?
+                .map_err(|error| self.failed(Stage::Shell, error))?;
+            within(Stage::Shell, timeouts.shell, opened.answers(request, agent)).await?
         };
-        within(Stage::Shell, timeouts.shell, starting)
-            .await?
-            .map_err(|error| self.failed(Stage::Shell, error))?;
-        within(Stage::Shell, timeouts.shell, opened.answers(request, agent)).await??;
-        stage.pass();
+        StageTimer::start(Stage::Shell, observer).time(shell).await?;
         Ok(opened.into_terminal(request.pty.is_some()))
     }
 
@@ -165,9 +165,9 @@ impl Connection {
         })
     }
 
-    /// How long a request to the server and its answer take; `None` when the connection ends first or the answer
-    /// takes longer than [`Timeouts::round_trip`](super::Timeouts::round_trip). Any server answers, one that does
-    /// not know the request with a refusal (RFC 4254, section 4).
+    /// Measures a round trip to the server; `None` if the connection ends first or the answer takes longer than
+    /// [`Timeouts::round_trip`](super::Timeouts::round_trip). Every server answers: one that does not know the
+    /// request refuses it (RFC 4254, section 4).
     pub async fn round_trip(&self) -> Option<Duration> {
         let began = Instant::now();
         let ping = tokio::time::timeout(self.config.timeouts.round_trip, self.handle.send_ping());
@@ -177,20 +177,20 @@ impl Connection {
         }
     }
 
-    /// Whether the connection is gone.
+    /// Returns whether the connection is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.handle.is_closed() || self.link.gone.is_cancelled()
     }
 
-    /// Waits until the connection is gone, whoever ended it, and says why where that is known.
+    /// Resolves when the connection is closed by either side, and returns the reason if it is known.
     pub async fn closed(&self) -> Option<String> {
         self.link.gone.cancelled().await;
         self.link.reason()
     }
 
-    /// Says goodbye and waits, at most [`Timeouts::close`](super::Timeouts::close) twice, until nothing of the
-    /// connection is left here.
+    /// Sends a disconnect message and waits, at most twice [`Timeouts::close`](super::Timeouts::close), until the
+    /// connection has ended.
     pub async fn close(&self) {
         let goodbye = async {
             let _ = self.handle.disconnect(Disconnect::ByApplication, "", "").await;

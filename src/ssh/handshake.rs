@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use russh::client::{self, AuthResult};
 use russh::keys::PrivateKeyWithHashAlg;
@@ -17,15 +17,15 @@ use super::handler::Handler;
 use super::host_keys::{HostKey, HostKeyCheck};
 use super::link::{CutOnDrop, Link, Watched};
 use super::{Error, LoginKey};
-use crate::model::{OsUser, Stage, StageEvent, StageObserver, StageState};
+use crate::model::{OsUser, Stage, StageObserver, StageTimer};
 
-/// An SSH connection whose keys are exchanged and whose user is yet to be authenticated.
+/// An SSH connection after the key exchange and before authentication.
 ///
 /// Dropping it cuts the stream.
 pub struct Handshake {
     connection: Connection,
     user: OsUser,
-    /// How long authentication has taken so far, once it has begun.
+    /// The time that authentication has taken so far, once it has started.
     spent: Option<Duration>,
     is_authenticated: bool,
 }
@@ -36,12 +36,12 @@ impl fmt::Debug for Handshake {
     }
 }
 
-/// Identification, key exchange and the host key's check.
+/// Performs identification, key exchange and the host key check.
 ///
 /// Dropping the future drops the stream.
 ///
 /// # Errors
-/// Of the stages banner and key exchange; see [`Error`].
+/// Those of the stages banner and key exchange; see [`Error`].
 pub async fn handshake<S>(
     stream: S,
     config: &Config,
@@ -63,51 +63,78 @@ where
     let mut connecting =
         Box::pin(client::connect_stream(client, Watched::new(stream, Arc::clone(&link)), handler));
 
-    let mut banner = Timed::start(Stage::Banner, observer);
-    let early = tokio::select! {
-        biased;
-        () = link.identified.cancelled() => None,
-        early = &mut connecting => Some(early),
-        () = tokio::time::sleep(timeouts.banner) => {
-            return Err(match link.said() {
-                Some(said) => Error::NotSsh { said },
-                None => Error::Timeout { stage: Stage::Banner, after: timeouts.banner },
-            });
+    let banner = async {
+        let early = tokio::select! {
+            biased;
+            () = link.identified.cancelled() => None,
+            early = &mut connecting => Some(early),
+            () = tokio::time::sleep(timeouts.banner) => {
+                return Err(match link.said() {
+                    Some(said) => Error::NotSsh { said },
+                    None => Error::Timeout { stage: Stage::Banner, after: timeouts.banner },
+                });
+            }
+        };
+        match early {
+            Some(Err(error)) if !link.identified.is_cancelled() => Err(banner_error(&link, error)),
+            other => Ok(other),
         }
     };
-    let early = match early {
-        Some(Err(error)) if !link.identified.is_cancelled() => {
-            return Err(banner_error(&link, error));
-        }
-        other => other,
-    };
-    banner.pass();
+    let early = StageTimer::start(Stage::Banner, observer).time(banner).await?;
 
-    let mut key_exchange = Timed::start(Stage::KeyExchange, observer);
-    let connected = match early {
-        Some(connected) => connected,
-        None => within(Stage::KeyExchange, timeouts.key_exchange, connecting).await?,
+    let key_exchange = async {
+        let connected = match early {
+            Some(connected) => connected,
+            None => within(Stage::KeyExchange, timeouts.key_exchange, connecting).await?,
+        };
+        let handle = connected.map_err(|error| key_exchange_error(&link, &check, error))?;
+        let shown = link.offered.lock().unwrap_or_else(PoisonError::into_inner).take();
+        check.judge(shown.map(HostKey::from), timeouts).await?;
+        Ok::<_, Error>(handle)
     };
-    let handle = connected.map_err(|error| key_exchange_error(&link, &check, error))?;
-    let shown = link.offered.lock().unwrap_or_else(PoisonError::into_inner).take();
-    check.judge(shown.map(HostKey::from), timeouts).await?;
-    key_exchange.pass();
+    let handle = StageTimer::start(Stage::KeyExchange, observer).time(key_exchange).await?;
 
     let connection = Connection::new(handle, link, offers, guard, config.clone());
     Ok(Handshake { connection, user: user.clone(), spent: None, is_authenticated: false })
 }
 
 impl Handshake {
-    /// Begins authentication without a key: the service request, by way of the `none` method.
+    /// Starts authentication without a key: sends the service request and the `none` method.
     ///
-    /// That takes two round trips and saves [`Handshake::authenticate`] one, so it is for the time in which the key
-    /// is still on its way to the server. The stage is told as begun here; it passes with the key, and the time
-    /// between the two is not counted.
+    /// This takes two round trips and saves [`Handshake::authenticate`] one, so it is useful while the key is still being
+    /// pushed. It reports the start of the stage; the stage passes with the key, and the time in between is not
+    /// counted.
     ///
     /// # Errors
-    /// [`Error::KeyRefused`] when the server takes no public keys, or another of the stage authentication.
+    /// [`Error::KeyRefused`] if the server does not accept public keys, or another error of the stage authentication.
     pub async fn begin_authentication(&mut self, observer: &dyn StageObserver) -> Result<(), Error> {
-        let stage = Timed::start(Stage::Authentication, observer);
+        let stage = StageTimer::start(Stage::Authentication, observer);
+        if let Err(error) = self.authenticate_none().await {
+            stage.fail();
+            return Err(error);
+        }
+        self.spent = Some(stage.pause());
+        Ok(())
+    }
+
+    /// Authenticates with `key`.
+    ///
+    /// # Errors
+    /// [`Error::KeyRefused`], or another error of the stage authentication.
+    pub async fn authenticate(
+        mut self,
+        key: impl Into<LoginKey>,
+        observer: &dyn StageObserver,
+    ) -> Result<Connection, Error> {
+        let stage = match self.spent {
+            Some(spent) => StageTimer::resume(Stage::Authentication, spent, observer),
+            None => StageTimer::start(Stage::Authentication, observer),
+        };
+        stage.time(self.authenticate_publickey(key.into())).await?;
+        Ok(self.connection)
+    }
+
+    async fn authenticate_none(&mut self) -> Result<(), Error> {
         let after = self.connection.config().timeouts.authentication;
         let attempt = self.connection.handle_mut().authenticate_none(self.user.as_str());
         let answer = within(Stage::Authentication, after, attempt)
@@ -123,45 +150,29 @@ impl Handshake {
             }
             AuthResult::Failure { .. } => {}
         }
-        self.spent = Some(stage.pause());
         Ok(())
     }
 
-    /// Public-key authentication with `key`.
-    ///
-    /// # Errors
-    /// [`Error::KeyRefused`], or another of the stage authentication.
-    pub async fn authenticate(
-        mut self,
-        key: impl Into<LoginKey>,
-        observer: &dyn StageObserver,
-    ) -> Result<Connection, Error> {
-        let mut stage = match self.spent {
-            Some(spent) => Timed::resume(Stage::Authentication, spent, observer),
-            None => Timed::start(Stage::Authentication, observer),
-        };
-        if !self.is_authenticated {
-            let after = self.connection.config().timeouts.authentication;
-            let key = PrivateKeyWithHashAlg::new(key.into().private(), None);
-            let attempt = self.connection.handle_mut().authenticate_publickey(self.user.as_str(), key);
-            let answer = within(Stage::Authentication, after, attempt)
-                .await?
-                .map_err(|error| self.connection.failed(Stage::Authentication, error))?;
-            match answer {
-                AuthResult::Success => {}
-                AuthResult::Failure { .. } if self.connection.is_closed() => {
-                    return Err(self.connection.failed(Stage::Authentication, russh::Error::Disconnect));
-                }
-                AuthResult::Failure { remaining_methods, .. } => {
-                    return Err(refused(&self.user, &remaining_methods));
-                }
-            }
+    async fn authenticate_publickey(&mut self, key: LoginKey) -> Result<(), Error> {
+        if self.is_authenticated {
+            return Ok(());
         }
-        stage.pass();
-        Ok(self.connection)
+        let after = self.connection.config().timeouts.authentication;
+        let key = PrivateKeyWithHashAlg::new(key.private(), None);
+        let attempt = self.connection.handle_mut().authenticate_publickey(self.user.as_str(), key);
+        let answer = within(Stage::Authentication, after, attempt)
+            .await?
+            .map_err(|error| self.connection.failed(Stage::Authentication, error))?;
+        match answer {
+            AuthResult::Success => Ok(()),
+            AuthResult::Failure { .. } if self.connection.is_closed() => {
+                Err(self.connection.failed(Stage::Authentication, russh::Error::Disconnect))
+            }
+            AuthResult::Failure { remaining_methods, .. } => Err(refused(&self.user, &remaining_methods)),
+        }
     }
 
-    /// Whether the connection is gone already: worth knowing before a key is pushed for it.
+    /// Returns whether the connection is already closed: check it before you push a key.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.connection.is_closed()
@@ -192,7 +203,7 @@ fn key_exchange_error(link: &Link, check: &HostKeyCheck, error: russh::Error) ->
     }
 }
 
-/// An end of the connection is told apart from a breach of the protocol.
+/// Converts an error: an ended connection is distinguished from a protocol violation.
 pub(super) fn closed_or_protocol(link: &Link, stage: Stage, error: russh::Error) -> Error {
     match error {
         russh::Error::Disconnect
@@ -220,56 +231,11 @@ fn refused(user: &OsUser, methods: &MethodSet) -> Error {
     }
 }
 
-/// `future`, or the stage's timeout.
+/// Awaits `future` within the stage's timeout.
 pub(in crate::ssh) async fn within<T>(
     stage: Stage,
     after: Duration,
     future: impl Future<Output = T>,
 ) -> Result<T, Error> {
     tokio::time::timeout(after, future).await.map_err(|_| Error::Timeout { stage, after })
-}
-
-/// A stage under way; dropped before it passed, it failed.
-pub(super) struct Timed<'a> {
-    stage: Stage,
-    /// Taken before it was resumed.
-    spent: Duration,
-    began: Instant,
-    observer: &'a dyn StageObserver,
-    is_over: bool,
-}
-
-impl<'a> Timed<'a> {
-    pub(super) fn start(stage: Stage, observer: &'a dyn StageObserver) -> Self {
-        observer.on_stage(StageEvent::new(stage, StageState::Started));
-        Self::resume(stage, Duration::ZERO, observer)
-    }
-
-    /// The stage that was paused after `spent`.
-    fn resume(stage: Stage, spent: Duration, observer: &'a dyn StageObserver) -> Self {
-        Self { stage, spent, began: Instant::now(), observer, is_over: false }
-    }
-
-    /// Leaves the stage open, to be resumed after what it has taken so far.
-    fn pause(mut self) -> Duration {
-        self.is_over = true;
-        self.took()
-    }
-
-    fn took(&self) -> Duration {
-        self.spent + self.began.elapsed()
-    }
-
-    pub(super) fn pass(&mut self) {
-        self.is_over = true;
-        self.observer.on_stage(StageEvent::new(self.stage, StageState::Passed(self.took())));
-    }
-}
-
-impl Drop for Timed<'_> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.observer.on_stage(StageEvent::new(self.stage, StageState::Failed(self.took())));
-        }
-    }
 }

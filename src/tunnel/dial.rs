@@ -1,4 +1,4 @@
-//! Opening a tunnel: TCP, the proxy, TLS, the upgrade, each with its deadline.
+//! Opening a tunnel: TCP, the proxy, TLS, the upgrade, each with its own timeout.
 
 use std::fmt;
 use std::future::Future;
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role as CodecRole;
 
-use crate::model::{Stage, StageEvent, StageObserver, StageState};
+use crate::model::{Stage, StageObserver, StageTimer};
 
 use super::config::Config;
 use super::error::Error;
@@ -28,23 +28,23 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    /// A dialer; begins to read the roots that it will trust.
+    /// Creates a dialer and starts to load the trusted roots.
     ///
     /// # Errors
-    /// The CA bundle cannot be read, or no root at all is to be trusted.
+    /// The CA bundle cannot be read, or no root would be trusted.
     pub fn new(config: Config) -> Result<Self, Error> {
         Ok(Self { trust: tls::Trust::new(&config)?, config })
     }
 
-    /// Opens the tunnel that `url` asks for, telling `observer` of the stages `tcp`, `proxy` (where there is
-    /// one), `tls` and `upgrade`. `max_duration` is what `url` was signed with.
+    /// Opens the tunnel that `url` requests. Reports the stages `tcp`, `proxy` (if there is one), `tls` and
+    /// `upgrade` to `observer`. `max_duration` is the duration that `url` was signed with.
     ///
-    /// That the service accepts does not mean that the target answers: a target that cannot be reached shows as
-    /// the end of the tunnel, with the reason in its [`Status`](super::Status).
+    /// Success does not mean that the target is reachable: an unreachable target ends the tunnel later, with the
+    /// reason in its [`Status`](super::Status).
     ///
     /// # Errors
-    /// See [`Error`]; none holds the URL's query. Each stage ends within its own deadline. Dropping the future
-    /// closes the connection.
+    /// See [`Error`]; none contains the URL's query. Each stage has its own timeout. Dropping the future closes
+    /// the connection.
     pub async fn dial(
         &self,
         url: &PresignedUrl,
@@ -57,11 +57,11 @@ impl Dialer {
         let (first_host, first_port) = proxy.map_or((host, port), |proxy| (proxy.host.as_str(), proxy.port));
 
         let connect = tcp::connect(first_host, first_port);
-        let stream = staged(Stage::Tcp, first_host, timeouts.tcp, observer, connect).await?;
+        let stream = timed(Stage::Tcp, first_host, timeouts.tcp, observer, connect).await?;
         let stream = match proxy {
             Some(proxy) => {
                 let pass = self.through(proxy, Lower::Tcp(stream), host, port);
-                staged(Stage::Proxy, first_host, timeouts.proxy, observer, pass).await?
+                timed(Stage::Proxy, first_host, timeouts.proxy, observer, pass).await?
             }
             None => Lower::Tcp(stream),
         };
@@ -72,9 +72,9 @@ impl Dialer {
                 tls::Failure::Broken(source) => Error::TlsBroken { host: host.to_owned(), source },
             })
         };
-        let mut stream = staged(Stage::Tls, host, timeouts.tls, observer, secure).await?;
+        let mut stream = timed(Stage::Tls, host, timeouts.tls, observer, secure).await?;
         let ask = upgrade(&mut stream, url, &self.config.user_agent);
-        let accepted = staged(Stage::Upgrade, host, timeouts.upgrade, observer, ask).await?;
+        let accepted = timed(Stage::Upgrade, host, timeouts.upgrade, observer, ask).await?;
 
         let socket = WebSocketStream::from_partially_read(
             stream,
@@ -86,13 +86,13 @@ impl Dialer {
         let mut machine = MachineConfig::default();
         machine.keepalive_interval = self.config.keepalive;
         machine.max_duration = Some(max_duration.unwrap_or(MaxDuration::MAX).as_duration());
-        // The codec does it.
+        // The codec answers them.
         machine.answers_pings = false;
         let machine = Machine::new(Role::Client, machine, Instant::now());
         Ok(Tunnel::new(socket, machine, accepted.request_id))
     }
 
-    /// Through `proxy` to `host:port`.
+    /// Connects through `proxy` to `host:port`.
     async fn through(&self, proxy: &Proxy, stream: Lower, host: &str, port: u16) -> Result<Lower, Error> {
         let mut stream = match stream {
             Lower::Tcp(stream) if proxy.scheme == ProxyScheme::Https => {
@@ -118,21 +118,18 @@ impl fmt::Debug for Dialer {
     }
 }
 
-/// Runs one stage within its deadline and tells of it.
-async fn staged<T>(
+/// Runs one stage within its deadline. If the future is dropped, the stage is abandoned.
+async fn timed<T>(
     stage: Stage,
     host: &str,
     limit: Duration,
     observer: &dyn StageObserver,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    observer.on_stage(StageEvent::new(stage, StageState::Started));
-    let start = Instant::now();
-    let result = timeout(limit, work)
-        .await
-        .unwrap_or_else(|_| Err(Error::Timeout { stage, host: host.to_owned(), after: limit }));
-    let took = start.elapsed();
-    let state = if result.is_ok() { StageState::Passed(took) } else { StageState::Failed(took) };
-    observer.on_stage(StageEvent::new(stage, state));
-    result
+    let within = async {
+        timeout(limit, work)
+            .await
+            .unwrap_or_else(|_| Err(Error::Timeout { stage, host: host.to_owned(), after: limit }))
+    };
+    StageTimer::start(stage, observer).time(within).await
 }

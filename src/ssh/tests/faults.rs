@@ -1,4 +1,4 @@
-//! Against peers that fail on purpose. The deadlines are short where one is to pass.
+//! Peers that fail on purpose, with short timeouts where one must expire.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use super::scripted::{self, Script, any_key, serve};
 use super::*;
 use crate::model::Terminal;
 
-/// Short enough to wait for, long enough for a peer in memory on a busy machine.
+/// Short enough to wait for, long enough for an in-memory peer on a busy machine.
 const SHORT: Duration = Duration::from_millis(500);
 
-/// A configuration whose deadlines are [`SHORT`] where `hangs`.
+/// Returns settings with timeouts of [`SHORT`] if `hangs`.
 fn config(hangs: bool) -> Config {
     let mut config = Config::default();
     if hangs {
@@ -29,7 +29,7 @@ async fn terminal(script: Script, request: &ChannelRequest) -> (Connection, Resu
     (connection, terminal)
 }
 
-/// What becomes of a handshake with a peer that says `text` and then hangs or closes.
+/// Returns how a handshake fails if the peer sends `text` and then hangs or closes.
 async fn says(text: &[u8], hangs: bool) -> (Error, Vec<(Stage, &'static str)>) {
     let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
     theirs.write_all(text).await.unwrap();
@@ -51,14 +51,14 @@ async fn says(text: &[u8], hangs: bool) -> (Error, Vec<(Stage, &'static str)>) {
 }
 
 #[tokio::test]
-async fn a_peer_that_never_speaks_times_out_at_the_banner() {
+async fn silent_peer_times_out_at_the_banner() {
     let (error, stages) = says(b"", true).await;
     assert!(matches!(error, Error::Timeout { stage: Stage::Banner, .. }), "{error}");
     assert_eq!(stages, [(Stage::Banner, "failed")]);
 }
 
 #[tokio::test]
-async fn a_peer_that_is_no_ssh_server_is_told_from_one_that_closed() {
+async fn non_ssh_peer_differs_from_closed() {
     for (text, hangs) in
         [(&b"HTTP/1.1 400 Bad Request\r\n"[..], true), (&[0xff; 4096], true), (&[b'x'; 300], false)]
     {
@@ -77,7 +77,7 @@ async fn a_peer_that_is_no_ssh_server_is_told_from_one_that_closed() {
 }
 
 #[tokio::test]
-async fn a_peer_that_stops_in_the_key_exchange_is_named_as_such() {
+async fn stalled_key_exchange_is_reported_as_such() {
     let (error, stages) = says(b"hello\r\nSSH-2.0-silent\r\n", true).await;
     assert!(matches!(error, Error::Timeout { stage: Stage::KeyExchange, .. }), "{error}");
     assert_eq!(stages, [(Stage::Banner, "passed"), (Stage::KeyExchange, "failed")]);
@@ -90,7 +90,7 @@ async fn a_peer_that_stops_in_the_key_exchange_is_named_as_such() {
 }
 
 #[tokio::test]
-async fn refusals_are_told_apart() {
+async fn refusals_are_distinguished() {
     let (_c, result) = terminal(Script { refuse_channel: true, ..Script::default() }, &on_pty("x")).await;
     assert!(matches!(result, Err(Error::ChannelRefused { .. })), "{result:?}");
     let (_c, result) = terminal(Script { refuse_pty: true, ..Script::default() }, &on_pty("x")).await;
@@ -102,7 +102,7 @@ async fn refusals_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_ends_at_the_deadline_of_its_stage() {
+async fn hanging_server_times_out_in_its_stage() {
     let mut config = Config::default();
     config.timeouts.authentication = SHORT;
     config.timeouts.channel = SHORT;
@@ -115,7 +115,7 @@ async fn a_server_that_hangs_ends_at_the_deadline_of_its_stage() {
 }
 
 #[tokio::test]
-async fn an_exit_is_kept_however_it_comes() {
+async fn exit_is_kept_in_any_order() {
     for (exit, expected) in [
         (scripted::Exit::StatusAfterEof(9), Exit::Code(9)),
         (scripted::Exit::Signal, Exit::Signal { name: "SEGV".into(), core_dumped: true }),
@@ -136,14 +136,14 @@ async fn an_exit_is_kept_however_it_comes() {
 }
 
 #[tokio::test]
-async fn a_channel_that_the_server_opens_is_refused_and_harms_nothing() {
+async fn unrequested_channel_is_refused() {
     let script = Script { open_channel_back: true, ..Script::default() };
     let (_connection, result) = terminal(script, &on_pty("x")).await;
     read_until(&mut *result.unwrap().output, "hello").await;
 }
 
 #[tokio::test]
-async fn a_process_that_no_signal_reaches_is_closed_all_the_same() {
+async fn process_ignoring_signals_is_closed() {
     let (connection, result) = terminal(Script::default(), &on_pty("x")).await;
     let mut terminal = result.unwrap();
     tokio::time::timeout(Duration::from_secs(10), terminal.control.close()).await.unwrap();
@@ -155,7 +155,7 @@ async fn a_process_that_no_signal_reaches_is_closed_all_the_same() {
 }
 
 #[tokio::test]
-async fn nothing_runs_on_after_a_drop_at_any_point() {
+async fn no_task_survives_a_drop() {
     let metrics = tokio::runtime::Handle::current().metrics();
     let before = metrics.num_alive_tasks();
     for stop in 0..4 {
@@ -186,4 +186,54 @@ async fn nothing_runs_on_after_a_drop_at_any_point() {
     })
     .await
     .expect("tasks are left");
+}
+
+/// Drives `attempt` until `stage` has started, then drops it.
+async fn give_up_in<T>(stage: Stage, log: &Log, attempt: impl Future<Output = T>) {
+    let started = async {
+        while !log.has_started(stage) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = attempt => panic!("{stage} ended"),
+        () = started => {}
+    }
+}
+
+#[tokio::test]
+async fn dropped_attempt_fails_no_stage() {
+    let user: crate::model::OsUser = "root".parse().unwrap();
+    let config = Config::default();
+    let passed = |stages: &[Stage]| stages.iter().map(|stage| (*stage, "passed")).collect::<Vec<_>>();
+    for (banner, stage) in [(&b""[..], Stage::Banner), (b"SSH-2.0-silent\r\n", Stage::KeyExchange)] {
+        let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
+        theirs.write_all(banner).await.unwrap();
+        let log = Log::default();
+        let observer = log.observer();
+        let any = HostKeyCheck::danger_accept_any();
+        give_up_in(stage, &log, handshake(ours, &config, any, &user, &observer)).await;
+        let expected = if banner.is_empty() { vec![] } else { passed(&[Stage::Banner]) };
+        assert_eq!(log.ended(), expected);
+    }
+
+    let log = Log::default();
+    let observer = log.observer();
+    let hanging = serve(Script { hangs_in: Some(Stage::Authentication), ..Script::default() });
+    let any = HostKeyCheck::danger_accept_any();
+    let shaken = handshake(hanging, &config, any, &user, &observer).await.unwrap();
+    give_up_in(Stage::Authentication, &log, shaken.authenticate(any_key(), &observer)).await;
+    assert_eq!(log.ended(), passed(&[Stage::Banner, Stage::KeyExchange]));
+
+    for (script, stage) in [
+        (Script { hangs_in: Some(Stage::Channel), ..Script::default() }, Stage::Channel),
+        (Script { ignore_requests: true, ..Script::default() }, Stage::Shell),
+    ] {
+        let connection = connect(serve(script), &any_key(), &config).await.unwrap();
+        let log = Log::default();
+        let observer = log.observer();
+        give_up_in(stage, &log, connection.open(&on_pty("x"), &observer)).await;
+        let expected = if stage == Stage::Channel { vec![] } else { passed(&[Stage::Channel]) };
+        assert_eq!(log.ended(), expected);
+    }
 }

@@ -1,4 +1,4 @@
-//! The client against OpenSSH's server and against peers that fail on purpose.
+//! The client with OpenSSH's server and with peers that fail on purpose.
 
 mod faults;
 mod forward;
@@ -50,7 +50,7 @@ fn on_pty(line: &str) -> ChannelRequest {
     }
 }
 
-/// Everything that comes until the end: stdout, stderr, exit.
+/// Reads to the end and returns stdout, stderr and the exit.
 async fn read_all(output: &mut dyn Output) -> (Bytes, Bytes, std::io::Result<Exit>) {
     let (mut stdout, mut stderr) = (BytesMut::new(), BytesMut::new());
     loop {
@@ -66,7 +66,7 @@ async fn read_all(output: &mut dyn Output) -> (Bytes, Bytes, std::io::Result<Exi
     }
 }
 
-/// Reads until `text` has come.
+/// Reads until `text` has arrived.
 async fn read_until(output: &mut dyn Output, text: &str) -> String {
     let mut seen = String::new();
     while !seen.contains(text) {
@@ -78,7 +78,7 @@ async fn read_until(output: &mut dyn Output, text: &str) -> String {
     seen
 }
 
-/// Notes the stages.
+/// Records the stages.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<(Stage, &'static str)>>>);
 
@@ -93,6 +93,10 @@ impl Log {
             };
             log.lock().unwrap().push((event.stage, what));
         }
+    }
+
+    fn has_started(&self, stage: Stage) -> bool {
+        self.0.lock().unwrap().contains(&(stage, "started"))
     }
 
     fn ended(&self) -> Vec<(Stage, &'static str)> {

@@ -1,17 +1,17 @@
-//! Everything that can go wrong before there is a tunnel.
+//! Failures before the tunnel is open.
 
 use std::future::pending;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::model::{Fault, Stage, error_chain};
+use crate::model::{Fault, Stage, StageEvent, StageState, error_chain};
 use crate::tunnel::{ClockSkew, Dialer, Error, TlsFault};
 
 use super::peer::*;
 
 #[tokio::test]
-async fn the_stages_are_told_and_the_request_id_is_kept() {
+async fn stages_and_request_id_are_reported() {
     let peer = tunnel_peer(|_stream| pending()).await;
     let (tunnel, stages) = dial_stages(trusting(&peer.certificate), peer.port).await;
     assert_eq!(tunnel.unwrap().request_id(), Some("req-1"));
@@ -22,7 +22,7 @@ async fn the_stages_are_told_and_the_request_id_is_kept() {
 }
 
 #[tokio::test]
-async fn the_request_is_the_one_that_was_signed() {
+async fn sent_request_is_the_signed_one() {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let peer = tls_peer(|_stream, head| async move {
         let _ = sender.send(head);
@@ -39,7 +39,7 @@ async fn the_request_is_the_one_that_was_signed() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_typed_and_keeps_its_request_id() {
+async fn rejection_is_typed_and_has_its_request_id() {
     for (status, body, fault) in [
         (
             403,
@@ -59,7 +59,7 @@ async fn a_refusal_is_typed_and_keeps_its_request_id() {
         let peer = tls_peer(move |mut stream, _| async move {
             stream.write_all(answer.as_bytes()).await.unwrap();
             stream.flush().await.unwrap();
-            // The connection stays open: the body's length has to be believed.
+            // The connection stays open: the body ends at its announced length.
             pending::<()>().await;
         })
         .await;
@@ -71,7 +71,7 @@ async fn a_refusal_is_typed_and_keeps_its_request_id() {
 }
 
 #[tokio::test]
-async fn a_chunked_refusal_and_one_without_a_length_are_read() {
+async fn rejection_body_is_read_in_any_framing() {
     let body = r#"{"ErrorCode":"AccessDeniedException","Message":"told so"}"#;
     for answer in [
         format!(
@@ -91,7 +91,7 @@ async fn a_chunked_refusal_and_one_without_a_length_are_read() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_is_told_with_its_difference() {
+async fn clock_skew_is_reported() {
     let body = r#"{"ErrorCode":"SignatureDoesNotMatch","Message":"Signature expired"}"#;
     let answer = format!(
         "HTTP/1.1 403 No\r\nDate: Wed, 29 Jul 2020 12:00:00 GMT\r\nContent-Length: {}\r\n\r\n{body}",
@@ -109,7 +109,7 @@ async fn a_clock_that_is_off_is_told_with_its_difference() {
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_in_the_handshake_is_an_error_at_once() {
+async fn closed_handshake_fails_at_once() {
     let before_tls = tcp_peer(identity("localhost", false), |stream, _| async move { drop(stream) }).await;
     let error = dial(&before_tls).await.unwrap_err();
     assert!(matches!(error, Error::TlsBroken { .. }), "{error:?}");
@@ -133,7 +133,7 @@ async fn a_connection_that_ends_in_the_handshake_is_an_error_at_once() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_is_refused() {
+async fn invalid_upgrade_response_is_rejected() {
     let wrong_accept =
         "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: no\r\n\r\n";
     for answer in [
@@ -154,7 +154,7 @@ async fn an_answer_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn silence_ends_at_the_deadline_of_its_stage() {
+async fn silent_peer_times_out_in_its_stage() {
     let no_tls = tcp_peer(identity("localhost", false), |stream, _| async move {
         let _stream = stream;
         pending::<()>().await;
@@ -174,9 +174,34 @@ async fn silence_ends_at_the_deadline_of_its_stage() {
     }
 }
 
-/// A firewall that drops every packet is played by a listener whose backlog is full: Linux drops what is too much.
 #[tokio::test]
-async fn a_host_that_never_answers_ends_at_the_deadline_of_tcp() {
+async fn dropped_dial_fails_no_stage() {
+    let peer = tls_peer(|stream, _| async move {
+        let _stream = stream;
+        pending::<()>().await;
+    })
+    .await;
+    let events = std::sync::Mutex::new(Vec::new());
+    let observer = |event: StageEvent| events.lock().unwrap().push((event.stage, event.state));
+    let dialer = Dialer::new(trusting(&peer.certificate)).unwrap();
+    let url = url(&format!("localhost:{}", peer.port));
+    let is_waiting = async {
+        while !events.lock().unwrap().contains(&(Stage::Upgrade, StageState::Started)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        result = dialer.dial(&url, None, &observer) => panic!("{result:?}"),
+        () = is_waiting => {}
+    }
+    let events = events.into_inner().unwrap();
+    assert!(!events.iter().any(|(_, state)| matches!(state, StageState::Failed(_))), "{events:?}");
+    assert_eq!(events.last(), Some(&(Stage::Upgrade, StageState::Started)));
+}
+
+/// A listener with a full backlog acts like a firewall that drops every packet: Linux drops what exceeds it.
+#[tokio::test]
+async fn unresponsive_host_times_out_in_tcp() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
@@ -192,7 +217,7 @@ async fn a_host_that_never_answers_ends_at_the_deadline_of_tcp() {
 }
 
 #[tokio::test]
-async fn each_fault_of_a_certificate_is_told_from_the_others() {
+async fn certificate_faults_are_distinguished() {
     for (name, is_expired, is_trusted, expected) in [
         ("other.example", false, true, TlsFault::Name),
         ("localhost", true, true, TlsFault::Expired),
@@ -222,7 +247,7 @@ async fn each_fault_of_a_certificate_is_told_from_the_others() {
 }
 
 #[tokio::test]
-async fn a_closed_port_is_told() {
+async fn closed_port_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
@@ -233,7 +258,7 @@ async fn a_closed_port_is_told() {
 }
 
 #[test]
-fn no_root_and_a_bad_bundle_are_told_when_the_dialer_is_made() {
+fn missing_roots_fail_before_the_dial() {
     let mut config = trusting(&identity("localhost", false).certificate);
     config.extra_ca.clear();
     assert!(matches!(Dialer::new(config.clone()), Err(Error::NoRoots)));
