@@ -1,4 +1,4 @@
-//! How a tunnel is dialled.
+//! The settings of a dialer.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,25 +9,24 @@ use super::proxy::ProxyConfig;
 
 use crate::setters::setters;
 
-/// How a tunnel is dialled.
+/// The settings of a dialer.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Whether the system's roots, or those compiled in where it has none, are trusted. The default is yes.
+    /// Whether to trust the system's roots, or the compiled-in ones if it has none. The default is true.
     pub native_roots: bool,
-    /// Roots that are trusted besides. The default is none.
+    /// Additional trusted roots. The default is none.
     pub extra_ca: Vec<CertificateDer<'static>>,
-    /// A PEM file of roots that are trusted besides. The default is none; aws-cli's tunnel knows no such
-    /// setting.
+    /// A PEM file with additional trusted roots. The default is none; aws-cli's tunnel has no such setting.
     pub ca_bundle: Option<PathBuf>,
     /// The proxy. The default is none; [`ProxyConfig::from_lookup`] reads the environment.
     pub proxy: ProxyConfig,
-    /// How long each stage may take.
+    /// The timeout of each stage.
     pub timeouts: Timeouts,
-    /// How long the tunnel may be silent before a ping is sent. The default is 25 s; middleboxes cut idle
-    /// connections after a minute or more. `None` sends none.
+    /// How long the tunnel may be idle before a ping is sent. The default is 25 s, because middleboxes cut idle
+    /// connections after a minute or more. `None` disables pings.
     pub keepalive: Option<Duration>,
-    /// The `User-Agent` of the upgrade, as it stands in CloudTrail's `OpenTunnel` record.
+    /// The `User-Agent` of the upgrade, which appears in CloudTrail's `OpenTunnel` record.
     pub user_agent: String,
 }
 
@@ -45,17 +44,17 @@ impl Default for Config {
     }
 }
 
-/// How long each stage may take.
+/// The timeout of each stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
     /// Name resolution and TCP, to the endpoint or to the proxy. The default is 10 s.
     pub tcp: Duration,
-    /// The proxy's answer, its own TLS included. The default is 10 s.
+    /// The proxy's response, including TLS to the proxy. The default is 10 s.
     pub proxy: Duration,
     /// TLS to the endpoint. The default is 10 s.
     pub tls: Duration,
-    /// The answer to the upgrade. The default is 10 s.
+    /// The response to the upgrade. The default is 10 s.
     pub upgrade: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong between here and an open tunnel, by stage and cause.
+//! Why a tunnel could not be opened, by stage and cause.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -12,31 +12,31 @@ use crate::model::{Fault, Stage};
 
 use super::proxy::InvalidProxy;
 
-/// What is wrong with the peer's certificate.
+/// What is wrong with the peer's TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsFault {
-    /// It is for another host.
+    /// The certificate is for another host.
     #[error("its certificate is for another name")]
     Name,
-    /// No root that is trusted here has signed it.
+    /// The certificate is not signed by a trusted root.
     #[error("its certificate is signed by an authority that is not trusted")]
     Untrusted,
-    /// It has expired, or is not valid yet.
+    /// The certificate has expired, or is not valid yet.
     #[error("its certificate has expired or is not valid yet")]
     Expired,
-    /// Something else is wrong with it.
+    /// The certificate is invalid for another reason.
     #[error("its certificate is not valid")]
     Invalid,
-    /// What came is not TLS.
+    /// The peer does not speak TLS.
     #[error("it does not speak TLS")]
     NotTls,
-    /// It ended the handshake.
+    /// The peer ended the handshake.
     #[error("it ended the TLS handshake")]
     Refused,
 }
 
-/// By how much the local clock differs from the service's.
+/// The difference between the local clock and the service's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockSkew {
     /// The local clock is ahead by this much.
@@ -46,7 +46,7 @@ pub enum ClockSkew {
 }
 
 impl ClockSkew {
-    /// How much it is.
+    /// Returns the difference.
     #[must_use]
     pub fn size(self) -> Duration {
         match self {
@@ -65,7 +65,7 @@ impl fmt::Display for ClockSkew {
     }
 }
 
-/// What a proxy did.
+/// Why a proxy did not connect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyFault {
@@ -74,24 +74,24 @@ pub enum ProxyFault {
     Status {
         /// The status.
         status: u16,
-        /// The reason phrase, cut and escaped.
+        /// The reason phrase, truncated and escaped.
         reason: String,
     },
-    /// It refused by a SOCKS5 reply.
+    /// It sent a SOCKS5 error reply.
     #[error("it answered: {}", socks_reply(*.0))]
     SocksReply(u8),
-    /// It does not accept the user name and password.
+    /// It rejected the user name and password.
     #[error("it does not accept the user name and password")]
     Login,
-    /// It wants a way of logging in that was not offered.
+    /// It requires a login method that was not offered.
     #[error("it accepts none of the offered ways to log in")]
     NoMethod,
-    /// It said something that its protocol does not allow.
+    /// It violated its protocol.
     #[error("its answer cannot be understood: {0}")]
     Protocol(&'static str),
 }
 
-/// The meaning of a SOCKS5 reply (RFC 1928, section 6).
+/// Returns the meaning of a SOCKS5 reply (RFC 1928, section 6).
 fn socks_reply(code: u8) -> &'static str {
     match code {
         1 => "general failure",
@@ -106,12 +106,12 @@ fn socks_reply(code: u8) -> &'static str {
     }
 }
 
-/// A tunnel that could not be opened. `Display` prints one level; the cause is in `source()`. No text holds a
-/// URL's query or a password.
+/// A tunnel that could not be opened. `Display` prints one level; the cause is in `source()`. No text contains
+/// a URL's query or a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A proxy setting that cannot be read.
+    /// A proxy setting is invalid.
     #[error("a proxy setting cannot be read")]
     ProxySetting(#[from] InvalidProxy),
     /// The CA bundle cannot be read.
@@ -119,17 +119,17 @@ pub enum Error {
     CaBundle {
         /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// There is no root to trust.
+    /// No root would be trusted.
     #[error("no trusted root certificate was found on this machine")]
     NoRoots,
-    /// The TLS library takes no such configuration; a fault of this program.
+    /// The TLS library rejected the configuration: a bug in this program.
     #[error("TLS could not be set up")]
     TlsSetup(#[source] Box<dyn StdError + Send + Sync>),
-    /// The URL's authority names no host.
+    /// The URL's authority is not a host name.
     #[error("{0:?} is not a host name")]
     Host(String),
     /// The name cannot be resolved.
@@ -137,29 +137,29 @@ pub enum Error {
     Resolve {
         /// The host.
         host: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// No TCP connection.
+    /// The TCP connection failed.
     #[error("no connection to {host}:{port}")]
     Connect {
         /// The host.
         host: String,
         /// The port.
         port: u16,
-        /// Why, for the last address that was tried.
+        /// The cause, for the last address that was tried.
         #[source]
         source: io::Error,
     },
-    /// The proxy refused.
+    /// The proxy refused to connect.
     #[error("the proxy {proxy} does not connect to {host}")]
     Proxy {
         /// The proxy, without user and password.
         proxy: String,
-        /// The host that was asked for.
+        /// The requested host.
         host: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: ProxyFault,
     },
@@ -168,7 +168,7 @@ pub enum Error {
     ProxyBroken {
         /// The proxy, without user and password.
         proxy: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -179,7 +179,7 @@ pub enum Error {
         proxy: String,
         /// What is wrong.
         fault: TlsFault,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -190,7 +190,7 @@ pub enum Error {
         host: String,
         /// What is wrong.
         fault: TlsFault,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -199,7 +199,7 @@ pub enum Error {
     TlsBroken {
         /// The host.
         host: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -208,11 +208,11 @@ pub enum Error {
     UpgradeBroken {
         /// The host.
         host: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// The answer to the upgrade is no HTTP, or too long.
+    /// The response to the upgrade is malformed or too long.
     #[error("the answer of {host} to the upgrade cannot be understood: {what}")]
     UpgradeMalformed {
         /// The host.
@@ -220,12 +220,12 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
-    /// The service refused the tunnel.
+    /// The service rejected the tunnel.
     #[error("the service refuses the tunnel{}", .skew.map(|skew| format!("; {skew}")).unwrap_or_default())]
     Rejected {
-        /// By how much the local clock is off, where that may be the reason.
+        /// The clock difference, if it may be the reason.
         skew: Option<ClockSkew>,
-        /// The service's words.
+        /// The service's rejection.
         #[source]
         rejection: Box<Rejection>,
     },
@@ -234,15 +234,15 @@ pub enum Error {
     Timeout {
         /// The stage.
         stage: Stage,
-        /// The host that was waited for.
+        /// The host that did not answer.
         host: String,
-        /// How long was waited.
+        /// The timeout.
         after: Duration,
     },
 }
 
 impl Error {
-    /// The stage that failed.
+    /// Returns the stage that failed.
     #[must_use]
     pub fn stage(&self) -> Stage {
         match self {
@@ -262,7 +262,7 @@ impl Error {
         }
     }
 
-    /// At whose door the failure lies.
+    /// Returns who or what is at fault.
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
@@ -281,7 +281,7 @@ impl Error {
         }
     }
 
-    /// What to do about it.
+    /// Returns what the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -331,7 +331,7 @@ impl Error {
         })
     }
 
-    /// The request id of the service's answer.
+    /// Returns the request id of the service's response.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         match self {

@@ -1,13 +1,13 @@
-//! The head of an HTTP/1.1 answer, read from a stream within a bound.
+//! Reads the head of an HTTP/1.1 response within a bound.
 
 use std::io;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// The longest head of an answer that is read, in bytes.
+/// The maximum length of a response head, in bytes.
 pub(super) const MAX_HEAD: usize = 16 << 10;
-/// The most header lines that are read.
+/// The maximum number of header lines.
 const MAX_HEADERS: usize = 100;
 
 /// A status line and headers.
@@ -19,27 +19,27 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// The first header of that name, whatever its case.
+    /// Returns the first header with that name, in any case.
     pub(super) fn find(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
-/// Why there is no head.
+/// Why a head cannot be read.
 #[derive(Debug)]
 pub(super) enum HeadError {
     Io(io::Error),
     Malformed(&'static str),
 }
 
-/// Reads a head; what comes after it stays in `buffer`.
+/// Reads a head; the bytes after it stay in `buffer`.
 pub(super) async fn read<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut BytesMut,
 ) -> Result<Head, HeadError> {
     loop {
         if !b"HTTP/1.".starts_with(buffer.get(..7).unwrap_or(buffer)) {
-            return Err(HeadError::Malformed("it is no HTTP/1.1"));
+            return Err(HeadError::Malformed("it is not HTTP/1.1"));
         }
         if let Some(end) = find_end(buffer) {
             let head = parse(buffer.get(..end).unwrap_or_default())?;
@@ -57,7 +57,7 @@ pub(super) async fn read<S: AsyncRead + Unpin>(
     }
 }
 
-/// Where the empty line ends, which ends the head.
+/// Returns the end of the empty line that ends the head.
 fn find_end(buffer: &[u8]) -> Option<usize> {
     buffer.windows(4).take(MAX_HEAD).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }
@@ -74,7 +74,7 @@ fn parse(head: &[u8]) -> Result<Head, HeadError> {
         .and_then(|status| status.parse().ok())
         .ok_or(HeadError::Malformed("its status line is malformed"))?;
     if !matches!(version, "HTTP/1.1" | "HTTP/1.0") {
-        return Err(HeadError::Malformed("it is no HTTP/1.1"));
+        return Err(HeadError::Malformed("it is not HTTP/1.1"));
     }
     let reason = parts.next().unwrap_or_default().to_owned();
     let mut headers = Vec::new();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_is_read_and_what_follows_it_is_kept() {
+    async fn bytes_after_the_head_are_kept() {
         let (head, rest) =
             read_all(b"HTTP/1.1 101 Switching Protocols\r\nA: b\r\nX-Y:\t z \r\n\r\n\x82\x01a").await;
         let head = head.unwrap();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_head_is_refused_at_once_and_within_the_bound() {
+    async fn malformed_head_is_rejected_within_bounds() {
         for bad in [
             &b"SSH-2.0-OpenSSH_9.2\r\n"[..],
             b"HTTP/2 200\r\n\r\n",
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_in_the_head_is_an_error() {
+    async fn eof_in_the_head_is_an_error() {
         for cut in [&b""[..], b"HTT", b"HTTP/1.1 200 OK\r\n"] {
             assert!(matches!(read_all(cut).await.0, Err(HeadError::Io(_))), "{cut:?}");
         }

@@ -1,4 +1,4 @@
-//! What TLS to the endpoint runs over: TCP, or TLS to an `https://` proxy.
+//! The transport below TLS to the endpoint: TCP, or TLS to an `https://` proxy.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// A TCP connection, to the host or through the proxy.
+/// A connection to the host, direct or through the proxy.
 #[derive(Debug)]
 pub(super) enum Lower {
     Tcp(TcpStream),

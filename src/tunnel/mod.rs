@@ -1,7 +1,7 @@
-//! L2 · The tunnel: proxy, TLS and WebSocket, and the one pump of [`eice_proto::tunnel`].
+//! L2 · The tunnel: proxy, TLS and WebSocket, and the I/O around [`eice_proto::tunnel`].
 //!
-//! [`Dialer::dial`] turns a presigned URL into a [`Tunnel`], which is `AsyncRead + AsyncWrite`. Why a tunnel ended
-//! is told by its [`Status`], which outlives it: the endpoint says so only then that the target cannot be reached.
+//! [`Dialer::dial`] turns a presigned URL into a [`Tunnel`], which is `AsyncRead + AsyncWrite`. Its [`Status`]
+//! outlives it and reports why it ended: the endpoint reports an unreachable target only then.
 
 mod config;
 mod dial;

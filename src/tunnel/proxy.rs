@@ -1,18 +1,18 @@
-//! Which proxy, if any, stands between here and a host: the environment as curl reads it.
+//! Selects the proxy for a host: reads the environment as curl does.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use zeroize::Zeroizing;
 
-/// The port of a proxy that names none, as curl's; of an `https://` proxy it is 443.
+/// The default port of a proxy, as curl's; 443 for an `https://` proxy.
 const DEFAULT_PORT: u16 = 1080;
-/// The longest proxy URL or bypass list that is read, in bytes.
+/// The maximum length of a proxy URL or bypass list, in bytes.
 const MAX_TEXT_LEN: usize = 64 << 10;
-/// The longest user name or password that SOCKS5 can carry (RFC 1929).
+/// The maximum length of a user name or password in SOCKS5 (RFC 1929).
 const MAX_SOCKS_TEXT: usize = 255;
 
-/// A proxy setting that cannot be read.
+/// An invalid proxy setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is not a proxy URL: {reason}")]
 pub struct InvalidProxy {
@@ -21,14 +21,14 @@ pub struct InvalidProxy {
 }
 
 impl InvalidProxy {
-    /// The name of the setting.
+    /// Returns the name of the setting.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// How the proxy is spoken to.
+/// The protocol of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyScheme {
@@ -36,9 +36,9 @@ pub enum ProxyScheme {
     Http,
     /// HTTP CONNECT inside TLS.
     Https,
-    /// SOCKS5, names resolved here.
+    /// SOCKS5 with names resolved locally.
     Socks5,
-    /// SOCKS5, names resolved by the proxy.
+    /// SOCKS5 with names resolved by the proxy.
     Socks5h,
 }
 
@@ -53,7 +53,7 @@ impl ProxyScheme {
     }
 }
 
-/// One proxy. `Debug` and `Display` leave the password out.
+/// A proxy. `Debug` and `Display` redact the user name and password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     pub(super) scheme: ProxyScheme,
@@ -62,7 +62,7 @@ pub struct Proxy {
     pub(super) user: Option<ProxyUser>,
 }
 
-/// What the proxy is told of who asks.
+/// The login for a proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct ProxyUser {
     pub(super) name: String,
@@ -70,10 +70,10 @@ pub(super) struct ProxyUser {
 }
 
 impl Proxy {
-    /// Reads `text`: `[scheme://][user[:password]@]host[:port]`, the scheme `http` when there is none.
+    /// Parses `text`: `[scheme://][user[:password]@]host[:port]`; the default scheme is `http`.
     ///
     /// # Errors
-    /// [`InvalidProxy`], which names `name` and quotes nothing: there may be a password in it.
+    /// [`InvalidProxy`], which contains `name` but quotes nothing: the text may contain a password.
     pub fn parse(name: &str, text: &str) -> Result<Self, InvalidProxy> {
         let bad = |reason| InvalidProxy { name: name.to_owned(), reason };
         if text.len() > MAX_TEXT_LEN {
@@ -128,8 +128,8 @@ fn read_user(text: &str) -> Option<ProxyUser> {
     Some(ProxyUser { name: percent_decode(name)?, password: Zeroizing::new(percent_decode(password)?) })
 }
 
-/// `text` with `%XX` decoded; `None` when that is no UTF-8, or holds a control character, which could forge a
-/// header.
+/// Decodes `%XX` in `text`; `None` if the result is not UTF-8 or contains a control character, which could forge
+/// a header.
 fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut out = Vec::with_capacity(text.len());
@@ -145,7 +145,7 @@ fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(out).ok().filter(|text| !text.chars().any(char::is_control))
 }
 
-/// `host[:port]` in its parts, brackets taken off an IPv6 literal; `None` when the port is none.
+/// Splits `host[:port]`, without the brackets of an IPv6 literal; `None` if the port is invalid.
 fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
@@ -153,7 +153,7 @@ fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
             (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
         }
         None => match text.rsplit_once(':') {
-            // More than one colon and no bracket: an IPv6 literal without a port.
+            // More than one colon without brackets: an IPv6 literal without a port.
             Some((host, _)) if host.contains(':') => (text, None),
             Some((host, port)) => (host, Some(port)),
             None => (text, None),
@@ -175,36 +175,36 @@ pub struct ProxyConfig {
     bypass: Vec<Bypass>,
 }
 
-/// One entry of `NO_PROXY`.
+/// An entry of `NO_PROXY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Bypass {
-    /// Everything.
+    /// Every host.
     All,
-    /// A name and what ends in it, lower case, without the leading dot; a port when one is named.
+    /// A domain and its subdomains, lower case, without the leading dot; with a port if the entry has one.
     Name(String, Option<u16>),
-    /// An address, or with fewer bits than it has a network.
+    /// An address, or a network if `bits` is less than its full length.
     Network { address: IpAddr, bits: u8, port: Option<u16> },
 }
 
 impl ProxyConfig {
-    /// No proxy.
+    /// Uses no proxy.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// `proxy` for all hosts but those that `no_proxy` names.
+    /// Uses `proxy` for all hosts except those in `no_proxy`.
     #[must_use]
     pub fn new(proxy: Proxy, no_proxy: &str) -> Self {
         Self { proxy: Some(proxy), bypass: read_bypass(no_proxy) }
     }
 
     /// Reads the environment through `lookup` as curl does for an `https` URL: `https_proxy`, `HTTPS_PROXY`,
-    /// `all_proxy`, `ALL_PROXY`, the first that is not empty; `no_proxy` before `NO_PROXY`. `http_proxy` plays
-    /// no part: a tunnel is TLS.
+    /// `all_proxy`, `ALL_PROXY`, the first that is not empty; `no_proxy` before `NO_PROXY`. `http_proxy` is ignored
+    /// because a tunnel is TLS.
     ///
     /// # Errors
-    /// [`InvalidProxy`] when the variable that counts cannot be read.
+    /// [`InvalidProxy`] if the selected variable is invalid.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidProxy> {
         let first = |names: &[&'static str]| {
             names.iter().find_map(|name| Some((*name, lookup(name).filter(|value| !value.is_empty())?)))
@@ -217,7 +217,7 @@ impl ProxyConfig {
         Ok(Self::new(proxy, &no_proxy))
     }
 
-    /// The proxy for `host`, a name or an address without brackets, at `port`.
+    /// Returns the proxy for `host`, a name or an address without brackets, at `port`.
     #[must_use]
     pub fn proxy_for(&self, host: &str, port: u16) -> Option<&Proxy> {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
@@ -240,7 +240,7 @@ impl ProxyConfig {
     }
 }
 
-/// Reads a `NO_PROXY` list: entries divided by commas or blanks; what cannot be read matches nothing.
+/// Parses a `NO_PROXY` list: entries separated by commas or blanks; invalid entries match nothing.
 fn read_bypass(list: &str) -> Vec<Bypass> {
     if list.trim() == "*" {
         return vec![Bypass::All];
@@ -268,7 +268,7 @@ fn read_entry(entry: &str) -> Option<Bypass> {
     (!name.is_empty()).then_some(Bypass::Name(name, port))
 }
 
-/// Whether `address` is in `network`, whose first `bits` bits count.
+/// Returns whether `address` is in `network`, of which the first `bits` bits count.
 fn within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
     match (address, network) {
         (IpAddr::V4(a), IpAddr::V4(n)) => {

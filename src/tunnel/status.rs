@@ -1,9 +1,9 @@
-//! How a tunnel ended, for who gave the tunnel away.
+//! Reports how a tunnel ended to callers that gave the tunnel away.
 
 use eice_proto::tunnel::CloseReason;
 use tokio::sync::watch;
 
-/// Tells why a tunnel ended, after its end. Cheap to clone; take it before the tunnel is given to SSH.
+/// Reports why a tunnel ended, once it has. Cheap to clone; take it before you pass the tunnel to SSH.
 #[derive(Clone, Debug)]
 pub struct Status(watch::Receiver<Option<CloseReason>>);
 
@@ -17,7 +17,7 @@ pub(super) fn status() -> (StatusSetter, Status) {
 }
 
 impl StatusSetter {
-    /// Tells `reason`; the first one stays.
+    /// Records `reason`; the first one is kept.
     pub(super) fn end(&self, reason: &CloseReason) {
         self.0.send_if_modified(|slot| {
             let is_first = slot.is_none();
@@ -36,17 +36,17 @@ impl Drop for StatusSetter {
 }
 
 impl Status {
-    /// Why the tunnel ended; `None` while it is open. One that was dropped while open was closed by this side.
+    /// Returns why the tunnel ended; `None` while it is open. A tunnel dropped while open was closed locally.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.0.borrow().clone()
     }
 
-    /// Waits for the end and tells why. Cancel safe.
+    /// Resolves when the tunnel ends and returns why. Cancel safe.
     pub async fn closed(&mut self) -> CloseReason {
         match self.0.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or(CloseReason::Local),
-            // The tunnel is gone and told nothing: nobody but this side can have dropped it.
+            // The tunnel is gone without a reason: only this side can have dropped it.
             Err(_) => CloseReason::Local,
         }
     }

@@ -1,4 +1,4 @@
-//! An open tunnel as a byte stream: the one place that pumps [`eice_proto::tunnel`].
+//! An open tunnel as a byte stream: the only place that drives [`eice_proto::tunnel`].
 
 use std::fmt;
 use std::io;
@@ -19,19 +19,19 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketCon
 use super::lower::Lower;
 use super::status::{Status, StatusSetter, status};
 
-/// The longest message of the endpoint that is taken, in bytes; it has to be held whole. The service's own
-/// limit is not known; aws-cli's frames end at 65,000 bytes.
+/// The maximum length of a received message, in bytes; it is buffered whole. The service's limit is not known;
+/// aws-cli's frames have at most 65,000 bytes.
 pub const MAX_MESSAGE: usize = 16 << 20;
-/// How much is read from the socket at once, in bytes; held per tunnel.
+/// The read buffer of each tunnel, in bytes.
 const READ_BUFFER: usize = 64 << 10;
-/// How much is gathered before it is written to the socket, in bytes, unless it is flushed.
+/// How much is buffered before it is written to the socket without a flush, in bytes.
 const WRITE_BUFFER: usize = 64 << 10;
-/// The most that waits for the socket, in bytes.
+/// The limit of bytes waiting for the socket.
 const MAX_WRITE_BUFFER: usize = 1 << 20;
 
 pub(super) type Socket = WebSocketStream<TlsStream<Lower>>;
 
-/// The limits of the frame codec.
+/// Returns the limits of the frame codec.
 pub(super) fn codec_config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
@@ -41,29 +41,29 @@ pub(super) fn codec_config() -> WebSocketConfig {
         .max_frame_size(Some(MAX_MESSAGE))
 }
 
-/// An open tunnel: what is written goes to the port on the instance, what it says is read.
+/// An open tunnel: a byte stream to the port on the instance.
 ///
-/// A clean end reads as the end of the stream. Any other is an error whose inner value is the [`CloseReason`];
-/// [`Tunnel::status`] tells it as well, to whoever kept the handle.
+/// A clean end reads as the end of the stream. Any other end is an error whose inner value is the
+/// [`CloseReason`]; [`Tunnel::status`] reports it too.
 ///
-/// The protocol knows no half-close: [`shutdown`](AsyncWrite::poll_shutdown) ends both directions, and what the
-/// far side has under way is lost. Keepalive pings are sent while the tunnel is being read.
+/// The protocol has no half-close: [`shutdown`](AsyncWrite::poll_shutdown) ends both directions and discards what
+/// the peer still sends. Keepalive pings are sent while the tunnel is being read.
 pub struct Tunnel {
     socket: Socket,
     machine: Machine,
     request_id: Option<String>,
-    /// Bytes that came in and were not read yet.
+    /// Received bytes that were not read yet.
     incoming: Bytes,
-    /// A frame that waits for room in the codec.
+    /// A frame that waits for space in the codec.
     outgoing: Option<Message>,
     is_flushed: bool,
-    /// Nothing can be written any more; the reader will find out why.
+    /// Writing has failed; the reader will find the reason.
     is_write_broken: bool,
     end: Option<CloseReason>,
     shutdown_deadline: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     timer_at: Option<Instant>,
-    /// The task that waits to write. While there is one, the reader leaves the socket's writing side to it.
+    /// The task that waits to write. While it is set, the reader leaves the socket's write side to it.
     writer: Option<Waker>,
     setter: StatusSetter,
     status: Status,
@@ -90,19 +90,19 @@ impl Tunnel {
         }
     }
 
-    /// The request id of the upgrade's answer, under which CloudTrail has the tunnel.
+    /// Returns the request id of the upgrade's response, which identifies the tunnel in CloudTrail.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
 
-    /// A handle that tells why the tunnel ended, once it has.
+    /// Returns a handle that reports why the tunnel ended, once it has.
     #[must_use]
     pub fn status(&self) -> Status {
         self.status.clone()
     }
 
-    /// Takes the state machine's events up to the next bytes.
+    /// Takes the state machine's events up to the next data.
     fn take_events(&mut self) {
         while self.incoming.is_empty() {
             match self.machine.poll_event() {
@@ -122,7 +122,7 @@ impl Tunnel {
         }
     }
 
-    /// Calls the machine when its time has come. Registers `cx` for when it has not.
+    /// Calls the state machine when its timer is due. Registers `cx` if it is not.
     fn poll_timer(&mut self, cx: &mut Context<'_>) {
         loop {
             let due = [self.machine.poll_timeout(), self.shutdown_deadline].into_iter().flatten().min();
@@ -142,7 +142,7 @@ impl Tunnel {
         }
     }
 
-    /// Hands the machine's frames to the codec. Ready when there are none left.
+    /// Passes the state machine's frames to the codec. Ready when none are left.
     fn poll_transmit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.outgoing.is_none() {
@@ -161,14 +161,14 @@ impl Tunnel {
             };
             match sent {
                 Ok(()) => self.is_flushed = false,
-                // The codec answers a peer's CLOSE itself, so ours may come too late; what broke the socket, if it
-                // broke, is for the reader to find: the peer's last words may still be in its buffer.
+                // The codec answers a peer's CLOSE itself, so ours may come too late. If the socket broke, the reader
+                // reports why: the peer's last bytes may still be in its buffer.
                 Err(_) => self.is_write_broken = true,
             }
         }
     }
 
-    /// Hands over all frames and waits until they are written.
+    /// Passes on all frames and waits until they are written.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.poll_transmit(cx));
         if !self.is_flushed && !self.is_write_broken {
@@ -180,7 +180,7 @@ impl Tunnel {
         Poll::Ready(())
     }
 
-    /// Takes what the socket has. Ready when the machine got something.
+    /// Reads from the socket. Ready when the state machine received something.
     fn poll_socket(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let received = ready!(Pin::new(&mut self.socket).poll_next(cx));
         let now = Instant::now();
@@ -204,7 +204,7 @@ impl Tunnel {
         Poll::Ready(())
     }
 
-    /// The error of writing to a tunnel that is over.
+    /// Returns the error for writing to a closed tunnel.
     fn write_error(&self) -> io::Error {
         match &self.end {
             Some(reason) => io::Error::new(io::ErrorKind::BrokenPipe, reason.clone()),
@@ -228,13 +228,13 @@ impl AsyncRead for Tunnel {
             }
             if let Some(reason) = &this.end {
                 let result = if reason.is_clean() { Ok(()) } else { Err(read_error(reason)) };
-                // The answer to a CLOSE goes out if the socket takes it at once; nobody waits for it.
+                // The answer to a CLOSE is sent if the socket accepts it now; nothing waits for it.
                 let _ = this.poll_drain(cx);
                 return Poll::Ready(result);
             }
             this.poll_timer(cx);
             if this.writer.is_none() {
-                // Pings, pongs and what was written and not flushed.
+                // Pings, pongs and unflushed writes.
                 let _ = this.poll_drain(cx);
             }
             if this.machine.is_closed() {
@@ -295,7 +295,7 @@ impl AsyncWrite for Tunnel {
         let is_over = this.shutdown_deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if !is_over {
             ready!(this.poll_drain(cx));
-            // A peer that is gone already is no failure of closing.
+            // A peer that is already gone is not an error here.
             let _ = ready!(Pin::new(this.socket.get_mut()).poll_shutdown(cx));
         }
         this.writer = None;
@@ -324,7 +324,7 @@ fn read_error(reason: &CloseReason) -> io::Error {
     io::Error::new(kind, reason.clone())
 }
 
-/// The codec's form of a frame. The machine makes no fragments.
+/// Converts a frame for the codec. The state machine never fragments.
 fn message(frame: Frame) -> Message {
     match frame.opcode {
         Opcode::Ping => Message::Ping(frame.payload),
@@ -340,7 +340,7 @@ fn close_frame(payload: &[u8]) -> Option<CloseFrame> {
     Some(CloseFrame { code: u16::from_be_bytes(*code).into(), reason })
 }
 
-/// The machine's form of a message. The codec has put fragments together.
+/// Converts a message for the state machine. The codec has assembled the fragments.
 fn frame(message: Message) -> Option<Frame> {
     Some(match message {
         Message::Binary(bytes) => Frame::new(Opcode::Binary, bytes),

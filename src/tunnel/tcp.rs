@@ -1,4 +1,4 @@
-//! TCP to the first address that answers (RFC 8305, simplified: both families in turn, a new try every 250 ms).
+//! TCP to the first address that answers (RFC 8305, simplified: both families in turn, a new attempt every 250 ms).
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,15 +11,15 @@ use tokio::time::sleep;
 
 use super::error::Error;
 
-/// How long one address has before the next is tried beside it (RFC 8305, section 5).
+/// How long an attempt runs before the next address is tried concurrently (RFC 8305, section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// The most addresses of a name that are tried.
+/// The maximum number of addresses tried for one name.
 const MAX_ADDRESSES: usize = 16;
 
 /// Resolves `host` and connects, with TCP_NODELAY set.
 ///
 /// # Errors
-/// [`Error::Resolve`], or [`Error::Connect`] with the last address's reason. The caller sets the deadline.
+/// [`Error::Resolve`], or [`Error::Connect`] with the last address's reason. The caller sets the timeout.
 pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, Error> {
     let resolve = |source| Error::Resolve { host: host.to_owned(), source };
     let addresses: Vec<_> = lookup_host((host, port)).await.map_err(resolve)?.collect();
@@ -32,7 +32,7 @@ pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, Error> {
     Ok(stream)
 }
 
-/// The families in turn, beginning with that of the resolver's first address.
+/// Alternates the families, starting with that of the resolver's first address.
 fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let starts_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|a| a.is_ipv6() == starts_v6);
@@ -48,7 +48,7 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     }
 }
 
-/// The first connection that comes up; the others are dropped.
+/// Returns the first connection that succeeds; the others are dropped.
 async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut waiting = addresses.into_iter();
     let mut running = FuturesUnordered::new();
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_families_take_turns() {
+    fn address_families_alternate() {
         let parse = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<SocketAddr>>();
         assert_eq!(
             interleave(parse(&["[::1]:1", "[::2]:1", "[::3]:1", "1.0.0.1:1"])),
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dead_address_does_not_keep_from_a_live_one() {
+    async fn dead_address_does_not_block_a_live_one() {
         let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let live = listener.local_addr().unwrap();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_is_none_and_a_closed_port_are_told_apart() {
+    async fn unknown_name_differs_from_closed_port() {
         let error = connect("no-such-host.invalid", 1).await.unwrap_err();
         assert!(matches!(error, Error::Resolve { .. }), "{error:?}");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,5 +1,4 @@
-//! From a TCP connection to a proxy to one that ends at the host: HTTP CONNECT (RFC 9110, section 9.3.6) and
-//! SOCKS5 (RFC 1928, RFC 1929).
+//! Connects through a proxy to a host: HTTP CONNECT (RFC 9110, section 9.3.6) and SOCKS5 (RFC 1928, RFC 1929).
 
 use std::io;
 use std::net::IpAddr;
@@ -12,10 +11,10 @@ use super::error::{Error, ProxyFault};
 use super::head::{self, HeadError};
 use super::proxy::{Proxy, ProxyScheme, ProxyUser};
 
-/// The longest reason phrase of a proxy that is told, in characters.
+/// The maximum length of a proxy's reason phrase in an error, in characters.
 const MAX_REASON: usize = 80;
 
-/// Why the proxy does not connect.
+/// Why the proxy did not connect.
 #[derive(Debug)]
 pub(super) enum Failure {
     Refused(ProxyFault),
@@ -30,7 +29,7 @@ impl From<io::Error> for Failure {
 }
 
 impl Failure {
-    /// The error for `proxy`, asked for `host`.
+    /// Converts to the error for `proxy` and `host`.
     pub(super) fn error(self, proxy: &Proxy, host: &str) -> Error {
         let (proxy, host) = (proxy.to_string(), host.to_owned());
         match self {
@@ -41,7 +40,7 @@ impl Failure {
     }
 }
 
-/// Asks the proxy at the other end of `stream` for `host:port`. On return the stream is that connection.
+/// Requests `host:port` from the proxy at the other end of `stream`. On success the stream is that connection.
 pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     proxy: &Proxy,
     stream: &mut S,
@@ -89,13 +88,13 @@ async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         return Err(Failure::Refused(ProxyFault::Status { status: head.status, reason }));
     }
     if !buffer.is_empty() {
-        // In TLS the client speaks first, so these bytes cannot be the host's.
+        // In TLS the client sends first, so these bytes cannot come from the host.
         return Err(Failure::Refused(ProxyFault::Protocol("bytes follow its answer")));
     }
     Ok(())
 }
 
-/// What a SOCKS5 proxy is asked for.
+/// The address in a SOCKS5 request.
 enum SocksTarget {
     Address(IpAddr),
     Name(String),
@@ -125,7 +124,7 @@ async fn socks5<S: AsyncRead + AsyncWrite + Unpin>(
         ([VERSION, NO_LOGIN], _) => {}
         ([VERSION, PASSWORD], Some(user)) => log_in(stream, user).await?,
         ([VERSION, _], _) => return Err(Failure::Refused(ProxyFault::NoMethod)),
-        _ => return Err(refused("it is no SOCKS5 proxy")),
+        _ => return Err(refused("it is not a SOCKS5 proxy")),
     }
 
     let mut request = vec![VERSION, 1, 0];
@@ -153,12 +152,12 @@ async fn socks5<S: AsyncRead + AsyncWrite + Unpin>(
     stream.read_exact(&mut reply).await?;
     let [version, code, _, kind] = reply;
     if version != VERSION {
-        return Err(refused("it is no SOCKS5 proxy"));
+        return Err(refused("it is not a SOCKS5 proxy"));
     }
     if code != 0 {
         return Err(Failure::Refused(ProxyFault::SocksReply(code)));
     }
-    // The address that the proxy bound is of no use here; it has to be read all the same.
+    // The address that the proxy bound is not needed, but it must be read.
     let length = match kind {
         1 => 4,
         4 => 16,
@@ -172,7 +171,7 @@ async fn socks5<S: AsyncRead + AsyncWrite + Unpin>(
 
 async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, user: &ProxyUser) -> Result<(), Failure> {
     const VERSION: u8 = 1;
-    // The lengths were checked when the setting was read.
+    // The lengths were checked when the setting was parsed.
     let length = |text: &str| u8::try_from(text.len()).unwrap_or(u8::MAX);
     let mut login = zeroize::Zeroizing::new(vec![VERSION, length(&user.name)]);
     login.extend(user.name.bytes().take(255));

@@ -1,4 +1,4 @@
-//! TLS: what is trusted, and what a failure means.
+//! TLS: the trusted roots, and the classification of failures.
 
 use std::io;
 use std::path::Path;
@@ -17,24 +17,24 @@ use crate::roots::roots;
 use super::config::Config;
 use super::error::{Error, TlsFault};
 
-/// The largest CA bundle that is read, in bytes; a full system store is about 230 KiB.
+/// The maximum size of a CA bundle, in bytes; a full system store is about 230 KiB.
 const MAX_CA_BUNDLE: u64 = 4 << 20;
 
-/// What is trusted. Beside other roots the usual ones are read on a thread of their own from the beginning, and
-/// waited for at the first handshake: reading them takes as long as several round trips.
+/// The trusted roots. If there are others too, the usual ones are loaded on a thread from the start and awaited at
+/// the first handshake: loading takes as long as several round trips.
 #[derive(Clone)]
 pub(super) struct Trust {
-    /// What is trusted besides the usual roots.
+    /// The roots in addition to the usual ones.
     own: Arc<RootCertStore>,
     native_roots: bool,
     connector: Arc<OnceCell<TlsConnector>>,
 }
 
 impl Trust {
-    /// Trusts what `config` says.
+    /// Reads the roots that `config` names.
     ///
     /// # Errors
-    /// The CA bundle cannot be read, or nothing at all would be trusted.
+    /// The CA bundle cannot be read, or no root would be trusted.
     pub(super) fn new(config: &Config) -> Result<Self, Error> {
         let mut own = RootCertStore::empty();
         for certificate in &config.extra_ca {
@@ -47,21 +47,21 @@ impl Trust {
             }
         }
         if own.is_empty() {
-            // To be told before anything is asked of AWS, whose client would only say that it trusts nobody.
+            // Checked before the first AWS request, whose client would only report an untrusted certificate.
             if !config.native_roots || roots().certificates.is_empty() {
                 return Err(Error::NoRoots);
             }
         } else if config.native_roots {
-            // Without the thread they are read when they are needed.
+            // If the thread cannot start, they are loaded when needed.
             let _ = std::thread::Builder::new().name("roots".into()).spawn(roots);
         }
         Ok(Self { own: Arc::new(own), native_roots: config.native_roots, connector: Arc::default() })
     }
 
-    /// A connector that trusts this. It offers no ALPN, as aws-cli's tunnel does not.
+    /// Returns a connector that trusts these roots. It offers no ALPN, like aws-cli's tunnel.
     ///
     /// # Errors
-    /// [`Error::NoRoots`] when there is no root that TLS can use, [`Error::TlsSetup`].
+    /// [`Error::NoRoots`] if TLS can use none of the roots, or [`Error::TlsSetup`].
     pub(super) async fn connector(&self) -> Result<TlsConnector, Error> {
         let make = || async {
             let (own, native_roots) = (Arc::clone(&self.own), self.native_roots);
@@ -101,7 +101,7 @@ fn read_ca_bundle(
     if certificates.is_empty() { Err("it holds no certificate".into()) } else { Ok(certificates) }
 }
 
-/// TLS to `host` over `stream`; the host's name is sent and checked.
+/// Starts TLS to `host` over `stream`; the host's name is sent and verified.
 pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     connector: &TlsConnector,
     host: &str,
@@ -112,7 +112,7 @@ pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     connector.connect(name, stream).await.map_err(Failure::from)
 }
 
-/// Why TLS failed: the peer is not to be trusted, or the connection broke.
+/// Why TLS failed: the peer is not trusted, or the connection broke.
 #[derive(Debug)]
 pub(super) enum Failure {
     Tls(TlsFault, io::Error),
@@ -129,7 +129,7 @@ impl From<io::Error> for Failure {
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                     TlsFault::Name
                 }
-                // A bad signature is an authority of the same name with another key.
+                // A bad signature means an authority of the same name with another key.
                 CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsFault::Untrusted,
                 CertificateError::Expired
                 | CertificateError::ExpiredContext { .. }

@@ -14,20 +14,20 @@ use tokio::time::timeout;
 use super::error::{ClockSkew, Error};
 use super::head::{self, Head, HeadError};
 
-/// How long the body of a refusal may take once its head is there: it only explains.
+/// How long to wait for the body of a rejection after its head: the body only explains.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
-/// A difference of clocks below this is no reason to refuse a signature.
+/// Signatures tolerate clock differences below this.
 const TOLERATED_SKEW: Duration = Duration::from_secs(60);
 
 /// An accepted upgrade.
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) request_id: Option<String>,
-    /// What came after the head: the first frames.
+    /// The bytes after the head: the first frames.
     pub(super) rest: Vec<u8>,
 }
 
-/// Asks for the tunnel and reads the answer. The caller sets the deadline.
+/// Requests the tunnel and reads the response. The caller sets the timeout.
 pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     url: &PresignedUrl,
@@ -58,8 +58,8 @@ pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// What there is of the body, as far as it is looked at. One that does not end in time, or breaks off, explains
-/// as far as it came: the refusal itself stands in the head.
+/// Returns as much of the body as arrives in time and within the bound. A truncated body is used as it is: the
+/// rejection itself is in the head.
 async fn read_body<S: AsyncRead + Unpin>(stream: &mut S, head: &Head, buffer: &mut BytesMut) -> Vec<u8> {
     let length = head.find("content-length").and_then(|length| length.parse::<usize>().ok());
     let limit = length.unwrap_or(MAX_BODY).min(MAX_BODY);
@@ -85,7 +85,7 @@ async fn read_body<S: AsyncRead + Unpin>(stream: &mut S, head: &Head, buffer: &m
     buffer.to_vec()
 }
 
-/// The chunks' content (RFC 9112, section 7.1), as far as it is there.
+/// Decodes as many chunks as arrived (RFC 9112, section 7.1).
 fn unchunk(mut rest: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     while let Some(end) = rest.windows(2).position(|window| window == b"\r\n") {
@@ -99,7 +99,7 @@ fn unchunk(mut rest: &[u8]) -> Vec<u8> {
     out
 }
 
-/// By how much the local clock is off, where that may be why the signature is not accepted.
+/// Returns the clock difference, if it may be why the signature was rejected.
 fn skew(head: &Head, rejection: &Rejection, now: SystemTime) -> Option<ClockSkew> {
     let server = DateTime::from_str(head.find("date")?, Format::HttpDate).ok()?;
     let server = SystemTime::try_from(server).ok()?;
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_are_put_together_as_far_as_they_came() {
+    fn partial_chunks_are_decoded() {
         for (chunked, content) in [
             ("5\r\nhello\r\n0\r\n\r\n", "hello"),
             ("3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", "hello"),

@@ -11,7 +11,7 @@ fn chosen(pairs: &[(&str, &str)], host: &str) -> Option<String> {
 }
 
 #[test]
-fn the_variables_count_in_curls_order() {
+fn variables_have_curls_order() {
     let all: &[_] = &[
         ("https_proxy", "http://a:1"),
         ("HTTPS_PROXY", "http://b:2"),
@@ -31,13 +31,13 @@ fn the_variables_count_in_curls_order() {
     assert_eq!(
         chosen(&[("https_proxy", ""), ("HTTPS_PROXY", "b")], "x").as_deref(),
         Some("http://b:1080"),
-        "empty counts as unset, and the defaults are curl's"
+        "empty is unset, defaults are curl's"
     );
     assert_eq!(chosen(&[("HTTP_PROXY", "http://e:5")], "x"), None);
 }
 
 #[test]
-fn a_proxy_url_is_read_in_all_its_forms() {
+fn proxy_url_forms_are_parsed() {
     let read = |text| Proxy::parse("https_proxy", text);
     for (text, expected) in [
         ("proxy", "http://proxy:1080"),
@@ -75,7 +75,7 @@ fn a_proxy_url_is_read_in_all_its_forms() {
 }
 
 #[test]
-fn no_proxy_is_read_as_curl_reads_it() {
+fn no_proxy_is_parsed_as_curl_does() {
     for (no_proxy, host, bypassed) in [
         ("*", "x.example", true),
         (" * ", "x.example", true),
@@ -115,5 +115,5 @@ fn no_proxy_is_read_as_curl_reads_it() {
     }
     let pairs = [("https_proxy", "p"), ("no_proxy", "a"), ("NO_PROXY", "b")];
     assert!(chosen(&pairs, "a").is_none());
-    assert!(chosen(&pairs, "b").is_some(), "the lower-case name comes first");
+    assert!(chosen(&pairs, "b").is_some(), "the lower-case name has precedence");
 }

@@ -1,4 +1,4 @@
-//! A scripted endpoint: TLS, the upgrade, and then whatever the test says.
+//! A scripted endpoint: TLS, the upgrade, and then the test's script.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use tokio_rustls::server::TlsStream;
 use crate::model::{StageEvent, StageState, error_chain};
 use crate::tunnel::{Config, Dialer, Error, ProxyConfig, Timeouts, Tunnel};
 
-/// A secret that must be in no error text.
+/// A secret that must not appear in any error text.
 pub(super) const SECRET_TOKEN: &str = "canary-session-token";
 
-/// A certificate for `name`, its own root, and what serves it.
+/// A self-signed certificate for `name`, and the server that uses it.
 pub(super) struct Identity {
     pub(super) certificate: CertificateDer<'static>,
     pub(super) acceptor: TlsAcceptor,
@@ -57,7 +57,7 @@ impl Drop for Peer {
     }
 }
 
-/// Runs `script` on the first connection to the port that it tells.
+/// Runs `script` on the first connection to the returned port.
 pub(super) async fn listen<F>(script: impl FnOnce(TcpStream) -> F + Send + 'static) -> (u16, JoinHandle<()>)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -72,7 +72,7 @@ where
     (port, task)
 }
 
-/// `script` gets the bare TCP connection.
+/// Runs `script` on the bare TCP connection.
 pub(super) async fn tcp_peer<F>(
     identity: Identity,
     script: impl FnOnce(TcpStream, TlsAcceptor) -> F + Send + 'static,
@@ -84,7 +84,7 @@ where
     Peer { port, certificate: identity.certificate, task }
 }
 
-/// `script` gets the TLS connection and the upgrade's head.
+/// Runs `script` on the TLS connection with the head of the upgrade.
 pub(super) async fn tls_peer<F>(
     script: impl FnOnce(TlsStream<TcpStream>, String) -> F + Send + 'static,
 ) -> Peer
@@ -99,7 +99,7 @@ where
     .await
 }
 
-/// `script` gets the connection after the upgrade was accepted.
+/// Runs `script` on the connection after an accepted upgrade.
 pub(super) async fn tunnel_peer<F>(script: impl FnOnce(TlsStream<TcpStream>) -> F + Send + 'static) -> Peer
 where
     F: Future<Output = ()> + Send + 'static,
@@ -121,7 +121,7 @@ pub(super) async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> String {
     String::from_utf8(head.to_vec()).unwrap()
 }
 
-/// The 101 that answers `head`.
+/// Returns the 101 that answers `head`.
 pub(super) fn accepted(head: &str) -> String {
     let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
     format!(
@@ -131,7 +131,7 @@ pub(super) fn accepted(head: &str) -> String {
     )
 }
 
-/// A frame as a server sends it.
+/// Encodes a frame as a server sends it.
 pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut out = vec![first];
     match payload.len() {
@@ -149,7 +149,7 @@ pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The URL of `localhost:port`, signed with a token that must show up nowhere.
+/// Returns the URL of `localhost:port`, signed with a token that must not appear anywhere.
 pub(super) fn url(authority: &str) -> PresignedUrl {
     let credentials = Credentials::new("AKIDEXAMPLE", "canary-secret-key", Some(SECRET_TOKEN.into()));
     TunnelRequest::new(
@@ -160,7 +160,7 @@ pub(super) fn url(authority: &str) -> PresignedUrl {
     .presign(&credentials, "eu-west-1", Timestamp::from_unix(1_785_326_400), Some(60))
 }
 
-/// A configuration that trusts `certificate` and nothing else.
+/// Returns settings that trust only `certificate`.
 pub(super) fn trusting(certificate: &CertificateDer<'static>) -> Config {
     Config {
         native_roots: false,
@@ -170,7 +170,7 @@ pub(super) fn trusting(certificate: &CertificateDer<'static>) -> Config {
     }
 }
 
-/// Deadlines that a test can wait for.
+/// Shortens the timeouts to what a test can wait for.
 pub(super) fn impatient(config: Config) -> Config {
     let each = Duration::from_millis(150);
     Config { timeouts: Timeouts { tcp: each, proxy: each, tls: each, upgrade: each }, ..config }

@@ -1,4 +1,4 @@
-//! Through proxies, well behaved and not.
+//! Proxies, correct and broken.
 
 use std::future::pending;
 
@@ -26,7 +26,7 @@ async fn dial_by(peer: &Peer, proxy: &str) -> (Result<crate::tunnel::Tunnel, Err
 }
 
 #[tokio::test]
-async fn connect_is_asked_with_the_login_and_carries_the_tunnel() {
+async fn connect_logs_in_and_carries_the_tunnel() {
     let peer = quiet_endpoint().await;
     let target = peer.port;
     let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -50,7 +50,7 @@ async fn connect_is_asked_with_the_login_and_carries_the_tunnel() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_refuses_is_told_with_its_status() {
+async fn proxy_refusal_is_reported_with_its_status() {
     for (answer, expected, text) in [
         ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", 407, "user:password"),
         ("HTTP/1.1 403 Forbidden\x1b[2J\r\nContent-Length: 0\r\n\r\n", 403, "NO_PROXY"),
@@ -77,7 +77,7 @@ async fn a_proxy_that_refuses_is_told_with_its_status() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_none_breaks_or_hangs_ends_in_its_stage() {
+async fn broken_proxy_fails_in_the_proxy_stage() {
     for (answer, is_open) in [
         (&b"SSH-2.0-OpenSSH\r\n"[..], true),
         (b"HTTP/1.1 200 OK\r\n\r\nbytes that nobody asked for", true),
@@ -101,7 +101,7 @@ async fn a_proxy_that_is_none_breaks_or_hangs_ends_in_its_stage() {
 }
 
 #[tokio::test]
-async fn an_https_proxy_is_spoken_to_in_tls() {
+async fn https_proxy_uses_tls() {
     let peer = quiet_endpoint().await;
     let target = peer.port;
     let front = identity("localhost", false);
@@ -128,7 +128,7 @@ async fn an_https_proxy_is_spoken_to_in_tls() {
     assert!(matches!(error, Error::ProxyTls { fault: TlsFault::Untrusted, .. }), "{error:?}");
 }
 
-/// A SOCKS5 proxy that wants `login`, answers `reply` and forwards when that is 0. Its result is the request.
+/// A SOCKS5 proxy that requires `login`, sends `reply` and forwards if that is 0. Returns the request.
 async fn socks(
     login: Option<&'static [u8]>,
     accepts: u8,
@@ -183,7 +183,7 @@ async fn socks(
 }
 
 #[tokio::test]
-async fn socks5_resolves_here_or_there_and_logs_in() {
+async fn socks5_resolves_on_either_side_and_logs_in() {
     for (scheme, user, login, kind) in [
         ("socks5", "", None, 1_u8),
         ("socks5h", "", None, 3),
@@ -195,7 +195,7 @@ async fn socks5_resolves_here_or_there_and_logs_in() {
         drop(tunnel.unwrap());
         peer.task.abort();
         let request = task.await.unwrap();
-        // `localhost` may resolve to either family here.
+        // `localhost` may resolve to either family.
         let is_address = matches!(request[3], 1 | 4);
         assert_eq!(is_address, kind == 1, "{request:?}");
         if kind == 3 {
@@ -206,7 +206,7 @@ async fn socks5_resolves_here_or_there_and_logs_in() {
 }
 
 #[tokio::test]
-async fn socks5_refusals_are_typed() {
+async fn socks5_replies_are_typed() {
     let peer = quiet_endpoint().await;
     let login = Some(&b"\x01\x01u\x07hunter2"[..]);
     for (user, login, accepts, reply, expected) in [
@@ -233,7 +233,7 @@ async fn socks5_refusals_are_typed() {
 }
 
 #[tokio::test]
-async fn a_bypassed_host_is_dialled_directly() {
+async fn bypassed_host_is_dialed_directly() {
     let peer = quiet_endpoint().await;
     let mut config = trusting(&peer.certificate);
     config.proxy = ProxyConfig::new(Proxy::parse("p", "http://127.0.0.1:1").unwrap(), "localhost");

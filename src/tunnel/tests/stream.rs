@@ -16,14 +16,14 @@ use crate::tunnel::{CloseReason, MAX_MESSAGE, Tunnel};
 
 use super::peer::*;
 
-/// Reads to the end, which has to come soon.
+/// Reads to the end, within a timeout.
 async fn read_to_end(tunnel: &mut Tunnel) -> (Vec<u8>, io::Result<usize>) {
     let mut data = Vec::new();
     let result = timeout(Duration::from_secs(10), tunnel.read_to_end(&mut data)).await.unwrap();
     (data, result)
 }
 
-/// What a client reads, and why it ends, when the server says `bytes` and then closes or keeps quiet.
+/// Returns what a client reads and why it ends, if the server sends `bytes` and then closes or stays silent.
 async fn ends(bytes: Vec<u8>, is_open: bool) -> (Vec<u8>, io::Result<usize>, CloseReason) {
     let peer = tunnel_peer(move |mut stream| async move {
         let _ = stream.write_all(&bytes).await;
@@ -46,7 +46,7 @@ async fn ends(bytes: Vec<u8>, is_open: bool) -> (Vec<u8>, io::Result<usize>, Clo
 }
 
 #[tokio::test]
-async fn megabytes_go_both_ways_at_once_and_come_out_the_same() {
+async fn megabytes_pass_both_ways_intact() {
     const SIZE: usize = 8 << 20;
     let peer = tunnel_peer(|stream| async move {
         let socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
@@ -89,7 +89,7 @@ async fn megabytes_go_both_ways_at_once_and_come_out_the_same() {
 }
 
 #[tokio::test]
-async fn what_is_written_and_not_flushed_goes_out_when_the_answer_is_read() {
+async fn unflushed_write_is_sent_by_the_next_read() {
     let peer = tunnel_peer(|stream| async move {
         let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
         while let Some(Ok(Message::Binary(bytes))) = socket.next().await {
@@ -138,7 +138,7 @@ async fn each_end_has_its_reason() {
 }
 
 #[tokio::test]
-async fn bytes_before_the_end_are_read_first() {
+async fn data_before_the_end_is_read_first() {
     let bytes = [
         frame(0x82, b"AB"),
         frame(0x82, b""),
@@ -155,10 +155,10 @@ async fn bytes_before_the_end_are_read_first() {
 }
 
 #[tokio::test]
-async fn an_oversized_message_is_refused_by_its_head_and_in_pieces() {
+async fn oversized_message_is_rejected() {
     let limit = MAX_MESSAGE;
     let expected = CloseReason::Protocol(ProtocolError::TooLong { limit });
-    // The length alone: nothing of that size is ever held.
+    // Only the length is sent: nothing of that size is ever buffered.
     let mut lying = vec![0x82, 127];
     lying.extend((limit as u64 + 1).to_be_bytes());
     assert_eq!(ends(lying, true).await.2, expected);
@@ -171,7 +171,7 @@ async fn an_oversized_message_is_refused_by_its_head_and_in_pieces() {
 }
 
 #[tokio::test]
-async fn a_frame_that_is_cut_off_is_a_bare_end() {
+async fn truncated_frame_is_eof() {
     let mut cut = frame(0x82, &[7; 1000]);
     cut.truncate(500);
     let (data, result, reason) = ends(cut, false).await;
@@ -180,7 +180,7 @@ async fn a_frame_that_is_cut_off_is_a_bare_end() {
 }
 
 #[tokio::test]
-async fn frames_in_the_same_packet_as_the_answer_are_not_lost() {
+async fn frames_sent_with_the_101_are_kept() {
     let peer = tls_peer(|mut stream, head| async move {
         let all =
             [accepted(&head).into_bytes(), frame(0x82, b"SSH-2.0-first\r\n"), frame(0x88, b"")].concat();
@@ -193,7 +193,7 @@ async fn frames_in_the_same_packet_as_the_answer_are_not_lost() {
 }
 
 #[tokio::test]
-async fn a_ping_is_answered_and_a_silent_peer_is_pinged() {
+async fn pings_are_answered_and_sent() {
     let peer = tunnel_peer(|stream| async move {
         let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
         socket.send(Message::Ping("are you there".into())).await.unwrap();
@@ -216,7 +216,7 @@ async fn a_ping_is_answered_and_a_silent_peer_is_pinged() {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_read_stops_the_writer_within_a_bound() {
+async fn stalled_peer_blocks_the_writer_in_a_bound() {
     let peer = tunnel_peer(|stream| async move {
         let _stream = stream;
         pending::<()>().await;
@@ -227,15 +227,15 @@ async fn a_peer_that_does_not_read_stops_the_writer_within_a_bound() {
     let mut taken = 0_usize;
     while let Ok(written) = timeout(Duration::from_millis(300), tunnel.write(&chunk)).await {
         taken += written.unwrap();
-        assert!(taken < 64 << 20, "nothing holds the writer back");
+        assert!(taken < 64 << 20, "no backpressure");
     }
-    // The peer will not take the CLOSE either: closing ends by its own deadline.
+    // The peer does not read the CLOSE either: closing ends by its own timeout.
     timeout(Duration::from_secs(5), tunnel.shutdown()).await.unwrap().unwrap();
     assert_eq!(tunnel.status().close_reason(), Some(CloseReason::Local));
 }
 
 #[tokio::test]
-async fn a_dropped_tunnel_tells_that_this_side_ended_it() {
+async fn dropped_tunnel_is_closed_locally() {
     let peer = tunnel_peer(|mut stream| async move {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     })
@@ -249,8 +249,8 @@ async fn a_dropped_tunnel_tells_that_this_side_ended_it() {
 }
 
 #[tokio::test]
-async fn the_longest_duration_is_told_as_such() {
-    // The service's own clock: it cuts the connection when the second is over.
+async fn max_duration_is_reported_as_such() {
+    // As the service's own clock does, it cuts the connection when the second is over.
     let peer = tunnel_peer(|stream| async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
         drop(stream);
