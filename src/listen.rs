@@ -60,7 +60,7 @@ pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
 pub(crate) async fn failed(error: &io::Error) {
     use ErrorKind as K;
     if !matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused) {
-        tracing::warn!(%error, "cannot take a connection");
+        tracing::warn!(%error, "cannot accept a connection");
         sleep(PAUSE).await;
     }
 }

@@ -1,23 +1,23 @@
-//! L1 · The authorities that TLS trusts: the system's, and where it has none those compiled in.
+//! L1 · The trusted TLS roots: the system's, or the compiled-in ones if it has none.
 
 use std::sync::OnceLock;
 
 use rustls::pki_types::CertificateDer;
 
-/// The authorities that a server of AWS may be signed by.
+/// The root certificates for AWS servers.
 #[derive(Debug)]
 pub struct Roots {
-    /// Their certificates. None where the system has none and none are compiled in.
+    /// The certificates. Empty if the system has none and none are compiled in.
     pub certificates: Vec<CertificateDer<'static>>,
-    /// Whether they are Mozilla's list as it was when the program was built, because the system has none.
+    /// Whether they are the compiled-in Mozilla roots, because the system has none.
     pub compiled_in: bool,
 }
 
-/// The roots, read once in the life of the process. The first call takes as long as several round trips.
+/// Returns the roots, loaded once per process. The first call takes as long as several round trips.
 ///
-/// The system's are found as rustls-native-certs finds them: `SSL_CERT_FILE` and `SSL_CERT_DIR`, then where
-/// distributions keep them. One of its own is enough for the system's word to count: a machine that trusts its
-/// company's authority alone means it.
+/// The system's are found as rustls-native-certs finds them: `SSL_CERT_FILE` and `SSL_CERT_DIR`, then the usual
+/// paths of distributions. A single system root disables the compiled-in ones: a machine that trusts only its
+/// company's authority does so on purpose.
 #[must_use]
 pub fn roots() -> &'static Roots {
     static ROOTS: OnceLock<Roots> = OnceLock::new();
@@ -38,7 +38,7 @@ fn choose(system: Vec<CertificateDer<'static>>) -> Roots {
     if !certificates.is_empty() {
         tracing::debug!(
             count = certificates.len(),
-            "the system has no root certificates; those compiled in count"
+            "the system has no root certificates; using the compiled-in ones"
         );
     }
     Roots { compiled_in: !certificates.is_empty(), certificates }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_root_of_the_system_is_enough_for_those_compiled_in_to_stay_out() {
+    fn one_system_root_disables_compiled_in_roots() {
         let own = CertificateDer::from(vec![1, 2, 3]);
         let roots = choose(vec![own.clone()]);
         assert_eq!(roots.certificates, [own]);
@@ -68,14 +68,14 @@ mod tests {
 
     #[cfg(feature = "bundled-roots")]
     #[test]
-    fn those_compiled_in_are_all_good_and_have_the_ones_that_sign_for_aws() {
+    fn compiled_in_roots_include_aws_authorities() {
         let roots = choose(Vec::new());
         assert!(roots.compiled_in);
         let mut store = rustls::RootCertStore::empty();
         let (good, bad) = store.add_parsable_certificates(roots.certificates.iter().cloned());
         assert_eq!(bad, 0);
         assert!(good > 100, "{good}");
-        // https://www.amazontrust.com/repository: what a certificate of an AWS service may lead to.
+        // https://www.amazontrust.com/repository: the roots of AWS services' certificates.
         let names = [
             "Amazon Root CA 1",
             "Amazon Root CA 2",
@@ -92,7 +92,7 @@ mod tests {
 
     #[cfg(not(feature = "bundled-roots"))]
     #[test]
-    fn without_the_feature_there_is_nothing_to_fall_back_to() {
+    fn no_fallback_without_the_feature() {
         let roots = choose(Vec::new());
         assert!(roots.certificates.is_empty() && !roots.compiled_in);
     }

@@ -1,11 +1,11 @@
-//! A writer that lets no control character through.
+//! A writer that escapes control characters.
 
 use std::io::{self, Write};
 
-/// Writes one event at a time, every control character but the line's own end as `\u00XX`.
+/// Writes one event at a time, with every control character except the final newline as `\u00XX`.
 ///
-/// The form is JSON's, so that a JSON line stays one. Each call of [`write`](Write::write) is taken for one
-/// whole event, which is how `tracing_subscriber`'s formatter calls it.
+/// The form is JSON's, so that a JSON line stays valid. Each call of [`write`](Write::write) must be one whole
+/// event, which is how `tracing_subscriber`'s formatter calls it.
 #[derive(Debug)]
 pub struct Escaped<W> {
     inner: W,
@@ -17,7 +17,7 @@ impl<W: Write> Escaped<W> {
         Self { inner }
     }
 
-    /// What was written to.
+    /// Returns the inner writer.
     pub fn into_inner(self) -> W {
         self.inner
     }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_an_event_can_drive_a_terminal_or_forge_a_line() {
+    fn events_cannot_control_a_terminal() {
         let mut out = Escaped::new(Vec::new());
         let event = "a\u{1b}]0;title\u{7}b\r\nfake line\tc\u{9b}31m\u{7f}\u{e9}\n";
         assert_eq!(out.write(event.as_bytes()).unwrap(), event.len());
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_json_line_stays_json() {
+    fn json_line_stays_valid() {
         let mut out = Escaped::new(Vec::new());
         out.write_all(b"{\"message\":\"x\xc2\x9by\"}\n").unwrap();
         let line = out.into_inner();

@@ -1,8 +1,8 @@
-//! What a gateway counts and measures, in Prometheus's text format 0.0.4.
+//! The metrics of a gateway, in Prometheus's text format 0.0.4.
 //!
-//! Every name begins with `molecule_terminal_`, the platform's prefix and ours; `docs/operations.md` tells what each
-//! is good for. Labels take few values: nothing in them comes from outside but the ids of endpoints, of which
-//! [`MAX_ENDPOINTS`] are told apart. No workspace, no user, no address is in them.
+//! Every name begins with `molecule_terminal_`, the prefix that the platform uses too; `docs/operations.md` says what
+//! each is for. Labels have few values: the only ones from outside are the ids of endpoints, at most [`MAX_ENDPOINTS`]
+//! of them. No label contains a workspace, a user or an address.
 
 mod maker;
 
@@ -17,27 +17,27 @@ use prometheus::{
 use super::process;
 use maker::Maker;
 
-/// How many endpoints are told apart; more go by [`OTHER`].
+/// The maximum number of endpoint labels; further endpoints count as [`OTHER`].
 pub const MAX_ENDPOINTS: usize = 64;
 
-/// What goes by no name of its own.
+/// The label for everything beyond a limit.
 pub const OTHER: &str = "other";
 
-/// How many connections an endpoint carries at once (EC2 Instance Connect Endpoint, quotas).
+/// The maximum number of connections per endpoint (EC2 Instance Connect Endpoint, quotas).
 const MAX_TUNNELS: i64 = 20;
 
-/// Upper bounds in seconds, for what goes over the network once: 1 ms to a minute.
+/// Upper bounds in seconds for one network step: 1 ms to a minute.
 const STAGES: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
-/// For a keystroke and its echo: a tenth of a millisecond to 2.5 s.
+/// Upper bounds in seconds for a keystroke and its echo: 0.1 ms to 2.5 s.
 const ECHO: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
-/// For a request or a query: 1 ms to 30 s.
+/// Upper bounds in seconds for a request or a query: 1 ms to 30 s.
 const REQUESTS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-/// For a session: 10 s to 12 hours.
+/// Upper bounds in seconds for a session: 10 s to 12 hours.
 const SESSIONS: &[f64] = &[10.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 43_200.0];
 
-/// A gateway's metrics, in a registry of their own. Cheap to clone; the clones share everything.
+/// A gateway's metrics, in their own registry. Cheap to clone; clones share all values.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -49,28 +49,27 @@ pub struct Metrics {
     max_files: IntGauge,
     /// Connections that the gateway serves.
     pub connections: IntGauge,
-    /// 1 once no new terminals are taken.
+    /// 1 while the gateway drains: it accepts no new terminals.
     pub draining: IntGauge,
     /// By `state`: connecting, open, closing.
     pub sessions: IntGaugeVec,
-    /// How many sessions there may be.
+    /// The maximum number of sessions.
     pub sessions_limit: IntGauge,
-    /// By `end`, the name of how a session ended.
+    /// By `end`, which is how the session ended.
     pub session_ends: IntCounterVec,
-    /// How long sessions lasted.
+    /// The duration of sessions.
     pub session_duration: Histogram,
     /// Open browser sockets by `protocol`.
     pub viewers: IntGaugeVec,
-    /// By `code`: the close codes that were sent, `left` for a viewer that closed its socket itself, `lost` for one
-    /// that broke.
+    /// By `code`: the sent close codes, `left` for a viewer that closed its socket, `lost` for a broken one.
     pub closes: IntCounterVec,
     /// By `stage` and `fault`.
     pub connect_failures: IntCounterVec,
-    /// From the beginning of connecting to the terminal's first byte.
+    /// From the start of connecting to the terminal's first byte.
     pub first_byte: Histogram,
-    /// By `leg`: `instance` is the way from here to the instance and back, `gateway` what is spent here.
+    /// By `leg`: `instance` is the round trip to the instance, `gateway` the time inside the gateway.
     pub echo: HistogramVec,
-    /// By `direction`: `in` was typed, `out` was said.
+    /// By `direction`: `in` is input, `out` is output.
     pub bytes: IntCounterVec,
     /// By `reason`.
     pub denials: IntCounterVec,
@@ -82,7 +81,7 @@ pub struct Metrics {
     pub directory_queries: HistogramVec,
     /// By `outcome`: written, failed, dropped.
     pub audit_records: IntCounterVec,
-    /// Activities that were not noted because too many waited.
+    /// Activities that were dropped because the queue was full.
     pub activities_dropped: IntCounterVec,
     /// By `outcome`: completed, failed, timeout, plain.
     pub tls_handshakes: IntCounterVec,
@@ -93,7 +92,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics at nought.
+    /// Creates the metrics with all values at zero.
     #[must_use]
     #[allow(clippy::expect_used, reason = "names and labels are literals, held by a test")]
     pub fn new() -> Self {
@@ -102,67 +101,58 @@ impl Metrics {
 
     fn register(registry: Registry) -> Result<Self, Error> {
         let make = Maker::new(&registry);
-        let build = make.gauges("build_info", "The version that runs; always 1.", &["version"])?;
+        let build = make.gauges("build_info", "The running version; always 1.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let started =
-            make.float("process_start_time_seconds", "When the process began, in seconds since 1970.")?;
+            make.float("process_start_time_seconds", "Start time of the process, in seconds since 1970.")?;
         started.set(now());
-        make.gauge("tunnels_limit", "How many tunnels an endpoint carries at once, a quota of AWS.")?
-            .set(MAX_TUNNELS);
+        make.gauge("tunnels_limit", "Maximum open tunnels of an endpoint, an AWS quota.")?.set(MAX_TUNNELS);
         let metrics = Self {
             endpoints: Arc::default(),
             tunnels: make.gauges("tunnels", "Open tunnels of this process by endpoint.", &["endpoint"])?,
             stages: make.histograms(
                 "stage_duration_seconds",
-                "How long each stage of connecting took.",
+                "Duration of each stage of connecting.",
                 &["stage", "outcome"],
                 STAGES,
             )?,
             resident_memory: make.gauge("process_resident_memory_bytes", "Memory in use.")?,
             open_files: make.gauge("process_open_fds", "Open files and sockets.")?,
-            max_files: make.gauge("process_max_fds", "How many files and sockets may be open.")?,
+            max_files: make.gauge("process_max_fds", "Maximum open files and sockets.")?,
             connections: make.gauge("connections", "Connections of browsers and other clients.")?,
             draining: make.gauge("draining", "1 once no new terminals are taken.")?,
             sessions: make.gauges("sessions", "Terminals by state.", &["state"])?,
-            sessions_limit: make.gauge("sessions_limit", "How many terminals there may be.")?,
-            session_ends: make.counters("session_ends_total", "Terminals that ended, by how.", &["end"])?,
+            sessions_limit: make.gauge("sessions_limit", "Maximum number of terminals.")?,
+            session_ends: make.counters("session_ends_total", "Ended terminals by reason.", &["end"])?,
             session_duration: make.histogram(
                 "session_duration_seconds",
-                "How long terminals lasted.",
+                "Duration of terminals.",
                 SESSIONS,
             )?,
             viewers: make.gauges("viewers", "Open browser sockets.", &["protocol"])?,
-            closes: make.counters(
-                "closes_total",
-                "Browser sockets that closed, by close code.",
-                &["code"],
-            )?,
+            closes: make.counters("closes_total", "Closed browser sockets by close code.", &["code"])?,
             connect_failures: make.counters(
                 "connect_failures_total",
-                "Terminals that did not open, by the stage that failed and at whose door the fault lies.",
+                "Terminals that did not open, by failed stage and fault.",
                 &["stage", "fault"],
             )?,
             first_byte: make.histogram(
                 "first_byte_seconds",
-                "From the beginning of connecting to the terminal's first byte.",
+                "From the start of connecting to the terminal's first byte.",
                 STAGES,
             )?,
             echo: make.histograms(
                 "echo_seconds",
-                "Parts of a keystroke's echo: to the instance and back, and inside the gateway.",
+                "Parts of a keystroke's echo: round trip to the instance, time inside the gateway.",
                 &["leg"],
                 ECHO,
             )?,
             bytes: make.counters(
                 "bytes_total",
-                "Bytes of terminals: in is typed, out is said.",
+                "Bytes of terminals: in is input, out is output.",
                 &["direction"],
             )?,
-            denials: make.counters(
-                "denials_total",
-                "Requests that got no further, by reason.",
-                &["reason"],
-            )?,
+            denials: make.counters("denials_total", "Denied requests by reason.", &["reason"])?,
             requests: make.counters(
                 "http_requests_total",
                 "Answered requests; a terminal counts with its upgrade.",
@@ -170,24 +160,20 @@ impl Metrics {
             )?,
             request_duration: make.histograms(
                 "http_request_duration_seconds",
-                "How long answers took; a terminal's is the time to its upgrade.",
+                "Duration of requests; a terminal's ends with its upgrade.",
                 &["method", "route"],
                 REQUESTS,
             )?,
             directory_queries: make.histograms(
                 "directory_query_duration_seconds",
-                "How long the directory of workspaces took to answer.",
+                "Duration of queries to the workspace directory.",
                 &["outcome"],
                 REQUESTS,
             )?,
-            audit_records: make.counters(
-                "audit_records_total",
-                "Audit records for the file.",
-                &["outcome"],
-            )?,
+            audit_records: make.counters("audit_records_total", "Audit records by outcome.", &["outcome"])?,
             activities_dropped: make.counters(
                 "activities_dropped_total",
-                "Activities that the directory was not told of, because too many waited.",
+                "Activities dropped because the queue was full.",
                 &[],
             )?,
             tls_handshakes: make.counters("tls_handshakes_total", "TLS handshakes.", &["outcome"])?,
@@ -202,7 +188,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// What is counted is there from the beginning, at nought: the first failure is an increase then.
+    /// Exports every known counter at zero from the start, so that the first failure is an increase.
     fn begin(&self) {
         for state in ["connecting", "open", "closing"] {
             self.sessions.with_label_values(&[state]);
@@ -227,13 +213,13 @@ impl Metrics {
         }
     }
 
-    /// A stage of connecting ended.
+    /// Records the end of a stage of connecting.
     pub fn stage(&self, stage: &str, passed: bool, took: Duration) {
         let outcome = if passed { "passed" } else { "failed" };
         self.stages.with_label_values(&[stage, outcome]).observe(took.as_secs_f64());
     }
 
-    /// A tunnel through `endpoint` is open until the value is dropped.
+    /// Counts a tunnel through `endpoint` until the returned value is dropped.
     #[must_use]
     pub fn tunnel(&self, endpoint: &str) -> Open {
         let mut known = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
@@ -248,10 +234,10 @@ impl Metrics {
         Open::count(self.tunnels.with_label_values(&[name]))
     }
 
-    /// Everything as text, and its `Content-Type`.
+    /// Returns all metrics as text, and its `Content-Type`.
     ///
     /// # Errors
-    /// When a metric cannot be written, which would be a fault of this program.
+    /// If a metric cannot be encoded: a bug in this program.
     pub fn render(&self) -> Result<(&'static str, String), Error> {
         if let Some(usage) = process::Usage::now() {
             self.resident_memory.set(usage.resident_bytes);
@@ -269,12 +255,12 @@ impl Default for Metrics {
     }
 }
 
-/// Something that a gauge counts for as long as this is there.
+/// Counts one in a gauge until it is dropped.
 #[derive(Debug)]
 pub struct Open(IntGauge);
 
 impl Open {
-    /// `gauge` counts one more.
+    /// Increments `gauge`.
     #[must_use]
     pub fn count(gauge: IntGauge) -> Self {
         gauge.inc();
@@ -288,7 +274,7 @@ impl Drop for Open {
     }
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
@@ -303,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_has_its_prefix_its_help_and_the_text_formats_own_type() {
+    fn output_is_valid_prometheus_text() {
         let (content_type, text) = Metrics::new().render().unwrap();
         assert_eq!(content_type, "text/plain; version=0.0.4");
         for line in text.lines() {
@@ -323,15 +309,15 @@ mod tests {
     }
 
     #[test]
-    fn the_operations_page_has_every_metric_and_no_other() {
+    fn operations_page_lists_every_metric() {
         let page = include_str!("../../docs/operations.md");
         let table = page.split("## Metrics").nth(1).unwrap().split("## Alerts").next().unwrap();
         let rows =
             table.lines().filter(|line| line.starts_with("| `")).filter_map(|row| row.split(" | ").next());
-        let mut told: Vec<_> = rows.flat_map(|names| names.split('`').skip(1).step_by(2)).collect();
-        told.sort_unstable();
+        let mut listed: Vec<_> = rows.flat_map(|names| names.split('`').skip(1).step_by(2)).collect();
+        listed.sort_unstable();
         let metrics = Metrics::new();
-        // Those with labels that are not known beforehand show once they have a value.
+        // Metrics with labels from outside appear once they have a value.
         metrics.session_ends.with_label_values(&["exit"]).inc();
         metrics.viewers.with_label_values(&["legacy"]).inc();
         metrics.closes.with_label_values(&["1000"]).inc();
@@ -346,8 +332,8 @@ mod tests {
         let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE molecule_terminal_"));
         let mut names: Vec<_> = names.filter_map(|line| line.split(' ').next()).collect();
         names.sort_unstable();
-        assert_eq!(told, names);
-        // And the alerts speak of none that is not there.
+        assert_eq!(listed, names);
+        // The alerts use only existing metrics.
         for word in page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
             if let Some(name) = word.strip_prefix("molecule_terminal_").filter(|name| !name.is_empty()) {
                 let name = ["_bucket", "_count", "_sum"]
@@ -360,14 +346,14 @@ mod tests {
     }
 
     #[test]
-    fn two_gateways_of_one_process_do_not_share_their_metrics() {
+    fn gateways_do_not_share_metrics() {
         let (one, other) = (Metrics::new(), Metrics::new());
         one.draining.set(1);
         assert_eq!(line(&other, "molecule_terminal_draining ").unwrap(), "molecule_terminal_draining 0");
     }
 
     #[test]
-    fn a_tunnel_counts_for_as_long_as_it_is_open_and_the_endpoints_are_bounded() {
+    fn open_tunnels_are_counted_per_endpoint() {
         let metrics = Metrics::new();
         let name = "molecule_terminal_tunnels{endpoint=\"eice-1\"}";
         let tunnels = [metrics.tunnel("eice-1"), metrics.tunnel("eice-1")];
@@ -376,8 +362,8 @@ mod tests {
         assert_eq!(line(&metrics, name), Some(format!("{name} 0")));
         let many: Vec<_> = (0..MAX_ENDPOINTS + 5).map(|n| metrics.tunnel(&format!("eice-{n}"))).collect();
         let (_, text) = metrics.render().unwrap();
-        let told = text.lines().filter(|line| line.starts_with("molecule_terminal_tunnels{")).count();
-        assert_eq!(told, MAX_ENDPOINTS + 1);
+        let count = text.lines().filter(|line| line.starts_with("molecule_terminal_tunnels{")).count();
+        assert_eq!(count, MAX_ENDPOINTS + 1);
         let other = "molecule_terminal_tunnels{endpoint=\"other\"}";
         assert_eq!(line(&metrics, other), Some(format!("{other} 5")));
         drop(many);

@@ -1,7 +1,7 @@
-//! L1 · Tracing set-up, and what a gateway counts.
+//! L1 · Tracing set-up, and the metrics of a gateway.
 //!
-//! Events go to stderr, never to stdout: stdout belongs to the remote process or to the `--json` line. What the
-//! far side says may be in them, so every control byte is escaped on the way out (`escape`).
+//! Events go to stderr, never to stdout: stdout belongs to the remote process or to the `--json` line. Events may
+//! contain text from the remote, so every control byte is escaped when it is written (`escape`).
 
 mod escape;
 #[cfg(feature = "gateway")]
@@ -20,14 +20,14 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 
 pub use escape::Escaped;
 
-/// How events are written.
+/// The format of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
-    /// A line for people. The default.
+    /// Human-readable lines. The default.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -43,69 +43,69 @@ impl FromStr for Format {
     }
 }
 
-/// What is logged and how.
+/// What is logged, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// A filter as `tracing_subscriber::EnvFilter` reads it: `info`, `warn,eice::tunnel=debug`, `off`. The
+    /// A filter in the syntax of `tracing_subscriber::EnvFilter`: `info`, `warn,eice::tunnel=debug`, `off`. The
     /// default, the empty filter, logs nothing.
     pub filter: String,
-    /// The form of a line. The default is text.
+    /// The format of a line. The default is text.
     pub format: Format,
 }
 
 impl Config {
-    /// Logs what `filter` lets through, in `format`.
+    /// Logs what `filter` selects, in `format`.
     #[must_use]
     pub fn new(filter: impl Into<String>, format: Format) -> Self {
         Self { filter: filter.into(), format }
     }
 }
 
-/// Tracing cannot be set up as asked.
+/// Why tracing could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The filter cannot be read.
+    /// The filter is invalid.
     #[error("{filter:?} is not a log filter")]
     Filter {
         /// The filter.
         filter: String,
-        /// Why not.
+        /// The cause.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// The format has no such name.
+    /// The format is unknown.
     #[error("{0:?} is not a log format: it must be text or json")]
     Format(String),
-    /// A subscriber is there already.
+    /// A subscriber is already set.
     #[error("logging is set up already")]
     AlreadySet,
 }
 
-/// How much of a refused text is told, in characters.
+/// The maximum length of a quoted text, in characters.
 const MAX_EXCERPT: usize = 100;
 
-/// Changes what is logged while the process runs. Cheap to clone.
+/// Changes the filter at run time. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Log(reload::Handle<EnvFilter, Registry>);
 
 impl Log {
-    /// Logs what `filter` lets through from now on.
+    /// Replaces the filter.
     ///
     /// # Errors
-    /// When the filter cannot be read.
+    /// If the filter is invalid.
     pub fn set_filter(&self, filter: &str) -> Result<(), Error> {
         let filter = read_filter(filter)?;
-        // The subscriber is set for the whole process, so that it cannot be gone.
+        // The subscriber is set for the whole process and never dropped, so this cannot fail.
         let _ = self.0.reload(filter);
         Ok(())
     }
 }
 
-/// Whether `filter` can be read.
+/// Checks that `filter` is valid.
 ///
 /// # Errors
-/// [`Error::Filter`] when it cannot.
+/// [`Error::Filter`] if it is not.
 pub fn check_filter(filter: &str) -> Result<(), Error> {
     read_filter(filter).map(drop)
 }
@@ -116,10 +116,10 @@ fn read_filter(filter: &str) -> Result<EnvFilter, Error> {
         .map_err(|source| Error::Filter { filter: filter.chars().take(MAX_EXCERPT).collect(), source })
 }
 
-/// Starts logging to stderr for the whole process. To be called once, by the program and never by the library.
+/// Starts logging to stderr for the whole process. The program calls it once; the library never does.
 ///
 /// # Errors
-/// When the filter cannot be read or a subscriber is set already.
+/// If the filter is invalid or a subscriber is already set.
 pub fn init(config: &Config) -> Result<Log, Error> {
     let (filter, handle) = reload::Layer::new(read_filter(&config.filter)?);
     let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(stderr);
@@ -132,13 +132,13 @@ pub fn init(config: &Config) -> Result<Log, Error> {
     Ok(Log(handle))
 }
 
-/// Keeps out what no filter of a user may let in: at its most talkative the WebSocket library writes whole
-/// messages, keystrokes and signed URLs among them.
+/// Excludes events that no user's filter may enable: at trace level the WebSocket library logs whole messages,
+/// including keystrokes and signed URLs.
 fn shows_no_payload(metadata: &Metadata<'_>) -> bool {
     *metadata.level() < Level::TRACE || !metadata.target().starts_with("tungstenite")
 }
 
-/// Stderr with control bytes escaped.
+/// Returns stderr with control bytes escaped.
 fn stderr() -> Escaped<io::Stderr> {
     Escaped::new(io::stderr())
 }
@@ -148,19 +148,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_format_has_two_names() {
+    fn formats_parse_by_name() {
         assert_eq!("json".parse::<Format>().unwrap(), Format::Json);
         assert_eq!("text".parse::<Format>().unwrap(), Format::Text);
         assert!("JSON".parse::<Format>().is_err());
     }
 
     #[test]
-    fn a_filter_that_cannot_be_read_is_told() {
+    fn invalid_filter_is_rejected() {
         let error = init(&Config::new("eice=loud", Format::Text)).unwrap_err();
         assert!(matches!(error, Error::Filter { .. }), "{error}");
     }
     #[test]
-    fn whole_messages_of_the_websocket_library_are_never_let_in() {
+    fn websocket_payloads_are_never_logged() {
         use tracing::{debug_span, trace_span};
 
         let subscriber = tracing_subscriber::registry().with(filter_fn(shows_no_payload));

@@ -230,7 +230,7 @@ async fn mounted_system_roots_are_trusted() {
     assert_eq!(output.status.code(), Some(76), "{output:?}");
     assert!(said(&output.stderr).contains("name it as CA bundle"), "{output:?}");
     let output = lab.run(&["--env=EICE_LOG=eice=debug"], &args).await;
-    assert!(said(&output.stderr).contains("those compiled in count"), "{output:?}");
+    assert!(said(&output.stderr).contains("using the compiled-in ones"), "{output:?}");
     lab.sshd.is_idle();
 }
 

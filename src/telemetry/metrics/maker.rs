@@ -1,4 +1,4 @@
-//! How a metric is made and registered.
+//! Creates and registers metrics.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -6,10 +6,10 @@ use prometheus::{
     Registry,
 };
 
-/// What the names begin with.
+/// The prefix of all names.
 const NAMESPACE: &str = "molecule_terminal";
 
-/// Makes metrics of our names and registers them. An error is a name that is taken, or a name or label that is none.
+/// Creates and registers metrics under our prefix. Fails on a duplicate name or an invalid name or label.
 pub(super) struct Maker<'a>(&'a Registry);
 
 impl<'a> Maker<'a> {
