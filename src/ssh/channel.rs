@@ -1,4 +1,4 @@
-//! A channel and the task that always reads it.
+//! A channel, and the task that always reads it.
 
 use std::future::Future;
 use std::io;
@@ -17,13 +17,13 @@ use super::link::Link;
 use super::terminal::{ChannelControl, ChannelInput, ChannelOutput};
 use crate::model::{Exit, Stage, Terminal, TerminalEvent};
 
-/// Output that waits for its reader, in messages of at most one packet.
+/// Output messages that wait for the reader, each at most one packet.
 const EVENT_QUEUE: usize = 16;
 
-/// The answers that are waited for at once: agent, PTY and command.
+/// The number of pending answers: agent, PTY and command, with one to spare.
 const ANSWER_QUEUE: usize = 4;
 
-/// The longest name of a signal that is kept, in characters.
+/// The maximum length of a signal name, in characters.
 const MAX_SIGNAL_NAME: usize = 32;
 
 /// `SSH_EXTENDED_DATA_STDERR` (RFC 4254, section 5.2).
@@ -31,20 +31,20 @@ const STDERR: u32 = 1;
 
 pub(super) type Requests = ChannelWriteHalf<Msg>;
 
-/// What the task of a channel and its users know together.
+/// The state shared by a channel's task and its users.
 #[derive(Debug, Default)]
 pub(super) struct Life {
     /// Cancelled to close the channel.
     pub(super) closing: CancellationToken,
     /// Cancelled when the channel is closed; its output may still be read.
     pub(super) ended: CancellationToken,
-    /// Cancelled when nothing of the channel is left at the far side, or nothing more can be done about it.
+    /// Cancelled when nothing of the channel is left at the remote, or nothing more can be done about it.
     pub(super) cleared: CancellationToken,
     outcome: OnceLock<Result<Exit, String>>,
 }
 
 impl Life {
-    /// How the channel ended: an exit, or a connection that broke under it.
+    /// Returns how the channel ended: an exit, or a broken connection.
     pub(super) fn outcome(&self) -> io::Result<Exit> {
         match self.outcome.get() {
             Some(Ok(exit)) => Ok(exit.clone()),
@@ -54,7 +54,7 @@ impl Life {
     }
 }
 
-/// A channel in use. Dropped before it became a terminal, it is closed.
+/// A channel in use. It is closed if it is dropped before it becomes a terminal.
 pub(super) struct Opened {
     requests: Arc<Requests>,
     events: mpsc::Receiver<TerminalEvent>,
@@ -91,7 +91,7 @@ impl Opened {
         Self { requests, events, answers, life, link: Arc::clone(link), hold }
     }
 
-    /// Sends everything that `request` asks for in one flight, and before it that for the agent's forwarding.
+    /// Sends all requests at once, agent forwarding first.
     pub(super) async fn send(&self, request: &ChannelRequest, agent: bool) -> Result<(), russh::Error> {
         if agent {
             self.requests.agent_forward(true).await?;
@@ -109,7 +109,7 @@ impl Opened {
         }
     }
 
-    /// Waits for the answers to what was sent; a server answers in order.
+    /// Awaits the answers to what was sent; a server answers in order.
     pub(super) async fn answers(&mut self, request: &ChannelRequest, agent: bool) -> Result<(), Error> {
         if agent && !self.answer().await? {
             tracing::warn!("the server refuses to forward the agent (AllowAgentForwarding)");
@@ -123,7 +123,7 @@ impl Opened {
     async fn answer(&mut self) -> Result<bool, Error> {
         match self.answers.recv().await {
             Some(answer) => Ok(answer),
-            // A server that cannot start a command may close the channel instead of refusing.
+            // A server that cannot start a command may close the channel instead of answering.
             None if self.life.outcome().is_ok() => Ok(false),
             None => Err(Error::Closed { stage: Stage::Shell, reason: self.link.reason(), said: None }),
         }
@@ -145,8 +145,8 @@ impl Opened {
     }
 }
 
-/// The channel of a watcher: nothing is written to it and nothing that it says is kept; ending its stdin sets
-/// it to work.
+/// The channel of a watcher. Nothing is written to it and its output is discarded; the end of its stdin starts its
+/// work.
 pub(super) struct Watcher {
     opened: Opened,
     patience: Duration,
@@ -163,8 +163,8 @@ impl Watcher {
         Arc::clone(&self.opened.requests)
     }
 
-    /// Ends the watcher's stdin and waits until it has done its work. `terminal` is how the terminal ended: what
-    /// kept both from starting was told there.
+    /// Ends the watcher's stdin and waits until it is done. `terminal` is how the terminal ended: if the watcher
+    /// ended the same way, the cause was already reported there.
     async fn finish(self, terminal: Option<&Exit>) {
         let work = async {
             let _ = self.opened.requests.eof().await;
@@ -218,7 +218,7 @@ impl Reader {
         life.cleared.cancel();
     }
 
-    /// Passes on what comes until the channel ends or is to be closed.
+    /// Forwards messages until the channel ends or is to be closed.
     async fn forward(&mut self, events: &mpsc::Sender<TerminalEvent>) {
         let (closing, cut) = (self.life.closing.clone(), self.link.cut.clone());
         while !self.is_closed {
@@ -232,7 +232,7 @@ impl Reader {
             let Some(event) = self.take(message) else { continue };
             tokio::select! {
                 biased;
-                // A reader that is gone loses nothing: reading goes on, for the exit.
+                // Without a reader nothing is lost: the loop goes on until the exit.
                 _ = events.send(event) => {}
                 () = closing.cancelled() => return,
                 () = cut.cancelled() => return,
@@ -240,7 +240,7 @@ impl Reader {
         }
     }
 
-    /// Notes what a message says about the channel and gives back what it says to the user.
+    /// Updates the channel's state from a message and returns the user's part of it.
     fn take(&mut self, message: ChannelMsg) -> Option<TerminalEvent> {
         match message {
             ChannelMsg::Data { data } => Some(TerminalEvent::Output(data)),
@@ -261,7 +261,7 @@ impl Reader {
                 self.exit = Some(Exit::Signal { name: signal_name_text(signal_name), core_dumped });
                 None
             }
-            // The exit may come after the end of the output: only the close is the end.
+            // The exit may follow the end of the output: only the close is the end.
             ChannelMsg::Close => {
                 self.is_closed = true;
                 None
@@ -270,9 +270,9 @@ impl Reader {
         }
     }
 
-    /// Hang-up, then kill and close. After our own close the implementation tells nothing more of a channel, so
-    /// that the exit has to come before it. A server that takes no signals (OpenSSH's for root, for one) hangs
-    /// the PTY up when the channel is closed.
+    /// Sends a hang-up, then a kill and a close. The implementation reports nothing of a channel after our own close,
+    /// so the exit must arrive before it. A server that takes no signals (OpenSSH's for root, for one) hangs up the PTY
+    /// when the channel is closed.
     async fn wind_down(&mut self) {
         let (requests, link, hangup) = (Arc::clone(&self.requests), Arc::clone(&self.link), self.hangup);
         let ended = async {
@@ -297,7 +297,7 @@ impl Reader {
         self.is_closed = true;
     }
 
-    /// Reads on to the channel's end and keeps only the exit.
+    /// Reads to the end of the channel and keeps only the exit.
     async fn drain(&mut self) {
         while !self.is_closed {
             let Some(message) = self.read.wait().await else { return };
@@ -306,7 +306,7 @@ impl Reader {
     }
 }
 
-/// Whether `work` came to its end within `after` and before the connection was cut.
+/// Returns whether `work` finished within `after`, or the connection was cut.
 async fn bounded(after: Duration, link: &Link, work: impl Future<Output = Option<()>>) -> bool {
     tokio::select! {
         biased;

@@ -1,4 +1,4 @@
-//! How an SSH connection is tuned.
+//! The settings of an SSH connection.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use super::link::WhyClosed;
 
 use crate::setters::setters;
 
-/// Ciphers, the fastest first. The implementation's own order starts with ChaCha20 and leaves AES-128-GCM out.
+/// The ciphers, fastest first. The implementation's own order starts with ChaCha20 and omits AES-128-GCM.
 const CIPHERS: &[cipher::Name] =
     &[cipher::AES_256_GCM, cipher::AES_128_GCM, cipher::CHACHA20_POLY1305, cipher::AES_256_CTR];
 
-/// Host key algorithms. No RSA: this build cannot verify it (RUSTSEC-2023-0071).
+/// The host key algorithms. No RSA: this build cannot verify it (RUSTSEC-2023-0071).
 pub(in crate::ssh) const HOST_KEY_ALGORITHMS: &[Algorithm] = &[
     Algorithm::Ed25519,
     Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
@@ -22,62 +22,62 @@ pub(in crate::ssh) const HOST_KEY_ALGORITHMS: &[Algorithm] = &[
     Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 },
 ];
 
-/// The most bytes under one key (RFC 4253, section 9), and the most that the implementation takes.
+/// The maximum number of bytes per key (RFC 4253, section 9), which is also the implementation's limit.
 const MAX_REKEY_BYTES: usize = 1 << 30;
 
-/// How an SSH connection is tuned. [`Config::default`] is for terminals, [`Config::bulk`] for copies,
+/// The settings of an SSH connection. [`Config::default`] is for terminals, [`Config::bulk`] for copies,
 /// [`Config::forwards`] for forwarded connections.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// What the server may have in flight on one channel, in bytes. More is faster over a long way (ceiling:
-    /// window / round trip), less is quicker to stop after Ctrl-C. Default 1 MiB, bulk 8 MiB.
+    /// The receive window of a channel, in bytes. A larger one is faster over a long distance (limit: window / round
+    /// trip), a smaller one stops sooner after Ctrl-C. Default 1 MiB, bulk 8 MiB.
     pub window_size: u32,
-    /// The largest packet that is asked for, in bytes, at most 65535. Default 32 KiB, bulk 65535.
+    /// The maximum packet size, in bytes, at most 65535. Default 32 KiB, bulk 65535.
     pub max_packet_size: u32,
-    /// Messages that wait between the connection and one channel's task. Default 8, bulk 32.
+    /// The queue between the connection and a channel's task, in messages. Default 8, bulk 32.
     pub channel_buffer: usize,
-    /// After this much silence a keepalive is sent. Default 15 s.
+    /// A keepalive is sent after this much silence. Default 15 s.
     pub keepalive_interval: Duration,
-    /// After this many unanswered ones the connection is taken for dead. Default 3.
+    /// The connection is considered dead after this many unanswered keepalives. Default 3.
     pub max_keepalives: usize,
-    /// New keys are exchanged after this many bytes in either direction, at most 1 GiB, the default.
+    /// Keys are renewed after this many bytes in either direction, at most 1 GiB, the default.
     pub rekey_bytes: usize,
-    /// New keys are exchanged after this long. Default 1 h.
+    /// Keys are renewed after this time. Default 1 h.
     pub rekey_interval: Duration,
-    /// The deadlines of the stages.
+    /// The timeouts of the stages.
     pub timeouts: Timeouts,
-    /// Asked, when a connection ended, for the carrier's reason. Default: nobody is asked.
+    /// Returns the transport's reason when a connection ended. Default `None`.
     pub why_closed: Option<WhyClosed>,
 }
 
-/// How long each stage may take.
+/// The timeout of each stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// To the server's identification. Default 10 s: behind a security group that drops, nothing ever comes.
+    /// Until the server's identification. Default 10 s: a security group that drops packets never answers.
     pub banner: Duration,
     /// Key exchange and the host key's check. Default 10 s.
     pub key_exchange: Duration,
-    /// For a witness to vouch for a host key that is not pinned, where nothing else counts; from the end of the key
-    /// exchange on, beside which it is asked. Default 15 s.
+    /// For a witness to verify a host key that is not pinned, if nothing else decides; counted from the end of the
+    /// key exchange, during which the witness is already asked. Default 15 s.
     pub witness: Duration,
-    /// The same where the key is trusted on first use without a witness. Default 250 ms: it was asked before the
-    /// tunnel was dialled, so it is late only when something is wrong with it.
+    /// The same for trust on first use, which also works without a witness. Default 250 ms: the request is sent before
+    /// the tunnel is dialed, so a late answer means a problem.
     pub witness_grace: Duration,
-    /// Each of the two authentication steps. Default 15 s: PAM and AuthorizedKeysCommand take their time.
+    /// Each of the two authentication steps. Default 15 s: PAM and AuthorizedKeysCommand can be slow.
     pub authentication: Duration,
-    /// To the channel's confirmation. Default 10 s.
+    /// Until the channel is confirmed. Default 10 s.
     pub channel: Duration,
-    /// To the answers to PTY and command. Default 10 s.
+    /// Until the answers to PTY and command. Default 10 s.
     pub shell: Duration,
-    /// From a process's hang-up to its kill when a terminal is closed. Default 1 s.
+    /// From the hang-up of a process to its kill when a terminal is closed. Default 1 s.
     pub hangup: Duration,
-    /// For the watcher to clear a container when a terminal is closed. Default 15 s.
+    /// For the watcher to clean up a container when a terminal is closed. Default 15 s.
     pub watcher: Duration,
     /// For the answer to a ping. Default 10 s.
     pub round_trip: Duration,
-    /// For a connection to say goodbye. Default 2 s.
+    /// For the disconnect message of a connection. Default 2 s.
     pub close: Duration,
 }
 
@@ -116,19 +116,19 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Tuned for throughput: copies and pipes.
+    /// Returns settings tuned for throughput: copies and pipes.
     #[must_use]
     pub fn bulk() -> Self {
         Self { window_size: 8 * 1024 * 1024, max_packet_size: 65_535, channel_buffer: 32, ..Self::default() }
     }
 
-    /// Tuned for many forwarded connections: as bulk, with less in flight on each.
+    /// Returns settings for many forwarded connections: like bulk, with smaller windows.
     #[must_use]
     pub fn forwards() -> Self {
         Self { window_size: 2 * 1024 * 1024, max_packet_size: 32 * 1024, ..Self::bulk() }
     }
 
-    /// As the implementation takes it, with the host key algorithms that may be negotiated.
+    /// Converts to the implementation's settings, with the host key algorithms to negotiate.
     pub(super) fn client(&self, host_keys: Vec<Algorithm>) -> client::Config {
         let rekey_bytes = self.rekey_bytes.clamp(1, MAX_REKEY_BYTES);
         client::Config {

@@ -1,28 +1,28 @@
-//! What can go wrong between the first byte and the shell's.
+//! The errors of an SSH connection, from the first byte to the shell.
 
 use std::time::Duration;
 
 use super::host_keys::{Fingerprint, HostKeyScope, StoreError, WitnessError};
 use crate::model::Stage;
 
-/// An SSH connection or channel that failed. `Display` prints one level, the cause is in `source()`.
+/// An SSH connection or channel that failed. `Display` prints one level; the cause is in `source()`.
 ///
-/// Texts from the far side are in it as they came; escape them before they reach a terminal.
+/// It contains texts from the remote as they arrived; escape them before they reach a terminal.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The stage's deadline passed.
+    /// The stage timed out.
     #[error("no answer within {} s", .after.as_secs_f32())]
     Timeout {
         /// The stage.
         stage: Stage,
-        /// How long it was given.
+        /// The timeout.
         after: Duration,
     },
-    /// The peer's first bytes are not those of an SSH server.
+    /// The peer's first bytes are not an SSH identification.
     #[error("the peer does not speak SSH; it said {said:?}")]
     NotSsh {
-        /// What it said instead, its beginning.
+        /// The beginning of what it sent instead.
         said: String,
     },
     /// The connection ended during `stage`.
@@ -30,95 +30,95 @@ pub enum Error {
     Closed {
         /// The stage.
         stage: Stage,
-        /// Why, as the carrier of the connection tells it.
+        /// The reason, as the connection's transport reports it.
         reason: Option<String>,
-        /// What the peer said before it closed, where that was not SSH.
+        /// What the peer sent before it closed, if that was not SSH.
         said: Option<String>,
     },
     /// The two sides have no algorithm in common.
     #[error("no {kind} algorithm in common with the server, which offers {theirs}")]
     NoCommonAlgorithm {
-        /// Of what kind.
+        /// The kind of algorithm.
         kind: String,
         /// The server's list.
         theirs: String,
     },
-    /// The server has another host key than the one that is pinned.
+    /// The server's host key differs from the pinned one.
     #[error("the host key of {scope} has changed: pinned {}, offered {offered}", list(.pinned))]
     HostKeyChanged {
-        /// Whose key.
+        /// The instance.
         scope: HostKeyScope,
-        /// What is pinned, never empty.
+        /// The pinned keys, never empty.
         pinned: Vec<Fingerprint>,
-        /// What the server showed.
+        /// The server's key.
         offered: Fingerprint,
     },
-    /// The server shows no host key of a kind that is pinned.
+    /// The server has no host key of a pinned algorithm.
     #[error("the server no longer offers a host key of the kind that is pinned for {scope}: {}", list(.pinned))]
     HostKeyMissing {
-        /// Whose key.
+        /// The instance.
         scope: HostKeyScope,
-        /// What is pinned.
+        /// The pinned keys.
         pinned: Vec<Fingerprint>,
     },
-    /// Nothing is pinned, and the policy does not trust a first use.
-    #[error("the host key of {scope} is not known: {offered}")]
+    /// No key is pinned, and the policy does not trust on first use.
+    #[error("the host key of {scope} is unknown: {offered}")]
     HostKeyUnknown {
-        /// Whose key.
+        /// The instance.
         scope: HostKeyScope,
-        /// What the server showed.
+        /// The server's key.
         offered: Fingerprint,
     },
-    /// Nothing is pinned, and what the instance tells elsewhere of its host keys says otherwise.
-    #[error("the host key of {scope} is not what its console tells: it tells of {}, offered {offered}", list(.told))]
+    /// No key is pinned, and the instance's console shows other host keys.
+    #[error("the host key of {scope} is not on its console: the console shows {}, offered {offered}", list(.told))]
     HostKeyContradicted {
-        /// Whose key.
+        /// The instance.
         scope: HostKeyScope,
-        /// What is told.
+        /// The keys on the console.
         told: Vec<Fingerprint>,
-        /// What the server showed.
+        /// The server's key.
         offered: Fingerprint,
     },
-    /// Nothing is pinned, and nobody could vouch for the key.
+    /// No key is pinned, and no witness could verify the key.
     #[error("the host key of {scope} cannot be verified: {offered}")]
     HostKeyUnverified {
-        /// Whose key.
+        /// The instance.
         scope: HostKeyScope,
-        /// What the server showed.
+        /// The server's key.
         offered: Fingerprint,
-        /// Why.
+        /// The reason.
         source: WitnessError,
     },
-    /// The store of host keys cannot be read or written.
+    /// The host key store cannot be read or written.
     #[error("the store of host keys cannot be used")]
     HostKeyStore(#[source] StoreError),
-    /// The server does not accept the key.
+    /// The server rejected the key.
     #[error("the server does not accept the key for user {user:?}; it offers: {}", methods(.offered))]
     KeyRefused {
-        /// The login name.
+        /// The user name.
         user: String,
-        /// The authentication methods that it would take.
+        /// The authentication methods that the server offers.
         offered: Vec<String>,
     },
-    /// The server opens no further session on this connection.
+    /// The server refused a channel on this connection.
     #[error("the server refuses the channel: {reason}")]
     ChannelRefused {
-        /// Its reason.
+        /// The server's reason.
         reason: String,
     },
-    /// The server gives no PTY.
+    /// The server refused a PTY.
     #[error("the server gives no PTY")]
     PtyRefused,
-    /// The server does not start the shell or the command.
+    /// The server did not start the shell or the command.
     #[error("the server does not start the command")]
     CommandRefused,
-    /// No key pair could be made.
+    /// A key pair could not be generated.
     #[error("no key pair can be made")]
     KeyGeneration {
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The peer broke the protocol, or the SSH implementation failed on what it sent.
+    /// The peer violated the protocol, or the SSH implementation failed on its messages.
     #[error("the SSH protocol failed")]
     Protocol {
         /// The stage.
@@ -129,7 +129,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The stage that failed.
+    /// Returns the stage that failed.
     #[must_use]
     pub fn stage(&self) -> Stage {
         match self {

@@ -1,4 +1,4 @@
-//! What the SSH implementation calls back on.
+//! The callbacks of the SSH implementation.
 
 use std::sync::{Arc, PoisonError};
 
@@ -9,8 +9,8 @@ use russh::keys::PublicKeyOrCertificate;
 use super::forward::{ForwardAddress, Offer, Offers};
 use super::link::Link;
 
-/// Notes what the server shows and how it ends, hands over the connections that it was asked to forward, and refuses
-/// whatever else it asks of us. Nothing here waits: it runs inside the connection's task.
+/// Records the server's key and how the connection ends, passes on forwarded connections, and refuses everything else
+/// that the server requests. Nothing here waits: it runs in the connection's task.
 pub(super) struct Handler {
     link: Arc<Link>,
     offers: Arc<Offers>,
@@ -26,8 +26,7 @@ impl Handler {
     }
 }
 
-/// The implementation accepts channels that a server opens unless it is told otherwise; a dropped answer is a
-/// refusal.
+/// Refuses a channel: the implementation accepts a server's channels by default, and a dropped answer refuses.
 fn refuse(answer: ChannelOpenHandle) -> Result<(), russh::Error> {
     drop(answer);
     Ok(())
@@ -36,8 +35,8 @@ fn refuse(answer: ChannelOpenHandle) -> Result<(), russh::Error> {
 impl client::Handler for Handler {
     type Error = russh::Error;
 
-    /// Called after the exchange's signature is verified. The key is judged by the handshake, before anything
-    /// is sent under it.
+    /// Called after the exchange's signature is verified. The handshake checks the key before anything is sent under
+    /// it.
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         match key {
             PublicKeyOrCertificate::PublicKey { key, .. } => {

@@ -1,4 +1,4 @@
-//! The keys that log in: one made for a connection, or one of the user's own.
+//! The keys that log in: an ephemeral one for a connection, or the user's own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,45 +9,45 @@ use zeroize::Zeroizing;
 
 use super::Error;
 
-/// An Ed25519 key pair that exists in memory only, for one connection.
+/// An Ed25519 key pair that exists only in memory, for one connection.
 ///
-/// The private half is overwritten when the last holder drops it; neither `Debug` nor any error shows it, and it is
-/// written out for other programs only, by [`EphemeralKey::private_openssh`].
+/// The private key is zeroed when the last copy is dropped. Neither `Debug` nor any error shows it; only
+/// [`EphemeralKey::private_openssh`] exports it, for other programs.
 #[derive(Clone)]
 pub struct EphemeralKey(Arc<PrivateKey>);
 
 impl EphemeralKey {
-    /// Makes a fresh pair from the operating system's randomness.
+    /// Generates a key pair from the operating system's randomness.
     ///
     /// # Errors
-    /// [`Error::KeyGeneration`] when no key can be made.
+    /// [`Error::KeyGeneration`] if generation fails.
     pub fn generate() -> Result<Self, Error> {
         PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519)
             .map(|key| Self(Arc::new(key)))
             .map_err(|source| Error::KeyGeneration { source: source.into() })
     }
 
-    /// The public half as `SendSSHPublicKey` takes it: `ssh-ed25519 AAAA…`, 80 characters, no comment.
+    /// Returns the public key as `SendSSHPublicKey` expects it: `ssh-ed25519 AAAA…`, 80 characters, no comment.
     ///
     /// # Errors
-    /// [`Error::KeyGeneration`] when it cannot be written as text.
+    /// [`Error::KeyGeneration`] if it cannot be encoded.
     pub fn public_openssh(&self) -> Result<String, Error> {
         self.0.public_key().to_openssh().map_err(|source| Error::KeyGeneration { source: source.into() })
     }
 
-    /// The public half as SSH's messages carry it (RFC 4253, section 6.6).
+    /// Returns the public key in SSH's wire format (RFC 4253, section 6.6).
     ///
     /// # Errors
-    /// [`Error::KeyGeneration`] when it cannot be written as bytes.
+    /// [`Error::KeyGeneration`] if it cannot be encoded.
     pub(super) fn public_bytes(&self) -> Result<Vec<u8>, Error> {
         self.0.public_key().to_bytes().map_err(|source| Error::KeyGeneration { source: source.into() })
     }
 
-    /// The private half in OpenSSH's own format, for a program that reads keys from a file: who writes it there makes
-    /// the file private and removes it.
+    /// Returns the private key in OpenSSH's format, for a program that reads keys from a file. The caller must make
+    /// that file private and remove it.
     ///
     /// # Errors
-    /// [`Error::KeyGeneration`] when it cannot be written as text.
+    /// [`Error::KeyGeneration`] if it cannot be encoded.
     pub fn private_openssh(&self) -> Result<Zeroizing<String>, Error> {
         self.0.to_openssh(LineEnding::LF).map_err(|source| Error::KeyGeneration { source: source.into() })
     }
@@ -63,8 +63,8 @@ impl fmt::Debug for EphemeralKey {
     }
 }
 
-/// A private key that logs in: one of the user's own, or an [`EphemeralKey`] whose public half is pushed. Neither `Debug`
-/// nor any error shows it.
+/// A private key that logs in: the user's own, or an [`EphemeralKey`] whose public key is pushed. Neither `Debug` nor
+/// any error shows it.
 #[derive(Clone)]
 pub struct LoginKey(Arc<PrivateKey>);
 
@@ -72,26 +72,26 @@ pub struct LoginKey(Arc<PrivateKey>);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidLoginKey {
-    /// It is encrypted, and there was no passphrase.
+    /// The key is encrypted and there is no passphrase.
     #[error("it is encrypted")]
     Encrypted,
-    /// The passphrase is not the one that it is encrypted with.
-    #[error("the passphrase is not the right one")]
+    /// The passphrase is wrong.
+    #[error("the passphrase is wrong")]
     Passphrase,
-    /// Its algorithm is not one of this build: no RSA (RUSTSEC-2023-0071) and no DSA.
+    /// The algorithm is not supported by this build: no RSA (RUSTSEC-2023-0071) and no DSA.
     #[error("{0} keys are not supported: use an Ed25519 or ECDSA key")]
     Unsupported(String),
-    /// It is no private key in a form that is known.
-    #[error("it is no private key in OpenSSH's or PKCS#8's form")]
+    /// The text is not a private key in a supported format.
+    #[error("it is not a private key in OpenSSH or PKCS#8 format")]
     Malformed,
 }
 
 impl LoginKey {
-    /// Reads the `text` of a private key file (OpenSSH's own form or PKCS#8), decrypted with `passphrase` where it is
+    /// Parses the `text` of a private key file (OpenSSH's format or PKCS#8), decrypted with `passphrase` if it is
     /// encrypted.
     ///
     /// # Errors
-    /// [`InvalidLoginKey`].
+    /// [`InvalidLoginKey`], with the reason.
     pub fn parse(text: &str, passphrase: Option<&str>) -> Result<Self, InvalidLoginKey> {
         use russh::keys::Error as E;
         let key = decode_secret_key(text, passphrase).map_err(|error| match error {
@@ -127,7 +127,7 @@ impl fmt::Debug for LoginKey {
 mod tests {
     use super::*;
 
-    /// A key of `kind` as ssh-keygen writes it.
+    /// Generates a key of `kind` with ssh-keygen.
     fn written(kind: &str, passphrase: &str) -> String {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_ssh_keygen_are_read_and_others_refused_with_the_reason() {
+    fn ssh_keygen_keys_parse_except_rsa() {
         for kind in ["ed25519", "ecdsa"] {
             assert!(LoginKey::parse(&written(kind, ""), None).is_ok(), "{kind}");
         }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_public_text_is_what_send_ssh_public_key_takes_and_debug_tells_nothing() {
+    fn public_key_fits_send_ssh_public_key() {
         let key = EphemeralKey::generate().unwrap();
         let text = key.public_openssh().unwrap();
         assert_eq!(text.len(), 80);
@@ -166,6 +166,6 @@ mod tests {
         assert_eq!(format!("{key:?}"), "EphemeralKey { .. }");
 
         let private = PrivateKey::from_openssh(key.private_openssh().unwrap().as_bytes()).unwrap();
-        assert_eq!(private.public_key().to_openssh().unwrap(), text, "both halves are of one pair");
+        assert_eq!(private.public_key().to_openssh().unwrap(), text, "both keys are one pair");
     }
 }

@@ -1,4 +1,4 @@
-//! The stream under a connection: watched for the server's identification, and cut when the connection goes.
+//! The stream under a connection: scanned for the server's identification, and cut when the connection is dropped.
 
 use std::io;
 use std::pin::Pin;
@@ -12,30 +12,30 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Asked, once a connection ended, why its carrier closed it; `None` when that is not known.
+/// Returns why the transport closed an ended connection; `None` if that is unknown.
 pub type WhyClosed = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// How much of what a peer says before its identification is kept, in bytes.
+/// How much of the data before a peer's identification is kept, in bytes.
 const MAX_SAID: usize = 512;
 
-/// What the parts of one connection know together.
+/// The state shared by the parts of one connection.
 pub(super) struct Link {
     /// Cancelled when the server's identification has been read.
     pub(super) identified: CancellationToken,
-    /// Cancelled when the connection was cut from this side.
+    /// Cancelled when this side cut the connection.
     pub(super) cut: CancellationToken,
-    /// Cancelled when the SSH implementation's task is over and the stream is dropped.
+    /// Cancelled when the SSH implementation's task has ended and the stream is dropped.
     pub(super) gone: CancellationToken,
-    /// Told when bytes of the server were read.
+    /// Notified when bytes from the server were read.
     pub(super) arrived: Notify,
-    /// The host key that the server proved to hold.
+    /// The host key that the server has proved to hold.
     pub(super) offered: Mutex<Option<PublicKey>>,
-    /// How the connection ended, in the words of the SSH implementation or of the server's goodbye.
+    /// How the connection ended, according to the SSH implementation or the server's disconnect message.
     ending: OnceLock<String>,
     said: Mutex<Vec<u8>>,
     why_closed: Option<WhyClosed>,
     is_cut: AtomicBool,
-    /// The forwarded connections whose reader holds the connection up.
+    /// The number of forwarded connections whose reader stalls the connection.
     stalled: AtomicUsize,
     reader: AtomicWaker,
     writer: AtomicWaker,
@@ -59,7 +59,7 @@ impl Link {
         })
     }
 
-    /// Cuts the stream: reads and writes fail from here on, which ends the SSH implementation's task.
+    /// Cuts the stream: reads and writes fail from now on, which ends the SSH implementation's task.
     pub(super) fn cut(&self) {
         self.is_cut.store(true, Ordering::Release);
         self.cut.cancel();
@@ -67,35 +67,35 @@ impl Link {
         self.writer.wake();
     }
 
-    /// Counts the connection as held up by a reader until the guard is dropped.
+    /// Marks the connection as stalled by a reader until the guard is dropped.
     pub(super) fn stall(&self) -> Stalled<'_> {
         self.stalled.fetch_add(1, Ordering::Relaxed);
         Stalled(self)
     }
 
-    /// Whether a reader holds the connection up.
+    /// Returns whether a reader stalls the connection.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed) > 0
     }
 
-    /// Keeps the first reason only.
+    /// Records why the connection ended; the first reason is kept.
     pub(super) fn ended(&self, reason: String) {
         let _ = self.ending.set(reason);
     }
 
-    /// Why the connection is no more: the carrier knows best, then the SSH implementation.
+    /// Returns why the connection ended. The transport's reason takes precedence over the SSH implementation's.
     pub(super) fn reason(&self) -> Option<String> {
         self.why_closed.as_ref().and_then(|why| why()).or_else(|| self.ending.get().cloned())
     }
 
-    /// What the peer said before its identification, where it said anything.
+    /// Returns what the peer sent before its identification, if anything.
     pub(super) fn said(&self) -> Option<String> {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&said).trim_end().to_owned();
         (!text.is_empty()).then_some(text)
     }
 
-    /// The error of a terminal or a request whose connection went away.
+    /// Returns the error of a terminal or a request whose connection was closed.
     pub(super) fn broken(&self) -> io::Error {
         let text = match self.reason() {
             Some(reason) => format!("the SSH connection was closed ({reason})"),
@@ -104,7 +104,7 @@ impl Link {
         io::Error::new(io::ErrorKind::ConnectionReset, text)
     }
 
-    /// Looks for the identification in the first bytes of the server (RFC 4253, section 4.2).
+    /// Scans the first bytes of the server for its identification (RFC 4253, section 4.2).
     fn observe(&self, bytes: &[u8]) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let room = MAX_SAID.saturating_sub(said.len());
@@ -121,7 +121,7 @@ impl Link {
     }
 }
 
-/// A reader that holds its connection up.
+/// Marks a connection as stalled until it is dropped.
 pub(super) struct Stalled<'a>(&'a Link);
 
 impl Drop for Stalled<'_> {
@@ -130,7 +130,7 @@ impl Drop for Stalled<'_> {
     }
 }
 
-/// A stream that [`Link::cut`] ends, whatever its peer does.
+/// A stream that [`Link::cut`] ends, even if its peer does nothing.
 pub(super) struct Watched<S> {
     stream: S,
     link: Arc<Link>,
@@ -197,7 +197,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// Cuts the stream when the connection's owner is gone.
+/// Cuts the stream when the connection's owner is dropped.
 pub(super) struct CutOnDrop(pub(super) Arc<Link>);
 
 impl Drop for CutOnDrop {

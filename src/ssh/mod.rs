@@ -1,14 +1,14 @@
 //! L2 · SSH over any byte stream.
 //!
-//! [`handshake()`] takes the stream as far as it goes without a user: identification, key exchange, host key.
-//! [`Handshake::authenticate`] adds the key and makes a [`Connection`], which opens terminals, runs
-//! commands and forwards connections. The two are apart because the key is pushed to the instance at the same time;
-//! while it is on its way, [`Handshake::begin_authentication`] does what can be done without it. [`agent`] lends a key
-//! to OpenSSH's own client instead.
+//! [`handshake()`] does everything that needs no user: identification, key exchange, host key check.
+//! [`Handshake::authenticate`] adds the key and returns a [`Connection`], which opens terminals, runs commands and
+//! forwards connections. They are separate steps because the key is pushed to the instance concurrently; while the push
+//! is pending, [`Handshake::begin_authentication`] does what needs no key. [`agent`] offers a key to OpenSSH's own
+//! client instead.
 //!
-//! Nothing here knows AWS. The SSH implementation runs in a task of its own, where a panic stays; dropping the
-//! connection cuts its stream, which ends that task. Each channel has one more task, which always reads it:
-//! the implementation holds up a whole connection behind one channel that nobody reads.
+//! This module does not depend on AWS. The SSH implementation runs in its own task, which contains its panics;
+//! dropping the connection cuts its stream and thereby ends that task. Each channel has another task that always reads
+//! it, because the implementation stalls the whole connection when one channel is not read.
 
 pub mod agent;
 mod channel;

@@ -1,9 +1,9 @@
-//! Packets sent for the acknowledgement that they carry.
+//! Sends packets for the acknowledgment that they carry.
 //!
 //! OpenSSH's server sets TCP_NODELAY only when a session starts. Between authentication and that it announces its host
-//! keys, tells what it thought of the user's key, and confirms the first channel. Nagle's algorithm holds each of these
-//! back until the one before is acknowledged, and a TCP that has nothing to send puts an acknowledgement off by 40 ms
-//! (Linux; RFC 1122, section 4.2.3.2, allows 500). A packet of ours takes it along at once.
+//! keys, reports on the user's key, and confirms the first channel. Nagle's algorithm holds each message back until the
+//! one before is acknowledged, and an idle TCP delays acknowledgments by 40 ms (Linux; RFC 1122, section 4.2.3.2,
+//! allows 500). A packet from us carries the acknowledgment at once.
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,13 +13,13 @@ use tokio::time::timeout;
 
 use super::link::Link;
 
-/// The most packets for one answer: there are two announcements before it, and a third costs little.
+/// The maximum number of packets per answer: two announcements precede it, and a third costs little.
 const MAX_NUDGES: u32 = 3;
 
-/// How long after an arrival the answer is waited for: it may be what arrived.
+/// How long to wait for the answer after bytes arrived: they may be the answer.
 const GRACE: Duration = Duration::from_millis(1);
 
-/// Waits for `answer`, and calls `nudge` when something else arrives meanwhile.
+/// Awaits `answer`, and calls `nudge` whenever something else arrives first.
 pub(super) async fn nudging<T, N: Future>(
     link: &Link,
     answer: impl Future<Output = T>,
@@ -28,7 +28,7 @@ pub(super) async fn nudging<T, N: Future>(
     let mut answer = pin!(answer);
     for _ in 0..MAX_NUDGES {
         let mut arrival = pin!(link.arrived.notified());
-        // What arrives from here on counts, before it is waited for.
+        // Registers the waiter now, so that an arrival before the first poll counts.
         arrival.as_mut().enable();
         tokio::select! {
             biased;
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn each_arrival_is_answered_and_no_more_than_three() {
+    async fn arrivals_are_nudged_at_most_three_times() {
         let (link, count) = (Link::new(None), Cell::new(0));
         let nudge = || {
             count.set(count.get() + 1);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn silence_and_the_answer_itself_are_not_answered() {
+    async fn silence_and_the_answer_are_not_nudged() {
         let (link, nudged) = (Link::new(None), Cell::new(false));
         let nudge = || {
             nudged.set(true);

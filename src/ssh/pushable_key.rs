@@ -1,67 +1,67 @@
-//! A public key that a user has already, as EC2 Instance Connect takes it.
+//! A user's existing public key, as EC2 Instance Connect accepts it.
 
 use std::str::FromStr;
 
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 
-/// The shortest and the longest key that `SendSSHPublicKey` takes, in characters (its API reference).
+/// The length of a key that `SendSSHPublicKey` accepts, in characters (its API reference).
 const LENGTH: std::ops::RangeInclusive<usize> = 80..=4096;
 
-/// A public key of the user's that can be pushed to an instance: Ed25519 or RSA, in OpenSSH's form. Its private half,
-/// which is never seen here, logs in from elsewhere; a key that logs in from here is a [`LoginKey`](super::LoginKey).
+/// A user's public key that can be pushed to an instance: Ed25519 or RSA, in OpenSSH's format. Its private key is not
+/// known here and logs in from elsewhere; a key that logs in from here is a [`LoginKey`](super::LoginKey).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushableKey {
     text: String,
     fingerprint: String,
 }
 
-/// Why a text is no key that can be pushed. No part of the text is told: it may be a private key.
+/// Why a text is not a pushable key. The text is never quoted: it may be a private key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidPushableKey {
-    /// It is the half that is nobody's business.
-    #[error("it is a private key: only the public half is ever pushed")]
+    /// The text is a private key.
+    #[error("it is a private key: only the public key is ever pushed")]
     Private,
-    /// It is a public key in the form of RFC 4716.
-    #[error("it is a public key in SSH2's form, not in OpenSSH's")]
+    /// The text is a public key in RFC 4716 format.
+    #[error("it is a public key in SSH2 format, not in OpenSSH format")]
     Ssh2,
-    /// It is something else.
-    #[error("it is no public key in OpenSSH's form, `ssh-ed25519 AAAA…`")]
+    /// The text is something else.
+    #[error("it is not a public key in OpenSSH format, `ssh-ed25519 AAAA…`")]
     NotAKey,
-    /// There is more than one.
+    /// The text has more than one key.
     #[error("it has {0} lines where there should be one key")]
     Several(usize),
-    /// EC2 Instance Connect does not take it.
+    /// EC2 Instance Connect does not accept the algorithm.
     #[error("it is a key of kind {0}, and EC2 Instance Connect takes Ed25519 and RSA only")]
     Kind(String),
-    /// EC2 Instance Connect does not take so short or long a one.
+    /// EC2 Instance Connect does not accept a key of this length.
     #[error("it has {0} characters, and EC2 Instance Connect takes 80 to 4096")]
     Length(usize),
 }
 
 impl InvalidPushableKey {
-    /// What to do about it.
+    /// Returns what the user can do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Private => {
-                "the public half is in the file of the same name with .pub; `ssh-keygen -y -f FILE` prints it"
+                "the public key is in the file of the same name with .pub; `ssh-keygen -y -f FILE` prints it"
             }
-            Self::Ssh2 => "`ssh-keygen -i -f FILE` prints it in OpenSSH's form",
-            Self::NotAKey | Self::Several(_) => "give one line, as it stands in an id_ed25519.pub",
+            Self::Ssh2 => "`ssh-keygen -i -f FILE` prints it in OpenSSH format",
+            Self::NotAKey | Self::Several(_) => "give one line, as in an id_ed25519.pub",
             Self::Kind(_) | Self::Length(_) => "make another one with `ssh-keygen -t ed25519`",
         }
     }
 }
 
 impl PushableKey {
-    /// The key as `SendSSHPublicKey` takes it: kind and key, no comment.
+    /// Returns the key as `SendSSHPublicKey` expects it: algorithm and key, no comment.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// `SHA256:…`, as `ssh-keygen -l` tells it.
+    /// Returns the fingerprint `SHA256:…`, as `ssh-keygen -l` prints it.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
@@ -71,8 +71,8 @@ impl PushableKey {
 impl TryFrom<PublicKey> for PushableKey {
     type Error = InvalidPushableKey;
 
-    /// Security keys are refused by the service (aws/aws-cli#6811), and so is what it does not name: the EC2 user guide
-    /// has Ed25519 and RSA ("Connect using your own key").
+    /// The service rejects security keys (aws/aws-cli#6811) and every algorithm that it does not name: the EC2 user
+    /// guide lists Ed25519 and RSA ("Connect using your own key").
     fn try_from(mut key: PublicKey) -> Result<Self, InvalidPushableKey> {
         if !matches!(key.algorithm(), Algorithm::Ed25519 | Algorithm::Rsa { .. }) {
             return Err(InvalidPushableKey::Kind(key.algorithm().to_string()));
@@ -90,7 +90,7 @@ impl FromStr for PushableKey {
     type Err = InvalidPushableKey;
 
     fn from_str(text: &str) -> Result<Self, InvalidPushableKey> {
-        // OpenSSL's, OpenSSH's and RFC 4716's forms; PuTTY's.
+        // The formats of OpenSSL, OpenSSH, RFC 4716 and PuTTY.
         if text.contains("PRIVATE KEY") || text.contains("PuTTY-User-Key-File") {
             return Err(InvalidPushableKey::Private);
         }
@@ -116,7 +116,7 @@ mod tests {
     const SECURITY_KEY: &str = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIFXNjotqNox+MZYb0lsO10gNjZ0q16x5th73vx6vMcrJAAAABHNzaDo=";
 
     #[test]
-    fn a_line_of_a_pub_file_is_taken_without_its_comment() {
+    fn pub_file_line_parses_without_comment() {
         let key: PushableKey = format!("# mine\n\n{ED25519} me@here and there\n").parse().unwrap();
         assert_eq!(key.as_str(), ED25519);
         assert_eq!(key.as_str().len(), 80);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_pushed_is_refused_with_its_reason_and_without_its_text() {
+    fn unpushable_keys_are_rejected_unquoted() {
         let secret = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAE";
         for private in [
             format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{secret}\n-----END OPENSSH PRIVATE KEY-----\n"),

@@ -1,4 +1,4 @@
-//! The three parts of a terminal, over a channel.
+//! The three parts of a terminal over a channel.
 
 use std::io;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use super::channel::{Life, Requests};
 use super::link::Link;
 use crate::model::{Control, Input, Output, Signal, Size, TerminalEvent};
 
-/// Writes within the channel's window. Never by way of the connection's own queue, which stops the output of
-/// every channel while one of them has no window.
+/// Writes within the channel's window. It never uses the connection's own queue, which blocks the output of every
+/// channel while one of them has no window.
 pub(super) struct ChannelInput {
     requests: Arc<Requests>,
     life: Arc<Life>,
@@ -35,7 +35,7 @@ impl ChannelInput {
     }
 }
 
-/// `request`, unless the channel or the connection ends first: a closed channel's window never opens again.
+/// Awaits `request`, unless the channel or the connection ends first: a closed channel's window never opens again.
 async fn while_open<F>(life: &Life, link: &Link, request: F) -> io::Result<()>
 where
     F: Future<Output = Result<(), russh::Error>>,

@@ -82,7 +82,7 @@ async fn modes_handle_new_known_and_changed_keys() {
         lab.becomes(&sshd, (mode == "console").then(|| printed(&sshd.host_key()))).await;
         let first = lab.ssh(&sshd, mode).await;
         if mode == "strict" {
-            refused(&first, 76, &["is not known", &fingerprint(&sshd.host_key()), "--host-key console"]);
+            refused(&first, 76, &["is unknown", &fingerprint(&sshd.host_key()), "--host-key console"]);
             let line = format!("{INSTANCE} {}\n", sshd.host_key());
             lab.host_keys(&["import", "-"], line.as_bytes()).await.good();
         } else {

@@ -1,8 +1,7 @@
-//! An ssh-agent with one key, for an OpenSSH client that must log in with a key that is in no file.
+//! An ssh-agent with one key, for an OpenSSH client that logs in with a key that is not in a file.
 //!
-//! It knows two requests of the agent protocol (draft-ietf-sshm-ssh-agent, sections 3.5 and 3.6): what keys there
-//! are, and a signature by the one. Whatever else is asked for, the answer is a failure: nothing is added, removed,
-//! locked or bound.
+//! It implements two requests of the agent protocol (draft-ietf-sshm-ssh-agent, sections 3.5 and 3.6): listing the keys
+//! and signing with the key. It answers every other request with a failure: nothing is added, removed, locked or bound.
 
 mod place;
 mod socket;
@@ -20,8 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::{EphemeralKey, Error};
 pub use socket::{AgentSocket, SocketError};
 
-/// The largest request, in bytes, that is read. What ssh asks to be signed holds a session id, two names and two public
-/// keys.
+/// The maximum size of a request, in bytes. What ssh wants signed contains a session id, two names and two public keys.
 const MAX_REQUEST: u32 = 64 * 1024;
 
 const FAILURE: u8 = 5;
@@ -30,14 +28,14 @@ const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
 
-/// Waits until the far side knows the key; `false` when it never will.
+/// Resolves when the instance knows the key; `false` if it never will.
 pub type KeyKnown = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// An agent with one key.
 #[derive(Clone)]
 pub struct Agent {
     key: EphemeralKey,
-    /// The public half as it stands in a message.
+    /// The public key in wire format.
     blob: Bytes,
     comment: String,
     known: KeyKnown,
@@ -50,11 +48,11 @@ impl fmt::Debug for Agent {
 }
 
 impl Agent {
-    /// Has `key`, which it calls `comment`. It names the key only when `known` says that the far side knows it: a client
-    /// that tried it before would be refused, and would not try it again.
+    /// Creates an agent with `key`, which it lists as `comment`. It lists the key only once `known` resolves: a client
+    /// that tried the key earlier would be refused and would not try it again.
     ///
     /// # Errors
-    /// [`Error::KeyGeneration`] when the key cannot be written as bytes.
+    /// [`Error::KeyGeneration`] if the key cannot be encoded.
     pub fn new(key: EphemeralKey, comment: impl Into<String>, known: KeyKnown) -> Result<Self, Error> {
         let blob = key.public_bytes()?.into();
         Ok(Self { key, blob, comment: comment.into(), known })
@@ -63,8 +61,8 @@ impl Agent {
     /// Answers one client until it closes.
     ///
     /// # Errors
-    /// When the client breaks the protocol or its stream breaks, and when the key never becomes known: it hears nothing
-    /// then but the end.
+    /// If the client violates the protocol or its stream breaks, or if the key never becomes known: the client then sees
+    /// only the end of the stream.
     pub async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
         while let Some(request) = read(&mut stream).await? {
             let answer = self.answer(request).await?;
@@ -81,7 +79,7 @@ impl Agent {
         match request.try_get_u8().unwrap_or_default() {
             REQUEST_IDENTITIES => {
                 if !(self.known)().await {
-                    return Err(io::Error::other("the key is not known to the far side"));
+                    return Err(io::Error::other("the instance does not know the key"));
                 }
                 answer.put_u8(IDENTITIES_ANSWER);
                 answer.put_u32(1);
@@ -100,8 +98,8 @@ impl Agent {
         Ok(answer)
     }
 
-    /// The signature that `request` asks for, when it asks for one by our key. Its flags choose among RSA's algorithms;
-    /// Ed25519 has one.
+    /// Returns the signature that `request` asks for, if it is for our key. The flags select among RSA's algorithms;
+    /// Ed25519 has only one.
     fn signature(&self, request: &mut Bytes) -> Option<BytesMut> {
         let (blob, data) = (string(request)?, string(request)?);
         if blob != self.blob {
@@ -115,7 +113,7 @@ impl Agent {
     }
 }
 
-/// The next request; `None` at the end of the stream.
+/// Reads the next request; `None` at the end of the stream.
 async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Bytes>> {
     let mut length = [0; 4];
     match stream.read_exact(&mut length).await {
@@ -132,13 +130,13 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Bytes>
     Ok(Some(request.into()))
 }
 
-/// Takes a string off the front of `from` (RFC 4251, section 5).
+/// Takes a string from the front of `from` (RFC 4251, section 5).
 fn string(from: &mut Bytes) -> Option<Bytes> {
     let length = from.try_get_u32().ok()? as usize;
     (length <= from.remaining()).then(|| from.split_to(length))
 }
 
-/// Adds a string to `to`. What is added here is a few hundred bytes long.
+/// Appends a string to `to`. Strings here have a few hundred bytes.
 fn put_string(to: &mut BytesMut, string: &[u8]) {
     to.put_u32(u32::try_from(string.len()).unwrap_or(u32::MAX));
     to.put_slice(string);

@@ -1,4 +1,4 @@
-//! The path that agents are found by, and the folder that it is in.
+//! The shared path of the agents, and its folder.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, TryLockError};
@@ -12,27 +12,27 @@ use rustix::process::geteuid;
 
 use super::socket::{SocketError, failed};
 
-/// The longest path of a socket, in bytes, which is the system's limit: `sun_path` without its terminator (unix(7)).
+/// The maximum length of a socket's path, in bytes: `sun_path` without its terminator (unix(7)).
 const MAX_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// How long another process may hold the lock, which it needs for a moment.
+/// How long to wait for the lock, which other processes hold only briefly.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often it is looked whether the lock is free.
+/// The interval of attempts to take the lock.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// A path, and the folder that it is in.
+/// The shared path, and its folder.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) path: PathBuf,
     pub(super) folder: PathBuf,
-    /// `NAME.`, which the names of the sockets behind it begin with.
+    /// `NAME.`, the prefix of the names of the sockets behind the path.
     prefix: OsString,
 }
 
-/// How many digits follow the prefix.
+/// The number of digits after the prefix.
 const DIGITS: usize = 8;
 
-/// The end of a link's name before it is put in place.
+/// The suffix of a link before it is moved into place.
 const NEW: &str = ".new";
 
 impl Place {
@@ -52,7 +52,7 @@ impl Place {
         Ok(Self { path: path.to_owned(), folder: folder.to_owned(), prefix })
     }
 
-    /// Makes the folder where there is none, and sees that it is ours alone.
+    /// Creates the folder if it is missing, and checks that only this user can use it.
     pub(super) fn make_folder(&self) -> Result<(), SocketError> {
         let folder = &self.folder;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -71,12 +71,12 @@ impl Place {
         }
     }
 
-    /// Sees that nothing but a link of ours stands at the path.
+    /// Checks that the path is free or a link of ours.
     pub(super) fn is_free(&self) -> Result<(), SocketError> {
         match fs::read_link(&self.path) {
             Ok(leads_to) if self.is_behind(leads_to.as_os_str()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            // InvalidInput: it is no link.
+            // InvalidInput: it is not a link.
             Err(error) if error.kind() != ErrorKind::InvalidInput => {
                 Err(failed("looking at", &self.path)(error))
             }
@@ -84,7 +84,7 @@ impl Place {
         }
     }
 
-    /// Holds the lock of the folder until the file is dropped.
+    /// Holds the folder's lock until the file is dropped.
     pub(super) fn lock(&self) -> Result<File, SocketError> {
         let folder = File::open(&self.folder).map_err(failed("opening", &self.folder))?;
         let deadline = Instant::now() + LOCK_TIMEOUT;
@@ -97,7 +97,7 @@ impl Place {
         }
     }
 
-    /// Removes what killed processes left: sockets where nobody listens, links that were not put in place.
+    /// Removes what killed processes left behind: sockets without a listener, links that were not moved into place.
     pub(super) fn remove_dead(&self) -> Result<(), SocketError> {
         for name in self.names()? {
             let is_left = match name.as_encoded_bytes().strip_suffix(NEW.as_bytes()) {
@@ -117,24 +117,24 @@ impl Place {
         name
     }
 
-    /// What is in the folder.
+    /// Returns the names in the folder.
     pub(super) fn names(&self) -> Result<Vec<OsString>, SocketError> {
         let entries = fs::read_dir(&self.folder).map_err(failed("reading", &self.folder))?;
         Ok(entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect())
     }
 
-    /// Whether a socket of this name is one behind the path.
+    /// Returns whether `name` is that of a socket behind the path.
     pub(super) fn is_behind(&self, name: &OsStr) -> bool {
         let digits = name.as_encoded_bytes().strip_prefix(self.prefix.as_encoded_bytes());
         digits.is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit))
     }
 
-    /// Whether somebody listens at `name`. What a killed process left behind refuses.
+    /// Returns whether a process listens at `name`. A killed process leaves a socket that refuses.
     pub(super) fn lives(&self, name: &OsStr) -> bool {
         Probe::connect(self.folder.join(name)).is_ok()
     }
 
-    /// Makes the path lead to the socket `name`, in one step.
+    /// Points the path to the socket `name`, atomically.
     pub(super) fn lead_to(&self, name: &OsStr) -> Result<(), SocketError> {
         let mut new = name.to_owned();
         new.push(NEW);

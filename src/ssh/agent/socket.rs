@@ -1,9 +1,9 @@
-//! Where an agent is found: a path that several processes may stand behind.
+//! The agent's socket, behind a path that several processes share.
 //!
-//! Every ssh to one instance is told the same path, and each has a process of ours with a key of its own. So each process
-//! listens on a socket of its own beside the path (`PATH.` and eight digits), and the path is a symbolic link to the
-//! newest. Whichever of them an ssh finds, its key opens the instance. A process that ends hands the path over to another
-//! that still lives, and takes it away when it was the last. All of that happens under a lock on the folder.
+//! Every ssh to an instance uses the same path, and each has its own eice process with its own key. So each process
+//! listens on its own socket next to the path (`PATH.` and eight digits), and the path is a symbolic link to the newest
+//! one. Whichever agent an ssh reaches, its key opens the instance. A process that ends points the path to another live
+//! socket, or removes it if there is none. All changes happen under a lock on the folder.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -20,14 +20,14 @@ use super::Agent;
 use super::place::Place;
 use crate::listen;
 
-/// The most clients at once; one more waits in the system's queue. An ssh is one client, for a moment.
+/// The maximum number of concurrent clients; further ones wait in the backlog. An ssh is a client only briefly.
 const MAX_CLIENTS: usize = 32;
 
-/// Why there is no socket.
+/// Why the socket could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SocketError {
-    /// The path cannot be that of a socket.
+    /// The path is not valid for a socket.
     #[error("{} cannot be the path of a socket: {problem}", .path.display())]
     Path {
         /// The path.
@@ -35,7 +35,7 @@ pub enum SocketError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// Others could use or replace what is in the folder.
+    /// Other users could use or replace the folder's contents.
     #[error("the folder {} is not safe for an agent's socket: {problem}", .folder.display())]
     Unsafe {
         /// The folder.
@@ -43,17 +43,17 @@ pub enum SocketError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Something else stands there.
-    #[error("{} is there already and is no socket of eice's", .0.display())]
+    /// The path is occupied by something else.
+    #[error("{} already exists and is not a socket of eice", .0.display())]
     Occupied(PathBuf),
-    /// The system refuses.
+    /// A system call failed.
     #[error("{action} {} failed", .path.display())]
     Io {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// Why it failed.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -63,22 +63,22 @@ pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
     move |source| SocketError::Io { action, path, source }
 }
 
-/// A socket behind a path that other processes may share. Gone when it is dropped.
+/// A socket behind a path that other processes may share. It is removed on drop.
 #[derive(Debug)]
 pub struct AgentSocket {
     listener: UnixListener,
     place: Place,
-    /// The name of the socket itself, in the folder.
+    /// The name of this process's own socket in the folder.
     own: OsString,
 }
 
 impl AgentSocket {
-    /// Listens behind `path`, in a folder that is made (mode 0700) where there is none and that nobody else may use. Needs
-    /// a Tokio runtime; works on files for a moment.
+    /// Listens behind `path`. Creates the folder (mode 0700) if it is missing; other users must not have access to it.
+    /// Needs a Tokio runtime; blocks briefly on files.
     ///
     /// # Errors
-    /// When the folder is another's, a link, or open to others; when the path is too long for a socket, or something else
-    /// stands there; when the system refuses.
+    /// If the folder belongs to another user, is a link or is accessible to others; if the path is too long for a socket
+    /// or occupied; if a system call fails.
     pub fn bind(path: &Path) -> Result<Self, SocketError> {
         let place = Place::new(path)?;
         place.make_folder()?;
@@ -88,7 +88,7 @@ impl AgentSocket {
         let own = place.own_name();
         let socket = place.folder.join(&own);
         let listener = UnixListener::bind(&socket).map_err(failed("binding", &socket))?;
-        // From here on dropping it removes what is there.
+        // From here on, dropping `bound` removes the socket.
         let bound = Self { listener, place, own };
         fs::set_permissions(&socket, Permissions::from_mode(0o600))
             .map_err(failed("closing off", &socket))?;
@@ -96,7 +96,7 @@ impl AgentSocket {
         Ok(bound)
     }
 
-    /// Answers by `agent` whoever is of our own user, or root. Comes to no end; when it is dropped, its clients are cut.
+    /// Serves `agent` to this user and root. Never returns; its clients are disconnected when it is dropped.
     pub async fn serve(&self, agent: &Agent) -> Infallible {
         let mut clients = JoinSet::new();
         loop {
@@ -106,7 +106,7 @@ impl AgentSocket {
                         let agent = agent.clone();
                         clients.spawn(async move { agent.serve(client).await });
                     }
-                    Ok(_) => tracing::warn!("another user is kept from the agent"),
+                    Ok(_) => tracing::warn!("rejected another user's connection to the agent"),
                     Err(error) => listen::failed(&error).await,
                 },
                 Some(ended) = clients.join_next() => {
@@ -119,14 +119,14 @@ impl AgentSocket {
     }
 }
 
-/// Whether the process at the other end may use the agent: of our user, or root, whom nothing keeps from it.
+/// Returns whether the client's process may use the agent: this user, or root, which cannot be kept out anyway.
 fn is_ours(client: &UnixStream) -> bool {
     client.peer_cred().is_ok_and(|peer| peer.uid() == geteuid().as_raw() || peer.uid() == 0)
 }
 
 impl Drop for AgentSocket {
     fn drop(&mut self) {
-        // Without the lock it is done all the same: at worst an ssh that connects right now finds nobody.
+        // Without the lock, remove it anyway: at worst an ssh that connects right now finds no agent.
         let _lock = self.place.lock();
         let _ = fs::remove_file(self.place.folder.join(&self.own));
         if fs::read_link(&self.place.path).is_ok_and(|leads_to| leads_to == self.own) {
@@ -154,7 +154,7 @@ mod tests {
     use super::super::{EphemeralKey, KeyKnown};
     use super::*;
 
-    /// A folder that is ours alone, and the path of a socket in it.
+    /// Creates a private folder, and returns the path of a socket in it.
     fn place() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agents/i-1-22-ubuntu");
@@ -166,7 +166,7 @@ mod tests {
         Agent::new(EphemeralKey::generate().unwrap(), comment, known).unwrap()
     }
 
-    /// Listens behind `path` with an agent that is told by its comment.
+    /// Listens behind `path` with an agent that `comment` identifies.
     fn serving(path: &Path, comment: &str) -> tokio::task::JoinHandle<()> {
         let (socket, agent) = (AgentSocket::bind(path).unwrap(), agent(comment));
         tokio::spawn(async move { match socket.serve(&agent).await {} })
@@ -177,7 +177,7 @@ mod tests {
         assert!(serving.await.unwrap_err().is_cancelled());
     }
 
-    /// The comment of the key that a client finds behind `path`.
+    /// Returns the comment of the key that a client finds behind `path`.
     async fn found(path: &Path) -> String {
         let mut client = AgentClient::connect_uds(path).await.unwrap();
         client.request_identities().await.unwrap()[0].comment().to_owned()
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_newest_is_found_and_each_that_ends_hands_over_to_one_that_lives() {
+    async fn path_follows_the_newest_live_socket() {
         let (_folder, path) = place();
         let first = serving(&path, "first");
         assert_eq!(found(&path).await, "first");
@@ -201,15 +201,15 @@ mod tests {
         ended(first).await;
         assert_eq!(found(&path).await, "third");
         ended(third).await;
-        assert_eq!(names(&path), 2, "the other's socket and link");
+        assert_eq!(names(&path), 2, "the other instance's socket and link");
         ended(other).await;
-        assert_eq!(names(&path), 0, "and nothing is left");
+        assert_eq!(names(&path), 0, "nothing is left");
     }
 
     #[tokio::test]
-    async fn what_a_killed_process_left_is_replaced_and_removed() {
+    async fn leftovers_of_a_killed_process_are_replaced() {
         let (_folder, path) = place();
-        // As a kill leaves it: the socket and the link are there, and nobody listens.
+        // A killed process leaves the socket and the link without a listener.
         let killed = AgentSocket::bind(&path).unwrap();
         let dead = killed.place.folder.join(&killed.own);
         fs::remove_file(&dead).unwrap();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_folder_is_made_and_closed_to_others_and_so_is_the_socket() {
+    async fn folder_and_socket_are_private() {
         let (_folder, path) = place();
         let socket = AgentSocket::bind(&path).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_that_others_may_use_or_replace_is_refused() {
+    async fn shared_folder_is_rejected() {
         let (folder, path) = place();
         let agents = path.parent().unwrap();
         for mode in [0o701, 0o710, 0o770, 0o755, 0o707] {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_ours_is_not_replaced() {
+    async fn foreign_file_is_not_replaced() {
         let (_folder, path) = place();
         drop(AgentSocket::bind(&path).unwrap());
         symlink("/etc/passwd", &path).unwrap();
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_no_socket_can_have_is_told_before_anything_is_made() {
+    fn invalid_path_creates_nothing() {
         let (folder, _) = place();
         let long = folder.path().join("x".repeat(200));
         for path in [Path::new("relative/agent"), Path::new("/"), Path::new("/run/a/../b"), &long] {

@@ -1,4 +1,4 @@
-//! The agent as russh's client of agents has it, and as one that breaks the rules does.
+//! The agent with russh's agent client, and with a client that violates the protocol.
 
 use futures_util::FutureExt;
 use russh::keys::agent::client::AgentClient;
@@ -22,7 +22,7 @@ fn agent() -> (Agent, EphemeralKey) {
     agent_with(watch::channel(Some(true)).1)
 }
 
-/// Our end of a connection to `agent`.
+/// Returns the client's end of a connection to `agent`.
 fn connected(agent: &Agent) -> DuplexStream {
     let (ours, theirs) = duplex(1 << 20);
     let agent = agent.clone();
@@ -34,7 +34,7 @@ fn public(key: &EphemeralKey) -> PublicKey {
     PublicKey::from_openssh(&key.public_openssh().unwrap()).unwrap()
 }
 
-/// Sends one request and returns the answer; `None` when the agent closes instead.
+/// Sends one request and returns the answer; `None` if the agent closes instead.
 async fn ask(stream: &mut DuplexStream, request: &[u8]) -> Option<Bytes> {
     let mut message = BytesMut::new();
     put_string(&mut message, request);
@@ -43,7 +43,7 @@ async fn ask(stream: &mut DuplexStream, request: &[u8]) -> Option<Bytes> {
 }
 
 #[tokio::test]
-async fn it_names_its_key_and_signs_with_it() {
+async fn agent_lists_its_key_and_signs() {
     let (agent, key) = agent();
     let mut client = AgentClient::connect(connected(&agent));
     let identities = client.request_identities().await.unwrap();
@@ -54,7 +54,7 @@ async fn it_names_its_key_and_signs_with_it() {
     let data = b"what ssh wants signed".to_vec();
     let identity = identities.into_iter().next().unwrap();
     let signed = client.sign_request(&identity, None, data.clone()).await.unwrap();
-    // The client returns what was to be signed with the signature behind it.
+    // The client returns the signed data with the signature appended.
     let mut signature = Bytes::from(signed).split_off(data.len());
     let mut signature = string(&mut signature).unwrap();
     assert_eq!(string(&mut signature).unwrap(), "ssh-ed25519");
@@ -64,7 +64,7 @@ async fn it_names_its_key_and_signs_with_it() {
 }
 
 #[tokio::test]
-async fn the_key_is_not_named_before_the_far_side_knows_it() {
+async fn key_is_listed_only_once_known() {
     let (tell, known) = watch::channel(None);
     let (agent, _) = agent_with(known);
     let mut stream = connected(&agent);
@@ -79,22 +79,22 @@ async fn the_key_is_not_named_before_the_far_side_knows_it() {
 }
 
 #[tokio::test]
-async fn a_key_that_never_becomes_known_is_an_end_without_an_answer() {
+async fn unknown_key_ends_the_connection() {
     let (agent, _) = agent_with(watch::channel(Some(false)).1);
     assert_eq!(ask(&mut connected(&agent), &[REQUEST_IDENTITIES]).await, None);
 }
 
 #[tokio::test]
-async fn every_other_request_fails_and_the_next_is_answered() {
+async fn other_requests_fail_and_the_next_succeeds() {
     let (agent, key) = agent();
     let mut stream = connected(&agent);
     let failure: &[u8] = &[FAILURE];
-    // Add, remove, lock, smartcards, extensions such as session-bind@openssh.com, what does not exist.
+    // Add, remove, lock, smartcards, extensions such as session-bind@openssh.com, and unknown requests.
     for kind in (0..=255).filter(|kind| ![REQUEST_IDENTITIES, SIGN_REQUEST].contains(kind)) {
         let answer = ask(&mut stream, &[kind, 0, 0, 0, 1, b'x']).await.unwrap();
         assert_eq!(answer, failure, "{kind}");
     }
-    // Signatures by another key, and requests that are cut short.
+    // Signatures by another key, and truncated requests.
     let other = EphemeralKey::generate().unwrap();
     let mut whole = BytesMut::new();
     whole.put_u8(SIGN_REQUEST);
@@ -114,7 +114,7 @@ async fn every_other_request_fails_and_the_next_is_answered() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_too_large_or_empty_ends_the_connection() {
+async fn oversized_or_empty_request_disconnects() {
     let (agent, _) = agent();
     for length in [0, MAX_REQUEST + 1, u32::MAX] {
         let mut stream = connected(&agent);
@@ -124,7 +124,7 @@ async fn a_request_that_is_too_large_or_empty_ends_the_connection() {
 }
 
 #[test]
-fn debug_shows_no_key() {
+fn debug_redacts_the_key() {
     let (agent, _) = agent();
     assert_eq!(format!("{agent:?}"), "Agent { comment: \"eice\", .. }");
 }

@@ -1,10 +1,9 @@
-//! Forwarded connections: out through the server, back from where it listens, and its users' way to our agent.
+//! Forwarded connections: out through the server, in from where it listens, and to our agent from the server.
 //!
-//! A forwarded connection is lossless and held up by its reader, within bounds: [`CHUNK_QUEUE`](stream) messages
-//! wait for it. Beyond that the implementation below has no way to hold up one channel alone: it grants the server
-//! new window when data arrives, not when they are read, and so the whole connection waits
-//! ([`Connection::is_stalled`] says so). Whoever forwards for several readers therefore gives them a connection of
-//! their own, apart from terminals, and another one when that is stalled.
+//! A forwarded connection is lossless and bounded: at most [`CHUNK_QUEUE`](stream) messages wait for its reader.
+//! Beyond that the SSH implementation cannot stall one channel alone: it grants the server new window when data arrives,
+//! not when it is read, so the whole connection waits ([`Connection::is_stalled`] reports that). A caller with several
+//! readers therefore uses connections without terminals, and another connection when one is stalled.
 
 mod offer;
 mod stream;
@@ -22,15 +21,15 @@ pub use stream::ForwardStream;
 
 use super::Connection;
 
-/// Where a forwarded connection goes, or where the server listens for one.
+/// The target of a forwarded connection, or the address where the server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ForwardAddress {
     /// A TCP port.
     Tcp {
-        /// A name or an address, for the side that it belongs to to resolve. To listen: `localhost` is the
-        /// loopback, empty is every address (RFC 4254, section 7.1).
+        /// A name or an address, resolved by the connecting side. To listen: `localhost` is the loopback, empty is every
+        /// address (RFC 4254, section 7.1).
         host: String,
-        /// The port. To listen, 0 is one that the server chooses.
+        /// The port. To listen, 0 lets the server choose.
         port: u16,
     },
     /// A Unix socket, by its path (OpenSSH's PROTOCOL, section 2.4).
@@ -48,42 +47,42 @@ impl fmt::Display for ForwardAddress {
     }
 }
 
-/// Why a connection is not forwarded, or the server does not listen.
+/// Why a connection was not forwarded, or the server does not listen.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForwardError {
     /// The server's configuration forbids it.
     #[error("the server does not allow it")]
     Prohibited,
-    /// The server could not connect: nobody listens there, or the name or the way to it is not known.
+    /// The server could not connect: nothing listens there, or the name or the route is unknown.
     #[error("the server cannot connect to it")]
     Unreachable,
-    /// The server has no resources left for it.
-    #[error("the server has no room for another connection")]
+    /// The server is out of resources.
+    #[error("the server cannot take another connection")]
     Busy,
-    /// The server does not listen: it is forbidden, or the address is in use or not the server's. It does not say
-    /// which.
+    /// The server does not listen: it is forbidden, or the address is in use or not the server's. The server does not
+    /// say which.
     #[error("the server does not listen there")]
     NotListening,
-    /// No answer came in time.
+    /// The server did not answer in time.
     #[error("no answer within {} s", .after.as_secs_f32())]
     Timeout {
-        /// How long was waited.
+        /// The timeout.
         after: Duration,
     },
-    /// The SSH connection is gone.
+    /// The SSH connection was closed.
     #[error("the SSH connection was closed{}", .reason.as_deref().map(|why| format!(" ({why})")).unwrap_or_default())]
     Closed {
-        /// Why, where that is known.
+        /// The reason, if it is known.
         reason: Option<String>,
     },
 }
 
 impl Connection {
-    /// Connects through the server to `to`, on behalf of a client at `from` where there is one.
+    /// Connects through the server to `to`, on behalf of a client at `from` if there is one.
     ///
-    /// Waits as long as the server tries, which with TCP is about two minutes. The future is to be driven to its
-    /// end: dropped before, the server may connect and hold a connection that nobody uses.
+    /// Waits as long as the server tries, which with TCP is about two minutes. Drive the future to completion: if it is
+    /// dropped earlier, the server may keep a connection that is never used.
     ///
     /// # Errors
     /// [`ForwardError::Prohibited`], [`ForwardError::Unreachable`], [`ForwardError::Busy`] or
@@ -96,7 +95,7 @@ impl Connection {
         let handle = self.handle();
         let opened = match to {
             ForwardAddress::Tcp { host, port } => {
-                // RFC 4254, section 7.2, wants an originator; a Unix socket's client has none.
+                // RFC 4254, section 7.2, requires an originator; a Unix socket's client has none.
                 let (ip, from) = from
                     .map_or_else(|| ("127.0.0.1".to_owned(), 0), |from| (from.ip().to_string(), from.port()));
                 handle.channel_open_direct_tcpip(host, u32::from(*port), ip, u32::from(from)).await
@@ -112,18 +111,18 @@ impl Connection {
         Ok(ForwardStream::start(channel, Arc::clone(self.link())))
     }
 
-    /// Asks the server to listen at `at`, and takes the connections that are made there.
+    /// Asks the server to listen at `at` and accepts the connections made there.
     ///
-    /// What nobody takes is refused, and so is everything once the [`Offering`] is dropped; the server goes on
-    /// listening until the connection ends.
+    /// Connections beyond the queue are refused, and so is every one once the listener is dropped; the server continues to
+    /// listen until the connection ends.
     ///
     /// # Errors
     /// [`ForwardError::NotListening`], a timeout or [`ForwardError::Closed`].
     pub async fn listen(&self, at: &ForwardAddress) -> Result<Offering, ForwardError> {
-        // One at a time: until the port that the server chose is known, a connection to it can only be told from
-        // those to other ports.
+        // One at a time: until the chosen port is known, its connections can only be distinguished from those of other
+        // ports.
         let _turn = self.offers().turn().await;
-        // Before the server is asked: its first connection may come right behind its answer.
+        // Register first: a connection may arrive right after the server's answer.
         let mut offering = self.offers().listen(at);
         let after = self.config().timeouts.channel;
         let asking = async {
@@ -146,15 +145,14 @@ impl Connection {
         Ok(offering)
     }
 
-    /// Lets what runs in the sessions that are opened from now on use our agent: each of their connections to it
-    /// is offered here. Off until this is called.
+    /// Lets processes in sessions opened from now on use our agent: the returned listener yields their connections. Off
+    /// until this is called.
     #[must_use]
     pub fn offer_agent(&self) -> Offering {
         self.offers().agent()
     }
 
-    /// Whether the connection waits for somebody to read a forwarded connection, and carries nothing else
-    /// meanwhile.
+    /// Returns whether a forwarded connection that is not read stalls this connection.
     #[must_use]
     pub fn is_stalled(&self) -> bool {
         self.link().is_stalled()

@@ -1,4 +1,4 @@
-//! What the server opens to us: only what was asked for, and only as fast as it is taken.
+//! Channels that the server opens to us: only those that were requested, and at most as many as are accepted.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +11,10 @@ use tokio::sync::{MutexGuard, mpsc};
 use super::{ForwardAddress, ForwardStream};
 use crate::ssh::link::Link;
 
-/// Connections of one listener that wait to be taken; further ones are refused.
+/// Connections of one listener that wait to be accepted; further ones are refused.
 const OFFER_QUEUE: usize = 64;
 
-/// A connection that was made at the far side and waits for an answer; dropped, it is refused.
+/// A connection made at the server that waits for an answer; it is refused if it is dropped.
 pub struct Offer {
     channel: Channel<Msg>,
     answer: ChannelOpenHandle,
@@ -32,19 +32,19 @@ impl Offer {
         Self { channel, answer, link, from }
     }
 
-    /// Who connected, in the server's words.
+    /// Returns the originator, as the server reports it.
     #[must_use]
     pub fn from(&self) -> &str {
         &self.from
     }
 
-    /// Takes the connection.
+    /// Accepts the connection.
     pub async fn accept(self) -> ForwardStream {
         self.answer.accept().await;
         ForwardStream::start(self.channel, self.link)
     }
 
-    /// Refuses it, because what it is for cannot be reached.
+    /// Refuses the connection because its target cannot be reached.
     pub async fn refuse(self) {
         self.answer.reject(ChannelOpenFailure::ConnectFailed).await;
     }
@@ -56,7 +56,7 @@ impl fmt::Debug for Offer {
     }
 }
 
-/// The connections that a server offers for one thing that it was asked for.
+/// The connections that a server opens for one request to forward.
 pub struct Offering {
     offers: mpsc::Receiver<Offer>,
     registry: Arc<Offers>,
@@ -65,18 +65,18 @@ pub struct Offering {
 }
 
 impl Offering {
-    /// The next connection; `None` when the SSH connection is gone. Cancel safe.
+    /// Returns the next connection; `None` when the SSH connection was closed. Cancel safe.
     pub async fn next(&mut self) -> Option<Offer> {
         self.offers.recv().await
     }
 
-    /// Where the server listens, with the port that it chose; `None` for an agent.
+    /// Returns where the server listens, with the chosen port; `None` for an agent.
     #[must_use]
     pub fn address(&self) -> Option<&ForwardAddress> {
         self.address.as_ref()
     }
 
-    /// The server chose `chosen`.
+    /// Records the port that the server chose.
     pub(super) fn is_at_port(&mut self, chosen: u16) {
         if let Some(ForwardAddress::Tcp { port: port @ 0, .. }) = &mut self.address {
             *port = chosen;
@@ -100,14 +100,14 @@ impl fmt::Debug for Offering {
     }
 }
 
-/// Who takes the connections to `address`, or to the agent where there is none.
+/// Where the connections to `address` go, or to the agent if it is `None`.
 struct Taker {
     id: u64,
     address: Option<ForwardAddress>,
     offers: mpsc::Sender<Offer>,
 }
 
-/// Who takes what the server of one connection offers.
+/// The listeners of one connection.
 #[derive(Default)]
 pub(in crate::ssh) struct Offers {
     takers: Mutex<Vec<Taker>>,
@@ -116,7 +116,7 @@ pub(in crate::ssh) struct Offers {
 }
 
 impl Offers {
-    /// Waits until nobody else asks the server to listen.
+    /// Waits until no other request to listen is pending.
     pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
         self.asking.lock().await
     }
@@ -136,22 +136,22 @@ impl Offers {
         Offering { offers, registry: Arc::clone(self), id, address }
     }
 
-    /// Whether sessions are to ask for agent forwarding.
+    /// Returns whether new sessions should request agent forwarding.
     pub(in crate::ssh) fn has_agent(&self) -> bool {
         self.takers().iter().any(|taker| taker.address.is_none())
     }
 
-    /// Hands a connection to the agent over, or refuses it.
+    /// Passes a connection to the agent on, or refuses it.
     pub(in crate::ssh) async fn offer_agent(&self, offer: Offer) {
         self.hand_over(offer, |takers| takers.iter().find(|taker| taker.address.is_none())).await;
     }
 
-    /// Hands a connection to where the server listens over, or refuses it.
+    /// Passes a connection to the listener at `at` on, or refuses it.
     pub(in crate::ssh) async fn offer(&self, at: &ForwardAddress, offer: Offer) {
         self.hand_over(offer, |takers| listener(takers, at)).await;
     }
 
-    /// Does not wait: it runs inside the connection's task.
+    /// Passes a connection on without waiting: this runs in the connection's task.
     async fn hand_over(&self, offer: Offer, find: impl Fn(&[Taker]) -> Option<&Taker>) {
         let refused = {
             let takers = self.takers();
@@ -168,8 +168,8 @@ impl Offers {
     }
 }
 
-/// The listener at `at`: by the same words as it was asked for, else by its port where only one has it (servers may
-/// spell the host in another way), else the one whose port is not known yet.
+/// Finds the listener at `at`: by the requested address, else by the port if only one has it (servers may spell the
+/// host differently), else the one whose port is not known yet.
 fn listener<'a>(takers: &'a [Taker], at: &ForwardAddress) -> Option<&'a Taker> {
     let is_exact = |taker: &&Taker| taker.address.as_ref() == Some(at);
     if let Some(exact) = takers.iter().find(is_exact) {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_finds_its_own_listener_and_no_other() {
+    fn offer_reaches_its_own_listener() {
         let offers = Arc::new(Offers::default());
         let found =
             |at: &ForwardAddress| listener(&offers.takers(), at).and_then(|taker| taker.address.clone());
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(found(&tcp("127.0.0.1", 80)), Some(tcp("localhost", 80)), "by its port");
         assert_eq!(found(&tcp("", 81)), Some(tcp("", 81)));
         assert_eq!(found(&tcp("0.0.0.0", 81)), None, "two have that port");
-        assert_eq!(found(&tcp("localhost", 82)), None, "nobody asked for that");
+        assert_eq!(found(&tcp("localhost", 82)), None, "not requested");
         assert_eq!(found(&ForwardAddress::Socket("/run/b".into())), None);
 
         let mut chosen = offers.listen(&tcp("localhost", 0));
@@ -216,15 +216,19 @@ mod tests {
         chosen.is_at_port(40_000);
         assert_eq!(chosen.address(), Some(&tcp("localhost", 40_000)));
         assert_eq!(found(&tcp("localhost", 40_000)), Some(tcp("localhost", 40_000)));
-        assert_eq!(found(&tcp("localhost", 40_001)), None, "the port is known by now");
+        assert_eq!(found(&tcp("localhost", 40_001)), None, "the port is known now");
         drop(offers.listen(&tcp("localhost", 40_000)));
-        assert_eq!(found(&tcp("localhost", 40_000)), Some(tcp("localhost", 40_000)), "another one went");
+        assert_eq!(
+            found(&tcp("localhost", 40_000)),
+            Some(tcp("localhost", 40_000)),
+            "the other one was dropped"
+        );
         drop(chosen);
         assert_eq!(found(&tcp("localhost", 40_000)), None);
     }
 
     #[test]
-    fn an_agent_is_there_only_while_it_is_offered() {
+    fn agent_is_offered_until_dropped() {
         let offers = Arc::new(Offers::default());
         assert!(!offers.has_agent());
         let offering = offers.agent();

@@ -1,4 +1,4 @@
-//! One forwarded connection as a stream of bytes.
+//! A forwarded connection as a byte stream.
 
 use std::fmt;
 use std::io;
@@ -18,21 +18,21 @@ use tokio_util::sync::{CancellationToken, DropGuard, ReusableBoxFuture};
 use crate::ssh::channel::Requests;
 use crate::ssh::link::Link;
 
-/// What waits for the reader of a forwarded connection, in messages of at most one packet: 2 MiB of 32 KiB each.
+/// Messages that wait for the reader of a forwarded connection, each at most one packet: 2 MiB of 32 KiB each.
 const CHUNK_QUEUE: usize = 64;
 
-/// The most that one write takes, in bytes.
+/// The maximum size of a write, in bytes.
 const MAX_WRITE: usize = 64 * 1024;
 
-/// How long the server has to close a channel that has ended both ways, before we do. It does so by itself, and a
-/// channel that we close first stays in the implementation's tables until the connection ends.
+/// How long the server may take to close a channel that has ended in both directions before we close it. It does so
+/// on its own, and a channel that we close first stays in the implementation's tables until the connection ends.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
-/// A forwarded connection: bytes both ways, and the end of either by itself (RFC 4254, section 5.3).
+/// A forwarded connection: a byte stream with half-close (RFC 4254, section 5.3).
 ///
-/// The end of reading is the far side's end of sending; a connection that broke under it is an error, never a
-/// quiet end. Shutting down writing tells the far side that nothing more comes and leaves reading open. Dropping it
-/// closes it: what was written and not yet sent is lost, unless it was flushed.
+/// The end of reading means that the peer has finished sending; a broken connection is an error, never a clean end.
+/// Shutting down writing sends an end of file and leaves reading open. Dropping the stream closes it: unsent data is
+/// lost unless it was flushed.
 pub struct ForwardStream {
     chunks: mpsc::Receiver<Bytes>,
     unread: Bytes,
@@ -44,16 +44,16 @@ pub struct ForwardStream {
     _hold: DropGuard,
 }
 
-/// What the stream and its task know together.
+/// The state shared by the stream and its task.
 #[derive(Default)]
 struct Life {
     /// Cancelled to close the channel.
     closing: CancellationToken,
-    /// Cancelled when the far side closed the channel.
+    /// Cancelled when the server closed the channel.
     closed: CancellationToken,
-    /// The far side has said that nothing more comes.
+    /// The server has sent its end of file.
     is_read: AtomicBool,
-    /// We have said that nothing more comes.
+    /// We have sent our end of file.
     is_written: AtomicBool,
 }
 
@@ -82,8 +82,8 @@ impl ForwardStream {
         }
     }
 
-    /// Waits until the far side has closed the connection both ways: what was not read yet can be, and nothing
-    /// can be written any more.
+    /// Resolves when the server has closed both directions: received data can still be read, but nothing can be
+    /// written.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
         let (closed, gone) = (self.life.closed.clone(), self.link.gone.clone());
         async move {
@@ -100,7 +100,7 @@ impl ForwardStream {
         self.is_sending = true;
     }
 
-    /// Waits until what was taken before is sent.
+    /// Waits until the previous write is sent.
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.is_sending {
             return Poll::Ready(Ok(()));
@@ -111,7 +111,7 @@ impl ForwardStream {
     }
 }
 
-/// Sends `data`, or the end, as far as the far side's window goes and no longer than it is there.
+/// Sends `data`, or the end of file, within the server's window, unless the channel closes first.
 async fn send(
     requests: Arc<Requests>,
     life: Arc<Life>,
@@ -128,7 +128,7 @@ async fn send(
     tokio::select! {
         biased;
         () = life.closed.cancelled() => {
-            if is_end { Ok(()) } else { Err(io::Error::new(io::ErrorKind::BrokenPipe, "the far side closed the connection")) }
+            if is_end { Ok(()) } else { Err(io::Error::new(io::ErrorKind::BrokenPipe, "the remote closed the connection")) }
         }
         () = link.gone.cancelled() => Err(link.broken()),
         sent = request => sent.map_err(|_| link.broken()),
@@ -163,7 +163,7 @@ impl AsyncWrite for ForwardStream {
         }
         let count = buf.len().min(MAX_WRITE);
         self.start_sending(Some(Bytes::copy_from_slice(&buf[..count])));
-        // It is taken whether or not it can go at once; the next write or flush waits for it.
+        // The data is accepted even if it cannot be sent at once; the next write or flush waits for it.
         match self.poll_sent(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(count)),
@@ -211,7 +211,7 @@ impl Reader {
         }
     }
 
-    /// Passes on what comes until the channel is closed or the connection gone.
+    /// Passes on data until the channel is closed or the connection is gone.
     async fn take_all(&mut self, chunks: &mut Option<mpsc::Sender<Bytes>>) {
         while let Some(message) = self.read.wait().await {
             match message {
@@ -219,7 +219,7 @@ impl Reader {
                     if let Some(open) = chunks.as_ref()
                         && !self.pass(open, data).await
                     {
-                        // Without the mark of an end: what is lost is told.
+                        // Without the end-of-file mark, so that the reader gets an error.
                         chunks.take();
                     }
                 }
@@ -241,7 +241,7 @@ impl Reader {
         chunks.take();
     }
 
-    /// Whether `data` was passed on: not when the connection is cut or the stream dropped.
+    /// Returns whether `data` was passed on: false if the connection was cut or the stream dropped.
     async fn pass(&self, chunks: &mpsc::Sender<Bytes>, data: Bytes) -> bool {
         let data = match chunks.try_send(data) {
             Ok(()) => return true,
@@ -251,12 +251,12 @@ impl Reader {
         let _stalled = self.link.stall();
         tokio::select! {
             sent = chunks.send(data) => sent.is_ok(),
-            // The implementation waits for this task, and would never see that its stream is cut.
+            // The implementation waits for this task and would not notice that its stream is cut.
             () = self.link.cut.cancelled() => false,
         }
     }
 
-    /// The stream is dropped: the channel goes as well.
+    /// Closes the channel of a dropped stream.
     async fn close(mut self) {
         let has_ended =
             self.life.is_read.load(Ordering::Acquire) && self.life.is_written.load(Ordering::Acquire);

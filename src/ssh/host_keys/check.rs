@@ -1,4 +1,4 @@
-//! Which host keys a connection accepts, and the judgement on the one that a server shows.
+//! Which host keys a connection accepts, and the check of the server's key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::ssh::Error;
 use crate::ssh::config::{HOST_KEY_ALGORITHMS, Timeouts};
 use crate::ssh::handshake::within;
 
-/// What to do about a host key that is not pinned. One that contradicts a pinned key always fails.
+/// How to treat a host key that is not pinned. A key that differs from a pinned one always fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HostKeyPolicy {
-    /// Pin the first key that is seen. A witness that speaks in time is heard: what it confirms is pinned with all
-    /// that it knows, what it contradicts is refused.
+    /// Pin the first key that is seen. If a witness answers in time, its answer counts: a confirmed key is pinned
+    /// together with the others that the witness knows, a contradicted one is refused.
     #[default]
     TrustOnFirstUse,
     /// Pin what a witness confirms, and refuse everything else.
@@ -35,36 +35,36 @@ pub struct HostKeyCheck(Option<Pinned>);
 struct Pinned {
     rule: Rule,
     witness: Option<Witness>,
-    /// What is pinned, once it was looked up.
+    /// The pinned keys, once they were looked up.
     known: Option<Known>,
     asked: Option<Asked>,
 }
 
-/// What is trusted, and where that is kept.
+/// The policy, and where pinned keys are stored.
 struct Rule {
     scope: HostKeyScope,
     source: Arc<dyn HostKeySource>,
     policy: HostKeyPolicy,
 }
 
-/// A witness that was asked; nobody waits for one when this is dropped.
+/// A pending request to a witness; it is aborted on drop.
 type Asked = AbortOnDropHandle<Result<Testimony, Box<dyn std::error::Error + Send + Sync>>>;
 
 impl HostKeyCheck {
-    /// The keys that `source` has pinned for `scope`; `policy` decides when there are none.
+    /// Accepts the keys that `source` has pinned for `scope`; `policy` decides if there are none.
     #[must_use]
     pub fn pinned(scope: HostKeyScope, source: Arc<dyn HostKeySource>, policy: HostKeyPolicy) -> Self {
         let rule = Rule { scope, source, policy };
         Self(Some(Pinned { rule, witness: None, known: None, asked: None }))
     }
 
-    /// Any key at all. Whoever sits between the endpoint and the instance reads and writes along.
+    /// Accepts any key. An attacker between the endpoint and the instance can then read and change everything.
     #[must_use]
     pub fn danger_accept_any() -> Self {
         Self(None)
     }
 
-    /// With somebody to ask about a first key. It is asked only when nothing is pinned and the policy cares.
+    /// Adds a witness for a first key. It is asked only if no key is pinned and the policy requires it.
     #[must_use]
     pub fn with_witness(mut self, witness: Witness) -> Self {
         if let Some(pinned) = &mut self.0 {
@@ -73,9 +73,8 @@ impl HostKeyCheck {
         self
     }
 
-    /// Looks up what is pinned and, where nothing is, begins to ask the witness; the answer is waited for when the
-    /// server has shown its key. Called early it costs no time. [`handshake`](crate::ssh::handshake()) calls it as
-    /// well.
+    /// Looks up the pinned keys and, if there are none, starts to ask the witness; the answer is awaited when the server
+    /// has shown its key. Called early, it costs no time. [`handshake`](crate::ssh::handshake()) calls it too.
     ///
     /// # Errors
     /// [`Error::HostKeyStore`], [`Error::Timeout`].
@@ -95,14 +94,14 @@ impl HostKeyCheck {
         Ok(())
     }
 
-    /// What is pinned, as far as it was looked up.
+    /// Returns the pinned keys, if they were looked up and there are any.
     fn known(&self) -> Option<(&HostKeyScope, &Known)> {
         let pinned = self.0.as_ref()?;
         Some((&pinned.rule.scope, pinned.known.as_ref()?)).filter(|(_, known)| !known.keys.is_empty())
     }
 
-    /// The host key algorithms to negotiate: those that are pinned, so that a key of another kind is not taken for
-    /// an unknown one.
+    /// Returns the host key algorithms to negotiate: the pinned ones, so that a key of another algorithm is not taken
+    /// for an unknown one.
     pub(in crate::ssh) fn algorithms(&self) -> Result<Vec<Algorithm>, Error> {
         let Some((_, known)) = self.known() else { return Ok(HOST_KEY_ALGORITHMS.to_vec()) };
         let is_pinned = |algorithm: &&Algorithm| known.keys.iter().any(|key| key.algorithm() == **algorithm);
@@ -113,13 +112,13 @@ impl HostKeyCheck {
         }
     }
 
-    /// The failure of a server that has no key of a kind that is pinned; `None` when nothing is pinned.
+    /// Returns the error for a server without a key of a pinned algorithm; `None` if no key is pinned.
     pub(in crate::ssh) fn missing(&self) -> Option<Error> {
         let (scope, known) = self.known()?;
         Some(Error::HostKeyMissing { scope: scope.clone(), pinned: fingerprints(&known.keys) })
     }
 
-    /// Judges the key that the server proved to hold; pins it where that is the policy.
+    /// Checks the key that the server proved to hold, and pins it if the policy says so.
     pub(in crate::ssh) async fn judge(
         self,
         shown: Option<HostKey>,
@@ -179,11 +178,11 @@ impl Rule {
         self.learn(&[shown], KeyOrigin::FirstUse, timeouts.key_exchange).await
     }
 
-    /// Pins `keys`, of which the server has shown the first.
+    /// Pins `keys`, the first of which is the server's.
     async fn learn(&self, keys: &[HostKey], origin: KeyOrigin, after: Duration) -> Result<(), Error> {
         let learning = self.source.learn(&self.scope, keys, origin);
         match within(Stage::KeyExchange, after, learning).await?.map_err(Error::HostKeyStore)? {
-            // A source that keeps nothing, as for a diagnosis, adds none.
+            // A source that stores nothing, as for a diagnosis, does not add it.
             Learned::Added => {
                 tracing::info!(scope = %self.scope, keys = keys.len(), "host key pinned");
                 Ok(())
@@ -196,7 +195,7 @@ impl Rule {
         }
     }
 
-    /// Writes down that `shown` was seen. No connection fails for want of that: the store may be read-only.
+    /// Records that `shown` was seen. Failures are only logged: the store may be read-only.
     async fn note(&self, shown: &HostKey, after: Duration) {
         match timeout(after, self.source.note(&self.scope, shown)).await {
             Ok(Ok(())) => {}
@@ -216,7 +215,7 @@ impl Rule {
     }
 }
 
-/// What the witness says of `shown`, if it does so within `patience`.
+/// Returns the witness's verdict on `shown`, if it answers within `patience`.
 async fn ask(asked: Option<Asked>, shown: &HostKey, patience: Duration) -> Result<Verdict, WitnessError> {
     match timeout(patience, asked.ok_or(WitnessError::Nobody)?).await {
         Err(_) => Err(WitnessError::Timeout(patience)),

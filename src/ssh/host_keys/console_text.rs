@@ -1,10 +1,10 @@
-//! Finds host keys in what a machine printed on its console.
+//! Finds host keys in the console output of a machine.
 //!
-//! The text comes from the machine, and from whatever may write to its console: nothing in it is believed to have
-//! a form. There is no other module in this file's imports, so that it can be fuzzed by itself.
+//! The text comes from the machine, and from anything that can write to its console: no format is assumed. This file
+//! imports no other module, so that it can be fuzzed on its own.
 //!
 //! cloud-init prints two blocks on the first boot (`write-ssh-key-fingerprints`), FreeBSD's `ec2_loghostkey` the
-//! first of them on each:
+//! first of them on each boot:
 //!
 //! ```text
 //! ec2: -----BEGIN SSH HOST KEY FINGERPRINTS-----
@@ -15,24 +15,24 @@
 //! -----END SSH HOST KEY KEYS-----
 //! ```
 
-/// How much of the text is looked at, in bytes, its end: EC2 keeps 64 KiB.
+/// How much of the end of the text is read, in bytes: EC2 keeps 64 KiB.
 pub(super) const MAX_TEXT: usize = 256 * 1024;
-/// The longest line that is looked at, in bytes.
+/// The maximum length of a line, in bytes; longer ones are skipped.
 pub(super) const MAX_LINE: usize = 16 * 1024;
-/// The most lines of a block, with what others print in between.
+/// The maximum number of lines of a block, including lines of other programs.
 pub(super) const MAX_BLOCK_LINES: usize = 256;
-/// The most keys, and the most fingerprints, of a boot.
+/// The maximum number of keys, and of fingerprints, per boot.
 pub(super) const MAX_ENTRIES: usize = 16;
 
-/// How many characters a SHA-256 fingerprint has after its `SHA256:`.
+/// The number of characters of a SHA-256 fingerprint after `SHA256:`.
 const SHA256_LEN: usize = 43;
 
-/// What one boot told of its host keys.
+/// The host keys that one boot printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
-    /// Each an algorithm and base64, as they stand in a public key file; whether it is a key is not known yet.
+    /// Algorithm and base64, as in a public key file; not validated yet.
     pub(super) keys: Vec<String>,
-    /// Each a `SHA256:…` and what kind of key it is of, as `ssh-keygen -l` names it: `ED25519`.
+    /// `SHA256:…` and the kind of key, as `ssh-keygen -l` names it: `ED25519`.
     pub(super) fingerprints: Vec<(String, String)>,
 }
 
@@ -42,16 +42,16 @@ enum Kind {
     Fingerprints,
 }
 
-/// A block that has begun.
+/// An unfinished block.
 struct Open {
     kind: Kind,
     lines: usize,
     told: Told,
 }
 
-/// What the last boot told that told anything whole; empty when none did.
+/// Returns the keys of the last boot that printed a complete block; empty if none did.
 ///
-/// A block that does not end, or whose beginning is cut off, counts for nothing.
+/// A block without its end or its beginning is ignored.
 #[must_use]
 pub(super) fn last_boot(text: &[u8]) -> Told {
     let text = &text[text.len().saturating_sub(MAX_TEXT)..];
@@ -63,7 +63,7 @@ pub(super) fn last_boot(text: &[u8]) -> Told {
             continue;
         }
         if line.contains("Linux version ") {
-            // Another boot: what the one before told stands until this one tells something, not beside it.
+            // Another boot: the previous boot's keys remain until this one prints its own, but are not mixed with them.
             open = None;
             last.fingerprints.retain(|_| !last.keys.is_empty());
             continue;
@@ -86,7 +86,7 @@ pub(super) fn last_boot(text: &[u8]) -> Told {
     last
 }
 
-/// Adds a block to what its boot told: the keys come after the fingerprints, and both are of one boot.
+/// Adds a finished block to its boot: the keys follow the fingerprints, and both belong to one boot.
 fn close(block: Open, last: &mut Told) {
     match block.kind {
         Kind::Fingerprints if !block.told.fingerprints.is_empty() => *last = block.told,
@@ -110,7 +110,7 @@ fn marker(line: &str, which: &str) -> Option<Kind> {
 }
 
 impl Open {
-    /// Takes what the line has, whatever stands before it: a time, a priority, a program's name.
+    /// Takes an entry from the line after any prefix: a time, a priority, a program's name.
     fn read(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         match self.kind {
@@ -144,7 +144,7 @@ fn is_fingerprint(word: &str) -> bool {
     })
 }
 
-/// The line without escape sequences (ECMA-48: CSI, OSC and the short ones) and other control characters.
+/// Removes escape sequences (ECMA-48: CSI, OSC and the short ones) and other control characters.
 fn clean(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let mut out = String::with_capacity(text.len());

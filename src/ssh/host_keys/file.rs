@@ -11,23 +11,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{HostKey, HostKeyScope, HostKeySource, KeyOrigin, Known, Learned, Pins, StoreError};
 
-/// The largest store that is read, in bytes: some 30,000 instances.
+/// The maximum size of the store, in bytes: some 30,000 instances.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The version of the file's layout.
+/// The version of the file format.
 const VERSION: u32 = 1;
 
 /// Host keys in a JSON file that several processes may share.
 ///
-/// The file is replaced atomically and readable by its owner only (mode 0600, a new folder 0700). A lock file
-/// beside it orders the writers. It is read anew each time, so that an edit takes effect at once. A file that
-/// is not there is an empty store; one that cannot be read or understood is an error.
+/// The file is replaced atomically and readable by its owner only (mode 0600, a new folder 0700). A lock file next to
+/// it serializes writers. It is read on each access, so that an edit takes effect at once. A missing file is an empty
+/// store; an unreadable or invalid one is an error.
 #[derive(Clone, Debug)]
 pub struct FileHostKeys {
     path: PathBuf,
 }
 
-/// The file's text. What an older version wrote has no `last_seen` in its pins.
+/// The content of the file. Older versions wrote no `last_seen`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Layout {
@@ -36,13 +36,13 @@ struct Layout {
 }
 
 impl FileHostKeys {
-    /// The store in the file `path`; nothing is read yet.
+    /// Creates a store in the file `path`; nothing is read yet.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// The file.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -57,10 +57,10 @@ impl FileHostKeys {
         StoreError::Corrupt { path: self.path.clone(), problem: problem.into() }
     }
 
-    /// Everything that is pinned. Blocks.
+    /// Reads all pinned keys. Blocks.
     ///
     /// # Errors
-    /// [`StoreError`] when there is a file that cannot be read or understood.
+    /// [`StoreError`] if the file exists and is unreadable or invalid.
     pub fn read(&self) -> Result<Pins, StoreError> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
@@ -82,11 +82,11 @@ impl FileHostKeys {
         Ok(layout.hosts)
     }
 
-    /// Changes what is pinned in one step, alone among all processes. `change` says what came of it and whether
-    /// the file is to be written. Blocks, also for others that write.
+    /// Changes the pinned keys atomically across processes. `change` returns its result and whether to write the file.
+    /// Blocks, also while others write.
     ///
     /// # Errors
-    /// [`StoreError`] when the file cannot be read, understood or written, and whatever `change` says.
+    /// [`StoreError`] if the file is unreadable, invalid or cannot be written, and the errors of `change`.
     pub fn edit<T>(
         &self,
         change: impl FnOnce(&mut Pins) -> Result<(T, bool), StoreError>,
@@ -137,7 +137,7 @@ impl FileHostKeys {
         PathBuf::from(name)
     }
 
-    /// Replaces the file in one step. Called under the lock, so that one name for the new file is enough.
+    /// Replaces the file atomically. The caller holds the lock, so one name for the new file is enough.
     fn replace(&self, hosts: Pins) -> Result<(), StoreError> {
         let layout = Layout { version: VERSION, hosts };
         let mut text = serde_json::to_vec_pretty(&layout).map_err(|error| StoreError::Other(error.into()))?;
@@ -160,7 +160,7 @@ impl FileHostKeys {
         fs::rename(&fresh, &self.path).map_err(self.io("replacing"))
     }
 
-    /// Writes down that `key` was seen, unless another process is writing: then it is left for the next time.
+    /// Records that `key` was seen, unless another process is writing: then the next connection records it.
     fn note_blocking(&self, scope: &HostKeyScope, key: &HostKey) -> Result<(), StoreError> {
         let lock = self.lock_file()?;
         match lock.try_lock() {
@@ -171,7 +171,7 @@ impl FileHostKeys {
     }
 }
 
-/// Runs file work where it may block.
+/// Runs file operations where blocking is allowed.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_key_is_pinned_and_a_second_is_a_conflict_across_processes() {
+    async fn first_key_is_pinned_across_processes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deeper/hosts.json");
         let (one, two) = (FileHostKeys::new(&path), FileHostKeys::new(&path));
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_cannot_be_read_is_an_error_and_is_left_as_it_is() {
+    async fn invalid_store_is_an_error_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hosts.json");
         let store = FileHostKeys::new(&path);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_an_older_version_wrote_is_read_and_gets_its_last_sight() {
+    async fn older_file_is_read_and_updated() {
         let folder = tempfile::tempdir().unwrap();
         let (path, scope, key) = (folder.path().join("hosts.json"), scope("i-1"), key());
         let old = format!(
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sight_is_not_worth_waiting_for_who_writes() {
+    async fn note_does_not_wait_for_a_writer() {
         let folder = tempfile::tempdir().unwrap();
         let store = FileHostKeys::new(folder.path().join("hosts.json"));
         let held = store.lock().unwrap();

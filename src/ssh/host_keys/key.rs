@@ -5,7 +5,7 @@ use std::fmt;
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 use serde::{Deserialize, Serialize};
 
-/// The longest text that is read as a key, in bytes; an RSA key of 16,384 bits takes 2.8 KB.
+/// The maximum length of a key's text, in bytes; an RSA key of 16,384 bits has 2.8 KB.
 const MAX_KEY_LEN: usize = 8192;
 
 /// A public host key.
@@ -14,10 +14,10 @@ const MAX_KEY_LEN: usize = 8192;
 pub struct HostKey(PublicKey);
 
 impl HostKey {
-    /// Reads `ssh-ed25519 AAAA…`, with or without a comment.
+    /// Parses `ssh-ed25519 AAAA…`, with or without a comment.
     ///
     /// # Errors
-    /// [`InvalidHostKey`] when it is not an OpenSSH public key, or longer than 8192 bytes.
+    /// [`InvalidHostKey`] if it is not an OpenSSH public key, or longer than 8192 bytes.
     pub fn parse(text: &str) -> Result<Self, InvalidHostKey> {
         if text.len() > MAX_KEY_LEN {
             return Err(InvalidHostKey);
@@ -25,7 +25,7 @@ impl HostKey {
         PublicKey::from_openssh(text).map(Self::from).map_err(|_| InvalidHostKey)
     }
 
-    /// Its SHA-256 fingerprint with its algorithm.
+    /// Returns the SHA-256 fingerprint with the algorithm.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint {
@@ -34,7 +34,7 @@ impl HostKey {
         }
     }
 
-    /// The key as one line of text, without a comment.
+    /// Returns the key as one line of text, without a comment.
     #[must_use]
     pub fn to_openssh(&self) -> String {
         self.0.to_openssh().unwrap_or_default()
@@ -86,13 +86,13 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// `SHA256:` and 43 characters of base64.
+    /// Returns `SHA256:` and 43 characters of base64.
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
 
-    /// The key's algorithm: `ssh-ed25519`, `ecdsa-sha2-nistp256` and so on.
+    /// Returns the key's algorithm: `ssh-ed25519`, `ecdsa-sha2-nistp256` and so on.
     #[must_use]
     pub fn algorithm(&self) -> &str {
         &self.algorithm

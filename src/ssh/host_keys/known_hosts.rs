@@ -1,6 +1,6 @@
-//! OpenSSH's `known_hosts`, read and written (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT").
+//! Reads and writes OpenSSH's `known_hosts` (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT").
 //!
-//! For import and export only: what is trusted is decided by what is pinned, never by such a file.
+//! Only for import and export: pinned keys decide what is trusted, never such a file.
 
 use hmac::{Hmac, KeyInit, Mac};
 use russh::keys::ssh_key::known_hosts::HostPatterns;
@@ -8,24 +8,24 @@ use sha1::Sha1;
 
 use super::HostKey;
 
-/// How many random bytes a hashed name is made with: as many as SHA-1 gives, as OpenSSH does.
+/// The length of the salt of a hashed name, in bytes: that of a SHA-1 digest, as in OpenSSH.
 const SALT_LEN: usize = 20;
 
-/// What stands before the host of a line.
+/// The marker of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Marker {
-    /// The key is a certificate authority's.
+    /// The key is that of a certificate authority.
     CertAuthority,
-    /// The key must not be trusted any more.
+    /// The key is revoked.
     Revoked,
 }
 
-/// One key of a `known_hosts` file.
+/// A key of a `known_hosts` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KnownHost {
-    /// What stands before the host.
+    /// The line's marker.
     pub marker: Option<Marker>,
     /// The key.
     pub key: HostKey,
@@ -38,25 +38,25 @@ enum Hosts {
     Hashed { salt: Vec<u8>, hash: Vec<u8> },
 }
 
-/// Why a line is not understood.
+/// Why a line is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadLine {
-    /// Fewer fields than a host, an algorithm and a key.
-    #[error("it has no host, algorithm and key")]
+    /// The line lacks a host, an algorithm or a key.
+    #[error("it lacks a host, an algorithm or a key")]
     Fields,
-    /// A marker that nobody knows.
+    /// The marker is unknown.
     #[error("its marker is neither @cert-authority nor @revoked")]
     Marker,
-    /// A hashed name that is none.
+    /// The hashed name is invalid.
     #[error("its hashed name is damaged")]
     Hash,
-    /// The key is none.
+    /// The key is invalid.
     #[error("its key is not an OpenSSH public key")]
     Key,
 }
 
-/// The lines of `text` that are neither empty nor comments, with their numbers from 1.
+/// Parses the lines of `text` that are neither empty nor comments, with their numbers from 1.
 pub fn lines(text: &str) -> impl Iterator<Item = (usize, Result<KnownHost, BadLine>)> {
     text.lines().enumerate().filter_map(|(at, line)| {
         let line = line.trim();
@@ -89,7 +89,7 @@ impl KnownHost {
         Ok(Self { marker, key, hosts })
     }
 
-    /// The names that the line is about, as they stand there; `None` when its one name is hashed.
+    /// Returns the names of the line, unchanged; `None` if its name is hashed.
     #[must_use]
     pub fn names(&self) -> Option<&[String]> {
         match &self.hosts {
@@ -98,15 +98,14 @@ impl KnownHost {
         }
     }
 
-    /// Whether a name stands for several hosts (`*`, `?`) or for one left out (`!`).
+    /// Returns whether a name is a pattern (`*`, `?`) or negated (`!`).
     #[must_use]
     pub fn has_patterns(&self) -> bool {
         self.names()
             .is_some_and(|names| names.iter().any(|name| name.contains(['*', '?']) || name.starts_with('!')))
     }
 
-    /// Whether the line is about exactly `name`, plain or hashed. Letters count without their case, as OpenSSH
-    /// compares them.
+    /// Returns whether the line is for exactly `name`, plain or hashed. Case is ignored, as in OpenSSH.
     #[must_use]
     pub fn is_about(&self, name: &str) -> bool {
         match &self.hosts {
@@ -118,18 +117,18 @@ impl KnownHost {
     }
 }
 
-/// HMAC-SHA-1 of `name` under `salt`: how OpenSSH hides names. Nothing is trusted for it.
+/// Computes the HMAC-SHA-1 of `name` under `salt`, as OpenSSH hides names. No trust depends on it.
 fn mac(salt: &[u8], name: &str) -> Option<Hmac<Sha1>> {
     Some(Hmac::<Sha1>::new_from_slice(salt).ok()?.chain_update(name))
 }
 
-/// The line that makes `key` known for `name`, with its end.
+/// Returns the line that makes `key` known for `name`, with a line break.
 #[must_use]
 pub fn line(name: &str, key: &HostKey) -> String {
     format!("{name} {}\n", key.to_openssh())
 }
 
-/// The same line with the name hashed under a random salt.
+/// Returns that line with the name hashed under a random salt.
 #[must_use]
 pub fn hashed_line(name: &str, key: &HostKey) -> String {
     let mut salt = vec![0; SALT_LEN];
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_its_marker_its_names_and_its_key() {
+    fn line_has_marker_names_and_key() {
         let plain = one(&format!("{NAME},10.0.1.23 {KEY} a comment # of two")).unwrap();
         assert_eq!((plain.marker, plain.names().unwrap().len()), (None, 2));
         assert_eq!(plain.key.to_openssh(), KEY);
@@ -173,17 +172,17 @@ mod tests {
     }
 
     #[test]
-    fn a_hashed_name_is_found_only_by_who_knows_it() {
+    fn hashed_name_matches_only_itself() {
         let key = HostKey::parse(KEY).unwrap();
         let text = hashed_line(NAME, &key);
         assert!(text.starts_with("|1|") && !text.contains(NAME), "{text}");
         let read = one(&text).unwrap();
         assert!(read.is_about(NAME) && !read.is_about("i-0123456789abcdef1") && read.names().is_none());
-        assert_ne!(text, hashed_line(NAME, &key), "each has a salt of its own");
+        assert_ne!(text, hashed_line(NAME, &key), "each has its own salt");
     }
 
     #[test]
-    fn a_bad_line_is_told_with_its_number_and_the_others_are_read() {
+    fn invalid_line_is_reported_with_its_number() {
         let text = format!(
             "# comment\n\n{NAME}\n{NAME} {KEY}\n@strange {NAME} {KEY}\n|1|x|y {KEY}\n{NAME} ssh-ed25519 AAAA\n\
              {NAME} 1024 37 15939\n{NAME} ssh-rsa {}\n@revoked\n",

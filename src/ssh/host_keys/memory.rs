@@ -1,4 +1,4 @@
-//! Host keys that are remembered for the life of the process.
+//! Host keys kept in memory for the life of the process.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -7,24 +7,24 @@ use futures_util::future::{BoxFuture, ready};
 
 use super::{HostKey, HostKeyScope, HostKeySource, KeyOrigin, Known, Learned, Pins, StoreError};
 
-/// Host keys in memory, for tests, the demo and a process that must not write.
+/// Host keys in memory, for tests, the demo and a process that must not write files.
 #[derive(Debug, Default)]
 pub struct MemoryHostKeys(Mutex<Pins>);
 
 impl MemoryHostKeys {
-    /// An empty store.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Everything that is pinned.
+    /// Returns all pinned keys.
     #[must_use]
     pub fn pins(&self) -> Pins {
         self.lock().clone()
     }
 
-    /// Pins `key` for `scope` by an operator's word, beside what is pinned already.
+    /// Pins `key` for `scope` on behalf of an operator, in addition to keys that are already pinned.
     ///
     /// # Errors
     /// Those of [`Pins::pin`].

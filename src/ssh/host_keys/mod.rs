@@ -1,7 +1,7 @@
-//! Host keys: what is pinned for which instance, and what to do about a key that is not.
+//! Host keys: the pinned keys of each instance, and the policy for a key that is not pinned.
 //!
-//! Keys are pinned by instance, never by address: addresses are used again after an instance is gone. TLS and
-//! the signature prove the endpoint only; the host key alone proves which machine answers.
+//! Keys are pinned by instance, never by address: addresses are reused after an instance is gone. TLS and the
+//! signature prove only the endpoint; only the host key proves which machine answers.
 
 mod check;
 mod console_text;
@@ -27,32 +27,32 @@ pub use pins::{KeyOrigin, Known, Pin, Pins};
 pub use scope::{HostKeyScope, InvalidScope};
 pub use witness::{Testimony, Witness, WitnessError};
 
-/// The most keys that are pinned for one instance; sshd makes three by itself.
+/// The maximum number of pinned keys per instance; sshd creates three by default.
 pub const MAX_KEYS_PER_SCOPE: usize = 16;
 
-/// What became of a key that was to be learnt.
+/// The outcome of learning a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Learned {
-    /// It is pinned now, the first of its scope.
+    /// The key is pinned now, as the first of its scope.
     Added,
-    /// It was pinned already.
+    /// The key was already pinned.
     Known,
-    /// Others are pinned that contradict it; it is not.
+    /// Other keys are pinned that conflict with it; it is not pinned.
     Conflict(Vec<HostKey>),
 }
 
-/// Where pinned host keys are kept.
+/// A store of pinned host keys.
 ///
-/// An instance may be known with its account and without it (`-`), when nothing was looked up: what is pinned in
-/// one way counts in the other.
+/// An instance may be pinned with its account or, if nothing was looked up, without it (`-`): a key pinned one way also
+/// counts for the other.
 pub trait HostKeySource: Send + Sync {
-    /// The keys that are pinned for `scope`; empty when none is.
+    /// Returns the pinned keys of `scope`; empty if there are none.
     ///
-    /// A store that cannot be read is an error: "unknown" would be trusted.
+    /// An unreadable store is an error, because an unknown key would be trusted.
     fn known<'a>(&'a self, scope: &'a HostKeyScope) -> BoxFuture<'a, Result<Known, StoreError>>;
 
-    /// Pins `keys` for `scope` if nothing is pinned for it, atomically. The instance has shown the first of them.
+    /// Pins `keys` for `scope` if no key is pinned for it, atomically. The first one is the instance's.
     fn learn<'a>(
         &'a self,
         scope: &'a HostKeyScope,
@@ -60,20 +60,20 @@ pub trait HostKeySource: Send + Sync {
         origin: KeyOrigin,
     ) -> BoxFuture<'a, Result<Learned, StoreError>>;
 
-    /// Notes that `scope` has shown `key`, where [`Known::to_note`] asked for it.
+    /// Records that `scope` has shown `key`, if it is in [`Known::to_note`].
     fn note<'a>(&'a self, scope: &'a HostKeyScope, key: &'a HostKey)
     -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Unpins every key of exactly `scope` and says how many there were.
+    /// Unpins every key of exactly `scope` and returns how many there were.
     fn forget<'a>(&'a self, scope: &'a HostKeyScope) -> BoxFuture<'a, Result<usize, StoreError>>;
 
-    /// The file that it is, where it is one.
+    /// Returns the file, if the store is one.
     fn location(&self) -> Option<&Path> {
         None
     }
 }
 
-/// A store of host keys that cannot be used.
+/// A host key store that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -82,36 +82,36 @@ pub enum StoreError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The cause.
         source: std::io::Error,
     },
-    /// The file is not what this program writes.
-    #[error("{path} is damaged: {problem}; mend it or move it away")]
+    /// The file is invalid.
+    #[error("{path} is damaged: {problem}; fix it or move it away")]
     Corrupt {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
-    /// More keys than [`MAX_KEYS_PER_SCOPE`], or a store larger than its limit.
+    /// The scope has more than [`MAX_KEYS_PER_SCOPE`] keys, or the store exceeds its maximum size.
     #[error("the store is full: {0}")]
     Full(String),
-    /// One instance is pinned in several ways that have no key in common.
-    #[error("what is pinned contradicts itself: {}", contradiction(.pins))]
+    /// An instance is pinned under several scopes that have no key in common.
+    #[error("the pinned keys contradict each other: {}", contradiction(.pins))]
     Contradiction {
-        /// Each scope that may be meant, with what is pinned for it.
+        /// Each scope that may match, with its pinned keys.
         pins: Vec<(HostKeyScope, Vec<Fingerprint>)>,
     },
-    /// Another store's own trouble.
+    /// An error of another kind of store.
     #[error("the store failed")]
     Other(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl StoreError {
-    /// At whose door it lies. What contradicts itself may be another machine's key; the rest is how this program is set
-    /// up, or a store that takes no more.
+    /// Returns what is at fault. Pins that contradict each other may be another machine's key; the rest is this program's
+    /// configuration, or a full store.
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_pins_that_contradict_each_other_are_the_host_keys_fault() {
+    fn only_contradiction_is_a_host_key_fault() {
         let path = PathBuf::from("hosts.json");
         for (error, fault) in [
             (StoreError::Contradiction { pins: Vec::new() }, Fault::HostKey),

@@ -1,4 +1,4 @@
-//! What is pinned, and what may become of it. Nothing here reads a clock or a file.
+//! The pinned keys and how they may change. Nothing here reads a clock or a file.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{HostKey, HostKeyScope, Learned, MAX_KEYS_PER_SCOPE, StoreError};
 
-/// How often it is written down that a key was seen again: a store that every connection rewrites would make
-/// them wait for each other.
+/// How often a further sighting of a key is recorded: if every connection rewrote the store, they would wait for
+/// each other.
 const NOTE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// How a key came to be pinned.
+/// How a key was pinned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -25,7 +25,7 @@ pub enum KeyOrigin {
 }
 
 impl KeyOrigin {
-    /// Its stable name, as it stands in the store.
+    /// Returns the stable name, as it appears in the store.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -36,30 +36,30 @@ impl KeyOrigin {
     }
 }
 
-/// A key that is pinned.
+/// A pinned key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Pin {
     /// The key.
     pub key: HostKey,
-    /// How it came here.
+    /// How it was pinned.
     pub origin: KeyOrigin,
-    /// When it came here, in seconds since the epoch.
+    /// When it was pinned, in seconds since the epoch.
     pub first_seen: u64,
-    /// When an instance last proved to hold it, in seconds since the epoch, to the day. `None`: never since this
-    /// is written down.
+    /// When an instance last proved to hold it, in seconds since the epoch, to the day. `None`: not since this is
+    /// recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<u64>,
 }
 
-/// What is pinned for one scope, with the pins of vaguer and of fuller scopes that may be the same instance.
+/// The pinned keys of a scope, including those of less and more specific scopes that may be the same instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Known {
-    /// The keys; empty when none is pinned.
+    /// The keys; empty if none is pinned.
     pub keys: Vec<HostKey>,
-    /// The keys of which it is worth writing down that they were seen: a day went by, or they are pinned for a
-    /// vaguer scope and can move to this one.
+    /// The keys whose sighting should be recorded: a day has passed, or they are pinned for a less specific scope and
+    /// can move to this one.
     pub to_note: Vec<HostKey>,
 }
 
@@ -68,7 +68,7 @@ pub struct Known {
 #[serde(transparent)]
 pub struct Pins(BTreeMap<HostKeyScope, Vec<Pin>>);
 
-/// Seconds since the epoch.
+/// Returns the seconds since the epoch.
 fn seconds(now: SystemTime) -> u64 {
     now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -78,26 +78,26 @@ fn is_old(pin: &Pin, now: u64) -> bool {
 }
 
 impl Pins {
-    /// Each pin with its scope, in the order of the scopes.
+    /// Iterates over all pins with their scopes, in the order of the scopes.
     pub fn iter(&self) -> impl Iterator<Item = (&HostKeyScope, &Pin)> {
         self.0.iter().flat_map(|(scope, pins)| pins.iter().map(move |pin| (scope, pin)))
     }
 
-    /// The scopes that something is pinned for, in order.
+    /// Iterates over the scopes that have pins, in order.
     pub fn scopes(&self) -> impl Iterator<Item = &HostKeyScope> {
         self.0.keys()
     }
 
-    /// What is wrong with pins that were read from elsewhere.
+    /// Validates pins that were read from a file.
     pub(super) fn check(&self) -> Result<(), String> {
         let bad = self.0.iter().find(|(_, pins)| !(1..=MAX_KEYS_PER_SCOPE).contains(&pins.len()));
         bad.map_or(Ok(()), |(scope, pins)| Err(format!("{scope} has {} keys", pins.len())))
     }
 
-    /// What is pinned for `scope`, and for those that may be the same instance.
+    /// Returns the pinned keys of `scope` and of those that may be the same instance.
     ///
     /// # Errors
-    /// [`StoreError::Contradiction`] when several scopes may be meant and no key is pinned for all of them.
+    /// [`StoreError::Contradiction`] if several scopes match and no key is pinned for all of them.
     pub fn known(&self, scope: &HostKeyScope, now: SystemTime) -> Result<Known, StoreError> {
         let now = seconds(now);
         let meant: Vec<_> = self.0.iter().filter(|(other, _)| other.may_be(scope)).collect();
@@ -125,7 +125,7 @@ impl Pins {
         Ok(known)
     }
 
-    /// Pins `keys`, of which the instance has shown the first, if nothing is pinned that may be meant.
+    /// Pins `keys`, the first of which is the instance's, if no key is pinned for a matching scope.
     ///
     /// # Errors
     /// [`StoreError::Contradiction`] as in [`Self::known`].
@@ -156,7 +156,7 @@ impl Pins {
         Ok(Learned::Added)
     }
 
-    /// Pins `key` by an operator's word, beside what is pinned for `scope`.
+    /// Pins `key` on behalf of an operator, in addition to the keys of `scope`.
     ///
     /// # Errors
     /// [`StoreError::Full`] beyond [`MAX_KEYS_PER_SCOPE`], [`StoreError::Contradiction`] as in [`Self::known`].
@@ -173,9 +173,9 @@ impl Pins {
         if known.iter().any(|other| other.algorithm() == key.algorithm()) {
             return Ok(Learned::Conflict(known));
         }
-        // Beside what it may be pinned with under another name, or the two would contradict each other.
-        let place = self.0.keys().find(|other| other.may_be(scope)).unwrap_or(scope).clone();
-        let pins = self.0.entry(place).or_default();
+        // Under the scope that it may be pinned with already, or the two would contradict each other.
+        let matching = self.0.keys().find(|other| other.may_be(scope)).unwrap_or(scope).clone();
+        let pins = self.0.entry(matching).or_default();
         if pins.len() >= MAX_KEYS_PER_SCOPE {
             return Err(StoreError::Full(format!("{MAX_KEYS_PER_SCOPE} keys are pinned for {scope}")));
         }
@@ -184,8 +184,8 @@ impl Pins {
         Ok(Learned::Added)
     }
 
-    /// Notes that `scope` has shown `key`, and moves here what is pinned for vaguer scopes. False when there was
-    /// nothing to change.
+    /// Records that `scope` has shown `key`, and moves pins of less specific scopes here. Returns false if nothing
+    /// changed.
     pub fn note(&mut self, scope: &HostKeyScope, key: &HostKey, now: SystemTime) -> bool {
         if !self.known(scope, now).is_ok_and(|known| known.to_note.contains(key)) {
             return false;
@@ -210,7 +210,7 @@ impl Pins {
         true
     }
 
-    /// Unpins every key of `scope` and says how many there were.
+    /// Unpins every key of `scope` and returns how many there were.
     pub fn forget(&mut self, scope: &HostKeyScope) -> usize {
         self.0.remove(scope).map_or(0, |pins| pins.len())
     }
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn all_keys_that_were_told_are_pinned_and_the_one_shown_is_seen() {
+    fn all_keys_are_pinned_and_the_shown_one_seen() {
         let (mut pins, shown, other) = (Pins::default(), key(), key());
         let keys = [shown.clone(), other.clone(), shown.clone()];
         assert_eq!(pins.learn(&scope("1"), &keys, KeyOrigin::Console, day(1)).unwrap(), Learned::Added);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pinned_without_the_account_counts_and_moves_to_the_account_once_it_is_known() {
+    fn pin_moves_to_the_account_once_known() {
         let (mut pins, key, strange) = (Pins::default(), key(), key());
         pins.learn(&scope("-"), from_ref(&key), KeyOrigin::FirstUse, day(1)).unwrap();
         let known = pins.known(&scope("1"), day(1)).unwrap();
@@ -261,7 +261,7 @@ mod tests {
         assert!(pins.note(&scope("1"), &key, day(2)));
         let all: Vec<_> = pins.iter().map(|(scope, pin)| (scope.to_string(), pin.first_seen)).collect();
         assert_eq!(all, [(scope("1").to_string(), seconds(day(1)))]);
-        // And the other way round: who does not know the account finds the pin and leaves it where it is.
+        // The reverse: a caller without the account finds the pin and leaves it in place.
         assert_eq!(pins.known(&scope("-"), day(2)).unwrap().keys, from_ref(&key));
         assert!(pins.note(&scope("-"), &key, day(9)));
         assert_eq!(pins.iter().next().unwrap().0, &scope("1"));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn pins_that_contradict_each_other_are_an_error_and_pins_that_share_a_key_are_not() {
+    fn only_disjoint_pins_contradict() {
         let (mut pins, one, two) = (Pins::default(), key(), key());
         pins.learn(&scope("1"), from_ref(&one), KeyOrigin::FirstUse, day(1)).unwrap();
         pins.0.insert(
@@ -287,7 +287,7 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(pins.learn(&scope("1"), from_ref(&one), KeyOrigin::FirstUse, day(1)).is_err());
-        assert!(!pins.note(&scope("1"), &one, day(3)), "nothing moves while it is not settled");
+        assert!(!pins.note(&scope("1"), &one, day(3)), "nothing moves during a contradiction");
         pins.0.entry(scope("-")).or_default().push(Pin {
             key: one.clone(),
             origin: KeyOrigin::Pinned,
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_noted_once_a_day() {
+    fn sighting_is_recorded_once_a_day() {
         let (mut pins, key) = (Pins::default(), key());
         pins.learn(&scope("1"), from_ref(&key), KeyOrigin::FirstUse, day(1)).unwrap();
         let almost = day(2) - Duration::from_secs(1);
@@ -308,18 +308,18 @@ mod tests {
         assert_eq!(pins.known(&scope("1"), day(2)).unwrap().to_note, from_ref(&key));
         assert!(pins.note(&scope("1"), &key, day(2)));
         assert!(!pins.note(&scope("1"), &key, day(2)));
-        assert!(!pins.note(&scope("1"), &key, day(1)), "a clock that goes back changes nothing");
+        assert!(!pins.note(&scope("1"), &key, day(1)), "a clock set back changes nothing");
     }
 
     #[test]
-    fn an_operator_adds_a_key_of_another_kind_and_never_silently_another_of_the_same() {
+    fn operator_adds_only_another_algorithm() {
         let ecdsa = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9nkt5YRrYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg=";
         let (mut pins, one, other) = (Pins::default(), key(), HostKey::parse(ecdsa).unwrap());
         pins.learn(&scope("-"), from_ref(&one), KeyOrigin::FirstUse, day(1)).unwrap();
         assert_eq!(pins.pin(&scope("1"), &one, day(1)).unwrap(), Learned::Known);
         assert_eq!(pins.pin(&scope("1"), &other, day(1)).unwrap(), Learned::Added);
         assert_eq!(pins.pin(&scope("1"), &key(), day(1)).unwrap(), Learned::Conflict(vec![one, other]));
-        assert_eq!(pins.scopes().collect::<Vec<_>>(), [&scope("-")], "beside what was there");
+        assert_eq!(pins.scopes().collect::<Vec<_>>(), [&scope("-")], "under the existing scope");
         assert!(pins.known(&scope("1"), day(1)).is_ok());
     }
 }

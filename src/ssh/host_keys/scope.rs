@@ -1,4 +1,4 @@
-//! Whose host keys.
+//! The instance that host keys belong to.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,11 +7,11 @@ use std::sync::Arc;
 use eice_proto::InstanceId;
 use serde::{Deserialize, Serialize};
 
-/// The longest part of a scope that is taken, in bytes.
+/// The maximum length of a part of a scope, in bytes.
 const MAX_PART_LEN: usize = 64;
 
-/// Whose host keys: one instance in one account of one region. Its text is `aws/123456789012/eu-west-1/i-…`, with
-/// `-` in the place of a part that is not known.
+/// The instance that host keys belong to, with its account and region. As text it is
+/// `aws/123456789012/eu-west-1/i-…`, with `-` for an unknown part.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HostKeyScope(Arc<Parts>);
@@ -25,11 +25,11 @@ struct Parts {
 }
 
 impl HostKeyScope {
-    /// What stands for a part that is not known.
+    /// The placeholder of an unknown part.
     pub const UNKNOWN: &str = "-";
 
-    /// The scope of `instance` in `account` (its 12 digits) of `region` in `partition` (`aws`, `aws-cn`, …). What
-    /// cannot be such a part is not known: a store must be able to read what it wrote.
+    /// Creates the scope of `instance` in `account` (its 12 digits) of `region` in `partition` (`aws`, `aws-cn`, …).
+    /// Invalid parts become unknown: a store must be able to read what it wrote.
     #[must_use]
     pub fn new(partition: &str, account: &str, region: &str, instance: &InstanceId) -> Self {
         let part = |text: &str| if is_part(text) { text } else { Self::UNKNOWN }.to_owned();
@@ -41,25 +41,25 @@ impl HostKeyScope {
         }))
     }
 
-    /// The partition: `aws`, `aws-cn` and so on, or `-`.
+    /// Returns the partition: `aws`, `aws-cn` and so on, or `-`.
     #[must_use]
     pub fn partition(&self) -> &str {
         &self.0.partition
     }
 
-    /// The account's 12 digits, or `-`.
+    /// Returns the account's 12 digits, or `-`.
     #[must_use]
     pub fn account(&self) -> &str {
         &self.0.account
     }
 
-    /// The region, or `-`.
+    /// Returns the region, or `-`.
     #[must_use]
     pub fn region(&self) -> &str {
         &self.0.region
     }
 
-    /// The instance.
+    /// Returns the instance's id.
     #[must_use]
     pub fn instance(&self) -> &InstanceId {
         &self.0.instance
@@ -69,7 +69,7 @@ impl HostKeyScope {
         [&self.0.partition, &self.0.account, &self.0.region]
     }
 
-    /// Whether both may be the same instance: the id is one, and so is every part that both know.
+    /// Returns whether both may be the same instance: the ids are equal, and so is every part that both know.
     #[must_use]
     pub fn may_be(&self, other: &Self) -> bool {
         let agree =
@@ -77,7 +77,7 @@ impl HostKeyScope {
         self.0.instance == other.0.instance && self.parts().into_iter().zip(other.parts()).all(agree)
     }
 
-    /// Whether this says the same instance as `other` and nothing that `other` does not know as well.
+    /// Returns whether this is the same instance as `other` with fewer known parts.
     pub(super) fn is_vaguer_than(&self, other: &Self) -> bool {
         let known = |(ours, theirs): (&str, &str)| ours == theirs || ours == Self::UNKNOWN;
         self != other
@@ -98,7 +98,7 @@ fn is_part(text: &str) -> bool {
     (1..=MAX_PART_LEN).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
-/// A text that is not the scope of a host key.
+/// A text that is not a host key scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the scope of a host key: it must read partition/account/region/i-…")]
 #[non_exhaustive]
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_reads_back_and_what_is_none_is_refused() {
+    fn scope_round_trips() {
         for text in ["aws/123456789012/eu-west-1/i-1", "-/-/-/i-1", "aws-cn/-/cn-north-1/i-0123456789abcdef0"]
         {
             assert_eq!(scope(text).to_string(), text);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_reads_back_whatever_it_is_made_of() {
+    fn invalid_parts_become_unknown() {
         let id = "i-1".parse().unwrap();
         for (account, kept) in
             [("123456789012", "123456789012"), ("", "-"), ("a/b", "-"), ("Me", "-"), ("-", "-")]
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_part_may_be_anything_and_a_known_one_only_itself() {
+    fn unknown_part_matches_anything() {
         let full = scope("aws/1/eu-west-1/i-1");
         for (other, same, vaguer) in [
             ("aws/1/eu-west-1/i-1", true, false),

@@ -1,4 +1,4 @@
-//! What others say of an instance's host keys, when it is met for the first time.
+//! An independent source of an instance's host keys, for the first connection.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use futures_util::future::BoxFuture;
 use super::{Fingerprint, HostKey, console_text};
 use crate::ssh::config::HOST_KEY_ALGORITHMS;
 
-/// Asks whoever knows an instance's host keys from elsewhere. Nothing is asked before it is polled.
+/// Looks up an instance's host keys in an independent source. It does nothing until it is polled.
 pub type Witness = BoxFuture<'static, Result<Testimony, Box<dyn StdError + Send + Sync>>>;
 
-/// Host keys as somebody else than the server tells them.
+/// Host keys from an independent source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Testimony {
-    /// Whole keys.
+    /// Complete keys.
     pub keys: Vec<HostKey>,
     /// Fingerprints, of these keys and of others.
     pub fingerprints: Vec<Fingerprint>,
@@ -25,34 +25,34 @@ pub struct Testimony {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WitnessError {
-    /// There is nobody to ask.
-    #[error("there is nobody to ask")]
+    /// There is no witness.
+    #[error("there is no witness")]
     Nobody,
-    /// No answer in time.
+    /// The witness did not answer in time.
     #[error("no answer within {} s", .0.as_secs_f32())]
     Timeout(Duration),
-    /// It tells of no key of a kind that is negotiated here.
-    #[error("it tells only of keys of kinds that are not used here: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    /// The witness knows only keys of algorithms that are not negotiated.
+    #[error("it has only keys of algorithms that are not used: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     OtherKinds(Vec<Fingerprint>),
-    /// It has nothing to tell, or could not be asked.
+    /// The witness knows no keys, or could not be asked.
     #[error(transparent)]
     Failed(Box<dyn StdError + Send + Sync>),
 }
 
-/// What a testimony says of one key.
+/// The verdict of a testimony on one key.
 pub(super) enum Verdict {
-    /// It is one of the instance's. All that are known, that one first.
+    /// The key is one of the instance's. All known keys, that one first.
     Confirmed(Vec<HostKey>),
-    /// The instance has others.
+    /// The instance has other keys.
     Contradicted(Vec<Fingerprint>),
-    /// Nothing, for want of a key of a kind that is negotiated.
+    /// Unknown, because no key of a negotiated algorithm is listed.
     Nothing(Vec<Fingerprint>),
 }
 
 impl Testimony {
-    /// What a console output tells: the keys of the last boot that told any.
+    /// Reads a console output: the keys of the last boot that printed any.
     ///
-    /// Nothing else of the output is kept. It may come from whoever can write to the console, and may be anything.
+    /// Nothing else of the output is kept. Anything that can write to the console may have written it.
     #[must_use]
     pub fn from_console(output: &[u8]) -> Self {
         let told = console_text::last_boot(output);
@@ -75,15 +75,15 @@ impl Testimony {
         testimony
     }
 
-    /// Whether it tells of no key at all.
+    /// Returns whether it contains no key at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.fingerprints.is_empty()
     }
 
-    /// What this says of the key that the server showed.
+    /// Returns the verdict on the server's key.
     ///
-    /// A key of a kind that is not told is not thereby unknown: whoever stands between could choose it.
+    /// A key of an algorithm that is not listed is contradicted, not unknown: an attacker could choose the algorithm.
     pub(super) fn about(&self, shown: &HostKey) -> Verdict {
         let fingerprint = shown.fingerprint();
         if self.keys.contains(shown) || self.fingerprints.iter().any(|told| told.sha256 == fingerprint.sha256)

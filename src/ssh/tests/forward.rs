@@ -27,7 +27,7 @@ async fn listener() -> (TcpListener, ForwardAddress) {
     (listener, to(port))
 }
 
-/// Reads a question to its end, then answers with `answer`, then closes.
+/// Reads a request to its end, then sends `answer`, then closes.
 async fn answers(mut stream: TcpStream, answer: Vec<u8>) -> Vec<u8> {
     let mut question = Vec::new();
     stream.read_to_end(&mut question).await.unwrap();
@@ -35,7 +35,7 @@ async fn answers(mut stream: TcpStream, answer: Vec<u8>) -> Vec<u8> {
     question
 }
 
-/// Sends a question, then its end, and reads the answer to its end.
+/// Sends a request and its end, and reads the answer to its end.
 async fn asks(stream: &mut ForwardStream, question: &[u8]) -> Vec<u8> {
     stream.write_all(question).await.unwrap();
     stream.shutdown().await.unwrap();
@@ -45,7 +45,7 @@ async fn asks(stream: &mut ForwardStream, question: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn each_direction_of_a_forwarded_connection_is_whole_and_ends_by_itself() {
+async fn half_close_works_in_both_directions() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, _child) = open(&server, &Config::forwards()).await;
     let (listener, at) = listener().await;
@@ -57,11 +57,11 @@ async fn each_direction_of_a_forwarded_connection_is_whole_and_ends_by_itself() 
     assert!(heard == expected, "{} bytes", heard.len());
     assert!(answering.await.unwrap() == question);
     timeout(LONG, stream.closed()).await.expect("both ends make a close");
-    assert!(stream.write_all(b"x").await.is_err(), "nobody takes it");
+    assert!(stream.write_all(b"x").await.is_err(), "it is closed");
 }
 
 #[tokio::test]
-async fn the_far_side_may_end_first_and_still_listen() {
+async fn remote_may_end_first_and_still_receive() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, _child) = open(&server, &Config::forwards()).await;
     let (listener, at) = listener().await;
@@ -83,11 +83,11 @@ async fn the_far_side_may_end_first_and_still_listen() {
 }
 
 #[tokio::test]
-async fn what_the_server_does_not_do_is_told_apart() {
+async fn forward_errors_are_distinguished() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, _child) = open(&server, &Config::forwards()).await;
     let (taken, at) = listener().await;
-    // sshd is content with one of the loopback's two addresses.
+    // sshd accepts one of the loopback's two addresses.
     let also = TcpListener::bind(("::1", taken.local_addr().unwrap().port())).await;
     assert!(matches!(connection.listen(&at).await, Err(ForwardError::NotListening)), "the port is taken");
     drop((taken, also));
@@ -106,14 +106,14 @@ async fn what_the_server_does_not_do_is_told_apart() {
 }
 
 #[tokio::test]
-async fn the_server_offers_what_connects_where_it_was_asked_to_listen() {
+async fn listener_yields_connections_of_the_server() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, _child) = open(&server, &Config::forwards()).await;
     let mut offering = connection.listen(&to(0)).await.unwrap();
     let Some(ForwardAddress::Tcp { host, port }) = offering.address().cloned() else {
         panic!("it is a port")
     };
-    assert!(host == "localhost" && port != 0, "the port that sshd chose is told");
+    assert!(host == "localhost" && port != 0, "the chosen port is reported");
     let (question, answer) = (bytes(5, 1_000_000), bytes(9, 2_000_000));
     let (asked, expected) = (question.clone(), answer.clone());
     let asking = tokio::spawn(async move {
@@ -134,7 +134,7 @@ async fn the_server_offers_what_connects_where_it_was_asked_to_listen() {
     stream.shutdown().await.unwrap();
     assert!(timeout(LONG, asking).await.unwrap().unwrap() == expected);
 
-    // One that is refused, and one that nobody is there any more to take.
+    // A refused connection, and one without a listener.
     let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     timeout(LONG, offering.next()).await.unwrap().unwrap().refuse().await;
     assert_eq!(timeout(LONG, client.read(&mut [0])).await.unwrap().unwrap_or(0), 0);
@@ -144,7 +144,7 @@ async fn the_server_offers_what_connects_where_it_was_asked_to_listen() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stops_holds_its_connection_up_and_loses_nothing() {
+async fn stopped_reader_stalls_without_loss() {
     const LEN: usize = 24 << 20;
     let server = Sshd::new(&["ed25519"], "");
     let (connection, _child) = open(&server, &Config::forwards()).await;
@@ -169,7 +169,7 @@ async fn a_reader_that_stops_holds_its_connection_up_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_an_error_and_not_an_end() {
+async fn broken_connection_is_an_error_not_eof() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, mut child) = open(&server, &Config::forwards()).await;
     let (listener, at) = listener().await;
@@ -185,7 +185,7 @@ async fn a_connection_that_breaks_is_an_error_and_not_an_end() {
 }
 
 #[tokio::test]
-async fn a_stalled_connection_can_be_cut() {
+async fn stalled_connection_can_be_cut() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, mut child) = open(&server, &Config::forwards()).await;
     let (listener, at) = listener().await;
@@ -205,11 +205,11 @@ async fn a_stalled_connection_can_be_cut() {
     assert!(connection.is_closed());
     timeout(LONG, child.wait()).await.expect("the server's process ends with it").unwrap();
     let mut rest = Vec::new();
-    assert!(timeout(LONG, stream.read_to_end(&mut rest)).await.unwrap().is_err(), "what is lost is told");
+    assert!(timeout(LONG, stream.read_to_end(&mut rest)).await.unwrap().is_err(), "the loss is reported");
 }
 
 #[tokio::test]
-async fn an_agent_is_asked_for_only_where_it_is_offered() {
+async fn agent_is_requested_only_if_offered() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, _child) = open(&server, &Config::default()).await;
     let look = command("echo ${SSH_AUTH_SOCK:-none}");
@@ -219,14 +219,14 @@ async fn an_agent_is_asked_for_only_where_it_is_offered() {
     let mut with = connection.open(&look, &ignore).await.unwrap();
     assert!(read_all(&mut *with.output).await.0.starts_with(b"/"), "sshd has a socket for it");
 
-    // What speaks to the socket reaches us.
+    // What connects to the socket reaches us.
     let list = command("ssh-add -l");
     let mut with = connection.open(&list, &ignore).await.unwrap();
     let serving = async {
         let mut stream = offering.next().await.unwrap().accept().await;
         let mut request = [0; 5];
         stream.read_exact(&mut request).await.unwrap();
-        // SSH_AGENTC_REQUEST_IDENTITIES, answered with none (draft-ietf-sshm-ssh-agent, section 3.5).
+        // SSH_AGENTC_REQUEST_IDENTITIES, answered with no identities (draft-ietf-sshm-ssh-agent, section 3.5).
         assert_eq!(request, [0, 0, 0, 1, 11]);
         stream.write_all(&[0, 0, 0, 5, 12, 0, 0, 0, 0]).await.unwrap();
         stream

@@ -1,4 +1,4 @@
-//! Against OpenSSH's server.
+//! OpenSSH's server.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,14 +21,14 @@ pub(super) async fn open(server: &Sshd, config: &Config) -> (Connection, Child) 
     (connection, child)
 }
 
-/// The process that wrote its id to the terminal as `pid:N;`.
+/// Returns the process that wrote its id to the terminal as `pid:N;`.
 async fn pid(terminal: &mut Terminal) -> u32 {
     let seen = read_until(&mut *terminal.output, ";").await;
     let digits = seen.split("pid:").nth(1).unwrap().split(';').next().unwrap();
     digits.parse().unwrap()
 }
 
-/// Waits until the process is gone; it may be a zombie of a parent that is in no hurry.
+/// Waits until the process is gone; it may stay a zombie of a slow parent.
 async fn gone(pid: u32) {
     let is_alive = || {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -49,7 +49,7 @@ async fn gone(pid: u32) {
 }
 
 #[tokio::test]
-async fn a_command_has_its_streams_apart_its_input_and_its_status() {
+async fn command_has_streams_input_and_status() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, mut child) = open(&server, &Config::bulk()).await;
     let request = command("cat; echo oops >&2; exit 7");
@@ -72,7 +72,7 @@ async fn a_command_has_its_streams_apart_its_input_and_its_status() {
 }
 
 #[tokio::test]
-async fn a_terminal_has_its_size_its_environment_and_its_status() {
+async fn terminal_has_size_environment_and_status() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, _child) = open(&server, &Config::default()).await;
     let mut request = on_pty("stty size; echo $TERM $LANG; read x; stty size; exit 3");
@@ -92,7 +92,7 @@ async fn a_terminal_has_its_size_its_environment_and_its_status() {
 }
 
 #[tokio::test]
-async fn bulk_data_passes_whole_across_many_key_exchanges() {
+async fn bulk_data_survives_rekeying() {
     const SIZE: usize = 64 * 1024 * 1024;
     let server = Sshd::new(&["ed25519"], "");
     let mut config = Config::bulk();
@@ -111,7 +111,7 @@ async fn bulk_data_passes_whole_across_many_key_exchanges() {
         timeout(LONG * 4, async { tokio::join!(read_all(&mut *output), write) }).await.unwrap();
     assert_eq!(exit.unwrap(), Exit::Code(0));
     assert!(stdout[..SIZE].iter().all(|&byte| byte == b'x'));
-    // sha256sum of 16 MiB of y.
+    // The sha256sum of 16 MiB of y.
     let sum = std::process::Command::new("sh")
         .args(["-c", "head -c 16777216 /dev/zero | tr '\\0' y | sha256sum"])
         .output()
@@ -125,11 +125,11 @@ async fn bulk_data_passes_whole_across_many_key_exchanges() {
 }
 
 #[tokio::test]
-async fn closing_waits_for_nobody_and_leaves_no_process() {
+async fn close_leaves_no_process() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, _child) = open(&server, &Config::default()).await;
 
-    // Nobody reads the flood.
+    // The flood is not read.
     let mut flood = connection.open(&on_pty("echo \"pid:$$;\"; exec yes"), &ignore).await.unwrap();
     let process = pid(&mut flood).await;
     timeout(LONG, flood.control.close()).await.unwrap();
@@ -138,7 +138,7 @@ async fn closing_waits_for_nobody_and_leaves_no_process() {
     // OpenSSH passes no signals on to root's processes and closes their PTY instead.
     assert!(matches!(exit.unwrap(), Exit::Signal { .. } | Exit::Unknown));
 
-    // Nobody reads the input: a paste waits for the window, and only it waits.
+    // The input is not read: a paste waits for the window, and only the paste waits.
     let mut deaf =
         connection.open(&on_pty("echo \"pid:$$;\"; stty raw -echo; exec sleep 1000"), &ignore).await.unwrap();
     let deaf_process = pid(&mut deaf).await;
@@ -154,7 +154,7 @@ async fn closing_waits_for_nobody_and_leaves_no_process() {
     assert!(timeout(LONG, writing).await.unwrap().unwrap().is_err());
     drop(output);
 
-    // Dropped, and not closed.
+    // Dropped without a close.
     let mut dropped =
         connection.open(&on_pty("echo \"pid:$$;\"; sleep 1000; sleep 1000"), &ignore).await.unwrap();
     let process = pid(&mut dropped).await;
@@ -162,14 +162,14 @@ async fn closing_waits_for_nobody_and_leaves_no_process() {
     gone(process).await;
     assert!(!connection.is_closed());
 
-    // sshd first wants to hand over the input that it took; the end of the connection spares it that. (Root's
-    // processes again: for others the signal does it.)
+    // sshd first tries to deliver the input that it accepted; the end of the connection makes it stop. (Only for root's
+    // processes: others get the signal.)
     drop(connection);
     gone(deaf_process).await;
 }
 
 #[tokio::test]
-async fn a_dropped_connection_ends_its_terminals_and_its_server() {
+async fn dropped_connection_ends_terminals_and_server() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, mut child) = open(&server, &Config::default()).await;
     let mut terminal = connection.open(&on_pty("echo \"pid:$$;\"; exec yes"), &ignore).await.unwrap();
@@ -178,12 +178,12 @@ async fn a_dropped_connection_ends_its_terminals_and_its_server() {
     timeout(LONG, child.wait()).await.expect("the stream was closed").unwrap();
     gone(process).await;
     let (_, _, exit) = timeout(LONG, read_all(&mut *terminal.output)).await.unwrap();
-    assert!(exit.is_err(), "a broken connection is never a quiet end");
+    assert!(exit.is_err(), "a broken connection is never a clean end");
     timeout(LONG, terminal.control.close()).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_watcher_lives_as_long_as_the_terminal_and_close_waits_for_it() {
+async fn watcher_lives_as_long_as_the_terminal() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, _child) = open(&server, &Config::default()).await;
     let folder = tempfile::tempdir().unwrap();
@@ -199,12 +199,12 @@ async fn a_watcher_lives_as_long_as_the_terminal_and_close_waits_for_it() {
             assert_eq!(read_all(&mut *terminal.output).await.2.unwrap(), Exit::Code(4));
         }
         timeout(LONG, terminal.control.close()).await.unwrap();
-        assert!(mark.exists(), "ends by itself: {ends_by_itself}");
+        assert!(mark.exists(), "ends on its own: {ends_by_itself}");
     }
 }
 
 #[tokio::test]
-async fn a_session_too_many_is_refused_and_the_connection_lives() {
+async fn excess_session_is_refused() {
     let server = Sshd::new(&["ed25519"], "MaxSessions 1");
     let (connection, _child) = open(&server, &Config::default()).await;
     let mut first = connection.open(&on_pty("read x"), &ignore).await.unwrap();
@@ -214,7 +214,7 @@ async fn a_session_too_many_is_refused_and_the_connection_lives() {
     assert_eq!(log.ended(), [(Stage::Channel, "failed")]);
     first.input.write(Bytes::from_static(b"\r")).await.unwrap();
     read_all(&mut *first.output).await.2.unwrap();
-    // sshd frees the place in its next round, not with the close.
+    // sshd frees the session in its next loop, not with the close.
     let mut second = timeout(LONG, async {
         loop {
             match connection.open(&command("echo again"), &ignore).await {
@@ -229,7 +229,7 @@ async fn a_session_too_many_is_refused_and_the_connection_lives() {
 }
 
 #[tokio::test]
-async fn a_host_key_is_pinned_once_and_another_one_fails_with_both_fingerprints() {
+async fn changed_host_key_fails_with_fingerprints() {
     let (server, impostor) = (Sshd::new(&["ed25519", "ecdsa"], ""), Sshd::new(&["ed25519"], ""));
     let other_kind = Sshd::new(&["ecdsa"], "");
     let keys = Arc::new(MemoryHostKeys::new());
@@ -252,7 +252,7 @@ async fn a_host_key_is_pinned_once_and_another_one_fails_with_both_fingerprints(
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_refused_and_says_for_whom() {
+async fn refused_key_names_the_user() {
     let server = Sshd::new(&["ed25519"], "");
     let (stream, _child) = server.connect();
     let wrong = EphemeralKey::generate().unwrap();
@@ -262,7 +262,7 @@ async fn a_wrong_key_is_refused_and_says_for_whom() {
 }
 
 #[tokio::test]
-async fn the_handshake_passes_its_stages_in_order() {
+async fn handshake_stages_are_in_order() {
     for early in [false, true] {
         stages_in_order(early).await;
     }
@@ -281,7 +281,7 @@ async fn stages_in_order(early: bool) {
     }
     let connection = shaken.authenticate(server.key.clone(), &log.observer()).await.unwrap();
     let begun = log.0.lock().unwrap().iter().filter(|(stage, _)| *stage == Stage::Authentication).count();
-    assert_eq!(begun, 2, "the stage begins once and ends once, early or not");
+    assert_eq!(begun, 2, "the stage starts once and ends once, early or not");
     assert_eq!(
         log.ended(),
         [(Stage::Banner, "passed"), (Stage::KeyExchange, "passed"), (Stage::Authentication, "passed")]

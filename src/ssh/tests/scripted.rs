@@ -1,4 +1,4 @@
-//! A server that does as it is told, over a stream in memory.
+//! A server that follows a script, over an in-memory stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use tokio::io::DuplexStream;
 use crate::model::Stage;
 use crate::ssh::EphemeralKey;
 
-/// What the server does.
+/// The server's behavior.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Script {
     pub(super) refuse_pty: bool,
     pub(super) refuse_exec: bool,
     pub(super) ignore_requests: bool,
     pub(super) refuse_channel: bool,
-    /// Never answers in this stage.
+    /// The stage in which the server never answers.
     pub(super) hangs_in: Option<Stage>,
     pub(super) exit: Exit,
     pub(super) open_channel_back: bool,

@@ -12,21 +12,21 @@ use tokio::process::{Child, Command};
 
 use crate::ssh::EphemeralKey;
 
-/// A server's configuration, keys and log in a folder of their own.
+/// A server's configuration, keys and log in a private folder.
 pub(super) struct Sshd {
     folder: TempDir,
     pub(super) key: EphemeralKey,
 }
 
 impl Sshd {
-    /// A server that lets root in with [`Sshd::key`], with the host key types `host_keys` and further lines of
+    /// Creates a server that accepts root with [`Sshd::key`], with the host key types `host_keys` and further lines of
     /// configuration.
     pub(super) fn new(host_keys: &[&str], config: &str) -> Self {
         let server = Self { folder: tempfile::tempdir().unwrap(), key: EphemeralKey::generate().unwrap() };
-        // sshd wants its folder for privilege separation even where it does not separate.
+        // sshd requires its privilege separation folder even if it does not separate.
         fs::create_dir_all("/run/sshd").expect("run the tests as root, with openssh-server installed");
         fs::write(server.path("authorized_keys"), server.key.public_openssh().unwrap()).unwrap();
-        // A home of its own: what the machine's owner has in their profile may print, or take its time.
+        // A private home: the machine owner's profile may print something, or be slow.
         let mut text = format!(
             "SetEnv HOME={}\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nLogLevel DEBUG1\nPrintMotd no\nPrintLastLog no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nAcceptEnv LANG\nAuthorizedKeysFile {}\n{config}\n",
@@ -51,7 +51,7 @@ impl Sshd {
         self.folder.path().join(name)
     }
 
-    /// A connection to a server process of its own, which ends with the connection.
+    /// Connects to a new server process, which ends with the connection.
     pub(super) fn connect(&self) -> (UnixStream, Child) {
         let (ours, theirs) = StdUnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
@@ -70,7 +70,7 @@ impl Sshd {
         (UnixStream::from_std(ours).unwrap(), child)
     }
 
-    /// The public half of its host key of `kind`, as `ssh-ed25519 AAAA…`.
+    /// Returns the public host key of `kind`, as `ssh-ed25519 AAAA…`.
     pub(super) fn host_key(&self, kind: &str) -> String {
         fs::read_to_string(self.path(&format!("{kind}.pub"))).unwrap().trim().to_owned()
     }

@@ -1,4 +1,4 @@
-//! Three ways in which `russh::keys::known_hosts` would have us trust too much or wait, and what is done here instead.
+//! Three cases in which `russh::keys::known_hosts` would trust too much or block, and what this code does instead.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,9 +28,9 @@ fn raw(line: &str) -> PublicKey {
 }
 
 #[tokio::test]
-async fn a_key_of_another_algorithm_is_not_an_unknown_one() {
+async fn other_algorithm_is_not_an_unknown_key() {
     let (server, other_kind) = (Sshd::new(&["ed25519"], ""), Sshd::new(&["ecdsa"], ""));
-    // Theirs: "no such key is known", so that the caller goes on to learn it.
+    // russh: "no such key is known", so the caller would learn it.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("known_hosts");
     learn_known_hosts_path("i-1", 22, &raw(&server.host_key("ed25519")), &file).unwrap();
@@ -47,7 +47,7 @@ async fn a_key_of_another_algorithm_is_not_an_unknown_one() {
     let error = attempt(&other_kind).await.unwrap_err();
     assert!(matches!(&error, Error::HostKeyMissing { pinned, .. } if pinned.len() == 1), "{error}");
     assert_eq!(keys.pins().iter().count(), 1, "nothing was learnt");
-    // And a server that has both shows the one that is pinned, not the one it would rather.
+    // A server that has both shows the pinned one, not the one that it prefers.
     let both = Sshd::new(&["ed25519", "ecdsa"], "");
     let keys = Arc::new(MemoryHostKeys::new());
     keys.pin(&scope(), &HostKey::parse(&both.host_key("ecdsa")).unwrap()).unwrap();
@@ -56,12 +56,12 @@ async fn a_key_of_another_algorithm_is_not_an_unknown_one() {
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_opened_is_not_an_empty_one() {
+async fn unreadable_store_is_not_an_empty_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hosts");
-    // Root may read every file; nobody can open a socket.
+    // Root may read every file, but a socket cannot be opened as a file.
     let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    assert!(known_host_keys_path("i-1", 22, &path).unwrap().is_empty(), "theirs: nothing is known");
+    assert!(known_host_keys_path("i-1", 22, &path).unwrap().is_empty(), "russh: nothing is known");
 
     let store = FileHostKeys::new(&path);
     assert!(matches!(store.known(&scope()).await, Err(StoreError::Io { .. })));
@@ -74,10 +74,10 @@ async fn a_store_that_cannot_be_opened_is_not_an_empty_one() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_disk_that_is_slow_holds_up_nobody_else() {
+async fn slow_disk_does_not_block_others() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hosts.json");
-    // Opening a pipe to read waits for somebody who opens it to write. Theirs would wait on this very thread.
+    // Opening a pipe for reading waits for a writer. russh would block this very thread.
     rustix::fs::mknodat(
         rustix::fs::CWD,
         &path,
@@ -96,7 +96,7 @@ async fn a_disk_that_is_slow_holds_up_nobody_else() {
             known
         }
     });
-    // The one thread serves others meanwhile: a whole handshake.
+    // The only thread serves others meanwhile: a whole handshake.
     let server = Sshd::new(&["ed25519"], "");
     let (stream, _child) = server.connect();
     timeout(LONG, connect(stream, &server.key, &Config::default())).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! A first key and what a witness says of it, against OpenSSH's server.
+//! A first key and a witness's verdict on it, with OpenSSH's server.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,7 +52,7 @@ impl Lab {
 }
 
 #[tokio::test]
-async fn a_key_that_is_vouched_for_is_pinned_with_all_the_others() {
+async fn confirmed_key_is_pinned_with_the_others() {
     for policy in [HostKeyPolicy::Witnessed, HostKeyPolicy::TrustOnFirstUse] {
         let lab = Lab::new();
         let told = tells(&[&lab.server.host_key("ecdsa"), &lab.server.host_key("ed25519")]);
@@ -64,7 +64,7 @@ async fn a_key_that_is_vouched_for_is_pinned_with_all_the_others() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_contradicted_is_refused_and_nothing_is_pinned() {
+async fn contradicted_key_is_refused_and_not_pinned() {
     for policy in [HostKeyPolicy::Witnessed, HostKeyPolicy::TrustOnFirstUse] {
         let (lab, other) = (Lab::new(), Sshd::new(&["ed25519"], ""));
         let told = tells(&[&other.host_key("ed25519")]);
@@ -76,7 +76,7 @@ async fn a_key_that_is_contradicted_is_refused_and_nothing_is_pinned() {
 }
 
 #[tokio::test]
-async fn silence_is_trusted_on_first_use_and_never_where_a_witness_is_needed() {
+async fn silent_witness_matters_only_if_required() {
     let cases: [fn() -> futures_util::future::BoxFuture<'static, Answer>; 3] = [
         || Box::pin(async { Err("the console is empty".into()) }),
         || Box::pin(pending()),
@@ -94,11 +94,11 @@ async fn silence_is_trusted_on_first_use_and_never_where_a_witness_is_needed() {
     let lab = Lab::new();
     let error = lab.attempt(HostKeyPolicy::Strict, async { Ok(Testimony::default()) }).await.unwrap_err();
     assert!(matches!(error, Error::HostKeyUnknown { .. }), "{error}");
-    assert_eq!(lab.asked.load(Ordering::SeqCst), 0, "nobody is asked for what is refused anyway");
+    assert_eq!(lab.asked.load(Ordering::SeqCst), 0, "no witness is asked if the key is refused anyway");
 }
 
 #[tokio::test]
-async fn a_witness_is_asked_beside_the_handshake_and_given_up_with_it() {
+async fn witness_runs_during_the_handshake() {
     let lab = Lab::new();
     let asked = Arc::clone(&lab.asked);
     let (dropped, is_dropped) = tokio::sync::oneshot::channel::<()>();
@@ -117,11 +117,11 @@ async fn a_witness_is_asked_beside_the_handshake_and_given_up_with_it() {
     }
     drop(check);
     let end = tokio::time::timeout(Duration::from_secs(10), is_dropped).await.unwrap();
-    assert!(end.is_err(), "the witness went with the check");
+    assert!(end.is_err(), "the witness was dropped with the check");
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_written_lets_in_what_it_knows() {
+async fn unwritable_store_accepts_known_keys() {
     let folder = tempfile::tempdir().unwrap();
     let lab = Lab::new();
     let path = folder.path().join("hosts.json");
@@ -131,7 +131,7 @@ async fn a_store_that_cannot_be_written_lets_in_what_it_knows() {
         HostKey::parse(&lab.server.host_key("ecdsa")).unwrap().to_openssh()
     );
     std::fs::write(&path, &old).unwrap();
-    // Nobody can make the lock file beside it.
+    // The lock file next to it cannot be created.
     std::fs::create_dir(folder.path().join("hosts.json.lock")).unwrap();
     let store = Arc::new(FileHostKeys::new(&path));
     let check = HostKeyCheck::pinned(scope(), store.clone(), HostKeyPolicy::Strict);

@@ -124,7 +124,7 @@ async fn last_boot_counts() {
         lab.prints(&format!("{}{}", printed(&own), printed(&strange)));
         let said = lab.connects(mode).await;
         let both = [&*fingerprint(&own), &*fingerprint(&strange)];
-        refused(&said, 76, &[both[0], both[1], "is not what its console tells", "eice host-keys import"]);
+        refused(&said, 76, &[both[0], both[1], "is not on its console", "eice host-keys import"]);
         assert!(lab.listed().await.is_empty(), "{mode}");
         lab.prints(&format!("{}{}", printed(&strange), printed(&own)));
         lab.connects(mode).await.good();

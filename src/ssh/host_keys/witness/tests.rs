@@ -1,4 +1,4 @@
-//! Console outputs as instances print them, and as they should not be.
+//! Console outputs as instances print them, and invalid ones.
 
 use std::slice::from_ref;
 
@@ -41,7 +41,7 @@ fn read(text: &str) -> Testimony {
 }
 
 #[test]
-fn the_keys_of_a_boot_are_found_among_whatever_else_is_printed() {
+fn keys_are_found_among_other_output() {
     let key = key();
     for prefix in
         ["", "ec2: ", "<14>Nov 24 08:00:00 ec2: ", "[   23.456789] cloud-init[1234]: ", "\u{1b}[0;32m"]
@@ -61,11 +61,11 @@ fn the_keys_of_a_boot_are_found_among_whatever_else_is_printed() {
         format!("{RSA} root@x"),
         ed,
     ]);
-    assert_eq!(read(&apart).keys.len(), 2, "each once, whatever stands between");
+    assert_eq!(read(&apart).keys.len(), 2, "each once, in spite of the noise");
 }
 
 #[test]
-fn the_last_whole_boot_wins() {
+fn last_complete_boot_wins() {
     let (old, new) = (key(), key());
     let boot = "[    0.000000] Linux version 6.1.0\r\n";
     let two = format!(
@@ -78,26 +78,26 @@ fn the_last_whole_boot_wins() {
     let found = read(&two);
     assert_eq!((&found.keys, found.fingerprints.len()), (&vec![new.clone()], 1));
     assert_eq!(found.fingerprints[0].sha256(), new.fingerprint().sha256());
-    // The second still prints.
+    // The second boot is still printing.
     let cut = two.rfind("-----END").unwrap();
     let found = read(&two[..cut]);
     assert!(found.keys.is_empty(), "the fingerprints of the second are whole and newer: {found:?}");
     assert_eq!(found.fingerprints[0].sha256(), new.fingerprint().sha256());
     let cut = two.rfind("-----END SSH HOST KEY FINGER").unwrap();
     assert_eq!(read(&two[..cut]).keys, from_ref(&old));
-    // What is before the beginning is lost in the ring.
+    // The beginning was overwritten in the ring buffer.
     let begin = "-----BEGIN SSH HOST KEY KEYS-----";
     assert!(read(&block(&old)[begin.len()..]).is_empty());
-    // A block that another boot follows is none.
+    // A block that another boot interrupts is ignored.
     let torn = format!("{begin}\r\n{}\r\n{boot}{}", old.to_openssh(), "-----END SSH HOST KEY KEYS-----");
     assert!(read(&torn).is_empty());
-    // Fingerprints of one boot do not vouch beside the keys of another.
+    // Fingerprints of one boot do not count with the keys of another.
     let mixed = format!("{}{boot}{}", fingerprints(&old, ""), block(&new));
     assert!(read(&mixed).fingerprints.is_empty());
 }
 
 #[test]
-fn a_key_that_noise_broke_is_vouched_for_by_its_fingerprint() {
+fn fingerprint_confirms_a_garbled_key() {
     let (key, ed) = (key(), key().to_openssh());
     let text = format!(
         "{}{}",
@@ -110,7 +110,7 @@ fn a_key_that_noise_broke_is_vouched_for_by_its_fingerprint() {
 }
 
 #[test]
-fn a_key_of_another_kind_than_those_told_is_contradicted_and_rsa_alone_says_nothing() {
+fn unlisted_algorithm_is_contradicted() {
     let (told, shown) = (key(), key());
     let kind = Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 };
     let ecdsa = PrivateKey::random(&mut russh::keys::key::safe_rng(), kind).unwrap();
@@ -118,7 +118,7 @@ fn a_key_of_another_kind_than_those_told_is_contradicted_and_rsa_alone_says_noth
     let confirmed = read(&block(&told));
     assert!(matches!(confirmed.about(&told), Verdict::Confirmed(_)));
     assert!(matches!(confirmed.about(&shown), Verdict::Contradicted(_)));
-    assert!(matches!(confirmed.about(&ecdsa), Verdict::Contradicted(_)), "no way round by the kind");
+    assert!(matches!(confirmed.about(&ecdsa), Verdict::Contradicted(_)), "the algorithm is no loophole");
     let rsa = read(&keys(&[RSA.into()]));
     assert_eq!(rsa.keys.len(), 1);
     assert!(matches!(rsa.about(&shown), Verdict::Nothing(told) if told.len() == 1));
@@ -128,7 +128,7 @@ fn a_key_of_another_kind_than_those_told_is_contradicted_and_rsa_alone_says_noth
 }
 
 #[test]
-fn everything_is_bounded() {
+fn console_text_is_bounded() {
     let key = key();
     let many: Vec<String> = (0..100).map(|n| format!("ssh-ed25519 AAAA{n}")).collect();
     assert_eq!(console_text::last_boot(keys(&many).as_bytes()).keys.len(), MAX_ENTRIES);
@@ -151,7 +151,7 @@ fn everything_is_bounded() {
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic_or_grow(
+    fn random_text_never_panics(
         pieces in proptest::collection::vec(prop_oneof![
             Just(b"-----BEGIN SSH HOST KEY KEYS-----\n".to_vec()),
             Just(b"-----END SSH HOST KEY KEYS-----\r".to_vec()),
