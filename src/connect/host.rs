@@ -12,7 +12,9 @@ use crate::docker::{InvalidCommand, TerminalMarker, exec_command, watcher_comman
 use crate::model::{
     Fault, Host, HostIds, Shell, Stage, StageError, StageObserver, Terminal, TerminalRequest,
 };
-use crate::ssh::{ChannelRequest, Connection, ForwardAddress, ForwardError, ForwardStream, Offering, Pty};
+use crate::ssh::{
+    ChannelRequest, Connection, ForwardAddress, ForwardError, ForwardListener, ForwardStream, Pty,
+};
 
 /// An SSH connection to an instance.
 pub struct SshHost {
@@ -89,13 +91,13 @@ impl SshHost {
     ///
     /// # Errors
     /// When the instance does not listen, or the connection is closed.
-    pub async fn listen(&self, at: &ForwardAddress) -> Result<Offering, ForwardError> {
+    pub async fn listen(&self, at: &ForwardAddress) -> Result<ForwardListener, ForwardError> {
         self.connection.listen(at).await
     }
 
     /// Offers our agent to channels that are opened from now on: see [`Connection::offer_agent`].
     #[must_use]
-    pub fn offer_agent(&self) -> Offering {
+    pub fn offer_agent(&self) -> ForwardListener {
         self.connection.offer_agent()
     }
 

@@ -1,20 +1,20 @@
 //! A channel, and the task that always reads it.
 
 use std::future::Future;
-use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, Sig};
 use tokio::sync::mpsc;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
 use super::Error;
+use super::channel_state::{ChannelState, Requests};
 use super::config::Timeouts;
-use super::connection::ChannelRequest;
-use super::link::Link;
+use super::request::ChannelRequest;
 use super::terminal::{ChannelControl, ChannelInput, ChannelOutput};
+use super::transport::Transport;
 use crate::model::{Exit, Stage, Terminal, TerminalEvent};
 
 /// Output messages that wait for the reader, each at most one packet.
@@ -29,45 +29,20 @@ const MAX_SIGNAL_NAME: usize = 32;
 /// `SSH_EXTENDED_DATA_STDERR` (RFC 4254, section 5.2).
 const STDERR: u32 = 1;
 
-pub(super) type Requests = ChannelWriteHalf<Msg>;
-
-/// The state shared by a channel's task and its users.
-#[derive(Debug, Default)]
-pub(super) struct Life {
-    /// Cancelled to close the channel.
-    pub(super) closing: CancellationToken,
-    /// Cancelled when the channel is closed; its output may still be read.
-    pub(super) ended: CancellationToken,
-    /// Cancelled when nothing of the channel is left at the remote, or nothing more can be done about it.
-    pub(super) cleared: CancellationToken,
-    outcome: OnceLock<Result<Exit, String>>,
-}
-
-impl Life {
-    /// Returns how the channel ended: an exit, or a broken connection.
-    pub(super) fn outcome(&self) -> io::Result<Exit> {
-        match self.outcome.get() {
-            Some(Ok(exit)) => Ok(exit.clone()),
-            Some(Err(text)) => Err(io::Error::new(io::ErrorKind::ConnectionReset, text.clone())),
-            None => Err(io::Error::other("the channel's task ended early")),
-        }
-    }
-}
-
 /// A channel in use. It is closed if it is dropped before it becomes a terminal.
-pub(super) struct Opened {
+pub(super) struct OpenChannel {
     requests: Arc<Requests>,
     events: mpsc::Receiver<TerminalEvent>,
     answers: mpsc::Receiver<bool>,
-    life: Arc<Life>,
-    link: Arc<Link>,
+    state: Arc<ChannelState>,
+    transport: Arc<Transport>,
     hold: DropGuard,
 }
 
-impl Opened {
+impl OpenChannel {
     pub(super) fn start(
         channel: Channel<Msg>,
-        link: &Arc<Link>,
+        transport: &Arc<Transport>,
         timeouts: &Timeouts,
         watcher: Option<Watcher>,
     ) -> Self {
@@ -75,20 +50,20 @@ impl Opened {
         let requests = Arc::new(write);
         let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
         let (answer_sender, answers) = mpsc::channel(ANSWER_QUEUE);
-        let life = Arc::new(Life::default());
-        let task = Reader {
+        let state = Arc::new(ChannelState::default());
+        let task = ChannelTask {
             read,
             requests: Arc::clone(&requests),
             answers: answer_sender,
-            life: Arc::clone(&life),
-            link: Arc::clone(link),
+            state: Arc::clone(&state),
+            transport: Arc::clone(transport),
             hangup: timeouts.hangup,
             exit: None,
             is_closed: false,
         };
         tokio::spawn(task.run(event_sender, watcher));
-        let hold = life.closing.clone().drop_guard();
-        Self { requests, events, answers, life, link: Arc::clone(link), hold }
+        let hold = state.closing.clone().drop_guard();
+        Self { requests, events, answers, state, transport: Arc::clone(transport), hold }
     }
 
     /// Sends all requests at once, agent forwarding first.
@@ -124,8 +99,8 @@ impl Opened {
         match self.answers.recv().await {
             Some(answer) => Ok(answer),
             // A server that cannot start a command may close the channel instead of answering.
-            None if self.life.outcome().is_ok() => Ok(false),
-            None => Err(Error::Closed { stage: Stage::Shell, reason: self.link.reason(), said: None }),
+            None if self.state.outcome().is_ok() => Ok(false),
+            None => Err(Error::Closed { stage: Stage::Shell, reason: self.transport.reason(), said: None }),
         }
     }
 
@@ -134,13 +109,13 @@ impl Opened {
         Terminal {
             input: Box::new(ChannelInput::new(
                 Arc::clone(&self.requests),
-                Arc::clone(&self.life),
+                Arc::clone(&self.state),
                 Arc::clone(&hold),
-                Arc::clone(&self.link),
+                Arc::clone(&self.transport),
                 has_pty,
             )),
-            output: Box::new(ChannelOutput::new(self.events, Arc::clone(&self.life), Arc::clone(&hold))),
-            control: Box::new(ChannelControl::new(self.requests, self.life, hold, self.link)),
+            output: Box::new(ChannelOutput::new(self.events, Arc::clone(&self.state), Arc::clone(&hold))),
+            control: Box::new(ChannelControl::new(self.requests, self.state, hold, self.transport)),
         }
     }
 }
@@ -148,13 +123,13 @@ impl Opened {
 /// The channel of a watcher. Nothing is written to it and its output is discarded; the end of its stdin starts its
 /// work.
 pub(super) struct Watcher {
-    opened: Opened,
+    opened: OpenChannel,
     patience: Duration,
 }
 
 impl Watcher {
-    pub(super) fn start(channel: Channel<Msg>, link: &Arc<Link>, timeouts: &Timeouts) -> Self {
-        let mut opened = Opened::start(channel, link, timeouts, None);
+    pub(super) fn start(channel: Channel<Msg>, transport: &Arc<Transport>, timeouts: &Timeouts) -> Self {
+        let mut opened = OpenChannel::start(channel, transport, timeouts, None);
         opened.events.close();
         Self { opened, patience: timeouts.watcher }
     }
@@ -168,13 +143,13 @@ impl Watcher {
     async fn finish(self, terminal: Option<&Exit>) {
         let work = async {
             let _ = self.opened.requests.eof().await;
-            self.opened.life.ended.cancelled().await;
+            self.opened.state.ended.cancelled().await;
         };
         if tokio::time::timeout(self.patience, work).await.is_err() {
             tracing::warn!(after = ?self.patience, "the watcher of a terminal did not finish");
             return;
         }
-        match self.opened.life.outcome() {
+        match self.opened.state.outcome() {
             Ok(Exit::Code(0)) => {}
             Ok(exit) if Some(&exit) == terminal => tracing::debug!(%exit, "neither terminal nor watcher ran"),
             Ok(exit) => tracing::warn!(%exit, "the watcher of a terminal failed"),
@@ -184,43 +159,43 @@ impl Watcher {
 }
 
 /// The task of a channel.
-struct Reader {
+struct ChannelTask {
     read: ChannelReadHalf,
     requests: Arc<Requests>,
     answers: mpsc::Sender<bool>,
-    life: Arc<Life>,
-    link: Arc<Link>,
+    state: Arc<ChannelState>,
+    transport: Arc<Transport>,
     hangup: Duration,
     exit: Option<Exit>,
     is_closed: bool,
 }
 
-impl Reader {
+impl ChannelTask {
     async fn run(mut self, events: mpsc::Sender<TerminalEvent>, watcher: Option<Watcher>) {
-        let life = Arc::clone(&self.life);
+        let state = Arc::clone(&self.state);
         self.forward(&events).await;
-        if !self.is_closed && !self.link.cut.is_cancelled() && life.closing.is_cancelled() {
+        if !self.is_closed && !self.transport.cut.is_cancelled() && state.closing.is_cancelled() {
             self.wind_down().await;
         }
         let exit = self.exit.take();
         let outcome = match exit.clone() {
             Some(exit) => Ok(exit),
-            None if self.is_closed || life.closing.is_cancelled() => Ok(Exit::Unknown),
-            None => Err(self.link.broken().to_string()),
+            None if self.is_closed || state.closing.is_cancelled() => Ok(Exit::Unknown),
+            None => Err(self.transport.broken().to_string()),
         };
-        let _ = life.outcome.set(outcome);
-        life.ended.cancel();
+        let _ = state.outcome.set(outcome);
+        state.ended.cancel();
         drop(events);
         drop(self);
         if let Some(watcher) = watcher {
             watcher.finish(exit.as_ref()).await;
         }
-        life.cleared.cancel();
+        state.cleared.cancel();
     }
 
     /// Forwards messages until the channel ends or is to be closed.
     async fn forward(&mut self, events: &mpsc::Sender<TerminalEvent>) {
-        let (closing, cut) = (self.life.closing.clone(), self.link.cut.clone());
+        let (closing, cut) = (self.state.closing.clone(), self.transport.cut.clone());
         while !self.is_closed {
             let message = tokio::select! {
                 biased;
@@ -274,13 +249,14 @@ impl Reader {
     /// so the exit must arrive before it. A server that takes no signals (OpenSSH's for root, for one) hangs up the PTY
     /// when the channel is closed.
     async fn wind_down(&mut self) {
-        let (requests, link, hangup) = (Arc::clone(&self.requests), Arc::clone(&self.link), self.hangup);
+        let (requests, transport, hangup) =
+            (Arc::clone(&self.requests), Arc::clone(&self.transport), self.hangup);
         let ended = async {
             requests.signal(Sig::HUP).await.ok()?;
             self.drain().await;
             Some(())
         };
-        if bounded(hangup, &link, ended).await {
+        if bounded(hangup, &transport, ended).await {
             return;
         }
         let close = async {
@@ -293,7 +269,7 @@ impl Reader {
                 () = self.drain() => Some(()),
             }
         };
-        bounded(hangup, &link, close).await;
+        bounded(hangup, &transport, close).await;
         self.is_closed = true;
     }
 
@@ -307,10 +283,10 @@ impl Reader {
 }
 
 /// Returns whether `work` finished within `after`, or the connection was cut.
-async fn bounded(after: Duration, link: &Link, work: impl Future<Output = Option<()>>) -> bool {
+async fn bounded(after: Duration, transport: &Transport, work: impl Future<Output = Option<()>>) -> bool {
     tokio::select! {
         biased;
-        () = link.cut.cancelled() => true,
+        () = transport.cut.cancelled() => true,
         done = tokio::time::timeout(after, work) => matches!(done, Ok(Some(()))),
     }
 }

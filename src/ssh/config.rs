@@ -1,12 +1,14 @@
 //! The settings of an SSH connection.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use russh::keys::{Algorithm, EcdsaCurve};
 use russh::{Limits, Preferred, cipher, client, compression};
 
-use super::link::WhyClosed;
+/// Returns why the transport closed an ended connection; `None` if that is unknown.
+pub type WhyClosed = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 use crate::setters::setters;
 

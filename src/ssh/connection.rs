@@ -9,15 +9,15 @@ use russh::client::Handle;
 use russh::{Disconnect, client};
 
 use super::Error;
-use super::channel::{Opened, Watcher};
+use super::channel::{OpenChannel, Watcher};
 use super::config::Config;
-use super::forward::Offers;
+use super::deadline::within;
+use super::forward::ForwardListeners;
 use super::handler::Handler;
-use super::handshake::{closed_or_protocol, within};
-use super::link::{CutOnDrop, Link};
 use super::nudge::nudging;
-use crate::model::{Size, Stage, StageObserver, StageTimer, Terminal};
-use crate::setters::setters;
+use super::request::ChannelRequest;
+use super::transport::{CutOnDrop, Transport};
+use crate::model::{Stage, StageObserver, StageTimer, Terminal};
 
 /// An authenticated SSH connection.
 ///
@@ -25,59 +25,35 @@ use crate::setters::setters;
 /// message first.
 pub struct Connection {
     handle: Handle<Handler>,
-    link: Arc<Link>,
-    offers: Arc<Offers>,
+    transport: Arc<Transport>,
+    listeners: Arc<ForwardListeners>,
     config: Config,
     /// Whether a channel has been requested.
     has_asked: AtomicBool,
     _cut: CutOnDrop,
 }
 
-/// What to run in a channel, and how.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ChannelRequest {
-    /// The PTY; without one, stdout and stderr are separate and stdin can end.
-    pub pty: Option<Pty>,
-    /// Environment variables. The server accepts those in its `AcceptEnv` and silently ignores the rest.
-    pub env: Vec<(String, String)>,
-    /// The command line, interpreted by the user's login shell; `None` runs the login shell itself.
-    pub command: Option<String>,
-    /// A second command, without a PTY, whose stdin stays open while the first one runs. When that ends or is
-    /// closed, this stdin ends, and [`Control::close`](crate::model::Control::close) waits for the command.
-    pub watcher: Option<String>,
-}
-
-/// A PTY.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pty {
-    /// `TERM`.
-    pub term: String,
-    /// The size.
-    pub size: Size,
-}
-
 impl Connection {
     pub(super) fn new(
         handle: Handle<Handler>,
-        link: Arc<Link>,
-        offers: Arc<Offers>,
+        transport: Arc<Transport>,
+        listeners: Arc<ForwardListeners>,
         cut: CutOnDrop,
         config: Config,
     ) -> Self {
-        Self { handle, link, offers, config, has_asked: AtomicBool::new(false), _cut: cut }
+        Self { handle, transport, listeners, config, has_asked: AtomicBool::new(false), _cut: cut }
     }
 
     pub(super) fn handle(&self) -> &Handle<Handler> {
         &self.handle
     }
 
-    pub(super) fn link(&self) -> &Arc<Link> {
-        &self.link
+    pub(super) fn transport(&self) -> &Arc<Transport> {
+        &self.transport
     }
 
-    pub(super) fn offers(&self) -> &Arc<Offers> {
-        &self.offers
+    pub(super) fn listeners(&self) -> &Arc<ForwardListeners> {
+        &self.listeners
     }
 
     pub(super) fn handle_mut(&mut self) -> &mut Handle<Handler> {
@@ -89,7 +65,7 @@ impl Connection {
     }
 
     pub(super) fn failed(&self, stage: Stage, error: russh::Error) -> Error {
-        closed_or_protocol(&self.link, stage, error)
+        self.transport.error(stage, error)
     }
 
     /// Opens a channel and starts `request` in it. The PTY, the variables and the command are sent together, before
@@ -129,11 +105,11 @@ impl Connection {
         };
         let opening = async { within(Stage::Channel, timeouts.channel, opening).await? };
         let (channel, watcher) = StageTimer::start(Stage::Channel, observer).time(opening).await?;
-        let watcher = watcher.map(|watcher| Watcher::start(watcher, &self.link, timeouts));
+        let watcher = watcher.map(|watcher| Watcher::start(watcher, &self.transport, timeouts));
         let watching = watcher.as_ref().map(Watcher::requests);
-        let mut opened = Opened::start(channel, &self.link, timeouts, watcher);
+        let mut opened = OpenChannel::start(channel, &self.transport, timeouts, watcher);
 
-        let agent = self.offers.has_agent();
+        let agent = self.listeners.has_agent();
         let shell = async {
             let starting = async {
                 if let (Some(watching), Some(command)) = (&watching, &request.watcher) {
@@ -155,7 +131,7 @@ impl Connection {
         let opened = if self.has_asked.swap(true, Ordering::Relaxed) {
             answer.await
         } else {
-            nudging(&self.link, answer, || self.handle.send_keepalive(true)).await
+            nudging(&self.transport, answer, || self.handle.send_keepalive(true)).await
         };
         opened.map_err(|error| match error {
             russh::Error::ChannelOpenFailure(reason) => {
@@ -172,7 +148,7 @@ impl Connection {
         let began = Instant::now();
         let ping = tokio::time::timeout(self.config.timeouts.round_trip, self.handle.send_ping());
         tokio::select! {
-            () = self.link.gone.cancelled() => None,
+            () = self.transport.gone.cancelled() => None,
             answered = ping => answered.ok()?.ok().map(|()| began.elapsed()),
         }
     }
@@ -180,13 +156,13 @@ impl Connection {
     /// Returns whether the connection is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.handle.is_closed() || self.link.gone.is_cancelled()
+        self.handle.is_closed() || self.transport.gone.is_cancelled()
     }
 
     /// Resolves when the connection is closed by either side, and returns the reason if it is known.
     pub async fn closed(&self) -> Option<String> {
-        self.link.gone.cancelled().await;
-        self.link.reason()
+        self.transport.gone.cancelled().await;
+        self.transport.reason()
     }
 
     /// Sends a disconnect message and waits, at most twice [`Timeouts::close`](super::Timeouts::close), until the
@@ -194,11 +170,11 @@ impl Connection {
     pub async fn close(&self) {
         let goodbye = async {
             let _ = self.handle.disconnect(Disconnect::ByApplication, "", "").await;
-            self.link.gone.cancelled().await;
+            self.transport.gone.cancelled().await;
         };
         if tokio::time::timeout(self.config.timeouts.close, goodbye).await.is_err() {
-            self.link.cut();
-            let _ = tokio::time::timeout(self.config.timeouts.close, self.link.gone.cancelled()).await;
+            self.transport.cut();
+            let _ = tokio::time::timeout(self.config.timeouts.close, self.transport.gone.cancelled()).await;
         }
     }
 }
@@ -206,14 +182,5 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("is_closed", &self.is_closed()).finish_non_exhaustive()
-    }
-}
-
-setters! {
-    ChannelRequest {
-        pty: Option<Pty>,
-        env: Vec<(String, String)>,
-        command: Option<String>,
-        watcher: Option<String>,
     }
 }

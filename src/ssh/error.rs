@@ -70,12 +70,12 @@ pub enum Error {
         offered: Fingerprint,
     },
     /// No key is pinned, and the instance's console shows other host keys.
-    #[error("the host key of {scope} is not on its console: the console shows {}, offered {offered}", list(.told))]
+    #[error("the host key of {scope} is not on its console: the console shows {}, offered {offered}", list(.console))]
     HostKeyContradicted {
         /// The instance.
         scope: HostKeyScope,
         /// The keys on the console.
-        told: Vec<Fingerprint>,
+        console: Vec<Fingerprint>,
         /// The server's key.
         offered: Fingerprint,
     },

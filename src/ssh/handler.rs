@@ -6,23 +6,23 @@ use russh::Channel;
 use russh::client::{self, ChannelOpenHandle, DisconnectReason, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
 
-use super::forward::{ForwardAddress, Offer, Offers};
-use super::link::Link;
+use super::forward::{ForwardAddress, ForwardListeners, IncomingForward};
+use super::transport::Transport;
 
 /// Records the server's key and how the connection ends, passes on forwarded connections, and refuses everything else
 /// that the server requests. Nothing here waits: it runs in the connection's task.
 pub(super) struct Handler {
-    link: Arc<Link>,
-    offers: Arc<Offers>,
+    transport: Arc<Transport>,
+    listeners: Arc<ForwardListeners>,
 }
 
 impl Handler {
-    pub(super) fn new(link: Arc<Link>, offers: Arc<Offers>) -> Self {
-        Self { link, offers }
+    pub(super) fn new(transport: Arc<Transport>, listeners: Arc<ForwardListeners>) -> Self {
+        Self { transport, listeners }
     }
 
-    fn offer(&self, channel: Channel<Msg>, answer: ChannelOpenHandle, from: String) -> Offer {
-        Offer::new(channel, answer, Arc::clone(&self.link), from)
+    fn incoming(&self, channel: Channel<Msg>, answer: ChannelOpenHandle, from: String) -> IncomingForward {
+        IncomingForward::new(channel, answer, Arc::clone(&self.transport), from)
     }
 }
 
@@ -40,7 +40,7 @@ impl client::Handler for Handler {
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         match key {
             PublicKeyOrCertificate::PublicKey { key, .. } => {
-                *self.link.offered.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
+                *self.transport.offered.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
                 Ok(true)
             }
             PublicKeyOrCertificate::Certificate(_) => Ok(false),
@@ -50,10 +50,10 @@ impl client::Handler for Handler {
     async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {
         match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                self.link.ended(format!("the server says: {}", info.message));
+                self.transport.ended(format!("the server says: {}", info.message));
             }
             DisconnectReason::Error(russh::Error::Disconnect) => {}
-            DisconnectReason::Error(error) => self.link.ended(error.to_string()),
+            DisconnectReason::Error(error) => self.transport.ended(error.to_string()),
         }
         Ok(())
     }
@@ -69,8 +69,8 @@ impl client::Handler for Handler {
         _: &mut Session,
     ) -> Result<(), Self::Error> {
         let Ok(port) = u16::try_from(port) else { return refuse(answer) };
-        let offer = self.offer(channel, answer, format!("{from} port {from_port}"));
-        self.offers.offer(&ForwardAddress::Tcp { host: host.to_owned(), port }, offer).await;
+        let incoming = self.incoming(channel, answer, format!("{from} port {from_port}"));
+        self.listeners.deliver(&ForwardAddress::Tcp { host: host.to_owned(), port }, incoming).await;
         Ok(())
     }
 
@@ -81,8 +81,8 @@ impl client::Handler for Handler {
         answer: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        let offer = self.offer(channel, answer, path.to_owned());
-        self.offers.offer(&ForwardAddress::Socket(path.to_owned()), offer).await;
+        let incoming = self.incoming(channel, answer, path.to_owned());
+        self.listeners.deliver(&ForwardAddress::Socket(path.to_owned()), incoming).await;
         Ok(())
     }
 
@@ -92,8 +92,8 @@ impl client::Handler for Handler {
         answer: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        let offer = self.offer(channel, answer, "the instance".to_owned());
-        self.offers.offer_agent(offer).await;
+        let incoming = self.incoming(channel, answer, "the instance".to_owned());
+        self.listeners.deliver_to_agent(incoming).await;
         Ok(())
     }
 

@@ -1,7 +1,6 @@
 //! From the first byte to an authenticated connection.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -12,10 +11,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::config::Config;
 use super::connection::Connection;
-use super::forward::Offers;
+use super::deadline::within;
+use super::forward::ForwardListeners;
 use super::handler::Handler;
 use super::host_keys::{HostKey, HostKeyCheck};
-use super::link::{CutOnDrop, Link, Watched};
+use super::transport::{CutOnDrop, MonitoredStream, Transport};
 use super::{Error, LoginKey};
 use crate::model::{OsUser, Stage, StageObserver, StageTimer};
 
@@ -55,28 +55,31 @@ where
     let timeouts = &config.timeouts;
     check.prepare(timeouts).await?;
 
-    let link = Link::new(config.why_closed.clone());
-    let guard = CutOnDrop(Arc::clone(&link));
+    let transport = Transport::new(config.why_closed.clone());
+    let guard = CutOnDrop(Arc::clone(&transport));
     let client = Arc::new(config.client(check.algorithms()?));
-    let offers = Arc::<Offers>::default();
-    let handler = Handler::new(Arc::clone(&link), Arc::clone(&offers));
-    let mut connecting =
-        Box::pin(client::connect_stream(client, Watched::new(stream, Arc::clone(&link)), handler));
+    let listeners = Arc::<ForwardListeners>::default();
+    let handler = Handler::new(Arc::clone(&transport), Arc::clone(&listeners));
+    let mut connecting = Box::pin(client::connect_stream(
+        client,
+        MonitoredStream::new(stream, Arc::clone(&transport)),
+        handler,
+    ));
 
     let banner = async {
         let early = tokio::select! {
             biased;
-            () = link.identified.cancelled() => None,
+            () = transport.identified.cancelled() => None,
             early = &mut connecting => Some(early),
             () = tokio::time::sleep(timeouts.banner) => {
-                return Err(match link.said() {
+                return Err(match transport.said() {
                     Some(said) => Error::NotSsh { said },
                     None => Error::Timeout { stage: Stage::Banner, after: timeouts.banner },
                 });
             }
         };
         match early {
-            Some(Err(error)) if !link.identified.is_cancelled() => Err(banner_error(&link, error)),
+            Some(Err(error)) if !transport.identified.is_cancelled() => Err(banner_error(&transport, error)),
             other => Ok(other),
         }
     };
@@ -87,14 +90,14 @@ where
             Some(connected) => connected,
             None => within(Stage::KeyExchange, timeouts.key_exchange, connecting).await?,
         };
-        let handle = connected.map_err(|error| key_exchange_error(&link, &check, error))?;
-        let shown = link.offered.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let handle = connected.map_err(|error| key_exchange_error(&transport, &check, error))?;
+        let shown = transport.offered.lock().unwrap_or_else(PoisonError::into_inner).take();
         check.judge(shown.map(HostKey::from), timeouts).await?;
         Ok::<_, Error>(handle)
     };
     let handle = StageTimer::start(Stage::KeyExchange, observer).time(key_exchange).await?;
 
-    let connection = Connection::new(handle, link, offers, guard, config.clone());
+    let connection = Connection::new(handle, transport, listeners, guard, config.clone());
     Ok(Handshake { connection, user: user.clone(), spent: None, is_authenticated: false })
 }
 
@@ -179,11 +182,11 @@ impl Handshake {
     }
 }
 
-fn banner_error(link: &Link, error: russh::Error) -> Error {
-    match (error, link.said()) {
+fn banner_error(transport: &Transport, error: russh::Error) -> Error {
+    match (error, transport.said()) {
         (russh::Error::Version | russh::Error::Utf8(_), Some(said)) => Error::NotSsh { said },
         (russh::Error::Disconnect | russh::Error::IO(_) | russh::Error::HUP, said) => {
-            Error::Closed { stage: Stage::Banner, reason: link.reason(), said }
+            Error::Closed { stage: Stage::Banner, reason: transport.reason(), said }
         }
         (error, Some(said)) => {
             tracing::debug!(%error, "no SSH identification");
@@ -193,30 +196,13 @@ fn banner_error(link: &Link, error: russh::Error) -> Error {
     }
 }
 
-fn key_exchange_error(link: &Link, check: &HostKeyCheck, error: russh::Error) -> Error {
+fn key_exchange_error(transport: &Transport, check: &HostKeyCheck, error: russh::Error) -> Error {
     match (error, check.missing()) {
         (russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. }, Some(missing)) => missing,
         (russh::Error::NoCommonAlgo { kind, theirs, .. }, _) => {
             Error::NoCommonAlgorithm { kind: format!("{kind:?}").to_lowercase(), theirs: theirs.join(", ") }
         }
-        (error, _) => closed_or_protocol(link, Stage::KeyExchange, error),
-    }
-}
-
-/// Converts an error: an ended connection is distinguished from a protocol violation.
-pub(super) fn closed_or_protocol(link: &Link, stage: Stage, error: russh::Error) -> Error {
-    match error {
-        russh::Error::Disconnect
-        | russh::Error::HUP
-        | russh::Error::SendError
-        | russh::Error::RecvError
-        | russh::Error::IO(_) => {
-            if let russh::Error::IO(error) = &error {
-                link.ended(error.to_string());
-            }
-            Error::Closed { stage, reason: link.reason(), said: None }
-        }
-        error => Error::Protocol { stage, source: error.into() },
+        (error, _) => transport.error(Stage::KeyExchange, error),
     }
 }
 
@@ -229,13 +215,4 @@ fn refused(user: &OsUser, methods: &MethodSet) -> Error {
         user: user.to_string(),
         offered: methods.iter().map(|method| <&str>::from(method).to_owned()).collect(),
     }
-}
-
-/// Awaits `future` within the stage's timeout.
-pub(in crate::ssh) async fn within<T>(
-    stage: Stage,
-    after: Duration,
-    future: impl Future<Output = T>,
-) -> Result<T, Error> {
-    tokio::time::timeout(after, future).await.map_err(|_| Error::Timeout { stage, after })
 }

@@ -12,27 +12,30 @@
 
 pub mod agent;
 mod channel;
+mod channel_state;
 mod config;
 mod connection;
+mod deadline;
 mod error;
 mod forward;
 mod handler;
 mod handshake;
 pub mod host_keys;
 mod key;
-mod link;
 mod nudge;
 mod pushable_key;
+mod request;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod transport;
 
-pub use config::{Config, Timeouts};
-pub use connection::{ChannelRequest, Connection, Pty};
+pub use config::{Config, Timeouts, WhyClosed};
+pub use connection::Connection;
 pub use error::Error;
-pub use forward::{ForwardAddress, ForwardError, ForwardStream, Offer, Offering};
+pub use forward::{ForwardAddress, ForwardError, ForwardListener, ForwardStream, IncomingForward};
 pub use handshake::{Handshake, handshake};
 pub use host_keys::{HostKeyCheck, HostKeyPolicy, HostKeyScope, HostKeySource};
 pub use key::{EphemeralKey, InvalidLoginKey, LoginKey};
-pub use link::WhyClosed;
 pub use pushable_key::{InvalidPushableKey, PushableKey};
+pub use request::{ChannelRequest, Pty};

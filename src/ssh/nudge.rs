@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::link::Link;
+use super::transport::Transport;
 
 /// The maximum number of packets per answer: two announcements precede it, and a third costs little.
 const MAX_NUDGES: u32 = 3;
@@ -21,13 +21,13 @@ const GRACE: Duration = Duration::from_millis(1);
 
 /// Awaits `answer`, and calls `nudge` whenever something else arrives first.
 pub(super) async fn nudging<T, N: Future>(
-    link: &Link,
+    transport: &Transport,
     answer: impl Future<Output = T>,
     nudge: impl Fn() -> N,
 ) -> T {
     let mut answer = pin!(answer);
     for _ in 0..MAX_NUDGES {
-        let mut arrival = pin!(link.arrived.notified());
+        let mut arrival = pin!(transport.arrived.notified());
         // Registers the waiter now, so that an arrival before the first poll counts.
         arrival.as_mut().enable();
         tokio::select! {
@@ -52,23 +52,23 @@ mod tests {
 
     #[tokio::test]
     async fn arrivals_are_nudged_at_most_three_times() {
-        let (link, count) = (Link::new(None), Cell::new(0));
+        let (transport, count) = (Transport::new(None), Cell::new(0));
         let nudge = || {
             count.set(count.get() + 1);
             ready(())
         };
         let arriving = async {
             while count.get() < MAX_NUDGES {
-                link.arrived.notify_waiters();
+                transport.arrived.notify_waiters();
                 tokio::time::sleep(GRACE).await;
             }
             for _ in 0..20 {
-                link.arrived.notify_waiters();
+                transport.arrived.notify_waiters();
                 tokio::time::sleep(GRACE).await;
             }
         };
         tokio::select! {
-            () = nudging(&link, pending::<()>(), nudge) => {}
+            () = nudging(&transport, pending::<()>(), nudge) => {}
             () = arriving => {}
         }
         assert_eq!(count.get(), MAX_NUDGES);
@@ -76,18 +76,18 @@ mod tests {
 
     #[tokio::test]
     async fn silence_and_the_answer_are_not_nudged() {
-        let (link, nudged) = (Link::new(None), Cell::new(false));
+        let (transport, nudged) = (Transport::new(None), Cell::new(false));
         let nudge = || {
             nudged.set(true);
             ready(())
         };
         let answer = async {
             tokio::time::sleep(10 * GRACE).await;
-            link.arrived.notify_waiters();
+            transport.arrived.notify_waiters();
             tokio::task::yield_now().await;
             7
         };
-        assert_eq!(nudging(&link, answer, nudge).await, 7);
+        assert_eq!(nudging(&transport, answer, nudge).await, 7);
         assert!(!nudged.get());
     }
 }

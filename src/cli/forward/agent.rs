@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::carry;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
-use crate::ssh::Offering;
+use crate::ssh::ForwardListener;
 
 /// The most concurrent connections to the agent; further ones are refused.
 const MAX_CONNECTIONS: usize = 16;
@@ -38,25 +38,25 @@ impl Agent {
     }
 
     /// Forwards the instance's connections to the agent, until the SSH connection ends.
-    pub(crate) async fn serve(self, mut offering: Offering) {
+    pub(crate) async fn serve(self, mut listener: ForwardListener) {
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                offer = offering.next() => {
-                    let Some(offer) = offer else { return };
+                incoming = listener.next() => {
+                    let Some(incoming) = incoming else { return };
                     let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
                     let path = self.0.clone();
                     connections.spawn(async move {
                         match UnixStream::connect(&path).await {
                             Ok(agent) => {
-                                if let Err(error) = carry::carry(agent, offer.accept().await).await {
+                                if let Err(error) = carry::carry(agent, incoming.accept().await).await {
                                     tracing::debug!(%error, "a connection to the agent broke");
                                 }
                             }
                             Err(error) => {
                                 tracing::debug!(%error, "the agent does not answer");
-                                offer.refuse().await;
+                                incoming.refuse().await;
                             }
                         }
                         drop(slot);

@@ -12,7 +12,7 @@ use super::spec::RemoteForward;
 use super::{Shared, carry, print};
 use crate::cli::exit;
 use crate::cli::failure::Failure;
-use crate::ssh::{ForwardAddress, ForwardError, Offer, Offering};
+use crate::ssh::{ForwardAddress, ForwardError, ForwardListener, IncomingForward};
 
 /// How long a local connection may take: a firewall may drop packets silently.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,15 +21,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) async fn listen(
     mut forward: RemoteForward,
     ssh: &PooledConnection,
-) -> Result<(RemoteForward, Offering), Failure> {
-    let offering = ssh.host.listen(&forward.listen).await.map_err(|error| failed(&forward, &error))?;
-    if let Some(address) = offering.address()
+) -> Result<(RemoteForward, ForwardListener), Failure> {
+    let listener = ssh.host.listen(&forward.listen).await.map_err(|error| failed(&forward, &error))?;
+    if let Some(address) = listener.address()
         && *address != forward.listen
     {
         print(&format!("{forward} listens on {address} of the instance"));
         forward.listen = address.clone();
     }
-    Ok((forward, offering))
+    Ok((forward, listener))
 }
 
 fn failed(forward: &RemoteForward, error: &ForwardError) -> Failure {
@@ -52,31 +52,36 @@ pub(super) async fn serve(
     shared: Arc<Shared>,
     ssh: Arc<PooledConnection>,
     forward: RemoteForward,
-    mut offering: Offering,
+    mut listener: ForwardListener,
 ) {
-    while let Some(offer) = offering.next().await {
+    while let Some(incoming) = listener.next().await {
         let (one, ssh, forward) = (Arc::clone(&shared), Arc::clone(&ssh), forward.clone());
-        shared.spawn(async move { connection(&one, &ssh, &forward, offer).await });
+        shared.spawn(async move { connection(&one, &ssh, &forward, incoming).await });
     }
     let why = ssh.host.closed().await.map(|why| format!(" ({why})")).unwrap_or_default();
     shared.complain(&format!("{forward} has ended: its SSH connection was closed{why}"));
 }
 
-async fn connection(shared: &Shared, ssh: &Arc<PooledConnection>, forward: &RemoteForward, offer: Offer) {
-    let Some(_open) = shared.enter(format!("{forward}, from {}", offer.from())) else { return };
+async fn connection(
+    shared: &Shared,
+    ssh: &Arc<PooledConnection>,
+    forward: &RemoteForward,
+    incoming: IncomingForward,
+) {
+    let Some(_open) = shared.enter(format!("{forward}, from {}", incoming.from())) else { return };
     let _lease = Lease::on(ssh);
     match tokio::time::timeout(CONNECT_TIMEOUT, connect(&forward.to)).await {
         Ok(Ok(local)) => {
-            if let Err(error) = carry::carry(local, offer.accept().await).await {
+            if let Err(error) = carry::carry(local, incoming.accept().await).await {
                 tracing::debug!(%forward, %error, "a forwarded connection broke");
             }
         }
         Ok(Err(error)) => {
-            offer.refuse().await;
+            incoming.refuse().await;
             shared.complain(&format!("{forward}: cannot connect: {error}"));
         }
         Err(_) => {
-            offer.refuse().await;
+            incoming.refuse().await;
             shared.complain(&format!("{forward}: no connection within {} s", CONNECT_TIMEOUT.as_secs()));
         }
     }

@@ -3,7 +3,8 @@
 //! It implements two requests of the agent protocol (draft-ietf-sshm-ssh-agent, sections 3.5 and 3.6): listing the keys
 //! and signing with the key. It answers every other request with a failure: nothing is added, removed, locked or bound.
 
-mod place;
+mod error;
+mod path;
 mod socket;
 
 use std::fmt;
@@ -17,7 +18,8 @@ use russh::keys::ssh_key::Signature;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{EphemeralKey, Error};
-pub use socket::{AgentSocket, SocketError};
+pub use error::SocketError;
+pub use socket::AgentSocket;
 
 /// The maximum size of a request, in bytes. What ssh wants signed contains a session id, two names and two public keys.
 const MAX_REQUEST: u32 = 64 * 1024;

@@ -8,66 +8,26 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
-use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::process::geteuid;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
 use super::Agent;
-use super::place::Place;
+use super::error::{SocketError, failed};
+use super::path::AgentPath;
 use crate::listen;
 
 /// The maximum number of concurrent clients; further ones wait in the backlog. An ssh is a client only briefly.
 const MAX_CLIENTS: usize = 32;
 
-/// Why the socket could not be created.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SocketError {
-    /// The path is not valid for a socket.
-    #[error("{} cannot be the path of a socket: {problem}", .path.display())]
-    Path {
-        /// The path.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// Other users could use or replace the folder's contents.
-    #[error("the folder {} is not safe for an agent's socket: {problem}", .folder.display())]
-    Unsafe {
-        /// The folder.
-        folder: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The path is occupied by something else.
-    #[error("{} already exists and is not a socket of eice", .0.display())]
-    Occupied(PathBuf),
-    /// A system call failed.
-    #[error("{action} {} failed", .path.display())]
-    Io {
-        /// The action that failed.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-}
-
-pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketError {
-    let path = path.to_owned();
-    move |source| SocketError::Io { action, path, source }
-}
-
 /// A socket behind a path that other processes may share. It is removed on drop.
 #[derive(Debug)]
 pub struct AgentSocket {
     listener: UnixListener,
-    place: Place,
+    shared: AgentPath,
     /// The name of this process's own socket in the folder.
     own: OsString,
 }
@@ -80,19 +40,19 @@ impl AgentSocket {
     /// If the folder belongs to another user, is a link or is accessible to others; if the path is too long for a socket
     /// or occupied; if a system call fails.
     pub fn bind(path: &Path) -> Result<Self, SocketError> {
-        let place = Place::new(path)?;
-        place.make_folder()?;
-        let _lock = place.lock()?;
-        place.is_free()?;
-        place.remove_dead()?;
-        let own = place.own_name();
-        let socket = place.folder.join(&own);
+        let shared = AgentPath::new(path)?;
+        shared.create_folder()?;
+        let _lock = shared.lock()?;
+        shared.check_free()?;
+        shared.remove_dead()?;
+        let own = shared.own_name();
+        let socket = shared.folder.join(&own);
         let listener = UnixListener::bind(&socket).map_err(failed("binding", &socket))?;
         // From here on, dropping `bound` removes the socket.
-        let bound = Self { listener, place, own };
+        let bound = Self { listener, shared, own };
         fs::set_permissions(&socket, Permissions::from_mode(0o600))
             .map_err(failed("closing off", &socket))?;
-        bound.place.lead_to(&bound.own)?;
+        bound.shared.point_to(&bound.own)?;
         Ok(bound)
     }
 
@@ -107,7 +67,7 @@ impl AgentSocket {
                         clients.spawn(async move { agent.serve(client).await });
                     }
                     Ok(_) => tracing::warn!("rejected another user's connection to the agent"),
-                    Err(error) => listen::failed(&error).await,
+                    Err(error) => listen::on_accept_error(&error).await,
                 },
                 Some(ended) = clients.join_next() => {
                     if let Ok(Err(error)) = ended {
@@ -127,16 +87,16 @@ fn is_ours(client: &UnixStream) -> bool {
 impl Drop for AgentSocket {
     fn drop(&mut self) {
         // Without the lock, remove it anyway: at worst an ssh that connects right now finds no agent.
-        let _lock = self.place.lock();
-        let _ = fs::remove_file(self.place.folder.join(&self.own));
-        if fs::read_link(&self.place.path).is_ok_and(|leads_to| leads_to == self.own) {
-            let place = &self.place;
-            let others = place.names().unwrap_or_default();
-            let handed_over = others
-                .iter()
-                .any(|other| place.is_behind(other) && place.lives(other) && place.lead_to(other).is_ok());
+        let _lock = self.shared.lock();
+        let _ = fs::remove_file(self.shared.folder.join(&self.own));
+        if fs::read_link(&self.shared.path).is_ok_and(|leads_to| leads_to == self.own) {
+            let shared = &self.shared;
+            let others = shared.names().unwrap_or_default();
+            let handed_over = others.iter().any(|other| {
+                shared.is_behind(other) && shared.is_live(other) && shared.point_to(other).is_ok()
+            });
             if !handed_over {
-                let _ = fs::remove_file(&self.place.path);
+                let _ = fs::remove_file(&self.shared.path);
             }
         }
     }
@@ -146,6 +106,7 @@ impl Drop for AgentSocket {
 mod tests {
     use std::fs::DirBuilder;
     use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
     use std::sync::Arc;
 
     use futures_util::FutureExt;
@@ -155,7 +116,7 @@ mod tests {
     use super::*;
 
     /// Creates a private folder, and returns the path of a socket in it.
-    fn place() -> (tempfile::TempDir, PathBuf) {
+    fn agent_path() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agents/i-1-22-ubuntu");
         (folder, path)
@@ -189,7 +150,7 @@ mod tests {
 
     #[tokio::test]
     async fn path_follows_the_newest_live_socket() {
-        let (_folder, path) = place();
+        let (_folder, path) = agent_path();
         let first = serving(&path, "first");
         assert_eq!(found(&path).await, "first");
         let second = serving(&path, "second");
@@ -208,10 +169,10 @@ mod tests {
 
     #[tokio::test]
     async fn leftovers_of_a_killed_process_are_replaced() {
-        let (_folder, path) = place();
+        let (_folder, path) = agent_path();
         // A killed process leaves the socket and the link without a listener.
         let killed = AgentSocket::bind(&path).unwrap();
-        let dead = killed.place.folder.join(&killed.own);
+        let dead = killed.shared.folder.join(&killed.own);
         fs::remove_file(&dead).unwrap();
         drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
         symlink("gone", dead.with_file_name("i-1-22-ubuntu.00000000.new")).unwrap();
@@ -225,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn folder_and_socket_are_private() {
-        let (_folder, path) = place();
+        let (_folder, path) = agent_path();
         let socket = AgentSocket::bind(&path).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o700, 0o600));
@@ -235,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn shared_folder_is_rejected() {
-        let (folder, path) = place();
+        let (folder, path) = agent_path();
         let agents = path.parent().unwrap();
         for mode in [0o701, 0o710, 0o770, 0o755, 0o707] {
             let _ = fs::remove_dir(agents);
@@ -255,7 +216,7 @@ mod tests {
 
     #[tokio::test]
     async fn foreign_file_is_not_replaced() {
-        let (_folder, path) = place();
+        let (_folder, path) = agent_path();
         drop(AgentSocket::bind(&path).unwrap());
         symlink("/etc/passwd", &path).unwrap();
         assert!(matches!(AgentSocket::bind(&path), Err(SocketError::Occupied(_))));
@@ -268,7 +229,7 @@ mod tests {
 
     #[test]
     fn invalid_path_creates_nothing() {
-        let (folder, _) = place();
+        let (folder, _) = agent_path();
         let long = folder.path().join("x".repeat(200));
         for path in [Path::new("relative/agent"), Path::new("/"), Path::new("/run/a/../b"), &long] {
             let error = AgentSocket::bind(path).unwrap_err();

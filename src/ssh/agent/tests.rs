@@ -65,7 +65,7 @@ async fn agent_lists_its_key_and_signs() {
 
 #[tokio::test]
 async fn key_is_listed_only_once_known() {
-    let (tell, known) = watch::channel(None);
+    let (announce, known) = watch::channel(None);
     let (agent, _) = agent_with(known);
     let mut stream = connected(&agent);
     let asking = ask(&mut stream, &[REQUEST_IDENTITIES]);
@@ -74,7 +74,7 @@ async fn key_is_listed_only_once_known() {
         answer = &mut asking => panic!("{answer:?}"),
         () = tokio::task::yield_now() => {}
     }
-    tell.send_replace(Some(true));
+    announce.send_replace(Some(true));
     assert_eq!(asking.await.unwrap()[0], IDENTITIES_ANSWER);
 }
 

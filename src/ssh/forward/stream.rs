@@ -15,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard, ReusableBoxFuture};
 
-use crate::ssh::channel::Requests;
-use crate::ssh::link::Link;
+use crate::ssh::channel_state::Requests;
+use crate::ssh::transport::Transport;
 
 /// Messages that wait for the reader of a forwarded connection, each at most one packet: 2 MiB of 32 KiB each.
 const CHUNK_QUEUE: usize = 64;
@@ -39,14 +39,14 @@ pub struct ForwardStream {
     sending: ReusableBoxFuture<'static, io::Result<()>>,
     is_sending: bool,
     requests: Arc<Requests>,
-    life: Arc<Life>,
-    link: Arc<Link>,
+    state: Arc<StreamState>,
+    transport: Arc<Transport>,
     _hold: DropGuard,
 }
 
 /// The state shared by the stream and its task.
 #[derive(Default)]
-struct Life {
+struct StreamState {
     /// Cancelled to close the channel.
     closing: CancellationToken,
     /// Cancelled when the server closed the channel.
@@ -58,16 +58,16 @@ struct Life {
 }
 
 impl ForwardStream {
-    pub(super) fn start(channel: Channel<Msg>, link: Arc<Link>) -> Self {
+    pub(super) fn start(channel: Channel<Msg>, transport: Arc<Transport>) -> Self {
         let (read, write) = channel.split();
         let requests = Arc::new(write);
-        let life = Arc::new(Life::default());
+        let state = Arc::new(StreamState::default());
         let (send, chunks) = mpsc::channel(CHUNK_QUEUE);
-        let reader = Reader {
+        let reader = ForwardTask {
             read,
             requests: Arc::clone(&requests),
-            life: Arc::clone(&life),
-            link: Arc::clone(&link),
+            state: Arc::clone(&state),
+            transport: Arc::clone(&transport),
         };
         tokio::spawn(reader.run(send));
         Self {
@@ -76,16 +76,16 @@ impl ForwardStream {
             sending: ReusableBoxFuture::new(std::future::ready(Ok(()))),
             is_sending: false,
             requests,
-            _hold: life.closing.clone().drop_guard(),
-            life,
-            link,
+            _hold: state.closing.clone().drop_guard(),
+            state,
+            transport,
         }
     }
 
     /// Resolves when the server has closed both directions: received data can still be read, but nothing can be
     /// written.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
-        let (closed, gone) = (self.life.closed.clone(), self.link.gone.clone());
+        let (closed, gone) = (self.state.closed.clone(), self.transport.gone.clone());
         async move {
             tokio::select! {
                 () = closed.cancelled() => {}
@@ -95,7 +95,8 @@ impl ForwardStream {
     }
 
     fn start_sending(&mut self, data: Option<Bytes>) {
-        let send = send(Arc::clone(&self.requests), Arc::clone(&self.life), Arc::clone(&self.link), data);
+        let send =
+            send(Arc::clone(&self.requests), Arc::clone(&self.state), Arc::clone(&self.transport), data);
         self.sending.set(send);
         self.is_sending = true;
     }
@@ -114,8 +115,8 @@ impl ForwardStream {
 /// Sends `data`, or the end of file, within the server's window, unless the channel closes first.
 async fn send(
     requests: Arc<Requests>,
-    life: Arc<Life>,
-    link: Arc<Link>,
+    state: Arc<StreamState>,
+    transport: Arc<Transport>,
     data: Option<Bytes>,
 ) -> io::Result<()> {
     let is_end = data.is_none();
@@ -127,11 +128,11 @@ async fn send(
     };
     tokio::select! {
         biased;
-        () = life.closed.cancelled() => {
+        () = state.closed.cancelled() => {
             if is_end { Ok(()) } else { Err(io::Error::new(io::ErrorKind::BrokenPipe, "the remote closed the connection")) }
         }
-        () = link.gone.cancelled() => Err(link.broken()),
-        sent = request => sent.map_err(|_| link.broken()),
+        () = transport.gone.cancelled() => Err(transport.broken()),
+        sent = request => sent.map_err(|_| transport.broken()),
     }
 }
 
@@ -144,8 +145,8 @@ impl AsyncRead for ForwardStream {
         while self.unread.is_empty() {
             match ready!(self.chunks.poll_recv(cx)) {
                 Some(chunk) => self.unread = chunk,
-                None if self.life.is_read.load(Ordering::Acquire) => return Poll::Ready(Ok(())),
-                None => return Poll::Ready(Err(self.link.broken())),
+                None if self.state.is_read.load(Ordering::Acquire) => return Poll::Ready(Ok(())),
+                None => return Poll::Ready(Err(self.transport.broken())),
             }
         }
         let count = self.unread.len().min(buf.remaining());
@@ -176,7 +177,7 @@ impl AsyncWrite for ForwardStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_sent(cx))?;
-        if !self.life.is_written.swap(true, Ordering::AcqRel) {
+        if !self.state.is_written.swap(true, Ordering::AcqRel) {
             self.start_sending(None);
         }
         self.poll_sent(cx)
@@ -190,20 +191,20 @@ impl fmt::Debug for ForwardStream {
 }
 
 /// The task of a forwarded connection, which always reads its channel.
-struct Reader {
+struct ForwardTask {
     read: ChannelReadHalf,
     requests: Arc<Requests>,
-    life: Arc<Life>,
-    link: Arc<Link>,
+    state: Arc<StreamState>,
+    transport: Arc<Transport>,
 }
 
-impl Reader {
+impl ForwardTask {
     async fn run(mut self, chunks: mpsc::Sender<Bytes>) {
-        let life = Arc::clone(&self.life);
+        let state = Arc::clone(&self.state);
         let mut chunks = Some(chunks);
         let is_over = tokio::select! {
             biased;
-            () = life.closing.cancelled() => false,
+            () = state.closing.cancelled() => false,
             () = self.take_all(&mut chunks) => true,
         };
         if !is_over {
@@ -226,7 +227,7 @@ impl Reader {
                 ChannelMsg::Eof => self.end_reading(chunks),
                 ChannelMsg::Close => {
                     self.end_reading(chunks);
-                    self.life.closed.cancel();
+                    self.state.closed.cancel();
                     return;
                 }
                 _ => {}
@@ -236,7 +237,7 @@ impl Reader {
 
     fn end_reading(&self, chunks: &mut Option<mpsc::Sender<Bytes>>) {
         if chunks.is_some() {
-            self.life.is_read.store(true, Ordering::Release);
+            self.state.is_read.store(true, Ordering::Release);
         }
         chunks.take();
     }
@@ -248,19 +249,19 @@ impl Reader {
             Err(mpsc::error::TrySendError::Closed(_)) => return false,
             Err(mpsc::error::TrySendError::Full(data)) => data,
         };
-        let _stalled = self.link.stall();
+        let _stalled = self.transport.stall();
         tokio::select! {
             sent = chunks.send(data) => sent.is_ok(),
             // The implementation waits for this task and would not notice that its stream is cut.
-            () = self.link.cut.cancelled() => false,
+            () = self.transport.cut.cancelled() => false,
         }
     }
 
     /// Closes the channel of a dropped stream.
     async fn close(mut self) {
         let has_ended =
-            self.life.is_read.load(Ordering::Acquire) && self.life.is_written.load(Ordering::Acquire);
-        let gone = self.link.gone.clone();
+            self.state.is_read.load(Ordering::Acquire) && self.state.is_written.load(Ordering::Acquire);
+        let gone = self.transport.gone.clone();
         let work = async {
             if has_ended && tokio::time::timeout(CLOSE_GRACE, self.take_all(&mut None)).await.is_ok() {
                 return;

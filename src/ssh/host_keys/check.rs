@@ -13,7 +13,7 @@ use super::{Fingerprint, HostKey, HostKeyScope, HostKeySource, KeyOrigin, Known,
 use crate::model::Stage;
 use crate::ssh::Error;
 use crate::ssh::config::{HOST_KEY_ALGORITHMS, Timeouts};
-use crate::ssh::handshake::within;
+use crate::ssh::deadline::within;
 
 /// How to treat a host key that is not pinned. A key that differs from a pinned one always fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,10 +165,14 @@ impl Rule {
                 tracing::info!(%scope, fingerprint = %shown.fingerprint(), "host key verified by the console");
                 return self.learn(&keys, KeyOrigin::Console, timeouts.key_exchange).await;
             }
-            Ok(Verdict::Contradicted(told)) => {
-                return Err(Error::HostKeyContradicted { scope, told, offered: shown.fingerprint() });
+            Ok(Verdict::Contradicted(listed)) => {
+                return Err(Error::HostKeyContradicted {
+                    scope,
+                    console: listed,
+                    offered: shown.fingerprint(),
+                });
             }
-            Ok(Verdict::Nothing(told)) => WitnessError::OtherKinds(told),
+            Ok(Verdict::Nothing(listed)) => WitnessError::OtherKinds(listed),
             Err(error) => error,
         };
         if self.policy == HostKeyPolicy::Witnessed {

@@ -29,7 +29,7 @@ const SHA256_LEN: usize = 43;
 
 /// The host keys that one boot printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct BootKeys {
     /// Algorithm and base64, as in a public key file; not validated yet.
     pub(super) keys: Vec<String>,
     /// `SHA256:…` and the kind of key, as `ssh-keygen -l` names it: `ED25519`.
@@ -37,26 +37,26 @@ pub(super) struct Told {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum BlockKind {
     Keys,
     Fingerprints,
 }
 
 /// An unfinished block.
-struct Open {
-    kind: Kind,
+struct Block {
+    kind: BlockKind,
     lines: usize,
-    told: Told,
+    boot: BootKeys,
 }
 
 /// Returns the keys of the last boot that printed a complete block; empty if none did.
 ///
 /// A block without its end or its beginning is ignored.
 #[must_use]
-pub(super) fn last_boot(text: &[u8]) -> Told {
+pub(super) fn last_boot(text: &[u8]) -> BootKeys {
     let text = &text[text.len().saturating_sub(MAX_TEXT)..];
-    let mut last = Told::default();
-    let mut open: Option<Open> = None;
+    let mut last = BootKeys::default();
+    let mut open: Option<Block> = None;
     for line in text.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| line.len() <= MAX_LINE) {
         let line = clean(line);
         if line.is_empty() {
@@ -69,7 +69,7 @@ pub(super) fn last_boot(text: &[u8]) -> Told {
             continue;
         }
         if let Some(kind) = marker(&line, "BEGIN") {
-            open = Some(Open { kind, lines: 0, told: Told::default() });
+            open = Some(Block { kind, lines: 0, boot: BootKeys::default() });
             continue;
         }
         let Some(mut block) = open.take() else { continue };
@@ -87,41 +87,41 @@ pub(super) fn last_boot(text: &[u8]) -> Told {
 }
 
 /// Adds a finished block to its boot: the keys follow the fingerprints, and both belong to one boot.
-fn close(block: Open, last: &mut Told) {
+fn close(block: Block, last: &mut BootKeys) {
     match block.kind {
-        Kind::Fingerprints if !block.told.fingerprints.is_empty() => *last = block.told,
-        Kind::Keys if !block.told.keys.is_empty() => {
+        BlockKind::Fingerprints if !block.boot.fingerprints.is_empty() => *last = block.boot,
+        BlockKind::Keys if !block.boot.keys.is_empty() => {
             if !last.keys.is_empty() {
                 last.fingerprints.clear();
             }
-            last.keys = block.told.keys;
+            last.keys = block.boot.keys;
         }
         _ => {}
     }
 }
 
-fn marker(line: &str, which: &str) -> Option<Kind> {
+fn marker(line: &str, which: &str) -> Option<BlockKind> {
     let is = |what: &str| line.contains(&format!("-----{which} SSH HOST KEY {what}-----"));
     match (is("KEYS"), is("FINGERPRINTS")) {
-        (true, _) => Some(Kind::Keys),
-        (_, true) => Some(Kind::Fingerprints),
+        (true, _) => Some(BlockKind::Keys),
+        (_, true) => Some(BlockKind::Fingerprints),
         _ => None,
     }
 }
 
-impl Open {
+impl Block {
     /// Takes an entry from the line after any prefix: a time, a priority, a program's name.
     fn read(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         match self.kind {
-            Kind::Keys => {
+            BlockKind::Keys => {
                 let is_key = |pair: &&[&str]| is_algorithm(pair[0]) && pair[1].starts_with("AAAA");
                 let found = words.windows(2).find(is_key).map(|pair| pair.join(" "));
-                let keys = &mut self.told.keys;
+                let keys = &mut self.boot.keys;
                 keys.extend(found.filter(|key| keys.len() < MAX_ENTRIES && !keys.contains(key)));
             }
-            Kind::Fingerprints => {
-                let fingerprints = &mut self.told.fingerprints;
+            BlockKind::Fingerprints => {
+                let fingerprints = &mut self.boot.fingerprints;
                 let kind = words.last().and_then(|word| word.strip_prefix('(')?.strip_suffix(')'));
                 let found = words.iter().find(|word| is_fingerprint(word)).zip(kind);
                 let found = found.map(|(word, kind)| ((*word).to_owned(), kind.to_owned()));

@@ -123,11 +123,11 @@ impl StoreError {
 }
 
 fn contradiction(pins: &[(HostKeyScope, Vec<Fingerprint>)]) -> String {
-    let told = pins.iter().map(|(scope, keys)| {
+    let parts = pins.iter().map(|(scope, keys)| {
         let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
         format!("{scope} has {}", keys.join(", "))
     });
-    told.collect::<Vec<_>>().join("; ")
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

@@ -106,10 +106,10 @@ impl Pins {
         if let [(_, first), _, ..] = meant.as_slice()
             && !first.iter().any(|pin| is_everywhere(&pin.key))
         {
-            let told = |(scope, pins): &(&HostKeyScope, &Vec<Pin>)| {
+            let described = |(scope, pins): &(&HostKeyScope, &Vec<Pin>)| {
                 ((*scope).clone(), pins.iter().map(|pin| pin.key.fingerprint()).collect())
             };
-            return Err(StoreError::Contradiction { pins: meant.iter().map(told).collect() });
+            return Err(StoreError::Contradiction { pins: meant.iter().map(described).collect() });
         }
         let mut known = Known::default();
         for (other, pins) in meant {

@@ -55,14 +55,14 @@ impl Testimony {
     /// Nothing else of the output is kept. Anything that can write to the console may have written it.
     #[must_use]
     pub fn from_console(output: &[u8]) -> Self {
-        let told = console_text::last_boot(output);
+        let boot = console_text::last_boot(output);
         let mut testimony = Self::default();
-        for key in told.keys.iter().filter_map(|key| HostKey::parse(key).ok()) {
+        for key in boot.keys.iter().filter_map(|key| HostKey::parse(key).ok()) {
             if !testimony.keys.contains(&key) {
                 testimony.keys.push(key);
             }
         }
-        let fingerprints = told.fingerprints.into_iter().map(|(sha256, kind)| Fingerprint {
+        let fingerprints = boot.fingerprints.into_iter().map(|(sha256, kind)| Fingerprint {
             sha256,
             algorithm: match kind.as_str() {
                 "ED25519" => "ssh-ed25519".to_owned(),
@@ -86,19 +86,18 @@ impl Testimony {
     /// A key of an algorithm that is not listed is contradicted, not unknown: an attacker could choose the algorithm.
     pub(super) fn about(&self, shown: &HostKey) -> Verdict {
         let fingerprint = shown.fingerprint();
-        if self.keys.contains(shown) || self.fingerprints.iter().any(|told| told.sha256 == fingerprint.sha256)
-        {
+        if self.keys.contains(shown) || self.fingerprints.iter().any(|one| one.sha256 == fingerprint.sha256) {
             let others = self.keys.iter().filter(|key| *key != shown).cloned();
             return Verdict::Confirmed(std::iter::once(shown.clone()).chain(others).collect());
         }
-        let mut told: Vec<_> = self.keys.iter().map(HostKey::fingerprint).collect();
+        let mut listed: Vec<_> = self.keys.iter().map(HostKey::fingerprint).collect();
         let more =
-            self.fingerprints.iter().filter(|one| !told.iter().any(|known| known.sha256 == one.sha256));
-        told.extend(more.cloned().collect::<Vec<_>>());
+            self.fingerprints.iter().filter(|one| !listed.iter().any(|known| known.sha256 == one.sha256));
+        listed.extend(more.cloned().collect::<Vec<_>>());
         let is_used = |one: &Fingerprint| {
             HOST_KEY_ALGORITHMS.iter().any(|algorithm| algorithm.as_str().starts_with(&one.algorithm))
         };
-        if told.iter().any(is_used) { Verdict::Contradicted(told) } else { Verdict::Nothing(told) }
+        if listed.iter().any(is_used) { Verdict::Contradicted(listed) } else { Verdict::Nothing(listed) }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::ssh::host_keys::{FileHostKeys, HostKey, KeyOrigin, Testimony, Witness
 
 type Answer = Result<Testimony, Box<dyn std::error::Error + Send + Sync>>;
 
-fn tells(keys: &[&str]) -> Testimony {
+fn testimony_of(keys: &[&str]) -> Testimony {
     let keys = keys.iter().map(|key| HostKey::parse(key).unwrap()).collect();
     Testimony { keys, ..Testimony::default() }
 }
@@ -55,8 +55,8 @@ impl Lab {
 async fn confirmed_key_is_pinned_with_the_others() {
     for policy in [HostKeyPolicy::Witnessed, HostKeyPolicy::TrustOnFirstUse] {
         let lab = Lab::new();
-        let told = tells(&[&lab.server.host_key("ecdsa"), &lab.server.host_key("ed25519")]);
-        lab.attempt(policy, async { Ok(told) }).await.unwrap();
+        let testimony = testimony_of(&[&lab.server.host_key("ecdsa"), &lab.server.host_key("ed25519")]);
+        lab.attempt(policy, async { Ok(testimony) }).await.unwrap();
         assert_eq!(lab.origins(), [KeyOrigin::Console; 2]);
         lab.attempt(policy, async { panic!("asked again") }).await.unwrap();
         assert_eq!(lab.asked.load(Ordering::SeqCst), 1);
@@ -67,8 +67,8 @@ async fn confirmed_key_is_pinned_with_the_others() {
 async fn contradicted_key_is_refused_and_not_pinned() {
     for policy in [HostKeyPolicy::Witnessed, HostKeyPolicy::TrustOnFirstUse] {
         let (lab, other) = (Lab::new(), Sshd::new(&["ed25519"], ""));
-        let told = tells(&[&other.host_key("ed25519")]);
-        let error = lab.attempt(policy, async { Ok(told) }).await.unwrap_err();
+        let testimony = testimony_of(&[&other.host_key("ed25519")]);
+        let error = lab.attempt(policy, async { Ok(testimony) }).await.unwrap_err();
         assert!(matches!(error, Error::HostKeyContradicted { .. }), "{error}");
         assert_eq!(error.to_string().matches("SHA256:").count(), 2, "{error}");
         assert!(lab.origins().is_empty());

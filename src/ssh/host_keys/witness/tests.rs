@@ -111,19 +111,19 @@ fn fingerprint_confirms_a_garbled_key() {
 
 #[test]
 fn unlisted_algorithm_is_contradicted() {
-    let (told, shown) = (key(), key());
+    let (listed, shown) = (key(), key());
     let kind = Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 };
     let ecdsa = PrivateKey::random(&mut russh::keys::key::safe_rng(), kind).unwrap();
     let ecdsa = HostKey::from(ecdsa.public_key().clone());
-    let confirmed = read(&block(&told));
-    assert!(matches!(confirmed.about(&told), Verdict::Confirmed(_)));
+    let confirmed = read(&block(&listed));
+    assert!(matches!(confirmed.about(&listed), Verdict::Confirmed(_)));
     assert!(matches!(confirmed.about(&shown), Verdict::Contradicted(_)));
     assert!(matches!(confirmed.about(&ecdsa), Verdict::Contradicted(_)), "the algorithm is no loophole");
     let rsa = read(&keys(&[RSA.into()]));
     assert_eq!(rsa.keys.len(), 1);
-    assert!(matches!(rsa.about(&shown), Verdict::Nothing(told) if told.len() == 1));
-    let only_fingerprints = read(&fingerprints(&told, "ec2: "));
-    assert!(matches!(only_fingerprints.about(&told), Verdict::Confirmed(keys) if keys == [told.clone()]));
+    assert!(matches!(rsa.about(&shown), Verdict::Nothing(listed) if listed.len() == 1));
+    let only_fingerprints = read(&fingerprints(&listed, "ec2: "));
+    assert!(matches!(only_fingerprints.about(&listed), Verdict::Confirmed(keys) if keys == [listed.clone()]));
     assert!(matches!(only_fingerprints.about(&shown), Verdict::Contradicted(_)));
 }
 
@@ -165,9 +165,9 @@ proptest! {
         ], 0..60),
     ) {
         let text = pieces.concat();
-        let told = console_text::last_boot(&text);
-        prop_assert!(told.keys.len() <= MAX_ENTRIES && told.fingerprints.len() <= MAX_ENTRIES);
-        for line in told.keys.iter().chain(told.fingerprints.iter().flat_map(|(a, b)| [a, b])) {
+        let listed = console_text::last_boot(&text);
+        prop_assert!(listed.keys.len() <= MAX_ENTRIES && listed.fingerprints.len() <= MAX_ENTRIES);
+        for line in listed.keys.iter().chain(listed.fingerprints.iter().flat_map(|(a, b)| [a, b])) {
             prop_assert!(!line.chars().any(char::is_control), "{line:?}");
         }
         let _ = Testimony::from_console(&text);

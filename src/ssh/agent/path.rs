@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::geteuid;
 
-use super::socket::{SocketError, failed};
+use super::error::{SocketError, failed};
 
 /// The maximum length of a socket's path, in bytes: `sun_path` without its terminator (unix(7)).
 const MAX_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// The shared path, and its folder.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct AgentPath {
     pub(super) path: PathBuf,
     pub(super) folder: PathBuf,
     /// `NAME.`, the prefix of the names of the sockets behind the path.
@@ -32,10 +32,10 @@ pub(super) struct Place {
 /// The number of digits after the prefix.
 const DIGITS: usize = 8;
 
-/// The suffix of a link before it is moved into place.
+/// The suffix of a link before it is moved into path.
 const NEW: &str = ".new";
 
-impl Place {
+impl AgentPath {
     pub(super) fn new(path: &Path) -> Result<Self, SocketError> {
         let refuse = |problem| SocketError::Path { path: path.to_owned(), problem };
         if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
@@ -53,7 +53,7 @@ impl Place {
     }
 
     /// Creates the folder if it is missing, and checks that only this user can use it.
-    pub(super) fn make_folder(&self) -> Result<(), SocketError> {
+    pub(super) fn create_folder(&self) -> Result<(), SocketError> {
         let folder = &self.folder;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(failed("making the folder", folder))?;
@@ -72,7 +72,7 @@ impl Place {
     }
 
     /// Checks that the path is free or a link of ours.
-    pub(super) fn is_free(&self) -> Result<(), SocketError> {
+    pub(super) fn check_free(&self) -> Result<(), SocketError> {
         match fs::read_link(&self.path) {
             Ok(leads_to) if self.is_behind(leads_to.as_os_str()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -97,12 +97,12 @@ impl Place {
         }
     }
 
-    /// Removes what killed processes left behind: sockets without a listener, links that were not moved into place.
+    /// Removes what killed processes left behind: sockets without a listener, links that were not moved into path.
     pub(super) fn remove_dead(&self) -> Result<(), SocketError> {
         for name in self.names()? {
             let is_left = match name.as_encoded_bytes().strip_suffix(NEW.as_bytes()) {
                 Some(_) => name.as_encoded_bytes().starts_with(self.prefix.as_encoded_bytes()),
-                None => self.is_behind(&name) && !self.lives(&name),
+                None => self.is_behind(&name) && !self.is_live(&name),
             };
             if is_left {
                 let _ = fs::remove_file(self.folder.join(name));
@@ -130,12 +130,12 @@ impl Place {
     }
 
     /// Returns whether a process listens at `name`. A killed process leaves a socket that refuses.
-    pub(super) fn lives(&self, name: &OsStr) -> bool {
+    pub(super) fn is_live(&self, name: &OsStr) -> bool {
         Probe::connect(self.folder.join(name)).is_ok()
     }
 
     /// Points the path to the socket `name`, atomically.
-    pub(super) fn lead_to(&self, name: &OsStr) -> Result<(), SocketError> {
+    pub(super) fn point_to(&self, name: &OsStr) -> Result<(), SocketError> {
         let mut new = name.to_owned();
         new.push(NEW);
         let new = self.folder.join(new);

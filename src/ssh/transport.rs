@@ -12,14 +12,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Returns why the transport closed an ended connection; `None` if that is unknown.
-pub type WhyClosed = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+use super::Error;
+use super::config::WhyClosed;
+use crate::model::Stage;
 
 /// How much of the data before a peer's identification is kept, in bytes.
 const MAX_SAID: usize = 512;
 
 /// The state shared by the parts of one connection.
-pub(super) struct Link {
+pub(super) struct Transport {
     /// Cancelled when the server's identification has been read.
     pub(super) identified: CancellationToken,
     /// Cancelled when this side cut the connection.
@@ -41,7 +42,7 @@ pub(super) struct Link {
     writer: AtomicWaker,
 }
 
-impl Link {
+impl Transport {
     pub(super) fn new(why_closed: Option<WhyClosed>) -> Arc<Self> {
         Arc::new(Self {
             identified: CancellationToken::new(),
@@ -104,6 +105,23 @@ impl Link {
         io::Error::new(io::ErrorKind::ConnectionReset, text)
     }
 
+    /// Converts an error: an ended connection is distinguished from a protocol violation.
+    pub(super) fn error(&self, stage: Stage, error: russh::Error) -> Error {
+        match error {
+            russh::Error::Disconnect
+            | russh::Error::HUP
+            | russh::Error::SendError
+            | russh::Error::RecvError
+            | russh::Error::IO(_) => {
+                if let russh::Error::IO(error) = &error {
+                    self.ended(error.to_string());
+                }
+                Error::Closed { stage, reason: self.reason(), said: None }
+            }
+            error => Error::Protocol { stage, source: error.into() },
+        }
+    }
+
     /// Scans the first bytes of the server for its identification (RFC 4253, section 4.2).
     fn observe(&self, bytes: &[u8]) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,7 +140,7 @@ impl Link {
 }
 
 /// Marks a connection as stalled until it is dropped.
-pub(super) struct Stalled<'a>(&'a Link);
+pub(super) struct Stalled<'a>(&'a Transport);
 
 impl Drop for Stalled<'_> {
     fn drop(&mut self) {
@@ -130,75 +148,75 @@ impl Drop for Stalled<'_> {
     }
 }
 
-/// A stream that [`Link::cut`] ends, even if its peer does nothing.
-pub(super) struct Watched<S> {
+/// A stream that [`Transport::cut`] ends, even if its peer does nothing.
+pub(super) struct MonitoredStream<S> {
     stream: S,
-    link: Arc<Link>,
+    transport: Arc<Transport>,
     is_identified: bool,
 }
 
-impl<S> Watched<S> {
-    pub(super) fn new(stream: S, link: Arc<Link>) -> Self {
-        Self { stream, link, is_identified: false }
+impl<S> MonitoredStream<S> {
+    pub(super) fn new(stream: S, transport: Arc<Transport>) -> Self {
+        Self { stream, transport, is_identified: false }
     }
 
     fn check_cut(&self) -> io::Result<()> {
-        if self.link.is_cut.load(Ordering::Acquire) {
+        if self.transport.is_cut.load(Ordering::Acquire) {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut by this side"));
         }
         Ok(())
     }
 }
 
-impl<S> Drop for Watched<S> {
+impl<S> Drop for MonitoredStream<S> {
     fn drop(&mut self) {
-        self.link.gone.cancel();
+        self.transport.gone.cancel();
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for MonitoredStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.link.reader.register(cx.waker());
+        self.transport.reader.register(cx.waker());
         self.check_cut()?;
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if polled.is_ready() {
-            self.link.arrived.notify_waiters();
+            self.transport.arrived.notify_waiters();
         }
         if !self.is_identified && polled.is_ready() {
-            self.link.observe(&buf.filled()[before..]);
-            self.is_identified = self.link.identified.is_cancelled();
+            self.transport.observe(&buf.filled()[before..]);
+            self.is_identified = self.transport.identified.is_cancelled();
         }
         polled
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for MonitoredStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.link.writer.register(cx.waker());
+        self.transport.writer.register(cx.waker());
         self.check_cut()?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.link.writer.register(cx.waker());
+        self.transport.writer.register(cx.waker());
         self.check_cut()?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.link.writer.register(cx.waker());
+        self.transport.writer.register(cx.waker());
         self.check_cut()?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
 /// Cuts the stream when the connection's owner is dropped.
-pub(super) struct CutOnDrop(pub(super) Arc<Link>);
+pub(super) struct CutOnDrop(pub(super) Arc<Transport>);
 
 impl Drop for CutOnDrop {
     fn drop(&mut self) {
