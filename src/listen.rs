@@ -46,18 +46,18 @@ pub(crate) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match try_accept(listener).await {
             Ok(accepted) => return accepted,
-            Err(error) => failed(&error).await,
+            Err(error) => on_accept_error(&error).await,
         }
     }
 }
 
-/// Whether `error` means that no more files can be opened.
+/// Returns whether `error` means that no more files can be opened.
 pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// Handles an error of accepting: pauses unless only one connection is concerned.
-pub(crate) async fn failed(error: &io::Error) {
+/// Handles a failed accept: returns at once if only that connection failed, otherwise logs and pauses.
+pub(crate) async fn on_accept_error(error: &io::Error) {
     use ErrorKind as K;
     if !matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused) {
         tracing::warn!(%error, "cannot accept a connection");
@@ -82,9 +82,9 @@ mod tests {
 
     #[tokio::test]
     async fn only_system_errors_pause() {
-        assert!(failed(&ErrorKind::ConnectionAborted.into()).now_or_never().is_some());
+        assert!(on_accept_error(&ErrorKind::ConnectionAborted.into()).now_or_never().is_some());
         let too_many_open_files = io::Error::from_raw_os_error(24);
-        assert!(failed(&too_many_open_files).now_or_never().is_none());
+        assert!(on_accept_error(&too_many_open_files).now_or_never().is_none());
         assert!(is_out_of_files(&too_many_open_files));
         assert!(!is_out_of_files(&ErrorKind::ConnectionAborted.into()));
     }

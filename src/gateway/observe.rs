@@ -13,7 +13,7 @@ use super::audit::{Record, Unwritten, credential};
 use super::text::Farewell;
 use crate::model::{Exit, HostIds, Shell, StageState, Target};
 use crate::session::{self, End, Observer, Outcome, Step};
-use crate::telemetry::metrics::Open;
+use crate::telemetry::metrics::GaugeGuard;
 use crate::workspace::{Activity, Principal, Workspace, WorkspaceId};
 
 /// How many activities wait for the directory at once; more are dropped, and counted.
@@ -35,8 +35,8 @@ pub(super) struct Observation {
 #[derive(Default)]
 struct Now {
     /// The gauge of the state that it is in.
-    session: Option<Open>,
-    tunnel: Option<Open>,
+    session: Option<GaugeGuard>,
+    tunnel: Option<GaugeGuard>,
     ids: HostIds,
     connect: Option<Duration>,
     close_code: Option<u16>,
@@ -81,9 +81,9 @@ impl Observation {
     }
 
     /// Its browser socket is there until the value is dropped.
-    pub(super) fn attached(&self) -> Open {
+    pub(super) fn attached(&self) -> GaugeGuard {
         let protocol = self.base.protocol.unwrap_or_default();
-        Open::count(self.state.metrics.viewers.with_label_values(&[protocol]))
+        GaugeGuard::count(self.state.metrics.viewers.with_label_values(&[protocol]))
     }
 
     /// The socket is being closed with `code`: `Err` tells, in a word, how it ended without one of ours.
@@ -128,7 +128,7 @@ impl Observation {
     fn opened(&self, took: Duration) {
         {
             let mut now = self.now();
-            now.session = Some(Open::count(self.sessions("open")));
+            now.session = Some(GaugeGuard::count(self.sessions("open")));
             now.connect = Some(took);
         }
         let record = self.record("terminal.open");
@@ -142,7 +142,7 @@ impl Observation {
         metrics.session_duration.observe(ended.duration.as_secs_f64());
         let was_open = {
             let mut now = self.now();
-            now.session = Some(Open::count(self.sessions("closing")));
+            now.session = Some(GaugeGuard::count(self.sessions("closing")));
             now.has_ended = true;
             now.connect.is_some()
         };
@@ -209,7 +209,7 @@ impl Observer for Observation {
     fn on_step(&self, step: Step<'_>) {
         let metrics = &self.state.metrics;
         match step {
-            Step::Connecting => self.now().session = Some(Open::count(self.sessions("connecting"))),
+            Step::Connecting => self.now().session = Some(GaugeGuard::count(self.sessions("connecting"))),
             Step::Stage(event) => match event.state {
                 StageState::Passed(took) => metrics.stage(event.stage.name(), true, took),
                 StageState::Failed(took) => metrics.stage(event.stage.name(), false, took),

@@ -25,7 +25,7 @@ use super::linger::Lingering;
 use super::room::{Place, Room};
 use super::{Gateway, Tls, stall};
 use crate::listen;
-use crate::telemetry::metrics::Open;
+use crate::telemetry::metrics::GaugeGuard;
 
 /// The largest request head, in bytes.
 const MAX_HEAD: usize = 32 << 10;
@@ -211,7 +211,7 @@ impl Server<'_> {
                     continue;
                 }
                 Err(error) => {
-                    listen::failed(&error).await;
+                    listen::on_accept_error(&error).await;
                     continue;
                 }
             };
@@ -241,7 +241,7 @@ impl Server<'_> {
     fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, place: Place) {
         let state = &self.gateway.state;
         stall::end_within(&stream, state.config().write_stall_timeout);
-        let open = Open::count(state.metrics.connections.clone());
+        let open = GaugeGuard::count(state.metrics.connections.clone());
         let connection = Connection {
             routes: self.routes.clone(),
             peer,

@@ -7,10 +7,10 @@ use std::time::Duration;
 use russh::keys::{Algorithm, EcdsaCurve};
 use russh::{Limits, Preferred, cipher, client, compression};
 
+use crate::setters::setters;
+
 /// Returns why the transport closed an ended connection; `None` if that is unknown.
 pub type WhyClosed = Arc<dyn Fn() -> Option<String> + Send + Sync>;
-
-use crate::setters::setters;
 
 /// The ciphers, fastest first. The implementation's own order starts with ChaCha20 and omits AES-128-GCM.
 const CIPHERS: &[cipher::Name] =

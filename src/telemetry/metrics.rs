@@ -221,7 +221,7 @@ impl Metrics {
 
     /// Counts a tunnel through `endpoint` until the returned value is dropped.
     #[must_use]
-    pub fn tunnel(&self, endpoint: &str) -> Open {
+    pub fn tunnel(&self, endpoint: &str) -> GaugeGuard {
         let mut known = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         let name = if known.contains(endpoint) {
             endpoint
@@ -231,7 +231,7 @@ impl Metrics {
         } else {
             OTHER
         };
-        Open::count(self.tunnels.with_label_values(&[name]))
+        GaugeGuard::count(self.tunnels.with_label_values(&[name]))
     }
 
     /// Returns all metrics as text, and its `Content-Type`.
@@ -257,9 +257,9 @@ impl Default for Metrics {
 
 /// Counts one in a gauge until it is dropped.
 #[derive(Debug)]
-pub struct Open(IntGauge);
+pub struct GaugeGuard(IntGauge);
 
-impl Open {
+impl GaugeGuard {
     /// Increments `gauge`.
     #[must_use]
     pub fn count(gauge: IntGauge) -> Self {
@@ -268,7 +268,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -67,9 +67,9 @@ impl Dialer {
         };
         let secure = async {
             let connector = self.trust.connector().await?;
-            tls::connect(&connector, host, stream).await.map_err(|failure| match failure {
-                tls::Failure::Tls(fault, source) => Error::Tls { host: host.to_owned(), fault, source },
-                tls::Failure::Broken(source) => Error::TlsBroken { host: host.to_owned(), source },
+            tls::connect(&connector, host, stream).await.map_err(|error| match error {
+                tls::TlsError::Tls(fault, source) => Error::Tls { host: host.to_owned(), fault, source },
+                tls::TlsError::Broken(source) => Error::TlsBroken { host: host.to_owned(), source },
             })
         };
         let mut stream = timed(Stage::Tls, host, timeouts.tls, observer, secure).await?;
@@ -98,16 +98,16 @@ impl Dialer {
             Lower::Tcp(stream) if proxy.scheme == ProxyScheme::Https => {
                 let connector = self.trust.connector().await?;
                 let secured = tls::connect(&connector, &proxy.host, stream).await;
-                Lower::Tls(Box::new(secured.map_err(|failure| match failure {
-                    tls::Failure::Tls(fault, source) => {
+                Lower::Tls(Box::new(secured.map_err(|error| match error {
+                    tls::TlsError::Tls(fault, source) => {
                         Error::ProxyTls { proxy: proxy.to_string(), fault, source }
                     }
-                    tls::Failure::Broken(source) => Error::ProxyBroken { proxy: proxy.to_string(), source },
+                    tls::TlsError::Broken(source) => Error::ProxyBroken { proxy: proxy.to_string(), source },
                 })?))
             }
             stream => stream,
         };
-        through::open(proxy, &mut stream, host, port).await.map_err(|failure| failure.error(proxy, host))?;
+        through::open(proxy, &mut stream, host, port).await.map_err(|error| error.into_error(proxy, host))?;
         Ok(stream)
     }
 }

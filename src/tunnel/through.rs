@@ -16,21 +16,21 @@ const MAX_REASON: usize = 80;
 
 /// Why the proxy did not connect.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum ConnectError {
     Refused(ProxyFault),
     Broken(io::Error),
     Resolve(io::Error),
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> Self {
         Self::Broken(error)
     }
 }
 
-impl Failure {
+impl ConnectError {
     /// Converts to the error for `proxy` and `host`.
-    pub(super) fn error(self, proxy: &Proxy, host: &str) -> Error {
+    pub(super) fn into_error(self, proxy: &Proxy, host: &str) -> Error {
         let (proxy, host) = (proxy.to_string(), host.to_owned());
         match self {
             Self::Refused(source) => Error::Proxy { proxy, host, source },
@@ -46,16 +46,15 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     host: &str,
     port: u16,
-) -> Result<(), Failure> {
+) -> Result<(), ConnectError> {
     match proxy.scheme {
         ProxyScheme::Http | ProxyScheme::Https => connect(stream, host, port, proxy.user.as_ref()).await,
         ProxyScheme::Socks5h => socks5(stream, &socks_target(host), port, proxy.user.as_ref()).await,
         ProxyScheme::Socks5 => {
-            let address = lookup_host((host, port))
-                .await
-                .map_err(Failure::Resolve)?
-                .next()
-                .ok_or_else(|| Failure::Resolve(io::Error::new(io::ErrorKind::NotFound, "no address")))?;
+            let address =
+                lookup_host((host, port)).await.map_err(ConnectError::Resolve)?.next().ok_or_else(|| {
+                    ConnectError::Resolve(io::Error::new(io::ErrorKind::NotFound, "no address"))
+                })?;
             socks5(stream, &SocksTarget::Address(address.ip()), port, proxy.user.as_ref()).await
         }
     }
@@ -66,7 +65,7 @@ async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     host: &str,
     port: u16,
     user: Option<&ProxyUser>,
-) -> Result<(), Failure> {
+) -> Result<(), ConnectError> {
     let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
     if let Some(user) = user {
@@ -80,16 +79,16 @@ async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream.flush().await?;
     let mut buffer = BytesMut::new();
     let head = head::read(stream, &mut buffer).await.map_err(|error| match error {
-        HeadError::Io(error) => Failure::Broken(error),
-        HeadError::Malformed(what) => Failure::Refused(ProxyFault::Protocol(what)),
+        HeadError::Io(error) => ConnectError::Broken(error),
+        HeadError::Malformed(what) => ConnectError::Refused(ProxyFault::Protocol(what)),
     })?;
     if !(200..300).contains(&head.status) {
         let reason = head.reason.chars().take(MAX_REASON).flat_map(char::escape_default).collect();
-        return Err(Failure::Refused(ProxyFault::Status { status: head.status, reason }));
+        return Err(ConnectError::Refused(ProxyFault::Status { status: head.status, reason }));
     }
     if !buffer.is_empty() {
         // In TLS the client sends first, so these bytes cannot come from the host.
-        return Err(Failure::Refused(ProxyFault::Protocol("bytes follow its answer")));
+        return Err(ConnectError::Refused(ProxyFault::Protocol("bytes follow its answer")));
     }
     Ok(())
 }
@@ -109,11 +108,11 @@ async fn socks5<S: AsyncRead + AsyncWrite + Unpin>(
     target: &SocksTarget,
     port: u16,
     user: Option<&ProxyUser>,
-) -> Result<(), Failure> {
+) -> Result<(), ConnectError> {
     const VERSION: u8 = 5;
     const NO_LOGIN: u8 = 0;
     const PASSWORD: u8 = 2;
-    let refused = |what| Failure::Refused(ProxyFault::Protocol(what));
+    let refused = |what| ConnectError::Refused(ProxyFault::Protocol(what));
     let hello: &[u8] =
         if user.is_some() { &[VERSION, 2, NO_LOGIN, PASSWORD] } else { &[VERSION, 1, NO_LOGIN] };
     stream.write_all(hello).await?;
@@ -123,7 +122,7 @@ async fn socks5<S: AsyncRead + AsyncWrite + Unpin>(
     match (method, user) {
         ([VERSION, NO_LOGIN], _) => {}
         ([VERSION, PASSWORD], Some(user)) => log_in(stream, user).await?,
-        ([VERSION, _], _) => return Err(Failure::Refused(ProxyFault::NoMethod)),
+        ([VERSION, _], _) => return Err(ConnectError::Refused(ProxyFault::NoMethod)),
         _ => return Err(refused("it is not a SOCKS5 proxy")),
     }
 
@@ -155,7 +154,7 @@ async fn socks5<S: AsyncRead + AsyncWrite + Unpin>(
         return Err(refused("it is not a SOCKS5 proxy"));
     }
     if code != 0 {
-        return Err(Failure::Refused(ProxyFault::SocksReply(code)));
+        return Err(ConnectError::Refused(ProxyFault::SocksReply(code)));
     }
     // The address that the proxy bound is not needed, but it must be read.
     let length = match kind {
@@ -169,7 +168,10 @@ async fn socks5<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(())
 }
 
-async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, user: &ProxyUser) -> Result<(), Failure> {
+async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    user: &ProxyUser,
+) -> Result<(), ConnectError> {
     const VERSION: u8 = 1;
     // The lengths were checked when the setting was parsed.
     let length = |text: &str| u8::try_from(text.len()).unwrap_or(u8::MAX);
@@ -183,6 +185,6 @@ async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, user: &ProxyU
     stream.read_exact(&mut answer).await?;
     match answer {
         [VERSION, 0] => Ok(()),
-        _ => Err(Failure::Refused(ProxyFault::Login)),
+        _ => Err(ConnectError::Refused(ProxyFault::Login)),
     }
 }

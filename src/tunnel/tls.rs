@@ -106,20 +106,20 @@ pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     connector: &TlsConnector,
     host: &str,
     stream: S,
-) -> Result<TlsStream<S>, Failure> {
+) -> Result<TlsStream<S>, TlsError> {
     let name = ServerName::try_from(host.to_owned())
-        .map_err(|error| Failure::Broken(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-    connector.connect(name, stream).await.map_err(Failure::from)
+        .map_err(|error| TlsError::Broken(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+    connector.connect(name, stream).await.map_err(TlsError::from)
 }
 
 /// Why TLS failed: the peer is not trusted, or the connection broke.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum TlsError {
     Tls(TlsFault, io::Error),
     Broken(io::Error),
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for TlsError {
     fn from(error: io::Error) -> Self {
         let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
             return Self::Broken(error);

@@ -48,7 +48,7 @@ impl Listener {
             Self::Unix(listener, _) => loop {
                 match listener.accept().await {
                     Ok((stream, _)) => return (Either::Right(stream), None),
-                    Err(error) => crate::listen::failed(&error).await,
+                    Err(error) => crate::listen::on_accept_error(&error).await,
                 }
             },
         }
