@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_system_root_disables_compiled_in_roots() {
+    fn system_root_disables_compiled_in() {
         let own = CertificateDer::from(vec![1, 2, 3]);
         let roots = choose(vec![own.clone()]);
         assert_eq!(roots.certificates, [own]);
@@ -68,7 +68,7 @@ mod tests {
 
     #[cfg(feature = "bundled-roots")]
     #[test]
-    fn compiled_in_roots_include_aws_authorities() {
+    fn compiled_in_roots_include_aws() {
         let roots = choose(Vec::new());
         assert!(roots.compiled_in);
         let mut store = rustls::RootCertStore::empty();

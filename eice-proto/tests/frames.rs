@@ -31,7 +31,8 @@ enum Step {
     CloseWith(u16, String),
     AfterMs(u64),
     Out(Vec<String>),
-    Told(Vec<String>),
+    #[serde(rename = "told")]
+    Events(Vec<String>),
 }
 
 impl Script {
@@ -85,7 +86,7 @@ impl Script {
                     let got: Vec<_> = std::iter::from_fn(|| tunnel.poll_transmit()).collect();
                     assert_eq!(got, expected.iter().map(|text| parse(text)).collect::<Vec<_>>(), "{place}");
                 }
-                Step::Told(expected) => {
+                Step::Events(expected) => {
                     let got: Vec<_> = std::iter::from_fn(|| tunnel.poll_event()).collect();
                     let got: Vec<_> = got.iter().map(print).collect();
                     assert_eq!(got, *expected, "{place}");

@@ -99,7 +99,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn presigned_url_is_valid_until_it_expires(case in cases()) {
+    fn presigned_url_expires(case in cases()) {
         let target = case.target();
         prop_assert_eq!(case.verify_target(&target), Ok(()));
         let (_, query) = target.split_once('?').unwrap();
@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn added_removed_or_doubled_parameter_fails(case in cases(), which in any::<prop::sample::Index>()) {
+    fn altered_parameter_set_fails(case in cases(), which in any::<prop::sample::Index>()) {
         let pairs = decode(&case.target());
         let which = which.index(pairs.len());
 

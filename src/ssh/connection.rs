@@ -168,11 +168,11 @@ impl Connection {
     /// Sends a disconnect message and waits, at most twice [`Timeouts::close`](super::Timeouts::close), until the
     /// connection has ended.
     pub async fn close(&self) {
-        let goodbye = async {
+        let disconnect = async {
             let _ = self.handle.disconnect(Disconnect::ByApplication, "", "").await;
             self.transport.gone.cancelled().await;
         };
-        if tokio::time::timeout(self.config.timeouts.close, goodbye).await.is_err() {
+        if tokio::time::timeout(self.config.timeouts.close, disconnect).await.is_err() {
             self.transport.cut();
             let _ = tokio::time::timeout(self.config.timeouts.close, self.transport.gone.cancelled()).await;
         }

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn arrivals_are_nudged_at_most_three_times() {
+    async fn nudges_are_limited() {
         let (transport, count) = (Transport::new(None), Cell::new(0));
         let nudge = || {
             count.set(count.get() + 1);

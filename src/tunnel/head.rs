@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn malformed_head_is_rejected_within_bounds() {
+    async fn malformed_head_is_rejected() {
         for bad in [
             &b"SSH-2.0-OpenSSH_9.2\r\n"[..],
             b"HTTP/2 200\r\n\r\n",

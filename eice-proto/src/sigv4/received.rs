@@ -182,7 +182,7 @@ impl Claim {
         self.signed_headers
             .iter()
             .map(|name| {
-                // A signed header that is missing cannot match, whatever its value was.
+                // A signed header that is missing cannot match.
                 let value = request.header(name)?.ok_or(VerifyError::BadSignature)?;
                 Ok((name.clone(), canonical_value(value)))
             })

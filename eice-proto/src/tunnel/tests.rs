@@ -74,7 +74,7 @@ fn text_frame_is_fatal() {
 }
 
 #[test]
-fn fragments_with_a_ping_between_are_joined() {
+fn fragments_are_joined() {
     let (mut tunnel, now) = client();
     tunnel.handle_frame(piece(false, Opcode::Binary, b"AB"), now);
     tunnel.handle_frame(Frame::new(Opcode::Ping, &b"p"[..]), now);
@@ -157,7 +157,7 @@ fn silent_peer_is_pinged_then_given_up() {
 }
 
 #[test]
-fn end_at_max_duration_is_reported_as_such() {
+fn end_at_max_duration_is_reported() {
     let limit = Duration::from_secs(10);
     let config = Config { max_duration: Some(limit), keepalive_interval: None, ..Config::default() };
     let forms: [fn(&mut Tunnel, Instant); 4] = [
@@ -237,7 +237,7 @@ fn peer_without_pongs_keeps_its_tunnel() {
 }
 
 #[test]
-fn busy_peer_is_pinged_until_its_first_pong() {
+fn busy_peer_is_pinged_until_a_pong() {
     let (mut tunnel, start) = client();
     let interval = Duration::from_secs(25);
     tunnel.handle_frame(binary(b"x"), start + interval / 2);

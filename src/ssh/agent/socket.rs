@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn leftovers_of_a_killed_process_are_replaced() {
+    async fn dead_socket_is_replaced() {
         let (_folder, path) = agent_path();
         // A killed process leaves the socket and the link without a listener.
         let killed = AgentSocket::bind(&path).unwrap();

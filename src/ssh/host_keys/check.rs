@@ -221,7 +221,7 @@ impl Rule {
 
 /// Returns the witness's verdict on `shown`, if it answers within `patience`.
 async fn ask(asked: Option<Asked>, shown: &HostKey, patience: Duration) -> Result<Verdict, WitnessError> {
-    match timeout(patience, asked.ok_or(WitnessError::Nobody)?).await {
+    match timeout(patience, asked.ok_or(WitnessError::NoWitness)?).await {
         Err(_) => Err(WitnessError::Timeout(patience)),
         Ok(Err(panicked)) => Err(WitnessError::Failed(panicked.into())),
         Ok(Ok(answer)) => Ok(answer.map_err(WitnessError::Failed)?.about(shown)),

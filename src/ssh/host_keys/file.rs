@@ -127,11 +127,11 @@ impl FileHostKeys {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(self.beside(".lock"))
+            .open(self.sibling(".lock"))
             .map_err(self.io("opening its lock"))
     }
 
-    fn beside(&self, suffix: &str) -> PathBuf {
+    fn sibling(&self, suffix: &str) -> PathBuf {
         let mut name = self.path.as_os_str().to_owned();
         name.push(suffix);
         PathBuf::from(name)
@@ -145,7 +145,7 @@ impl FileHostKeys {
         if text.len() as u64 > MAX_FILE_BYTES {
             return Err(StoreError::Full(format!("it would be larger than {MAX_FILE_BYTES} bytes")));
         }
-        let fresh = self.beside(".new");
+        let fresh = self.sibling(".new");
         match fs::remove_file(&fresh) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.io("clearing")(error)),
             _ => {}

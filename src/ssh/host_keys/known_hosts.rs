@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_line_is_reported_with_its_number() {
+    fn invalid_line_has_its_number() {
         let text = format!(
             "# comment\n\n{NAME}\n{NAME} {KEY}\n@strange {NAME} {KEY}\n|1|x|y {KEY}\n{NAME} ssh-ed25519 AAAA\n\
              {NAME} 1024 37 15939\n{NAME} ssh-rsa {}\n@revoked\n",

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn all_keys_are_pinned_and_the_shown_one_seen() {
+    fn all_keys_are_pinned() {
         let (mut pins, shown, other) = (Pins::default(), key(), key());
         let keys = [shown.clone(), other.clone(), shown.clone()];
         assert_eq!(pins.learn(&scope("1"), &keys, KeyOrigin::Console, day(1)).unwrap(), Learned::Added);

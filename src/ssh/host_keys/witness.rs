@@ -27,7 +27,7 @@ pub struct Testimony {
 pub enum WitnessError {
     /// There is no witness.
     #[error("there is no witness")]
-    Nobody,
+    NoWitness,
     /// The witness did not answer in time.
     #[error("no answer within {} s", .0.as_secs_f32())]
     Timeout(Duration),

@@ -77,7 +77,7 @@ async fn non_ssh_peer_differs_from_closed() {
 }
 
 #[tokio::test]
-async fn stalled_key_exchange_is_reported_as_such() {
+async fn stalled_key_exchange_is_reported() {
     let (error, stages) = says(b"hello\r\nSSH-2.0-silent\r\n", true).await;
     assert!(matches!(error, Error::Timeout { stage: Stage::KeyExchange, .. }), "{error}");
     assert_eq!(stages, [(Stage::Banner, "passed"), (Stage::KeyExchange, "failed")]);

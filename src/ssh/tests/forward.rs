@@ -106,7 +106,7 @@ async fn forward_errors_are_distinguished() {
 }
 
 #[tokio::test]
-async fn listener_yields_connections_of_the_server() {
+async fn listener_yields_connections() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, _child) = open(&server, &Config::forwards()).await;
     let mut offering = connection.listen(&to(0)).await.unwrap();

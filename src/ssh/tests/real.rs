@@ -72,7 +72,7 @@ async fn command_has_streams_input_and_status() {
 }
 
 #[tokio::test]
-async fn terminal_has_size_environment_and_status() {
+async fn terminal_has_size_and_status() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, _child) = open(&server, &Config::default()).await;
     let mut request = on_pty("stty size; echo $TERM $LANG; read x; stty size; exit 3");
@@ -169,7 +169,7 @@ async fn close_leaves_no_process() {
 }
 
 #[tokio::test]
-async fn dropped_connection_ends_terminals_and_server() {
+async fn dropped_connection_ends_the_server() {
     let server = Sshd::new(&["ed25519"], "");
     let (connection, mut child) = open(&server, &Config::default()).await;
     let mut terminal = connection.open(&on_pty("echo \"pid:$$;\"; exec yes"), &ignore).await.unwrap();
@@ -229,7 +229,7 @@ async fn excess_session_is_refused() {
 }
 
 #[tokio::test]
-async fn changed_host_key_fails_with_fingerprints() {
+async fn changed_host_key_fails() {
     let (server, impostor) = (Sshd::new(&["ed25519", "ecdsa"], ""), Sshd::new(&["ed25519"], ""));
     let other_kind = Sshd::new(&["ecdsa"], "");
     let keys = Arc::new(MemoryHostKeys::new());

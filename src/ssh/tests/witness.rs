@@ -52,7 +52,7 @@ impl Lab {
 }
 
 #[tokio::test]
-async fn confirmed_key_is_pinned_with_the_others() {
+async fn confirmed_key_is_pinned() {
     for policy in [HostKeyPolicy::Witnessed, HostKeyPolicy::TrustOnFirstUse] {
         let lab = Lab::new();
         let testimony = testimony_of(&[&lab.server.host_key("ecdsa"), &lab.server.host_key("ed25519")]);
@@ -64,7 +64,7 @@ async fn confirmed_key_is_pinned_with_the_others() {
 }
 
 #[tokio::test]
-async fn contradicted_key_is_refused_and_not_pinned() {
+async fn contradicted_key_is_refused() {
     for policy in [HostKeyPolicy::Witnessed, HostKeyPolicy::TrustOnFirstUse] {
         let (lab, other) = (Lab::new(), Sshd::new(&["ed25519"], ""));
         let testimony = testimony_of(&[&other.host_key("ed25519")]);
@@ -76,7 +76,7 @@ async fn contradicted_key_is_refused_and_not_pinned() {
 }
 
 #[tokio::test]
-async fn silent_witness_matters_only_if_required() {
+async fn silent_witness_counts_if_required() {
     let cases: [fn() -> futures_util::future::BoxFuture<'static, Answer>; 3] = [
         || Box::pin(async { Err("the console is empty".into()) }),
         || Box::pin(pending()),

@@ -50,7 +50,7 @@ async fn connect_logs_in_and_carries_the_tunnel() {
 }
 
 #[tokio::test]
-async fn proxy_refusal_is_reported_with_its_status() {
+async fn proxy_refusal_has_its_status() {
     for (answer, expected, text) in [
         ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", 407, "user:password"),
         ("HTTP/1.1 403 Forbidden\x1b[2J\r\nContent-Length: 0\r\n\r\n", 403, "NO_PROXY"),
@@ -80,7 +80,7 @@ async fn proxy_refusal_is_reported_with_its_status() {
 async fn broken_proxy_fails_in_the_proxy_stage() {
     for (answer, is_open) in [
         (&b"SSH-2.0-OpenSSH\r\n"[..], true),
-        (b"HTTP/1.1 200 OK\r\n\r\nbytes that nobody asked for", true),
+        (b"HTTP/1.1 200 OK\r\n\r\nunexpected bytes", true),
         (b"", false),
         (b"HTTP/1.1 200", false),
         (b"", true),
@@ -183,7 +183,7 @@ async fn socks(
 }
 
 #[tokio::test]
-async fn socks5_resolves_on_either_side_and_logs_in() {
+async fn socks5_resolves_and_logs_in() {
     for (scheme, user, login, kind) in [
         ("socks5", "", None, 1_u8),
         ("socks5h", "", None, 3),

@@ -89,7 +89,7 @@ async fn megabytes_pass_both_ways_intact() {
 }
 
 #[tokio::test]
-async fn unflushed_write_is_sent_by_the_next_read() {
+async fn read_sends_unflushed_writes() {
     let peer = tunnel_peer(|stream| async move {
         let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
         while let Some(Ok(Message::Binary(bytes))) = socket.next().await {
@@ -216,7 +216,7 @@ async fn pings_are_answered_and_sent() {
 }
 
 #[tokio::test]
-async fn stalled_peer_blocks_the_writer_in_a_bound() {
+async fn stalled_peer_blocks_the_writer() {
     let peer = tunnel_peer(|stream| async move {
         let _stream = stream;
         pending::<()>().await;
