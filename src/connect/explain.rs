@@ -15,7 +15,7 @@ use super::route::Route;
 use crate::aws::{AwsError, ChoiceError, ErrorResponse, partition};
 use crate::model::{Fault, InstanceTarget, OsUser, Stage, StageError};
 use crate::ssh;
-use crate::tunnel::{self, Status, Tunnel};
+use crate::tunnel::{self, Tunnel, TunnelStatus};
 
 /// Where a connection went, for its error messages.
 pub(super) struct PeerContext {
@@ -28,7 +28,7 @@ pub(super) struct PeerContext {
     pub(super) tunnel_request_id: Option<String>,
     /// The file of the pinned host keys, if they are in a file.
     host_keys: Option<PathBuf>,
-    status: Option<Status>,
+    status: Option<TunnelStatus>,
 }
 
 impl PeerContext {
@@ -67,7 +67,7 @@ impl PeerContext {
 
     /// Returns why the tunnel ended, if there is one and it has ended.
     fn close_reason(&self) -> Option<CloseReason> {
-        self.status.as_ref().and_then(Status::close_reason)
+        self.status.as_ref().and_then(TunnelStatus::close_reason)
     }
 
     /// Returns the hint for a target that does not answer.
@@ -88,7 +88,7 @@ impl PeerContext {
 }
 
 /// Returns why a tunnel ended, unless it was closed locally.
-pub(super) fn close_reason(status: &Status) -> Option<String> {
+pub(super) fn close_reason(status: &TunnelStatus) -> Option<String> {
     status.close_reason().filter(|reason| *reason != CloseReason::Local).map(|reason| reason.to_string())
 }
 

@@ -22,7 +22,7 @@ pub struct Config {
     /// The proxy. The default is none; [`ProxyConfig::from_lookup`] reads the environment.
     pub proxy: ProxyConfig,
     /// The timeout of each stage.
-    pub timeouts: Timeouts,
+    pub timeouts: DialTimeouts,
     /// How long the tunnel may be idle before a ping is sent. The default is 25 s, because middleboxes cut idle
     /// connections after a minute or more. `None` disables pings.
     pub keepalive: Option<Duration>,
@@ -37,7 +37,7 @@ impl Default for Config {
             extra_ca: Vec::new(),
             ca_bundle: None,
             proxy: ProxyConfig::none(),
-            timeouts: Timeouts::default(),
+            timeouts: DialTimeouts::default(),
             keepalive: Some(Duration::from_secs(25)),
             user_agent: concat!("eice/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
@@ -47,7 +47,7 @@ impl Default for Config {
 /// The timeout of each stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Timeouts {
+pub struct DialTimeouts {
     /// Name resolution and TCP, to the endpoint or to the proxy. The default is 10 s.
     pub tcp: Duration,
     /// The proxy's response, including TLS to the proxy. The default is 10 s.
@@ -58,7 +58,7 @@ pub struct Timeouts {
     pub upgrade: Duration,
 }
 
-impl Default for Timeouts {
+impl Default for DialTimeouts {
     fn default() -> Self {
         let each = Duration::from_secs(10);
         Self { tcp: each, proxy: each, tls: each, upgrade: each }
@@ -71,14 +71,14 @@ setters! {
         extra_ca: Vec<CertificateDer<'static>>,
         ca_bundle: Option<PathBuf>,
         proxy: ProxyConfig,
-        timeouts: Timeouts,
+        timeouts: DialTimeouts,
         keepalive: Option<Duration>,
         user_agent: String,
     }
 }
 
 setters! {
-    Timeouts {
+    DialTimeouts {
         tcp: Duration,
         proxy: Duration,
         tls: Duration,

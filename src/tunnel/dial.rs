@@ -40,7 +40,7 @@ impl Dialer {
     /// `upgrade` to `observer`. `max_duration` is the duration that `url` was signed with.
     ///
     /// Success does not mean that the target is reachable: an unreachable target ends the tunnel later, with the
-    /// reason in its [`Status`](super::Status).
+    /// reason in its [`TunnelStatus`](super::TunnelStatus).
     ///
     /// # Errors
     /// See [`Error`]; none contains the URL's query. Each stage has its own timeout. Dropping the future closes

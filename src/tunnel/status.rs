@@ -5,15 +5,15 @@ use tokio::sync::watch;
 
 /// Reports why a tunnel ended, once it has. Cheap to clone; take it before you pass the tunnel to SSH.
 #[derive(Clone, Debug)]
-pub struct Status(watch::Receiver<Option<CloseReason>>);
+pub struct TunnelStatus(watch::Receiver<Option<CloseReason>>);
 
-/// The tunnel's side of a [`Status`].
+/// The tunnel's side of a [`TunnelStatus`].
 #[derive(Debug)]
 pub(super) struct StatusSetter(watch::Sender<Option<CloseReason>>);
 
-pub(super) fn status() -> (StatusSetter, Status) {
+pub(super) fn status() -> (StatusSetter, TunnelStatus) {
     let (sender, receiver) = watch::channel(None);
-    (StatusSetter(sender), Status(receiver))
+    (StatusSetter(sender), TunnelStatus(receiver))
 }
 
 impl StatusSetter {
@@ -35,7 +35,7 @@ impl Drop for StatusSetter {
     }
 }
 
-impl Status {
+impl TunnelStatus {
     /// Returns why the tunnel ended; `None` while it is open. A tunnel dropped while open was closed locally.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
 
 use super::lower::Lower;
-use super::status::{Status, StatusSetter, status};
+use super::status::{StatusSetter, TunnelStatus, status};
 
 /// The maximum length of a received message, in bytes; it is buffered whole. The service's limit is not known;
 /// aws-cli's frames have at most 65,000 bytes.
@@ -66,7 +66,7 @@ pub struct Tunnel {
     /// The task that waits to write. While it is set, the reader leaves the socket's write side to it.
     writer: Option<Waker>,
     setter: StatusSetter,
-    status: Status,
+    status: TunnelStatus,
 }
 
 impl Tunnel {
@@ -98,7 +98,7 @@ impl Tunnel {
 
     /// Returns a handle that reports why the tunnel ended, once it has.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> TunnelStatus {
         self.status.clone()
     }
 

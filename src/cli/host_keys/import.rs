@@ -13,7 +13,7 @@ use super::{FileHostKeys, print, unusable};
 use crate::aws::partition;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
-use crate::ssh::host_keys::known_hosts::{self, KnownHost, Marker};
+use crate::ssh::host_keys::known_hosts::{self, HostMarker, KnownHost};
 use crate::ssh::host_keys::{HostKey, HostKeyScope, Learned};
 
 /// The largest accepted file, in bytes.
@@ -190,7 +190,7 @@ impl ImportArgs {
             };
             let instances = self.instances(&line);
             match line.marker {
-                Some(Marker::CertAuthority) => {
+                Some(HostMarker::CertAuthority) => {
                     sorted
                         .notes
                         .push((number, "@cert-authority is left out: no certificate is accepted".into()));

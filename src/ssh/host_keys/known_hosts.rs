@@ -14,7 +14,7 @@ const SALT_LEN: usize = 20;
 /// The marker of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Marker {
+pub enum HostMarker {
     /// The key is that of a certificate authority.
     CertAuthority,
     /// The key is revoked.
@@ -26,7 +26,7 @@ pub enum Marker {
 #[non_exhaustive]
 pub struct KnownHost {
     /// The line's marker.
-    pub marker: Option<Marker>,
+    pub marker: Option<HostMarker>,
     /// The key.
     pub key: HostKey,
     hosts: Hosts,
@@ -71,8 +71,8 @@ impl KnownHost {
         let mut marker = None;
         if hosts.starts_with('@') {
             marker = Some(match hosts {
-                "@cert-authority" => Marker::CertAuthority,
-                "@revoked" => Marker::Revoked,
+                "@cert-authority" => HostMarker::CertAuthority,
+                "@revoked" => HostMarker::Revoked,
                 _ => return Err(BadLine::Marker),
             });
             hosts = fields.next().ok_or(BadLine::Fields)?;
@@ -160,10 +160,10 @@ mod tests {
         assert!(plain.is_about(NAME) && plain.is_about("10.0.1.23") && !plain.is_about("i-0"));
         assert!(one(&format!("WEB-1 {KEY}")).unwrap().is_about("web-1"));
         let tabs = one(&format!("@revoked\t{NAME}\t {}\r", KEY.replace(' ', "\t"))).unwrap();
-        assert_eq!(tabs.marker, Some(Marker::Revoked));
+        assert_eq!(tabs.marker, Some(HostMarker::Revoked));
         assert_eq!(
             one(&format!("@cert-authority *.example {KEY}")).unwrap().marker,
-            Some(Marker::CertAuthority)
+            Some(HostMarker::CertAuthority)
         );
         for pattern in ["i-*", "a,!b", "?"] {
             assert!(one(&format!("{pattern} {KEY}")).unwrap().has_patterns(), "{pattern}");

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::model::{StageEvent, StageState, error_chain};
-use crate::tunnel::{Config, Dialer, Error, ProxyConfig, Timeouts, Tunnel};
+use crate::tunnel::{Config, DialTimeouts, Dialer, Error, ProxyConfig, Tunnel};
 
 /// A secret that must not appear in any error text.
 pub(super) const SECRET_TOKEN: &str = "canary-session-token";
@@ -173,7 +173,7 @@ pub(super) fn trusting(certificate: &CertificateDer<'static>) -> Config {
 /// Shortens the timeouts to what a test can wait for.
 pub(super) fn impatient(config: Config) -> Config {
     let each = Duration::from_millis(150);
-    Config { timeouts: Timeouts { tcp: each, proxy: each, tls: each, upgrade: each }, ..config }
+    Config { timeouts: DialTimeouts { tcp: each, proxy: each, tls: each, upgrade: each }, ..config }
 }
 
 /// Dials `localhost:port` and collects the stages.
