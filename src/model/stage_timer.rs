@@ -49,12 +49,11 @@ impl<'a> StageTimer<'a> {
     /// Gives up the stage without a report, like dropping the timer.
     pub fn abandon(self) {}
 
-    /// Runs `work` and reports its result. If the returned future is dropped, the stage is abandoned.
+    /// Reports success or failure, and returns `result`.
     ///
     /// # Errors
-    /// Those of `work`.
-    pub async fn time<T, E>(self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        let result = work.await;
+    /// That of `result`.
+    pub fn finish<T, E>(self, result: Result<T, E>) -> Result<T, E> {
         if result.is_ok() {
             self.pass()
         } else {
@@ -87,7 +86,9 @@ pub async fn staged<T, E>(
     observer: &dyn StageObserver,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    StageTimer::start(stage, observer).time(work).await
+    let timer = StageTimer::start(stage, observer);
+    let result = work.await;
+    timer.finish(result)
 }
 
 #[cfg(test)]
@@ -118,9 +119,9 @@ mod tests {
     #[tokio::test]
     async fn result_decides_pass_or_fail() {
         let events = Events::default();
-        StageTimer::start(Stage::Tls, &events).time(async { Ok::<_, ()>(()) }).await.unwrap();
+        staged(Stage::Tls, &events, async { Ok::<_, ()>(()) }).await.unwrap();
         assert!(matches!(events.take()[..], [StageState::Started, StageState::Passed(_)]));
-        StageTimer::start(Stage::Tls, &events).time(async { Err::<(), _>(()) }).await.unwrap_err();
+        staged(Stage::Tls, &events, async { Err::<(), _>(()) }).await.unwrap_err();
         assert!(matches!(events.take()[..], [StageState::Started, StageState::Failed(_)]));
     }
 
@@ -129,7 +130,7 @@ mod tests {
         let events = Events::default();
         StageTimer::start(Stage::Tls, &events).abandon();
         drop(StageTimer::start(Stage::Tls, &events));
-        let work = StageTimer::start(Stage::Tls, &events).time(pending::<Result<(), ()>>());
+        let work = staged(Stage::Tls, &events, pending::<Result<(), ()>>());
         assert!(work.now_or_never().is_none());
         assert_eq!(events.take(), [StageState::Started; 3]);
     }

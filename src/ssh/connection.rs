@@ -103,26 +103,29 @@ impl Connection {
                 None => Ok((self.open_channel().await?, None)),
             }
         };
-        let opening = async { within(Stage::Channel, timeouts.channel, opening).await? };
-        let (channel, watcher) = StageTimer::start(Stage::Channel, observer).time(opening).await?;
+        let timer = StageTimer::start(Stage::Channel, observer);
+        let opening = within(Stage::Channel, timeouts.channel, opening).await.flatten();
+        let (channel, watcher) = timer.finish(opening)?;
         let watcher = watcher.map(|watcher| Watcher::start(watcher, &self.transport, timeouts));
         let watching = watcher.as_ref().map(Watcher::requests);
         let mut opened = OpenChannel::start(channel, &self.transport, timeouts, watcher);
 
         let agent = self.listeners.has_agent();
-        let shell = async {
-            let starting = async {
-                if let (Some(watching), Some(command)) = (&watching, &request.watcher) {
-                    watching.exec(true, command.as_bytes()).await?;
-                }
-                opened.send(request, agent).await
-            };
-            within(Stage::Shell, timeouts.shell, starting)
-                .await?
-                .map_err(|error| self.failed(Stage::Shell, error))?;
-            within(Stage::Shell, timeouts.shell, opened.answers(request, agent)).await?
+        let timer = StageTimer::start(Stage::Shell, observer);
+        let starting = async {
+            if let (Some(watching), Some(command)) = (&watching, &request.watcher) {
+                watching.exec(true, command.as_bytes()).await?;
+            }
+            opened.send(request, agent).await
         };
-        StageTimer::start(Stage::Shell, observer).time(shell).await?;
+        let started = within(Stage::Shell, timeouts.shell, starting)
+            .await
+            .and_then(|started| started.map_err(|error| self.failed(Stage::Shell, error)));
+        let answered = match started {
+            Ok(()) => within(Stage::Shell, timeouts.shell, opened.answers(request, agent)).await.flatten(),
+            Err(error) => Err(error),
+        };
+        timer.finish(answered)?;
         Ok(opened.into_terminal(request.pty.is_some()))
     }
 

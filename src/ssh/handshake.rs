@@ -66,36 +66,36 @@ where
         handler,
     ));
 
-    let banner = async {
-        let early = tokio::select! {
-            biased;
-            () = transport.identified.cancelled() => None,
-            early = &mut connecting => Some(early),
-            () = tokio::time::sleep(timeouts.banner) => {
-                return Err(match transport.said() {
-                    Some(said) => Error::NotSsh { said },
-                    None => Error::Timeout { stage: Stage::Banner, after: timeouts.banner },
-                });
-            }
-        };
-        match early {
-            Some(Err(error)) if !transport.identified.is_cancelled() => Err(banner_error(&transport, error)),
-            other => Ok(other),
-        }
+    let timer = StageTimer::start(Stage::Banner, observer);
+    let banner = tokio::select! {
+        biased;
+        () = transport.identified.cancelled() => Ok(None),
+        early = &mut connecting => match early {
+            Err(error) if !transport.identified.is_cancelled() => Err(banner_error(&transport, error)),
+            early => Ok(Some(early)),
+        },
+        () = tokio::time::sleep(timeouts.banner) => Err(match transport.said() {
+            Some(said) => Error::NotSsh { said },
+            None => Error::Timeout { stage: Stage::Banner, after: timeouts.banner },
+        }),
     };
-    let early = StageTimer::start(Stage::Banner, observer).time(banner).await?;
+    let early = timer.finish(banner)?;
 
-    let key_exchange = async {
-        let connected = match early {
-            Some(connected) => connected,
-            None => within(Stage::KeyExchange, timeouts.key_exchange, connecting).await?,
-        };
-        let handle = connected.map_err(|error| key_exchange_error(&transport, &check, error))?;
-        let shown = transport.offered.lock().unwrap_or_else(PoisonError::into_inner).take();
-        check.judge(shown.map(HostKey::from), timeouts).await?;
-        Ok::<_, Error>(handle)
+    let timer = StageTimer::start(Stage::KeyExchange, observer);
+    let connected = match early {
+        Some(connected) => Ok(connected),
+        None => within(Stage::KeyExchange, timeouts.key_exchange, connecting).await,
     };
-    let handle = StageTimer::start(Stage::KeyExchange, observer).time(key_exchange).await?;
+    let connected = connected
+        .and_then(|connected| connected.map_err(|error| key_exchange_error(&transport, &check, error)));
+    let exchanged = match connected {
+        Ok(handle) => {
+            let shown = transport.offered.lock().unwrap_or_else(PoisonError::into_inner).take();
+            check.judge(shown.map(HostKey::from), timeouts).await.map(|()| handle)
+        }
+        Err(error) => Err(error),
+    };
+    let handle = timer.finish(exchanged)?;
 
     let connection = Connection::new(handle, transport, listeners, guard, config.clone());
     Ok(Handshake { connection, user: user.clone(), spent: None, is_authenticated: false })
@@ -133,7 +133,8 @@ impl Handshake {
             Some(spent) => StageTimer::resume(Stage::Authentication, spent, observer),
             None => StageTimer::start(Stage::Authentication, observer),
         };
-        stage.time(self.authenticate_publickey(key.into())).await?;
+        let result = self.authenticate_publickey(key.into()).await;
+        stage.finish(result)?;
         Ok(self.connection)
     }
 

@@ -126,10 +126,9 @@ async fn timed<T>(
     observer: &dyn StageObserver,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let within = async {
-        timeout(limit, work)
-            .await
-            .unwrap_or_else(|_| Err(Error::Timeout { stage, host: host.to_owned(), after: limit }))
-    };
-    StageTimer::start(stage, observer).time(within).await
+    let timer = StageTimer::start(stage, observer);
+    let result = timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(Error::Timeout { stage, host: host.to_owned(), after: limit }));
+    timer.finish(result)
 }
