@@ -75,7 +75,7 @@ fn directory(profile: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_verb_follows_the_precedence() {
     let scene = Scene::start().await;
-    crate::lab::keygen("ed25519", "", "", &scene.shell.file("key"));
+    crate::lab::keygen("ed25519", "", "", scene.shell.file("key"));
     let directory = scene.directory();
     let mut wrong = Vec::new();
     for (name, args, has_workspace) in VERBS {

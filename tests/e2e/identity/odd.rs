@@ -125,7 +125,7 @@ async fn odd_files_never_panic() {
         std::fs::write(&config, text).unwrap();
         check(&String::from_utf8_lossy(text)).await;
     }
-    std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o000)).unwrap();
     check("unreadable").await;
     std::fs::remove_file(&config).unwrap();
     std::fs::create_dir(&config).unwrap();
