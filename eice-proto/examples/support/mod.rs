@@ -15,8 +15,11 @@ pub(crate) const REGION: &str = "eu-west-1";
 /// The longest head that is read, in bytes.
 const MAX_HEAD: usize = 16 << 10;
 
-/// Reads a head byte by byte, so that nothing of what follows is lost: its first line and its headers.
-pub(crate) fn read_head(stream: &mut impl Read) -> Result<(String, Vec<(String, String)>), Box<dyn Error>> {
+/// The first line of a request or response, and its headers.
+type Head = (String, Vec<(String, String)>);
+
+/// Reads a head byte by byte, so that no later byte is consumed.
+pub(crate) fn read_head(stream: &mut impl Read) -> Result<Head, Box<dyn Error>> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
