@@ -1,4 +1,4 @@
-//! The AWS calls there are, and what allows them.
+//! The AWS calls in use, and the permissions they need.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// The call's name at AWS.
+    /// Returns the name of the API operation.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl Action {
         }
     }
 
-    /// The IAM action that allows the call.
+    /// Returns the IAM action that allows the call.
     #[must_use]
     pub fn permission(self) -> &'static str {
         match self {
@@ -47,16 +47,16 @@ impl Action {
             Self::DescribeSecurityGroups => "ec2:DescribeSecurityGroups",
             Self::SendSshPublicKey => "ec2-instance-connect:SendSSHPublicKey",
             Self::AssumeRole => "sts:AssumeRole",
-            // Asked without any; only an explicit deny in an SCP can name it.
+            // Needs no permission; only an explicit deny in an SCP can name it.
             Self::CallerIdentity => "sts:GetCallerIdentity",
         }
     }
 
-    /// The form of the resource that the permission is given on.
+    /// Returns the pattern of the resource ARN that the permission applies to.
     #[must_use]
     pub fn resource(self) -> &'static str {
         match self {
-            // None of them knows resource-level permissions (service authorization reference, EC2 and STS).
+            // None supports resource-level permissions (service authorization reference, EC2 and STS).
             Self::DescribeInstances
             | Self::DescribeInstanceConnectEndpoints
             | Self::DescribeSecurityGroups

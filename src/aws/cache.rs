@@ -1,11 +1,11 @@
-//! A small map whose entries die of age.
+//! A small map with expiring entries.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// At most `max_entries` values, each for `ttl`.
+/// Holds at most `max_entries` values, each for `ttl`.
 #[derive(Debug)]
 pub(super) struct Cache<K, V> {
     ttl: Duration,
@@ -19,18 +19,18 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, (Instant, V)>> {
-        // Every change is one insert or remove, so a panic elsewhere cannot have left half of one.
+        // Every change is one insert or remove, so a panicking thread cannot leave it half done.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The value of `key`, if it is younger than the time to live.
+    /// Returns the value of `key` unless it has expired.
     pub(super) fn find(&self, key: &K, now: Instant) -> Option<V> {
         let entries = self.lock();
         let (stored, value) = entries.get(key)?;
         (now.saturating_duration_since(*stored) < self.ttl).then(|| value.clone())
     }
 
-    /// Keeps `value`; makes room by dropping what is too old, then what is oldest.
+    /// Stores `value`. When the cache is full, evicts expired entries, then the oldest.
     pub(super) fn insert(&self, key: K, value: V, now: Instant) {
         let mut entries = self.lock();
         if entries.len() >= self.max_entries && !entries.contains_key(&key) {
@@ -45,12 +45,12 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         entries.insert(key, (now, value));
     }
 
-    /// Drops `key`.
+    /// Removes `key`.
     pub(super) fn remove(&self, key: &K) {
         self.lock().remove(key);
     }
 
-    /// Drops every entry of which `is_stale` holds.
+    /// Removes every entry for which `is_stale` returns true.
     pub(super) fn remove_if(&self, is_stale: impl Fn(&K, &V) -> bool) {
         self.lock().retain(|key, (_, value)| !is_stale(key, value));
     }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_lives_for_its_time_and_the_oldest_makes_room() {
+    fn entry_expires_and_oldest_is_evicted() {
         let cache = Cache::new(Duration::from_secs(10), 2);
         let start = Instant::now();
         let after = |secs| start + Duration::from_secs(secs);
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(cache.find(&"a", after(9)), Some(1));
         assert_eq!(cache.find(&"a", after(10)), None);
         cache.insert("c", 3, after(2));
-        assert_eq!(cache.find(&"a", after(2)), None, "the oldest made room");
+        assert_eq!(cache.find(&"a", after(2)), None, "the oldest is evicted");
         assert_eq!(cache.find(&"b", after(2)), Some(2));
         cache.remove(&"b");
         assert_eq!(cache.find(&"b", after(2)), None);

@@ -1,8 +1,8 @@
-//! Which endpoint carries the tunnel and to which address: a pure function.
+//! Selects the endpoint and the address of a tunnel: a pure function.
 //!
-//! The choice is aws-cli's (`eicefetcher.py`; protocol reference, section e) with two improvements: the
-//! dual-stack name is used when the caller asks for dual-stack endpoints, and an endpoint is passed over when
-//! its `ipAddressType` cannot carry any address of the instance.
+//! The rules are those of aws-cli (`eicefetcher.py`; protocol reference, section e) with two improvements: the
+//! dual-stack name is used when the caller asks for dual-stack endpoints, and an endpoint is skipped when its
+//! `ipAddressType` cannot carry any address of the instance.
 
 use std::net::IpAddr;
 
@@ -12,14 +12,14 @@ use crate::model::AddressFamily;
 
 use super::model::{DnsNames, Endpoint, EndpointState, Instance, InstanceState, IpAddressType};
 
-/// What the choice depends on, besides the endpoints.
+/// The criteria that endpoints are matched against.
 #[derive(Clone, Debug, Default)]
 pub struct EndpointCriteria<'a> {
     /// The instance, when it was looked up.
     pub instance: Option<&'a Instance>,
-    /// The endpoint that the caller names, by id.
+    /// The endpoint id, when the caller gives one.
     pub endpoint: Option<&'a EndpointId>,
-    /// The address that the caller names.
+    /// The address, when the caller gives one.
     pub address: Option<IpAddr>,
     /// Which of the instance's addresses may be used.
     pub family: AddressFamily,
@@ -35,25 +35,25 @@ pub struct EndpointCriteria<'a> {
 pub struct ChosenEndpoint {
     /// The endpoint.
     pub id: EndpointId,
-    /// Its DNS name; with `:port` only where the caller said so.
+    /// Its DNS name; has a `:port` only when the caller gave one.
     pub dns_name: String,
     /// The instance's private address.
     pub address: IpAddr,
 }
 
 impl ChosenEndpoint {
-    /// The endpoint `id` at `dns_name`, to `address`.
+    /// Creates the choice of endpoint `id` at `dns_name`, to `address`.
     #[must_use]
     pub fn new(id: EndpointId, dns_name: impl Into<String>, address: IpAddr) -> Self {
         Self { id, dns_name: dns_name.into(), address }
     }
 }
 
-/// Why there is no choice.
+/// Why no endpoint can be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChoiceError {
-    /// The instance does not run.
+    /// The instance is not running.
     #[error("instance {id} is {state}, not running")]
     InstanceState {
         /// The instance.
@@ -61,36 +61,36 @@ pub enum ChoiceError {
         /// Its state.
         state: InstanceState,
     },
-    /// The instance has no private address of the wanted family.
+    /// The instance has no private address of the requested family.
     #[error("instance {id} has no private {} address", family_name(*.family))]
     NoAddress {
         /// The instance.
         id: InstanceId,
-        /// What was wanted.
+        /// The requested family.
         family: AddressFamily,
     },
-    /// An endpoint is to be found by its VPC and the instance was not looked up, or is in no VPC.
+    /// The endpoint must be found by its VPC, but the instance was not looked up or is in no VPC.
     #[error("the instance's VPC is not known")]
     NoVpc,
-    /// There is no endpoint in the VPC.
+    /// The VPC has no endpoint.
     #[error("there is no EC2 Instance Connect Endpoint in VPC {vpc_id}")]
     NoEndpoint {
         /// The VPC.
         vpc_id: String,
     },
-    /// There is no endpoint of that id.
+    /// No endpoint has this id.
     #[error("there is no EC2 Instance Connect Endpoint {id}")]
     NoSuchEndpoint {
         /// The endpoint.
         id: EndpointId,
     },
-    /// There is an endpoint, and it is still being created.
+    /// The endpoint is still being created.
     #[error("EC2 Instance Connect Endpoint {id} is still being created")]
     BeingCreated {
         /// The endpoint.
         id: EndpointId,
     },
-    /// There is an endpoint, and its state allows no tunnel.
+    /// The endpoint is in a state that allows no tunnel.
     #[error("EC2 Instance Connect Endpoint {id} is in state {state} and cannot be used")]
     EndpointState {
         /// The endpoint.
@@ -100,15 +100,15 @@ pub enum ChoiceError {
         /// AWS's reason.
         message: Option<String>,
     },
-    /// No endpoint carries an address of the wanted family.
+    /// No endpoint carries an address of the requested family.
     #[error(
         "EC2 Instance Connect Endpoint {id} has the IP address type {} and cannot reach {address}",
         .carries.as_str()
     )]
     AddressFamily {
-        /// The first endpoint that would otherwise have been taken.
+        /// The first endpoint that is otherwise usable.
         id: EndpointId,
-        /// What it carries.
+        /// The address families it carries.
         carries: IpAddressType,
         /// The address that it cannot reach.
         address: IpAddr,
@@ -128,7 +128,7 @@ pub enum ChoiceError {
 }
 
 impl ChoiceError {
-    /// What to do about it.
+    /// Returns what the user can do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
@@ -164,10 +164,10 @@ fn family_name(family: AddressFamily) -> &'static str {
     }
 }
 
-/// The addresses that may be used, best first.
+/// Returns the usable addresses, best first.
 ///
 /// # Errors
-/// The instance does not run, or has no address of the family.
+/// The instance is not running, or has no address of the family.
 pub(super) fn addresses(choice: &EndpointCriteria<'_>) -> Result<Vec<IpAddr>, ChoiceError> {
     if let Some(instance) = choice.instance
         && instance.state != InstanceState::Running
@@ -187,18 +187,18 @@ pub(super) fn addresses(choice: &EndpointCriteria<'_>) -> Result<Vec<IpAddr>, Ch
     Ok(addresses)
 }
 
-/// Chooses among `endpoints`, which are in the order of AWS's answer; those in other states may be among them
-/// and only serve to say why there is no choice.
+/// Chooses among `endpoints`, given in the order of AWS's response. Endpoints in unusable states may be included;
+/// they only explain why none can be chosen.
 ///
-/// With an endpoint named by the caller the first usable one of `endpoints` is it. Otherwise the first in the
-/// instance's subnet is taken, else the first in its VPC.
+/// If the criteria name an endpoint, the first usable match is chosen. Otherwise it is the first one in the
+/// instance's subnet, else the first one in its VPC.
 ///
 /// # Errors
 /// See [`ChoiceError`].
 pub fn choose(choice: &EndpointCriteria<'_>, endpoints: &[Endpoint]) -> Result<ChosenEndpoint, ChoiceError> {
     let addresses = addresses(choice)?;
     let vpc_id = choice.instance.and_then(|instance| instance.vpc_id.as_deref());
-    let belongs = |endpoint: &Endpoint| match choice.endpoint {
+    let matches = |endpoint: &Endpoint| match choice.endpoint {
         Some(id) => endpoint.id == *id,
         None => vpc_id.is_some() && endpoint.vpc_id.as_deref() == vpc_id,
     };
@@ -206,9 +206,10 @@ pub fn choose(choice: &EndpointCriteria<'_>, endpoints: &[Endpoint]) -> Result<C
         return Err(ChoiceError::NoVpc);
     }
     let subnet_id = choice.instance.and_then(|instance| instance.subnet_id.as_deref());
-    let near = |endpoint: &&Endpoint| subnet_id.is_some() && endpoint.subnet_id.as_deref() == subnet_id;
-    let usable: Vec<_> = endpoints.iter().filter(|e| belongs(e) && e.state.is_usable()).collect();
-    let ordered = || usable.iter().copied().filter(near).chain(usable.iter().copied().filter(|e| !near(e)));
+    let in_subnet = |endpoint: &&Endpoint| subnet_id.is_some() && endpoint.subnet_id.as_deref() == subnet_id;
+    let usable: Vec<_> = endpoints.iter().filter(|e| matches(e) && e.state.is_usable()).collect();
+    let ordered =
+        || usable.iter().copied().filter(in_subnet).chain(usable.iter().copied().filter(|e| !in_subnet(e)));
     for endpoint in ordered() {
         if let Some(address) = addresses.iter().find(|a| endpoint.ip_address_type.carries(**a)) {
             return Ok(ChosenEndpoint::new(endpoint.id.clone(), dns_name(choice, endpoint)?, *address));
@@ -221,10 +222,10 @@ pub fn choose(choice: &EndpointCriteria<'_>, endpoints: &[Endpoint]) -> Result<C
             address: *address,
         });
     }
-    Err(unusable(choice, vpc_id, endpoints.iter().filter(|e| belongs(e))))
+    Err(unusable(choice, vpc_id, endpoints.iter().filter(|e| matches(e))))
 }
 
-/// Why none of `endpoints`, none of which is usable, can be taken: the one being created is the best news.
+/// Returns why none of the unusable `endpoints` can be chosen; an endpoint that is being created takes precedence.
 fn unusable<'a>(
     choice: &EndpointCriteria<'_>,
     vpc_id: Option<&str>,
@@ -233,7 +234,7 @@ fn unusable<'a>(
     if let Some(endpoint) = endpoints.clone().find(|e| e.state == EndpointState::CreateInProgress) {
         return ChoiceError::BeingCreated { id: endpoint.id.clone() };
     }
-    // One that is deleted is as good as absent, unless the caller asked for it.
+    // A deleted endpoint counts as absent unless the caller named it.
     let mut there =
         endpoints.filter(|e| choice.endpoint.is_some() || e.state != EndpointState::DeleteComplete);
     if let Some(endpoint) = there.next() {
@@ -249,8 +250,8 @@ fn unusable<'a>(
     }
 }
 
-/// The endpoint's name: the FIPS one where that is asked for, never a plain one in its place; the dual-stack one
-/// where that is asked for and there is one.
+/// Returns the FIPS name if FIPS is requested, with no fallback to a plain one; the dual-stack name if that is
+/// requested and exists.
 fn dns_name(choice: &EndpointCriteria<'_>, endpoint: &Endpoint) -> Result<String, ChoiceError> {
     let pick = |names: &DnsNames| {
         if choice.use_fips { names.fips_dns_name.clone() } else { names.dns_name.clone() }

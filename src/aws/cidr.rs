@@ -1,19 +1,19 @@
-//! Address blocks, as IAM policies and security groups have them.
+//! CIDR blocks, as in IAM policies and security groups.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// An address block: an address and how many of its leading bits count. The other bits are zero.
+/// A CIDR block: an address and a prefix length. Bits beyond the prefix are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cidr {
     base: IpAddr,
     bits: u8,
 }
 
-/// A text that is no address block.
+/// A string that is not a CIDR block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no address block: it must read 10.0.0.0/16, 2600::/16 or be one address")]
+#[error("{0:?} is not a CIDR block: expected 10.0.0.0/16, 2600::/16 or a single address")]
 #[non_exhaustive]
 pub struct InvalidCidr(String);
 
@@ -32,19 +32,19 @@ impl Cidr {
         Self { base, bits }
     }
 
-    /// Whether `address` is in it.
+    /// Returns whether the block contains `address`.
     #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {
         self.base.is_ipv4() == address.is_ipv4() && Self::new(address, self.bits).base == self.base
     }
 
-    /// Whether it holds IPv4 addresses.
+    /// Returns whether this is an IPv4 block.
     #[must_use]
     pub fn is_ipv4(self) -> bool {
         self.base.is_ipv4()
     }
 
-    /// Whether it is every address of its family.
+    /// Returns whether the block contains every address of its family.
     #[must_use]
     pub fn is_everything(self) -> bool {
         self.bits == 0
@@ -52,7 +52,7 @@ impl Cidr {
 }
 
 impl From<IpAddr> for Cidr {
-    /// The block of this address alone.
+    /// Returns the block that contains only this address.
     fn from(address: IpAddr) -> Self {
         Self::new(address, if address.is_ipv4() { 32 } else { 128 })
     }
@@ -62,7 +62,7 @@ impl FromStr for Cidr {
     type Err = InvalidCidr;
 
     fn from_str(text: &str) -> Result<Self, InvalidCidr> {
-        /// The longest address block, in characters.
+        /// Longer input is truncated in the error, in characters.
         const MAX_LEN: usize = 64;
         let invalid = || InvalidCidr(text.chars().take(MAX_LEN).collect());
         let Some((address, bits)) = text.split_once('/') else {
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_holds_what_shares_its_leading_bits() {
+    fn block_contains_shared_prefix() {
         for (block, address, holds) in [
             ("10.0.0.0/16", "10.0.1.23", true),
             ("10.0.0.0/16", "10.1.0.0", false),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_written_with_its_other_bits_zero() {
+    fn host_bits_are_zeroed() {
         assert_eq!("10.0.1.23/16".parse::<Cidr>().unwrap().to_string(), "10.0.0.0/16");
         assert_eq!("2600:1::9/32".parse::<Cidr>().unwrap().to_string(), "2600:1::/32");
         assert_eq!("10.0.1.23".parse::<Cidr>().unwrap().to_string(), "10.0.1.23/32");

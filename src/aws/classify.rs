@@ -1,8 +1,8 @@
-//! The typed error for each code that AWS refuses with.
+//! Maps AWS error codes to typed errors.
 
 use super::error::{AwsError, ErrorResponse, Skew};
 
-/// The typed error for a response; `skew` is what the answer's `Date` header tells of the local clock.
+/// Returns the typed error of `response`. `skew` is the clock difference, as far as it is known.
 pub(super) fn classify(response: ErrorResponse, skew: Skew) -> AwsError {
     let ErrorResponse { code, message, status, .. } = &response;
     let code = code.strip_suffix("Exception").unwrap_or(code);
@@ -36,7 +36,7 @@ pub(super) fn classify(response: ErrorResponse, skew: Skew) -> AwsError {
     variant(Box::new(response))
 }
 
-/// Codes and texts that AWS uses for a clock that is off (EC2 error codes; SigV4's own messages).
+/// Matches codes and messages about a wrong clock (EC2 error codes; SigV4's own messages).
 fn is_about_the_clock(code: &str, message: &str) -> bool {
     matches!(
         code,
@@ -49,7 +49,7 @@ fn is_about_the_clock(code: &str, message: &str) -> bool {
         .any(|text| message.contains(text))
 }
 
-/// Codes for a signature or key that is not accepted, which a clock that is off causes as well.
+/// Matches codes for a rejected signature or key, which a wrong clock can also cause.
 fn is_about_the_signature(code: &str) -> bool {
     matches!(
         code,

@@ -18,38 +18,38 @@ use super::model::{Endpoint, Instance, InstanceState};
 use super::query::Query;
 use super::xml;
 
-/// How long what AWS said of a running instance is believed.
+/// How long a description of a running instance is cached.
 const INSTANCE_TTL: Duration = Duration::from_secs(30);
-/// How long what AWS said of usable endpoints is believed.
+/// How long a list of usable endpoints is cached.
 const ENDPOINT_TTL: Duration = Duration::from_secs(60);
-/// The most answers of each kind that are kept.
+/// The maximum number of cached responses of each kind.
 const MAX_CACHED: usize = 1024;
 
-/// What a tunnel is wanted to, for [`AwsClient::route`].
+/// The target of a tunnel, for [`AwsClient::route`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RouteRequest<'a> {
-    /// The endpoint that the caller wants.
+    /// How the endpoint is chosen.
     pub endpoint: &'a EndpointChoice,
     /// The instance, when it was looked up.
     pub instance: Option<&'a Instance>,
-    /// The private address, when the caller names it.
+    /// The private address, when the caller gives one.
     pub address: Option<std::net::IpAddr>,
     /// Which of the instance's addresses may be used.
     pub family: AddressFamily,
 }
 
 impl<'a> RouteRequest<'a> {
-    /// A route by `endpoint`, to `instance`.
+    /// Creates a request for a route through `endpoint` to `instance`.
     #[must_use]
     pub fn new(endpoint: &'a EndpointChoice, instance: Option<&'a Instance>) -> Self {
         Self { endpoint, instance, address: None, family: AddressFamily::Any }
     }
 
-    /// Which endpoints the choice is among; `None` when the caller knows it.
+    /// Returns the query for the candidate endpoints; `None` when the caller gave the endpoint with its name.
     ///
     /// # Errors
-    /// The instance itself rules a tunnel out, or its VPC is not known.
+    /// The instance itself rules out a tunnel, or its VPC is unknown.
     pub fn query(&self) -> Result<Option<EndpointQuery>, ChoiceError> {
         addresses(&self.choice())?;
         Ok(match self.endpoint {
@@ -89,17 +89,17 @@ pub struct AwsClient {
     pub(super) credentials: Arc<CachedCredentials>,
     pub(super) use_fips: bool,
     pub(super) use_dualstack: bool,
-    pub(super) known: Known,
+    pub(super) cache: ResponseCache,
 }
 
-/// What AWS said lately.
+/// Cached responses.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct ResponseCache {
     instances: Cache<InstanceId, Instance>,
     endpoints: Cache<EndpointQuery, Vec<Endpoint>>,
 }
 
-impl Default for Known {
+impl Default for ResponseCache {
     fn default() -> Self {
         Self {
             instances: Cache::new(INSTANCE_TTL, MAX_CACHED),
@@ -109,28 +109,28 @@ impl Default for Known {
 }
 
 impl AwsClient {
-    /// The region.
+    /// Returns the region.
     #[must_use]
     pub fn region(&self) -> &str {
         &self.query.region
     }
 
-    /// Whether FIPS names are used.
+    /// Returns whether FIPS names are used.
     #[must_use]
     pub fn uses_fips(&self) -> bool {
         self.use_fips
     }
 
-    /// How often a call is tried at most.
+    /// Returns the maximum number of attempts of a call.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.query.retries.attempts
     }
 
-    /// Credentials to sign a tunnel with; renewed shortly before they expire.
+    /// Returns credentials to sign a tunnel with; they are renewed shortly before they expire.
     ///
     /// # Errors
-    /// None were found, they could not be had, or not in time.
+    /// No credentials were found, or they could not be obtained in time.
     pub async fn credentials(&self) -> Result<Credentials, AwsError> {
         let loaded = self.credentials.load().await?;
         Ok(Credentials::new(
@@ -140,67 +140,66 @@ impl AwsClient {
         ))
     }
 
-    /// Looks `id` up; an answer that says it runs is believed for `INSTANCE_TTL`.
+    /// Looks up the instance `id`. The response is cached for `INSTANCE_TTL` if the instance is running.
     ///
     /// # Errors
-    /// [`AwsError::NotFound`] when there is no such instance; otherwise see [`AwsError`]. A stopped instance is no
-    /// error here, it is one of [`Self::route`].
+    /// [`AwsError::NotFound`] when there is no such instance; otherwise see [`AwsError`]. A stopped instance is not
+    /// an error here, but in [`Self::route`].
     pub async fn instance(&self, id: &InstanceId) -> Result<Instance, AwsError> {
-        if let Some(instance) = self.known.instances.find(id, Instant::now()) {
+        if let Some(instance) = self.cache.instances.find(id, Instant::now()) {
             return Ok(instance);
         }
         let instance = self.describe_instance(id).await?.value;
         if instance.state == InstanceState::Running {
-            self.known.instances.insert(id.clone(), instance.clone(), Instant::now());
+            self.cache.instances.insert(id.clone(), instance.clone(), Instant::now());
         }
         Ok(instance)
     }
 
-    /// The endpoints that `query` asks for, in AWS's order. An answer that holds any is believed for
+    /// Returns the endpoints that match `query`, in AWS's order. A response that is not empty is cached for
     /// `ENDPOINT_TTL`.
     ///
     /// # Errors
-    /// See [`AwsError`]. None found is an empty list, save that AWS refuses an id that it does not know.
+    /// See [`AwsError`]. If none match, the list is empty, except that AWS rejects an unknown id.
     pub async fn endpoints(&self, query: &EndpointQuery) -> Result<Vec<Endpoint>, AwsError> {
-        if let Some(endpoints) = self.known.endpoints.find(query, Instant::now()) {
+        if let Some(endpoints) = self.cache.endpoints.find(query, Instant::now()) {
             return Ok(endpoints);
         }
         let endpoints = self.describe_endpoints(query).await?.value;
         if !endpoints.is_empty() && !query.any_state {
-            self.known.endpoints.insert(query.clone(), endpoints.clone(), Instant::now());
+            self.cache.endpoints.insert(query.clone(), endpoints.clone(), Instant::now());
         }
         Ok(endpoints)
     }
 
-    /// The instances that fit `filter`, in AWS's order; those that run are believed for `INSTANCE_TTL` when they
-    /// are then asked for by id.
+    /// Returns the instances that match `filter`, in AWS's order. Running ones are cached for `INSTANCE_TTL`, for
+    /// later lookups by id.
     ///
     /// # Errors
-    /// See [`AwsError`]. None found is an empty list.
+    /// See [`AwsError`]. If none match, the list is empty.
     pub async fn find_instances(&self, filter: &InstanceFilter) -> Result<Vec<Instance>, AwsError> {
         let action = Action::DescribeInstances;
         let found = self.pages(action, filter.params(), xml::instances, |_| false).await?.value;
         for instance in found.iter().filter(|instance| instance.state == InstanceState::Running) {
-            self.known.instances.insert(instance.id.clone(), instance.clone(), Instant::now());
+            self.cache.instances.insert(instance.id.clone(), instance.clone(), Instant::now());
         }
         Ok(found)
     }
 
-    /// Chooses the endpoint and the address, asking AWS for endpoints only where the caller has not said it
-    /// all. The requests of a choice that succeeds are those of aws-cli; only a failure asks once more, to say
-    /// why.
+    /// Chooses the endpoint and the address, and queries AWS for endpoints unless the caller gave everything. A
+    /// successful choice sends the same requests as aws-cli; only a failed one sends one more, to find the reason.
     ///
     /// # Errors
     /// [`AwsError::Choice`] when nothing fits; otherwise see [`AwsError`].
     pub async fn route(&self, request: &RouteRequest<'_>) -> Result<ChosenEndpoint, AwsError> {
-        // What the instance itself rules out needs no look-up.
+        // An instance that cannot be reached at all needs no endpoint lookup.
         let Some(query) = request.query()? else { return Ok(self.choose(request, &[])?) };
         let endpoints = self.endpoints(&query).await?;
         let error = match self.choose(request, &endpoints) {
             Ok(chosen) => return Ok(chosen),
             Err(error) => error,
         };
-        self.known.endpoints.remove(&query);
+        self.cache.endpoints.remove(&query);
         match error {
             ChoiceError::NoEndpoint { .. }
             | ChoiceError::NoSuchEndpoint { .. }
@@ -212,8 +211,8 @@ impl AwsClient {
         }
     }
 
-    /// Chooses the endpoint and the address among `endpoints`, asking nobody. Those that cannot be used may be
-    /// among them, and only serve to say why there is no choice. One that the caller knows is taken as it is.
+    /// Chooses the endpoint and the address among `endpoints`, without any request. Unusable endpoints may be
+    /// included; they only explain why none can be chosen. An endpoint that the caller gave is used unchecked.
     ///
     /// # Errors
     /// See [`ChoiceError`].
@@ -234,14 +233,15 @@ impl AwsClient {
         }
     }
 
-    /// Drops what is known of `instance` and of all endpoints: a tunnel to it failed, so something changed.
+    /// Drops the cached data of `instance` and of all endpoints. Call it after a failed tunnel, which suggests a
+    /// change.
     pub fn forget(&self, instance: &InstanceId) {
-        self.known.instances.remove(instance);
-        self.known.endpoints.remove_if(|_, _| true);
+        self.cache.instances.remove(instance);
+        self.cache.endpoints.remove_if(|_, _| true);
     }
 
-    /// Pushes `public_key` (`ssh-ed25519 AAAA…`) for `os_user` on `instance`, where it is good for 60 s. The
-    /// result is the request id.
+    /// Pushes `public_key` (`ssh-ed25519 AAAA…`) for `os_user` on `instance`, where it is valid for 60 s. Returns
+    /// the request id.
     ///
     /// # Errors
     /// See [`AwsError`].
@@ -259,13 +259,12 @@ impl AwsClient {
         sent
     }
 
-    /// Pushes a key that somebody else made, or to something that is perhaps no instance. The result is the request
-    /// id.
+    /// Pushes a key that is not validated here, to an instance id that is not either. Returns the request id.
     ///
     /// # Errors
     /// See [`AwsError`].
     pub async fn push_key(&self, push: &KeyPush<'_>) -> Result<String, AwsError> {
-        // Loaded first, so that a failure is told as one of credentials.
+        // Load the credentials first: a failure is then reported as one of credentials.
         self.credentials.load().await?;
         let sent = key_push::send(&self.key_push, &self.key_push_host, push).await;
         if let Err(AwsError::Rejected(_)) = &sent {

@@ -1,4 +1,4 @@
-//! By how much the local clock is off, told from an answer that refuses a signature.
+//! Detects the local clock's skew from a response that rejects a signature.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,11 +7,11 @@ use aws_smithy_types::date_time::Format;
 
 use super::error::Skew;
 
-/// A difference below this is no reason to refuse a signature: AWS allows five minutes.
+/// A smaller difference cannot be the cause of a rejection: AWS tolerates five minutes.
 const TOLERATED: Duration = Duration::from_secs(240);
 
-/// The difference between `now` and AWS's clock, from the text of the refusal (`… (20260729T120000Z - 5 min.)`)
-/// or the `Date` header; [`Skew::Unknown`] when neither tells of one that matters.
+/// Returns the difference between `now` and AWS's clock, read from the error message (`… (20260729T120000Z - 5
+/// min.)`) or the `Date` header; [`Skew::Unknown`] when neither shows a difference that matters.
 pub(super) fn skew(date: Option<&str>, message: &str, now: SystemTime) -> Skew {
     let in_text = server_time(message);
     let in_header = date
@@ -32,8 +32,8 @@ fn difference(server: SystemTime, now: SystemTime) -> Skew {
     }
 }
 
-/// The server's time in `Signature expired: A is now earlier than B (NOW - 5 min.)` and its kin: the time that
-/// stands behind the last opening parenthesis.
+/// Returns the server's time from messages like `Signature expired: A is now earlier than B (NOW - 5 min.)`: it
+/// follows the last opening parenthesis.
 fn server_time(message: &str) -> Option<SystemTime> {
     let (_, rest) = message.rsplit_once('(')?;
     let text = rest.get(..16)?;
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn the_skew_is_read_from_the_header_and_from_the_text() {
+    fn skew_is_read_from_header_and_message() {
         let minutes = |n: u64| Duration::from_secs(n * 60);
         let header = Some("Wed, 29 Jul 2026 12:10:00 GMT");
         assert_eq!(skew(header, "", noon()), Skew::Behind(minutes(10)));
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_difference_or_none_told_is_no_skew() {
+    fn small_or_missing_difference_is_unknown() {
         for (date, message) in [
             (Some("Wed, 29 Jul 2026 12:03:00 GMT"), ""),
             (Some("yesterday"), "no (time) here"),

@@ -1,4 +1,4 @@
-//! How AWS is reached.
+//! Configuration of AWS access.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,46 +13,46 @@ use super::retry::Retries;
 
 use crate::setters::setters;
 
-/// How AWS is reached. Every absent value is taken from where the AWS tools take it: the standard environment
-/// variables, then the shared configuration files, then the instance metadata.
+/// Configuration of AWS access. Absent values come from the same sources as in the AWS tools: the standard
+/// environment variables, then the shared configuration files, then the instance metadata.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct AwsConfig {
-    /// The profile. The default is `AWS_PROFILE`, then `AWS_DEFAULT_PROFILE`, then `default`. A target's own profile
-    /// comes first. The credentials of a profile that is named here or by a target come before the environment's.
+    /// The profile. The default is `AWS_PROFILE`, then `AWS_DEFAULT_PROFILE`, then `default`. A target's own
+    /// profile takes precedence. Credentials of a profile given here or by a target take precedence over the
+    /// environment's.
     pub profile: Option<String>,
-    /// The region. The default is `AWS_REGION` and so on. A target's own region comes first.
+    /// The region. The default is `AWS_REGION` and so on. A target's own region takes precedence.
     pub region: Option<String>,
-    /// The region where nothing else says one: neither target nor [`Self::region`], environment, files or instance
-    /// metadata. The default, `None`, makes that an error.
+    /// The region to use if neither the target, [`Self::region`], environment, files nor instance metadata give
+    /// one. With the default, `None`, that is an error.
     pub fallback_region: Option<String>,
-    /// Credentials in place of the whole chain: for the emulator and for tests. Environment and files are then not
+    /// Credentials that replace the whole chain, for the emulator and for tests. Environment and files are then not
     /// read at all.
     pub credentials: Option<Credentials>,
-    /// Where all services answer. The default is `AWS_ENDPOINT_URL`, then AWS's own names.
+    /// Base URL of all services. The default is `AWS_ENDPOINT_URL`, then AWS's own names.
     pub endpoint_url: Option<String>,
-    /// Where one service answers; comes before [`Self::endpoint_url`]. The default is
+    /// Base URLs of single services; take precedence over [`Self::endpoint_url`]. The default is
     /// `AWS_ENDPOINT_URL_EC2` and so on.
     pub endpoint_urls: EndpointUrls,
-    /// PEM roots that are trusted besides the system's. The default is `AWS_CA_BUNDLE`, then the profile's
+    /// A PEM file of roots to trust in addition to the system's. The default is `AWS_CA_BUNDLE`, then the profile's
     /// `ca_bundle`.
     pub ca_bundle: Option<PathBuf>,
     /// Whether FIPS names are used. The default is `AWS_USE_FIPS_ENDPOINT`, then the profile.
     pub use_fips: Option<bool>,
     /// Whether dual-stack names are used. The default is `AWS_USE_DUALSTACK_ENDPOINT`, then the profile.
     pub use_dualstack: Option<bool>,
-    /// The one shared configuration file to read in place of `~/.aws/config` and `~/.aws/credentials`.
+    /// A shared configuration file to read instead of `~/.aws/config` and `~/.aws/credentials`.
     pub config_file: Option<PathBuf>,
-    /// How patiently failed calls are tried again.
+    /// How failed calls are retried.
     pub retries: Retries,
     /// Where environment variables come from. The default is the process's environment.
     pub environment: EnvSource,
-    /// The person at the terminal, who can answer questions and be waited for. The default, `None`, is a program
-    /// that runs on its own.
+    /// Asks the user at the terminal. The default, `None`, is for unattended programs.
     pub prompt: Option<Arc<dyn UserPrompt>>,
 }
 
-/// Where single services answer.
+/// Base URLs of single services.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndpointUrls {
@@ -60,11 +60,11 @@ pub struct EndpointUrls {
     pub ec2: Option<String>,
     /// EC2 Instance Connect.
     pub ec2_instance_connect: Option<String>,
-    /// STS, where a role is assumed and the caller's identity is told.
+    /// STS: role assumption and the caller's identity.
     pub sts: Option<String>,
 }
 
-/// A service, by the names under which its endpoint URL is configured.
+/// A service, identified by the names its endpoint URL is configured under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Ec2,
@@ -73,7 +73,7 @@ pub(super) enum Service {
 }
 
 impl Service {
-    /// The service id, as the SDKs know it.
+    /// Returns the service id, as in the SDKs.
     pub(super) fn id(self) -> &'static str {
         match self {
             Self::Ec2 => "EC2",
@@ -82,7 +82,7 @@ impl Service {
         }
     }
 
-    /// The service in the names of settings.
+    /// Returns the service's name in settings.
     pub(super) fn key(self) -> &'static str {
         match self {
             Self::Ec2 => "ec2",
@@ -99,7 +99,7 @@ impl fmt::Display for Service {
 }
 
 impl AwsConfig {
-    /// The endpoint URL that is configured here for `service`.
+    /// Returns the endpoint URL that this configuration sets for `service`.
     pub(super) fn explicit_url(&self, service: Service) -> Option<&str> {
         let own = match service {
             Service::Ec2 => &self.endpoint_urls.ec2,
@@ -110,7 +110,7 @@ impl AwsConfig {
     }
 }
 
-/// `url` without a trailing slash, if it can be an endpoint: a scheme and an authority, no path, no user.
+/// Validates an endpoint URL (scheme and authority, no path, no user) and strips a trailing slash.
 pub(super) fn check_url(service: Service, url: &str) -> Result<String, AwsError> {
     let bad = || AwsError::EndpointUrl { service: service.id(), url: without_user(url) };
     let parsed: http::Uri = url.parse().map_err(|_| bad())?;
@@ -120,7 +120,7 @@ pub(super) fn check_url(service: Service, url: &str) -> Result<String, AwsError>
     if good { Ok(url.trim_end_matches('/').to_owned()) } else { Err(bad()) }
 }
 
-/// A URL for an error text: a password in it is left out.
+/// Redacts a password in `url`, for error messages.
 fn without_user(url: &str) -> String {
     const MAX_LEN: usize = 200;
     let cut: String = url.chars().take(MAX_LEN).collect();
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_services_own_url_comes_before_the_common_one() {
+    fn service_url_wins() {
         let config = AwsConfig {
             endpoint_url: Some("http://all".into()),
             endpoint_urls: EndpointUrls { ec2: Some("http://ec2".into()), ..EndpointUrls::default() },
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_url_is_a_scheme_and_a_host() {
+    fn endpoint_url_has_scheme_and_host_only() {
         assert_eq!(check_url(Service::Ec2, "http://127.0.0.1:9/").unwrap(), "http://127.0.0.1:9");
         assert_eq!(check_url(Service::Ec2, "https://ec2.example").unwrap(), "https://ec2.example");
         for bad in ["", "ec2.example", "ftp://x", "http://", "http://x/path", "http://x/?q=1"] {

@@ -1,4 +1,4 @@
-//! `GetConsoleOutput`: what an instance printed on its console.
+//! `GetConsoleOutput`: the console output of an instance.
 
 use std::fmt;
 
@@ -10,24 +10,25 @@ use super::client::AwsClient;
 use super::error::AwsError;
 use super::xml;
 
-/// The largest output that is taken, in bytes. EC2 keeps 64 KiB (EC2 API reference, `GetConsoleOutput`).
+/// The maximum size of the output, in bytes. EC2 keeps 64 KiB (EC2 API reference, `GetConsoleOutput`).
 const MAX_OUTPUT: usize = 256 * 1024;
 
-/// Which output of the console.
+/// Selects the console output to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConsoleForm {
-    /// What stands there now. Only instances on the Nitro System give it; others are [`AwsError::State`].
+    /// The current output. Only instances on the Nitro System support it; others return [`AwsError::State`].
     Latest,
-    /// What was posted after the instance last started, stopped or rebooted; kept for an hour at least.
+    /// The output saved after the last start, stop or reboot; kept for at least an hour.
     Posted,
 }
 
-/// What an instance printed. Secrets may be in it, so it is neither shown by `Debug` nor left in memory.
+/// The console output of an instance. It may contain secrets, so `Debug` hides it and dropping it zeroes the
+/// memory.
 pub struct ConsoleOutput(Zeroizing<Vec<u8>>);
 
 impl ConsoleOutput {
-    /// The bytes as they were printed, at most 256 KiB; empty when nothing is there.
+    /// Returns the raw bytes, at most 256 KiB; empty when there is no output.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0
@@ -41,10 +42,10 @@ impl fmt::Debug for ConsoleOutput {
 }
 
 impl AwsClient {
-    /// What `instance` printed on its console.
+    /// Returns the console output of `instance`.
     ///
     /// # Errors
-    /// See [`AwsError`]. An output that is empty, as it is for some minutes after a boot, is no error.
+    /// See [`AwsError`]. Empty output, as in the first minutes after a boot, is not an error.
     pub async fn console_output(
         &self,
         instance: &InstanceId,
@@ -60,9 +61,9 @@ impl AwsClient {
         let (id, encoded) = xml::console_output(&answer).map_err(malformed)?;
         let encoded = Zeroizing::new(encoded);
         if id.is_some_and(|id| id != instance.as_str()) {
-            return Err(malformed("it is about another instance".to_owned()));
+            return Err(malformed("it names another instance".to_owned()));
         }
-        // Some of the answers in EC2's documentation are folded.
+        // Some of the responses in EC2's documentation contain line breaks.
         let encoded: Zeroizing<String> =
             Zeroizing::new(encoded.chars().filter(|c| !c.is_ascii_whitespace()).collect());
         if encoded.len() > MAX_OUTPUT.div_ceil(3) * 4 {

@@ -1,4 +1,4 @@
-//! Credentials, loaded when first needed and kept until shortly before they expire.
+//! Credentials, loaded on first use and cached until shortly before they expire.
 
 mod chain;
 mod process;
@@ -18,28 +18,28 @@ use tokio::time::{Instant, timeout};
 use super::error::AwsError;
 pub(super) use chain::{Chain, metadata_client};
 
-/// How long obtaining credentials may take where nobody is asked: SSO, credential processes and the metadata service
-/// may each hang. The region's look-up has the same limit.
+/// Time limit for loading credentials unattended: SSO, credential processes and the metadata service may each hang.
+/// Determining the region has the same limit.
 pub(super) const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long it may take with a person at the terminal, who may have to type a code, sign in or touch a key.
+/// Time limit with a user at the terminal, who may have to type a code, sign in or touch a key.
 const ATTENDED_TIMEOUT: Duration = Duration::from_secs(300);
-/// Credentials are renewed when they have less than this to live.
+/// Credentials are renewed when their remaining lifetime is below this.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(120);
-/// Credentials that name no expiry are read again after this, so that an edited file is seen.
+/// Credentials without an expiry are reloaded after this, to pick up an edited file.
 const MAX_AGE: Duration = Duration::from_secs(900);
 
-/// Obtains credentials.
+/// Loads credentials.
 pub(super) trait Provider: fmt::Debug + Send + Sync {
-    /// Obtains them anew.
+    /// Loads fresh credentials.
     fn load(&self) -> BoxFuture<'_, Result<Credentials, AwsError>>;
 
-    /// Whether a person may be asked meanwhile.
+    /// Returns whether the user may be prompted while loading.
     fn is_attended(&self) -> bool {
         false
     }
 }
 
-/// Credentials from a provider, one load at a time.
+/// Caches the credentials of a provider; one load runs at a time.
 #[derive(Debug)]
 pub(super) struct CachedCredentials {
     provider: Box<dyn Provider>,
@@ -53,10 +53,10 @@ impl CachedCredentials {
         Self { provider: Box::new(provider), load_timeout, slot: Mutex::new(None) }
     }
 
-    /// Credentials that live for a while yet.
+    /// Returns credentials that remain valid for `EXPIRY_MARGIN` or longer, where the provider has such.
     ///
     /// # Errors
-    /// None were found, they could not be obtained, or not in time.
+    /// No credentials were found, or they could not be obtained in time.
     pub(super) async fn load(&self) -> Result<Credentials, AwsError> {
         timeout(self.load_timeout, self.load_unbounded())
             .await
@@ -75,7 +75,7 @@ impl CachedCredentials {
         Ok(credentials)
     }
 
-    /// Drops what is kept: AWS did not accept it.
+    /// Drops the cached credentials. Call it when AWS rejects them.
     pub(super) async fn forget(&self) {
         *self.slot.lock().await = None;
     }
@@ -90,11 +90,11 @@ fn is_fresh(loaded: Instant, credentials: &Credentials) -> bool {
     }
 }
 
-/// The SDK's view of the same cache.
+/// Provides the same cache to the SDK.
 #[derive(Clone, Debug)]
-pub(super) struct ForSdk(pub(super) Arc<CachedCredentials>);
+pub(super) struct SdkCredentials(pub(super) Arc<CachedCredentials>);
 
-impl ProvideCredentials for ForSdk {
+impl ProvideCredentials for SdkCredentials {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn credentials_are_renewed_before_they_expire() {
+    async fn credentials_renew_before_expiry() {
         let (long, calls) = cached(|| Ok(lasting(3600)), false);
         let (first, second) = tokio::join!(long.load(), long.load());
         assert_eq!(first.unwrap().access_key_id(), second.unwrap().access_key_id());
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hanging_provider_ends_at_its_limit() {
+    async fn hanging_provider_times_out() {
         let (mut hanging, calls) = cached(|| Ok(lasting(1)), true);
         assert_eq!(hanging.load_timeout, CREDENTIALS_TIMEOUT);
         hanging.load_timeout = Duration::from_millis(20);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn missing_credentials_say_where_to_put_them() {
+    async fn missing_credentials_have_a_hint() {
         let (none, _) = cached(|| Err(AwsError::NoCredentials), false);
         let error = none.load().await.unwrap_err();
         assert!(error.hint().unwrap().contains("AWS_ACCESS_KEY_ID"));

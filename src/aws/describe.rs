@@ -1,5 +1,4 @@
-//! What AWS describes, asked anew each time and with the request's id: for whoever wants to know how things stand
-//! and not only to get on.
+//! Uncached describe calls that return the request id, for diagnostics.
 
 use eice_proto::InstanceId;
 
@@ -11,14 +10,14 @@ use super::model::{Endpoint, Instance};
 use super::security_group::SecurityGroup;
 use super::xml;
 
-/// The most pages of one answer that are read.
+/// The maximum number of pages read per call.
 const MAX_PAGES: usize = 50;
 
-/// What AWS said, and the id of the request by which it did; of several pages, the last one's.
+/// A response with its request id; of a paginated call, the last page's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AwsResponse<T> {
-    /// What it said.
+    /// The content.
     pub value: T,
     /// The request id.
     pub request_id: Option<String>,
@@ -28,7 +27,7 @@ impl AwsClient {
     /// Describes the instance `id`.
     ///
     /// # Errors
-    /// [`AwsError::NotFound`] when there is none; otherwise see [`AwsError`].
+    /// [`AwsError::NotFound`] when it does not exist; otherwise see [`AwsError`].
     pub async fn describe_instance(&self, id: &InstanceId) -> Result<AwsResponse<Instance>, AwsError> {
         let action = Action::DescribeInstances;
         let answer = self.query.call(action, &[("InstanceId.1".to_owned(), id.to_string())]).await?;
@@ -37,16 +36,17 @@ impl AwsClient {
         let Some(value) = page.items.into_iter().find(|instance| instance.id == *id) else {
             let message = format!("The answer names no instance {id}");
             let request_id = page.request_id.as_deref();
-            let refusal = ErrorResponse::new(action, 200, "InvalidInstanceID.NotFound", &message, request_id);
-            return Err(AwsError::NotFound(Box::new(refusal)));
+            let response =
+                ErrorResponse::new(action, 200, "InvalidInstanceID.NotFound", &message, request_id);
+            return Err(AwsError::NotFound(Box::new(response)));
         };
         Ok(AwsResponse { value, request_id: page.request_id })
     }
 
-    /// Describes the endpoints that `query` asks for, in AWS's order.
+    /// Describes the endpoints that match `query`, in AWS's order.
     ///
     /// # Errors
-    /// See [`AwsError`]. None found is an empty list, save that AWS refuses an id that it does not know.
+    /// See [`AwsError`]. If none match, the list is empty, except that AWS rejects an unknown id.
     pub async fn describe_endpoints(
         &self,
         query: &EndpointQuery,
@@ -58,8 +58,8 @@ impl AwsClient {
         self.pages(action, query.params(), xml::endpoints, stop).await
     }
 
-    /// Describes those of the security groups `ids` that there are and that the caller's account can see: no id is
-    /// an error.
+    /// Describes the security groups `ids`. Groups that do not exist or are not visible to the account are omitted
+    /// without an error.
     ///
     /// # Errors
     /// See [`AwsError`].
@@ -71,7 +71,7 @@ impl AwsClient {
         self.pages(Action::DescribeSecurityGroups, params, xml::security_groups, |_| false).await
     }
 
-    /// What all pages of an answer hold, or those up to the first that `stop` is content with.
+    /// Returns the items of all pages, or of the pages up to the first for which `stop` returns true.
     pub(super) async fn pages<T>(
         &self,
         action: Action,

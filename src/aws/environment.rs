@@ -1,4 +1,4 @@
-//! Environment variables, read as the AWS tools read them.
+//! Environment variables, read by the rules of the AWS tools.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ pub enum EnvSource {
     /// The environment of this process. The default.
     #[default]
     Process,
-    /// These variables and no others.
+    /// Exactly these variables.
     Fixed(Arc<HashMap<String, OsString>>),
 }
 
@@ -25,7 +25,7 @@ impl EnvSource {
         Self::Fixed(Arc::default())
     }
 
-    /// The value of `name`, which may be empty.
+    /// Returns the value of `name`, which may be empty.
     fn raw(&self, name: &str) -> Option<OsString> {
         match self {
             Self::Process => std::env::var_os(name),
@@ -33,7 +33,7 @@ impl EnvSource {
         }
     }
 
-    /// The value of `name`, unless it is unset or empty.
+    /// Returns the value of `name` unless it is unset or empty.
     ///
     /// # Errors
     /// [`AwsError::Setting`] when it is not UTF-8.
@@ -41,7 +41,7 @@ impl EnvSource {
         Ok(self.maybe_empty(name)?.filter(|value| !value.is_empty()))
     }
 
-    /// The value of `name`, unless it is unset.
+    /// Returns the value of `name` unless it is unset.
     ///
     /// # Errors
     /// [`AwsError::Setting`] when it is not UTF-8.
@@ -50,12 +50,12 @@ impl EnvSource {
         value.into_string().map(Some).map_err(|_| AwsError::setting(name, "it is not UTF-8"))
     }
 
-    /// The path that `name` holds, unless it is unset or empty.
+    /// Returns the value of `name` as a path, unless it is unset or empty.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         self.raw(name).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
-    /// The user's home folder.
+    /// Returns the user's home folder.
     pub(super) fn home(&self) -> Option<PathBuf> {
         match self {
             Self::Process => std::env::home_dir(),

@@ -1,4 +1,4 @@
-//! What can go wrong with an AWS call, grouped by who is at fault.
+//! Errors of AWS calls, grouped by whose fault they are.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -10,10 +10,10 @@ use crate::model::Fault;
 use super::action::Action;
 use super::choice::ChoiceError;
 
-/// How much of a text from AWS is kept, in characters.
+/// The maximum length of a string from AWS, in characters.
 const MAX_TEXT_LEN: usize = 1024;
 
-/// AWS's own words of response.
+/// The error response of an AWS call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorResponse {
@@ -23,7 +23,7 @@ pub struct ErrorResponse {
     pub status: u16,
     /// AWS's code: `UnauthorizedOperation` and so on.
     pub code: String,
-    /// AWS's text, cut to a bound.
+    /// AWS's message, truncated.
     pub message: String,
     /// The request id.
     pub request_id: Option<String>,
@@ -50,14 +50,14 @@ impl fmt::Display for ErrorResponse {
 
 impl StdError for ErrorResponse {}
 
-/// By how much the local clock differs from AWS's.
+/// The difference between the local clock and AWS's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skew {
     /// The local clock is ahead by this much.
     Ahead(Duration),
     /// The local clock is behind by this much.
     Behind(Duration),
-    /// AWS says that it is off and not by how much.
+    /// The local clock is wrong by an unknown amount.
     Unknown,
 }
 
@@ -78,12 +78,12 @@ pub enum AwsError {
     /// No region is configured.
     #[error("no AWS region is configured")]
     NoRegion,
-    /// Not the name of a region.
+    /// The region name is invalid.
     #[error("{0:?} is not the name of an AWS region")]
     Region(String),
-    /// An endpoint URL that is none.
+    /// An endpoint URL is invalid.
     #[error(
-        "{url:?} is not an endpoint URL for {service}: it must read https://host[:port] or http://host[:port]"
+        "{url:?} is not an endpoint URL for {service}: expected https://host[:port] or http://host[:port]"
     )]
     EndpointUrl {
         /// The service.
@@ -108,15 +108,15 @@ pub enum AwsError {
         /// Why, with the line.
         why: String,
     },
-    /// The chosen profile does not exist.
+    /// The requested profile does not exist.
     #[error("there is no profile {name:?} in the AWS configuration files")]
     NoProfile {
         /// Its name.
         name: String,
-        /// The files that could not be read, each with the reason.
+        /// The files that could not be read, with the reasons.
         unreadable: Vec<String>,
     },
-    /// A variable or property has a value that cannot be used.
+    /// A variable or property has an invalid value.
     #[error("{name} cannot be used: {why}")]
     Setting {
         /// The variable or property.
@@ -124,7 +124,7 @@ pub enum AwsError {
         /// Why.
         why: String,
     },
-    /// The profile cannot give credentials as it is written.
+    /// The profile's settings are invalid or contradict each other.
     #[error("the profile {profile:?} cannot be used: {why}")]
     ProfileSettings {
         /// The profile.
@@ -132,13 +132,13 @@ pub enum AwsError {
         /// Why.
         why: String,
     },
-    /// The profile is signed in by `aws login`, which is not supported.
-    #[error("the profile {0:?} is signed in by `aws login` (login_session), which cannot be used here")]
+    /// The profile uses `aws login`, which is not supported.
+    #[error("the profile {0:?} uses `aws login` (login_session), which is not supported")]
     LoginSession(String),
-    /// A key id without a secret, or a role without a source.
+    /// Credentials are incomplete: a key id without a secret, or a role without a source.
     #[error("the credentials in {provider} are incomplete: {missing} is missing")]
     PartialCredentials {
-        /// Where they are: `env`, `shared-credentials-file`, `config-file`, `assume-role`.
+        /// Where they were found: `env`, `shared-credentials-file`, `config-file`, `assume-role`.
         provider: &'static str,
         /// The missing variable or property.
         missing: &'static str,
@@ -151,8 +151,8 @@ pub enum AwsError {
         /// Why.
         why: String,
     },
-    /// The profile's single sign-on gives no credentials.
-    #[error("the single sign-on of the profile {profile:?} gives no credentials")]
+    /// Single sign-on of the profile returned no credentials.
+    #[error("single sign-on of the profile {profile:?} returned no credentials")]
     SignIn {
         /// The profile.
         profile: String,
@@ -160,26 +160,26 @@ pub enum AwsError {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The role asks for an MFA code, and there is no one to ask.
+    /// The role requires an MFA code, and there is no terminal to prompt on.
     #[error(
-        "the role {role_arn} asks for a code of the MFA device {serial}, and there is no terminal to ask on"
+        "the role {role_arn} requires a code of the MFA device {serial}, and there is no terminal to ask for it"
     )]
     Mfa {
         /// The role.
         role_arn: String,
         /// The device.
         serial: String,
-        /// Why not.
+        /// Why the terminal could not be used.
         #[source]
         source: Option<std::io::Error>,
     },
     /// No credentials were found.
     #[error("no AWS credentials were found")]
     NoCredentials,
-    /// Credentials could not be had: a role that may not be assumed, an expired login.
+    /// Loading credentials failed, for example because a login expired.
     #[error("AWS credentials could not be obtained")]
     Credentials(#[source] Box<dyn StdError + Send + Sync>),
-    /// The role may not be assumed.
+    /// Assuming the role failed.
     #[error("the role {role_arn} could not be assumed")]
     AssumeRole {
         /// The role.
@@ -188,37 +188,37 @@ pub enum AwsError {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// Credentials did not come in time.
-    #[error("AWS credentials did not come within {} s", .0.as_secs())]
+    /// Loading credentials timed out.
+    #[error("AWS credentials were not available within {} s", .0.as_secs())]
     CredentialsTimeout(Duration),
-    /// AWS does not accept the credentials: unknown, expired, or a wrong signature.
+    /// AWS rejected the credentials: unknown, expired, or a wrong signature.
     #[error("AWS does not accept the credentials for {}", .0.action)]
     Rejected(#[source] Box<ErrorResponse>),
-    /// The local clock is off, so that no signature is accepted.
+    /// The local clock is wrong, so AWS rejects every signature.
     #[error("AWS does not accept the signature of {}: the local clock is {skew}", .response.action)]
     Clock {
         /// By how much.
         skew: Skew,
-        /// AWS's words.
+        /// AWS's error response.
         #[source]
         response: Box<ErrorResponse>,
     },
-    /// AWS knows who asks, and says no.
+    /// The caller is authenticated but lacks the permission.
     #[error("{} is not allowed", .0.action)]
     Denied(#[source] Box<ErrorResponse>),
     /// The instance or endpoint does not exist.
     #[error("{} found nothing", .0.action)]
     NotFound(#[source] Box<ErrorResponse>),
-    /// It is there, in a state or of a type that the call does not work with.
-    #[error("{} does not work in the present state", .0.action)]
+    /// The resource is in a state or of a type that the call does not support.
+    #[error("{} is not possible in the current state", .0.action)]
     State(#[source] Box<ErrorResponse>),
-    /// Too many calls; tried again without success.
+    /// The call is throttled; retries were exhausted.
     #[error("{} is throttled", .0.action)]
     Throttled(#[source] Box<ErrorResponse>),
-    /// AWS finds the request itself wrong.
-    #[error("AWS finds {} invalid", .0.action)]
+    /// AWS rejected the request as invalid.
+    #[error("AWS rejected {} as invalid", .0.action)]
     Invalid(#[source] Box<ErrorResponse>),
-    /// AWS failed; tried again without success.
+    /// AWS failed; retries were exhausted.
     #[error("{} failed at AWS", .0.action)]
     Service(#[source] Box<ErrorResponse>),
     /// AWS could not be reached.
@@ -232,18 +232,18 @@ pub enum AwsError {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// No answer in time.
+    /// The call timed out.
     #[error("{action} was not answered by {host} within {} s", .after.as_secs())]
     Timeout {
         /// The call.
         action: Action,
         /// The host that was tried.
         host: String,
-        /// How long was waited.
+        /// The time limit.
         after: Duration,
     },
-    /// An answer that cannot be understood.
-    #[error("the answer to {action} cannot be understood: {what}")]
+    /// The response is malformed.
+    #[error("the response to {action} is malformed: {what}")]
     Malformed {
         /// The call.
         action: Action,
@@ -252,15 +252,15 @@ pub enum AwsError {
         /// The request id.
         request_id: Option<String>,
     },
-    /// An answer larger than any true one.
-    #[error("the answer to {action} is larger than {limit} bytes")]
+    /// The response exceeds the size limit.
+    #[error("the response to {action} is larger than {limit} bytes")]
     TooLarge {
         /// The call.
         action: Action,
-        /// The bound, in bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// The request cannot be signed or built; a fault of this program.
+    /// The request could not be signed or built: a bug in this program.
     #[error("{action} could not be signed")]
     Sign {
         /// The call.
@@ -279,7 +279,7 @@ impl AwsError {
         Self::Setting { name: name.into(), why: why.into() }
     }
 
-    /// AWS's own words, when it was AWS that refused.
+    /// Returns AWS's error response, if AWS rejected the call.
     #[must_use]
     pub fn response(&self) -> Option<&ErrorResponse> {
         match self {
@@ -291,20 +291,20 @@ impl AwsError {
             | Self::Invalid(response)
             | Self::Service(response)
             | Self::Clock { response, .. } => Some(response),
-            Self::AssumeRole { .. } => self.assuming()?.response(),
+            Self::AssumeRole { .. } => self.assume_role_error()?.response(),
             _ => None,
         }
     }
 
-    /// What became of the call that was to assume a role, when it was the call that failed.
-    fn assuming(&self) -> Option<&Self> {
+    /// Returns the error of the `AssumeRole` call, if the call itself failed.
+    fn assume_role_error(&self) -> Option<&Self> {
         match self {
             Self::AssumeRole { source, .. } => source.downcast_ref(),
             _ => None,
         }
     }
 
-    /// The AWS request id, when there is one.
+    /// Returns the AWS request id, if there is one.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         match self {
@@ -313,7 +313,7 @@ impl AwsError {
         }
     }
 
-    /// At whose door the failure lies.
+    /// Returns whose fault the error is.
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
@@ -334,7 +334,7 @@ impl AwsError {
             | Self::CredentialsTimeout(_)
             | Self::Rejected(_)
             | Self::Clock { .. } => Fault::Credentials,
-            Self::AssumeRole { .. } => self.assuming().map_or(Fault::Credentials, Self::fault),
+            Self::AssumeRole { .. } => self.assume_role_error().map_or(Fault::Credentials, Self::fault),
             Self::Denied(_) => Fault::Denied,
             Self::NotFound(_) => Fault::NotFound,
             Self::State(_) => Fault::State,
@@ -358,32 +358,32 @@ impl AwsError {
         }
     }
 
-    /// What to do about it.
+    /// Returns what the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoRegion => "give a region (--region), set AWS_REGION, or set `region` in the profile".into(),
-            Self::Region(_) => "regions read like eu-west-1".into(),
+            Self::Region(_) => "a region looks like eu-west-1".into(),
             Self::EndpointUrl { .. } => "correct the endpoint URL (AWS_ENDPOINT_URL and its variants)".into(),
-            Self::CaBundle { .. } => "correct AWS_CA_BUNDLE or `ca_bundle`: it names a PEM file".into(),
-            Self::Profile { .. } => "correct that line, or name another file (AWS_CONFIG_FILE)".into(),
+            Self::CaBundle { .. } => "correct AWS_CA_BUNDLE or `ca_bundle`: it must be the path of a PEM file".into(),
+            Self::Profile { .. } => "correct that line, or use another file (AWS_CONFIG_FILE)".into(),
             Self::NoProfile { unreadable, .. } if !unreadable.is_empty() => {
                 format!("not all files could be read: {}", unreadable.join("; "))
             }
             Self::NoProfile { .. } => {
-                "name another profile (--profile, AWS_PROFILE), or add this one to ~/.aws/config".into()
+                "choose another profile (--profile, AWS_PROFILE), or add this one to ~/.aws/config".into()
             }
             Self::Setting { .. } => "correct or unset it".into(),
             Self::ProfileSettings { .. } => "correct the profile in ~/.aws/config".into(),
             Self::LoginSession(profile) => format!(
-                "let aws-cli hand out its credentials, in a profile of its own: credential_process = aws configure \
+                "let aws-cli export its credentials, in a separate profile: credential_process = aws configure \
                  export-credentials --profile {profile}; reauthenticate with `aws login --profile {profile}`"
             ),
-            Self::PartialCredentials { missing, .. } => format!("set {missing}, or unset what goes with it"),
-            Self::Process { .. } => "run it by hand: it must print the JSON of credentials".into(),
+            Self::PartialCredentials { missing, .. } => format!("set {missing}, or remove the related settings"),
+            Self::Process { .. } => "run it by hand: it must print credentials as JSON".into(),
             Self::SignIn { profile, .. } => format!("sign in: aws sso login --profile {profile}"),
             Self::Mfa { .. } => {
-                "run it on a terminal; for a program, give session credentials in the environment".into()
+                "run it on a terminal; for unattended use, set session credentials in the environment".into()
             }
             Self::NoCredentials => {
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile, log in (aws sso login), or \
@@ -391,7 +391,7 @@ impl AwsError {
                     .into()
             }
             Self::Credentials(_) => "log in again, or check the profile's credential settings".into(),
-            Self::AssumeRole { role_arn, .. } => match self.assuming() {
+            Self::AssumeRole { role_arn, .. } => match self.assume_role_error() {
                 None | Some(Self::Denied(_) | Self::Invalid(_)) => format!(
                     "allow sts:AssumeRole on {role_arn}, and check the role's trust policy and external id"
                 ),

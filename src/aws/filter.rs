@@ -1,4 +1,4 @@
-//! What is asked of EC2's describe calls.
+//! Filters of EC2's describe calls.
 
 use std::net::IpAddr;
 
@@ -6,47 +6,47 @@ use eice_proto::EndpointId;
 
 use super::model::{EndpointState, InstanceState};
 
-/// Which endpoints are asked for.
+/// A query for endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct EndpointQuery {
-    /// This one, by id.
+    /// The endpoint with this id.
     pub id: Option<EndpointId>,
-    /// Those of this VPC.
+    /// The endpoints of this VPC.
     pub vpc_id: Option<String>,
-    /// Stop reading pages at one in this subnet: it will be chosen (aws-cli `eicefetcher.py`).
+    /// Stop paginating at the first endpoint in this subnet: it will be chosen (aws-cli `eicefetcher.py`).
     pub stop_at_subnet: Option<String>,
-    /// Also those that cannot be used at present.
+    /// Include endpoints that are currently unusable.
     pub any_state: bool,
 }
 
 impl EndpointQuery {
-    /// The endpoint `id`, if it can be used.
+    /// Matches the endpoint `id`, if it is usable.
     #[must_use]
     pub fn by_id(id: EndpointId) -> Self {
         Self { id: Some(id), vpc_id: None, stop_at_subnet: None, any_state: false }
     }
 
-    /// Every usable endpoint of the region.
+    /// Matches every usable endpoint of the region.
     #[must_use]
     pub fn all() -> Self {
         Self { id: None, vpc_id: None, stop_at_subnet: None, any_state: false }
     }
 
-    /// The usable endpoints of the VPC `vpc_id`.
+    /// Matches the usable endpoints of the VPC `vpc_id`.
     #[must_use]
     pub fn in_vpc(vpc_id: impl Into<String>) -> Self {
         Self { id: None, vpc_id: Some(vpc_id.into()), stop_at_subnet: None, any_state: false }
     }
 
-    /// Stop at the first in `subnet_id`.
+    /// Stops paginating at the first endpoint in `subnet_id`.
     #[must_use]
     pub fn stop_at_subnet(mut self, subnet_id: Option<String>) -> Self {
         self.stop_at_subnet = subnet_id;
         self
     }
 
-    /// In whatever state, and all of them.
+    /// Includes endpoints in any state, and reads all pages.
     #[must_use]
     pub fn any_state(mut self) -> Self {
         self.any_state = true;
@@ -54,7 +54,7 @@ impl EndpointQuery {
         self
     }
 
-    /// The request's parameters, as aws-cli sends them (protocol reference, section i).
+    /// Returns the request parameters in the form that aws-cli sends (protocol reference, section i).
     pub(super) fn params(&self) -> Vec<(String, String)> {
         let mut filters: Vec<(&str, Vec<&str>)> = Vec::new();
         if !self.any_state {
@@ -71,13 +71,13 @@ impl EndpointQuery {
     }
 }
 
-/// Which instances are looked for. Terminated ones never are: their names and addresses are others' by now.
+/// A filter for instances. Terminated ones never match: their names and addresses may have been reused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InstanceFilter {
-    /// Those with this private address.
+    /// Instances with this private address.
     PrivateAddress(IpAddr),
-    /// Those whose tag `key` has this very value.
+    /// Instances whose tag `key` has exactly this value.
     Tag {
         /// The tag's key.
         key: String,
@@ -97,16 +97,15 @@ impl InstanceFilter {
             Self::PrivateAddress(IpAddr::V6(address)) => {
                 ("network-interface.ipv6-addresses.ipv6-address".to_owned(), address.to_string())
             }
-            Self::Tag { key, value } => (format!("tag:{key}"), literal(value)),
+            Self::Tag { key, value } => (format!("tag:{key}"), escape_wildcards(value)),
         };
         let states = ALIVE.iter().map(InstanceState::as_str).collect();
         filter_params(&[(name.as_str(), vec![value.as_str()]), ("instance-state-name", states)])
     }
 }
 
-/// `value` without the meaning that EC2's filters give to `*`, `?` and the backslash (EC2 API reference,
-/// "Filter").
-fn literal(value: &str) -> String {
+/// Escapes the wildcards of EC2's filters: `*`, `?` and the backslash (EC2 API reference, "Filter").
+fn escape_wildcards(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for character in value.chars() {
         if matches!(character, '*' | '?' | '\\') {
@@ -117,7 +116,7 @@ fn literal(value: &str) -> String {
     text
 }
 
-/// `Filter.N.Name` and `Filter.N.Value.M`.
+/// Returns `Filter.N.Name` and `Filter.N.Value.M` parameters.
 pub(super) fn filter_params(filters: &[(&str, Vec<&str>)]) -> Vec<(String, String)> {
     let mut params = Vec::new();
     for (n, (name, values)) in filters.iter().enumerate() {
@@ -134,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_query_reads_on_the_wire_as_aws_clis() {
+    fn endpoint_query_matches_aws_cli() {
         let text = |query: &EndpointQuery| {
             query.params().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
         };
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_looked_for_as_it_stands() {
+    fn tag_wildcards_are_escaped() {
         let filter = InstanceFilter::Tag { key: "Name".into(), value: r"a*b?c\d".into() };
         assert_eq!(filter.params()[0].1, "tag:Name");
         assert_eq!(filter.params()[1].1, r"a\*b\?c\\d");

@@ -1,5 +1,5 @@
-//! The HTTP client of all AWS calls: one pool of connections, the usual roots and the CA bundle, proxies as the
-//! environment says.
+//! The HTTP client of all AWS calls: one connection pool, the system roots and the CA bundle, proxies from the
+//! environment.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -22,24 +22,24 @@ use crate::roots::{Roots, roots};
 
 use super::error::AwsError;
 
-/// How long one TCP and TLS connection to AWS may take to come up.
+/// Time limit for establishing a TCP and TLS connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long AWS may take to begin its answer.
+/// Time limit until the first byte of a response.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest CA bundle that is read, in bytes; a full system store is about 230 KiB.
+/// The maximum size of a CA bundle, in bytes; a full system store is about 230 KiB.
 const MAX_CA_BUNDLE: u64 = 4 << 20;
 
-/// The HTTP client, for our own calls and in the SDK's form.
+/// The HTTP client, for our own calls and for the SDK.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     pub(super) connector: SharedHttpConnector,
 }
 
 impl Http {
-    /// A client that trusts the usual roots and those in `ca_bundle`.
+    /// Creates a client that trusts the default roots and those in `ca_bundle`.
     ///
     /// # Errors
-    /// [`AwsError::CaBundle`] when the bundle cannot be read or holds no certificate that can be a root.
+    /// [`AwsError::CaBundle`] when the bundle cannot be read or has no valid root certificate.
     pub(super) async fn new(ca_bundle: Option<&Path>) -> Result<Self, AwsError> {
         let bundle = match ca_bundle {
             None => None,
@@ -48,27 +48,27 @@ impl Http {
                 Some(read_ca_bundle(path).await.map_err(failed)?)
             }
         };
-        let nobody = TlsContext::builder().with_trust_store(TrustStore::empty()).build();
-        let nobody = nobody
+        let empty_trust = TlsContext::builder().with_trust_store(TrustStore::empty()).build();
+        let empty_trust = empty_trust
             .map_err(|source| AwsError::CaBundle { path: Path::new("").into(), source: source.into() })?;
-        let plain = connector(ProxyConfig::disabled(), nobody);
-        let switch = Switch { bundle, plain, direct: OnceLock::new(), proxied: OnceLock::new() };
+        let plain = connector(ProxyConfig::disabled(), empty_trust);
+        let switch = LoopbackBypass { bundle, plain, direct: OnceLock::new(), proxied: OnceLock::new() };
         Ok(Self { connector: SharedHttpConnector::new(switch) })
     }
 
-    /// The same client for the SDK. Its own time limits are those of this file, whatever the SDK asks.
+    /// Returns the client for the SDK. It keeps the time limits of this file, whatever the SDK requests.
     pub(super) fn sdk_client(&self) -> SharedHttpClient {
         let connector = self.connector.clone();
         http_client_fn(move |_settings, _components| connector.clone())
     }
 }
 
-/// Trusts `usual` and what `bundle` holds as PEM.
-fn trust(usual: &Roots, bundle: Option<&[u8]>) -> TrustStore {
-    let mut store = if usual.compiled_in {
-        TrustStore::empty().with_pem_certificate(pem(&usual.certificates))
+/// Returns a trust store of the default roots and the PEM `bundle`.
+fn trust(defaults: &Roots, bundle: Option<&[u8]>) -> TrustStore {
+    let mut store = if defaults.compiled_in {
+        TrustStore::empty().with_pem_certificate(pem(&defaults.certificates))
     } else {
-        // The SDK reads the system's by itself.
+        // The SDK reads the system's roots itself.
         TrustStore::default()
     };
     if let Some(bundle) = bundle {
@@ -77,16 +77,16 @@ fn trust(usual: &Roots, bundle: Option<&[u8]>) -> TrustStore {
     store
 }
 
-/// `certificates` in the one form in which the SDK takes them.
+/// Encodes `certificates` as PEM, the only form that the SDK accepts.
 fn pem(certificates: &[CertificateDer<'_>]) -> Vec<u8> {
-    let armoured = certificates.iter().map(|certificate| {
+    let encoded = certificates.iter().map(|certificate| {
         let body = aws_smithy_types::base64::encode(certificate);
         format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
     });
-    armoured.collect::<String>().into_bytes()
+    encoded.collect::<String>().into_bytes()
 }
 
-/// A connector through `proxy`. Reads the system's roots when `context` trusts them.
+/// Creates a connector through `proxy`. Reads the system's roots if `context` trusts them.
 fn connector(proxy: ProxyConfig, context: TlsContext) -> Connector {
     let settings =
         HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
@@ -98,22 +98,22 @@ fn connector(proxy: ProxyConfig, context: TlsContext) -> Connector {
         .build()
 }
 
-/// Sends loopback requests past the proxy, as Go's `net/http` does: no proxy can reach this machine's loopback.
+/// Bypasses the proxy for loopback requests, as Go's `net/http` does: a proxy cannot reach this machine's loopback.
 ///
-/// What needs no TLS does not wait for the roots: they are read at the first request that may.
+/// The roots are loaded by the first request that may need TLS.
 #[derive(Debug)]
-struct Switch {
-    /// What is trusted besides the usual roots, PEM.
+struct LoopbackBypass {
+    /// Additional trusted roots, PEM.
     bundle: Option<Vec<u8>>,
-    /// For plain HTTP to loopback. It trusts nobody.
+    /// For plain HTTP to loopback; its trust store is empty.
     plain: Connector,
     direct: OnceLock<Connector>,
     proxied: OnceLock<Connector>,
 }
 
-impl Switch {
-    /// What `cell` holds, made with `proxy` if it holds nothing yet.
-    fn trusting<'a>(
+impl LoopbackBypass {
+    /// Returns the connector in `cell`, building it with `proxy` on first use.
+    fn tls_connector<'a>(
         &self,
         cell: &'a OnceLock<Connector>,
         proxy: fn() -> ProxyConfig,
@@ -128,14 +128,14 @@ impl Switch {
     }
 }
 
-impl HttpConnector for Switch {
+impl HttpConnector for LoopbackBypass {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let uri = request.uri().parse::<http::Uri>().ok();
         let is_plain = uri.as_ref().and_then(http::Uri::scheme) == Some(&http::uri::Scheme::HTTP);
         let connector = match uri.as_ref().and_then(http::Uri::host) {
             Some(host) if is_loopback(host) && is_plain => Ok(&self.plain),
-            Some(host) if is_loopback(host) => self.trusting(&self.direct, ProxyConfig::disabled),
-            _ => self.trusting(&self.proxied, ProxyConfig::from_env),
+            Some(host) if is_loopback(host) => self.tls_connector(&self.direct, ProxyConfig::disabled),
+            _ => self.tls_connector(&self.proxied, ProxyConfig::from_env),
         };
         match connector {
             Ok(connector) => connector.call(request),
@@ -150,7 +150,7 @@ fn is_loopback(host: &str) -> bool {
         || literal.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The bundle's certificates as PEM, each known to be one that the TLS library takes: it would panic on others.
+/// Reads the bundle and validates its certificates: the TLS library would panic on invalid ones.
 async fn read_ca_bundle(path: &Path) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
     let size = tokio::fs::metadata(path).await?.len();
     if size > MAX_CA_BUNDLE {
@@ -159,7 +159,7 @@ async fn read_ca_bundle(path: &Path) -> Result<Vec<u8>, Box<dyn std::error::Erro
     let pem = tokio::fs::read(path).await?;
     let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>()?;
     if certificates.is_empty() {
-        return Err("it holds no certificate".into());
+        return Err("it contains no certificate".into());
     }
     let mut store = rustls::RootCertStore::empty();
     for certificate in certificates {
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_told_from_everything_else() {
+    fn loopback_hosts_are_recognized() {
         for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]", "::1"] {
             assert!(is_loopback(host), "{host}");
         }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bad_bundle_is_an_error_that_names_the_file() {
+    async fn invalid_bundle_error_names_file() {
         let dir = tempfile::tempdir().unwrap();
         for (name, content) in [
             ("empty", ""),

@@ -1,4 +1,4 @@
-//! `GetCallerIdentity`, through the SDK: who the credentials are.
+//! `GetCallerIdentity`, through the SDK.
 
 use std::time::Duration;
 
@@ -9,37 +9,37 @@ use super::client::AwsClient;
 use super::error::AwsError;
 use super::sdk_error;
 
-/// How long the call may take with all its tries.
+/// Time limit of the call, including retries.
 const CALL_TIMEOUT: Duration = super::key_push::CALL_TIMEOUT;
 
-/// Who AWS takes the caller for.
+/// The caller's identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallerIdentity {
     /// The account, twelve digits.
     pub account: String,
-    /// The caller: a user, an assumed role's session, the root user.
+    /// The ARN: a user, an assumed role's session, or the root user.
     pub arn: String,
-    /// The caller's unique id; of an assumed role `AROA…:session`.
+    /// The unique id; for an assumed role, `AROA…:session`.
     pub user_id: String,
-    /// The request id of the answer.
+    /// The request id.
     pub request_id: Option<String>,
 }
 
 impl AwsClient {
-    /// Asks AWS who the caller is. No policy is needed for it, so that it tells good credentials from bad ones;
-    /// nothing is remembered.
+    /// Requests the caller's identity. The call needs no permission, so it shows whether the credentials are valid;
+    /// the result is not cached.
     ///
     /// # Errors
     /// See [`AwsError`].
     pub async fn caller_identity(&self) -> Result<CallerIdentity, AwsError> {
-        // Loaded first, so that a failure is told as one of credentials.
+        // Load the credentials first: a failure is then reported as one of credentials.
         self.credentials.load().await?;
-        let asked = self.identity().await;
-        if let Err(AwsError::Rejected(_)) = &asked {
+        let result = self.identity().await;
+        if let Err(AwsError::Rejected(_)) = &result {
             self.credentials.forget().await;
         }
-        asked
+        result
     }
 
     async fn identity(&self) -> Result<CallerIdentity, AwsError> {
@@ -57,7 +57,7 @@ impl AwsClient {
             }
             _ => Err(AwsError::Malformed {
                 action,
-                what: "it does not say who the caller is".into(),
+                what: "the caller's identity is incomplete".into(),
                 request_id,
             }),
         }

@@ -9,24 +9,24 @@ use aws_sdk_ec2instanceconnect::config::retry::RetryConfig;
 use aws_sdk_ec2instanceconnect::config::timeout::TimeoutConfig;
 use aws_sdk_ec2instanceconnect::operation::RequestId;
 
-/// How long one try may take.
+/// Time limit of one attempt.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the call may take with all its tries.
+/// Time limit of the call, including retries.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The limits of a call through the SDK.
+/// Returns the time limits of SDK calls.
 pub(super) fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).operation_attempt_timeout(TRY_TIMEOUT).build()
 }
 
-/// The patience of a call through the SDK.
+/// Returns the retry settings of SDK calls.
 pub(super) fn retries(retries: super::retry::Retries) -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(retries.attempts.max(1))
         .with_initial_backoff(retries.first_pause)
 }
 
-/// A public key to push. Nothing in it is checked here: what is wrong with it is the service's to tell.
+/// A public key to push. It is not validated here; the service reports what is wrong with it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct KeyPush<'a> {
@@ -34,21 +34,21 @@ pub struct KeyPush<'a> {
     pub instance: &'a str,
     /// The login name.
     pub os_user: &'a str,
-    /// `ssh-ed25519 AAAA…`, or another kind.
+    /// `ssh-ed25519 AAAA…`, or a key of another type.
     pub public_key: &'a str,
-    /// The instance's availability zone. The default, `None`, leaves it to the service to look it up.
+    /// The instance's availability zone. With the default, `None`, the service looks it up.
     pub availability_zone: Option<&'a str>,
 }
 
 impl<'a> KeyPush<'a> {
-    /// `public_key` for `os_user` on `instance`.
+    /// Creates a push of `public_key` for `os_user` on `instance`.
     #[must_use]
     pub fn new(instance: &'a str, os_user: &'a str, public_key: &'a str) -> Self {
         Self { instance, os_user, public_key, availability_zone: None }
     }
 }
 
-/// Makes the call; the result is its request id.
+/// Makes the call and returns its request id.
 pub(super) async fn send(
     client: &aws_sdk_ec2instanceconnect::Client,
     host: &str,

@@ -1,13 +1,13 @@
-//! L2 · AWS: credentials, the few calls that a tunnel needs, and the choice of endpoint.
+//! L2 · AWS: credentials, the few calls that a tunnel needs, and endpoint selection.
 //!
-//! [`Aws`] makes a [`AwsClient`] per account and region. EC2 is asked by a small signed Query client of our own;
-//! keys are pushed by the SDK (`aws-sdk-ec2` would cost more build time than the rest of the project). Which
-//! endpoint carries the tunnel is decided by [`choose`], a pure function.
+//! [`Aws`] builds an [`AwsClient`] per account and region. EC2 calls use a small signed client of our own for the
+//! Query protocol; keys are pushed by the SDK (`aws-sdk-ec2` would cost more build time than the rest of the
+//! project). [`choose`], a pure function, selects the endpoint that carries the tunnel.
 //!
-//! Credentials, regions, profiles, endpoint URLs and CA bundles come from where the AWS tools take them; every
-//! one of them can be given by [`AwsConfig`] instead. Environment and files are read here (`settings`, `profiles`), and
-//! whose credentials count is decided here (`credentials/source`): the SDK's own chain takes the environment's keys
-//! before a profile that is named, and panics at some settings.
+//! Credentials, regions, profiles, endpoint URLs and CA bundles come from the same sources as in the AWS tools;
+//! [`AwsConfig`] can override each. This room reads the environment and the files (`settings`, `profiles`) and
+//! decides which credentials apply (`credentials/source`): the SDK's own chain prefers the environment's keys to an
+//! explicit profile, and panics on some settings.
 
 mod action;
 mod cache;

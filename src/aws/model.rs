@@ -1,4 +1,4 @@
-//! What AWS says of an instance and of an endpoint, as far as a tunnel needs it.
+//! Instances and endpoints, as far as a tunnel needs them.
 
 use std::net::IpAddr;
 
@@ -35,7 +35,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// An instance `id` in `state` with nothing else known.
+    /// Creates an instance `id` in `state`, all other fields empty.
     #[must_use]
     pub fn new(id: InstanceId, state: InstanceState) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Instance {
         }
     }
 
-    /// The value of the tag `key`.
+    /// Returns the value of the tag `key`.
     #[must_use]
     pub fn tag(&self, key: &str) -> Option<&str> {
         tag(&self.tags, key)
@@ -68,12 +68,12 @@ macro_rules! states {
         #[non_exhaustive]
         pub enum $name {
             $($(#[$vdoc])* $variant,)*
-            /// A word that this version does not know.
+            /// A value unknown to this version.
             Other(String),
         }
 
         impl $name {
-            /// AWS's word for it.
+            /// Returns AWS's name for it.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {
@@ -100,21 +100,21 @@ macro_rules! states {
     };
 }
 
-/// How much of an unknown word is kept, in characters.
+/// The maximum length of an unknown value, in characters.
 const MAX_WORD_LEN: usize = 64;
 
 states! {
     /// The state of an instance.
     InstanceState {
-        /// It starts.
+        /// It is starting.
         Pending = "pending",
-        /// It runs.
+        /// It is running.
         Running = "running",
         /// It is being terminated.
         ShuttingDown = "shutting-down",
-        /// It is gone.
+        /// It is terminated.
         Terminated = "terminated",
-        /// It stops.
+        /// It is stopping.
         Stopping = "stopping",
         /// It is stopped.
         Stopped = "stopped",
@@ -128,37 +128,37 @@ states! {
         CreateInProgress = "create-in-progress",
         /// It is ready.
         CreateComplete = "create-complete",
-        /// It could not be created.
+        /// Creation failed.
         CreateFailed = "create-failed",
         /// It is being deleted.
         DeleteInProgress = "delete-in-progress",
-        /// It is gone.
+        /// It is deleted.
         DeleteComplete = "delete-complete",
-        /// It could not be deleted.
+        /// Deletion failed.
         DeleteFailed = "delete-failed",
-        /// It is being changed, and works meanwhile.
+        /// It is being modified and remains usable.
         UpdateInProgress = "update-in-progress",
-        /// It was changed.
+        /// It was modified.
         UpdateComplete = "update-complete",
-        /// A change failed; it works as it was.
+        /// A modification failed; it works as before.
         UpdateFailed = "update-failed",
     }
 }
 
 impl EndpointState {
-    /// The states in which a tunnel can be opened, in the order in which aws-cli asks for them
-    /// (`eicefetcher.py`; protocol reference, section e).
+    /// The states that allow a tunnel, in the order of aws-cli's filter (`eicefetcher.py`; protocol reference,
+    /// section e).
     pub const USABLE: [Self; 4] =
         [Self::CreateComplete, Self::UpdateInProgress, Self::UpdateFailed, Self::UpdateComplete];
 
-    /// Whether a tunnel can be opened in this state.
+    /// Returns whether this state allows a tunnel.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         Self::USABLE.contains(self)
     }
 }
 
-/// Which address families an endpoint carries: its `ipAddressType`.
+/// The address families an endpoint carries: its `ipAddressType`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IpAddressType {
@@ -168,13 +168,13 @@ pub enum IpAddressType {
     Dualstack,
     /// IPv6 targets only.
     Ipv6,
-    /// Not told, or told in a word that this version does not know: nothing is ruled out.
+    /// Absent or unknown to this version: no family is ruled out.
     #[default]
     Unknown,
 }
 
 impl IpAddressType {
-    /// Whether an endpoint of this type carries `address`.
+    /// Returns whether an endpoint of this type carries `address`.
     #[must_use]
     pub fn carries(self, address: IpAddr) -> bool {
         match self {
@@ -184,7 +184,7 @@ impl IpAddressType {
         }
     }
 
-    /// AWS's word for it.
+    /// Returns AWS's name for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -213,12 +213,12 @@ impl From<&str> for IpAddressType {
 pub struct DnsNames {
     /// The ordinary name.
     pub dns_name: Option<String>,
-    /// The name whose TLS is FIPS validated.
+    /// The name with FIPS-validated TLS.
     pub fips_dns_name: Option<String>,
 }
 
 impl DnsNames {
-    /// The two names; an empty one counts as absent.
+    /// Creates the pair of names; empty ones count as absent.
     #[must_use]
     pub fn new(dns_name: Option<String>, fips_dns_name: Option<String>) -> Self {
         let some = |name: Option<String>| name.filter(|name| !name.is_empty());
@@ -234,7 +234,7 @@ pub struct Endpoint {
     pub id: EndpointId,
     /// Its state.
     pub state: EndpointState,
-    /// Why it is in that state, when AWS says so.
+    /// The reason for the state, if AWS gives one.
     pub state_message: Option<String>,
     /// Its ARN, the resource of `ec2-instance-connect:OpenTunnel`.
     pub arn: Option<String>,
@@ -246,7 +246,7 @@ pub struct Endpoint {
     pub vpc_id: Option<String>,
     /// Its subnet.
     pub subnet_id: Option<String>,
-    /// Which address families it carries.
+    /// The address families it carries.
     pub ip_address_type: IpAddressType,
     /// Whether the target sees the client's own address.
     pub preserve_client_ip: bool,
@@ -257,7 +257,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint `id` in `state` with nothing else known.
+    /// Creates an endpoint `id` in `state`, all other fields empty.
     #[must_use]
     pub fn new(id: EndpointId, state: EndpointState) -> Self {
         Self {
@@ -276,7 +276,7 @@ impl Endpoint {
         }
     }
 
-    /// The value of the tag `key`.
+    /// Returns the value of the tag `key`.
     #[must_use]
     pub fn tag(&self, key: &str) -> Option<&str> {
         tag(&self.tags, key)

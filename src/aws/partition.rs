@@ -1,15 +1,15 @@
-//! Partitions: which AWS a region belongs to, and where its EC2 API answers.
+//! Partitions, and the EC2 API's host names.
 //!
 //! The suffixes are those of botocore's `partitions.json`.
 
 use super::error::AwsError;
 
-/// The longest region name that is taken, in characters: it becomes part of a host name.
+/// The maximum length of a region name, in characters: it becomes part of a host name.
 const MAX_REGION_LEN: usize = 32;
 
 struct Partition {
     name: &'static str,
-    /// The region prefixes; the first partition has none and takes what no other does.
+    /// The region prefixes; empty for the default partition.
     prefixes: &'static [&'static str],
     dns_suffix: &'static str,
     dualstack_suffix: &'static str,
@@ -70,24 +70,23 @@ fn find(region: &str) -> &'static Partition {
         .unwrap_or(&AWS)
 }
 
-/// The partition of `region`, as it stands in an ARN: `aws`, `aws-cn`, `aws-us-gov` and so on. A region that
-/// no other partition claims is `aws`.
+/// Returns the partition of `region` for ARNs: `aws`, `aws-cn`, `aws-us-gov` and so on; `aws` if no other matches.
 #[must_use]
 pub fn partition(region: &str) -> &'static str {
     find(region).name
 }
 
-/// The EC2 API of `region`.
+/// Returns the URL of the EC2 API in `region`.
 pub(super) fn ec2_url(region: &str, use_fips: bool, use_dualstack: bool) -> String {
     let partition = find(region);
     let suffix = if use_dualstack { partition.dualstack_suffix } else { partition.dns_suffix };
-    // GovCloud's ordinary names are FIPS validated already and it has no others (EC2's endpoint rule set).
+    // GovCloud's ordinary names are FIPS-validated, and it has no others (EC2's endpoint rule set).
     let is_fips_already = partition.name == "aws-us-gov" && !use_dualstack;
     let service = if use_fips && !is_fips_already { "ec2-fips" } else { "ec2" };
     format!("https://{service}.{region}.{suffix}")
 }
 
-/// `region` if it can be one. It goes into a host name and a signature, so nothing else may pass.
+/// Validates `region`, which becomes part of a host name and a signature.
 pub(super) fn check_region(region: &str) -> Result<(), AwsError> {
     let good = (1..=MAX_REGION_LEN).contains(&region.len())
         && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_region_tells_its_partition_and_its_ec2_name() {
+    fn region_determines_partition_and_url() {
         for (region, name, url) in [
             ("eu-west-1", "aws", "https://ec2.eu-west-1.amazonaws.com"),
             ("cn-north-1", "aws-cn", "https://ec2.cn-north-1.amazonaws.com.cn"),
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn fips_and_dual_stack_have_names_of_their_own() {
+    fn fips_and_dual_stack_urls_differ() {
         assert_eq!(ec2_url("us-east-1", true, false), "https://ec2-fips.us-east-1.amazonaws.com");
         assert_eq!(ec2_url("us-east-1", false, true), "https://ec2.us-east-1.api.aws");
         assert_eq!(ec2_url("us-east-1", true, true), "https://ec2-fips.us-east-1.api.aws");
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_region_goes_into_no_host_name() {
+    fn invalid_region_is_rejected() {
         for bad in ["", "-", "eu west", "eu-west-1.evil.example", "EU-WEST-1", "a/b", &"a".repeat(33)] {
             assert!(check_region(bad).is_err(), "{bad:?}");
         }

@@ -1,8 +1,8 @@
-//! The least-privilege IAM policy of whoever opens terminals.
+//! The least-privilege IAM policy of a user who opens terminals.
 //!
-//! `OpenTunnel` is authorised on the endpoint's ARN, `SendSSHPublicKey` on the instance's, and the describes know no
-//! resource but `*` (service authorization reference, "Amazon EC2 Instance Connect" and "Amazon EC2"). So a condition
-//! on a tag reads the tags of the endpoint for a tunnel and those of the instance for a key.
+//! `OpenTunnel` is authorized on the endpoint's ARN, `SendSSHPublicKey` on the instance's, and the describe calls
+//! support no resource but `*` (service authorization reference, "Amazon EC2 Instance Connect" and "Amazon EC2"). A
+//! tag condition therefore applies to the endpoint for a tunnel and to the instance for a key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,9 +16,9 @@ use super::cidr::Cidr;
 use super::partition::partition;
 use crate::model::{OneOrMany, OsUser, Statement};
 
-/// IAM's action for a tunnel, which is no call of the SDK's.
+/// The IAM action of a tunnel, which is not an SDK call.
 const OPEN_TUNNEL: &str = "ec2-instance-connect:OpenTunnel";
-/// Where a name is not known: every one.
+/// The wildcard for unknown names.
 const ANY: &str = "*";
 
 /// An IAM policy document.
@@ -29,7 +29,7 @@ pub struct PolicyDocument {
     statement: Vec<Statement>,
 }
 
-/// A tag that a resource must have.
+/// A tag required of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tag {
@@ -39,11 +39,9 @@ pub struct Tag {
     pub value: String,
 }
 
-/// A text that is no `KEY=VALUE`.
+/// A string that is not `KEY=VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is no tag: it must read KEY=VALUE, with a key of 1 to 128 and a value of up to 256 characters"
-)]
+#[error("{0:?} is not a tag: expected KEY=VALUE, with a key of 1 to 128 and a value of up to 256 characters")]
 #[non_exhaustive]
 pub struct InvalidTag(String);
 
@@ -51,7 +49,7 @@ impl FromStr for Tag {
     type Err = InvalidTag;
 
     fn from_str(text: &str) -> Result<Self, InvalidTag> {
-        /// How much of a wrong text is repeated, in characters.
+        /// Longer input is truncated in the error, in characters.
         const MAX_SHOWN: usize = 64;
         match text.split_once('=') {
             Some((key, value))
@@ -72,11 +70,11 @@ impl fmt::Display for Tag {
     }
 }
 
-/// The scope of resources: `None` is any.
+/// Partition, region and account of ARNs; `None` matches any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct ArnScope {
-    /// The partition; absent, the region's, or `aws`.
+    /// The partition; by default the region's, or `aws`.
     pub partition: Option<String>,
     /// The region.
     pub region: Option<String>,
@@ -85,13 +83,13 @@ pub struct ArnScope {
 }
 
 impl ArnScope {
-    /// A scope in `region` and `account`.
+    /// Creates a scope of `region` and `account`.
     #[must_use]
     pub fn new(region: Option<String>, account: Option<String>) -> Self {
         Self { partition: None, region, account }
     }
 
-    /// The ARN of something of EC2's there: `kind/id`.
+    /// Returns the ARN of the EC2 resource `kind/id`.
     fn arn(&self, kind: &str, id: &str) -> String {
         let region = self.region.as_deref();
         let partition = self.partition.as_deref().unwrap_or_else(|| partition(region.unwrap_or_default()));
@@ -100,28 +98,28 @@ impl ArnScope {
     }
 }
 
-/// One way to a terminal that is to be allowed.
+/// One permitted path to a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Grant {
-    /// Where endpoint and instance are.
+    /// Partition, region and account of endpoint and instance.
     pub scope: ArnScope,
-    /// The endpoint; `None` is any.
+    /// The endpoint; `None` matches any.
     pub endpoint: Option<EndpointId>,
-    /// The instance; `None` is any.
+    /// The instance; `None` matches any.
     pub instance: Option<InstanceId>,
     /// The login name.
     pub os_user: OsUser,
     /// The port.
     pub port: RemotePort,
-    /// The private addresses; none at all is any.
+    /// The private addresses; empty matches any.
     pub addresses: BTreeSet<Cidr>,
-    /// The longest life of a tunnel. A request that names no duration counts as one of 3600 s.
+    /// The maximum duration of a tunnel. A request without a duration counts as 3600 s.
     pub max_duration: MaxDuration,
 }
 
 impl Grant {
-    /// Any endpoint and any instance of `scope`, as `os_user`, at port 22, for as long as the service allows.
+    /// Grants any endpoint and instance in `scope`, as `os_user`, on port 22, for the service's maximum duration.
     #[must_use]
     pub fn new(scope: ArnScope, os_user: OsUser) -> Self {
         Self {
@@ -143,14 +141,14 @@ impl Grant {
         self.scope.arn("instance", self.instance.as_ref().map_or(ANY, InstanceId::as_str))
     }
 
-    /// What allows the tunnel.
+    /// Returns the statement that allows the tunnel.
     #[must_use]
     pub fn tunnel_statement(&self, tag: Option<&Tag>) -> Statement {
         let limits = Limits::of(self);
         limits.statement("Tunnel".into(), OneOrMany::from(self.endpoint_arn()), [self.port].into(), tag)
     }
 
-    /// What allows the key.
+    /// Returns the statement that allows the key push.
     #[must_use]
     pub fn key_statement(&self, tag: Option<&Tag>) -> Statement {
         key_statement(
@@ -162,19 +160,19 @@ impl Grant {
     }
 }
 
-/// What a policy allows besides tunnels and keys, and what it asks for.
+/// Permissions besides tunnels and keys, and the tags that a policy requires.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extras {
-    /// The describes that are made.
+    /// The describe calls to allow.
     pub describes: BTreeSet<Describe>,
-    /// The console output of the instances may be read, which has their host keys.
+    /// Allow reading the instances' console output, which contains their host keys.
     pub console: bool,
-    /// The roles that may be assumed, by ARN.
+    /// ARNs of the roles that may be assumed.
     pub roles: BTreeSet<String>,
-    /// The tag that an instance must have.
+    /// The tag required of an instance.
     pub instance_tag: Option<Tag>,
-    /// The tag that an endpoint must have.
+    /// The tag required of an endpoint.
     pub endpoint_tag: Option<Tag>,
 }
 
@@ -200,7 +198,7 @@ impl Describe {
     }
 }
 
-/// What allows these describe calls.
+/// Returns the statement that allows `describes`.
 #[must_use]
 pub fn lookup_statement(describes: &BTreeSet<Describe>) -> Statement {
     let actions = describes.iter().map(|describe| describe.action().permission());
@@ -208,14 +206,14 @@ pub fn lookup_statement(describes: &BTreeSet<Describe>) -> Statement {
 }
 
 impl PolicyDocument {
-    /// The longest managed policy, in characters, white space not counted (IAM user guide, "IAM and AWS STS
+    /// The maximum length of a managed policy, in characters without white space (IAM user guide, "IAM and AWS STS
     /// quotas").
     pub const MAX_LEN: usize = 6144;
 
-    /// The policy that allows every one of `grants`, and `extras`.
+    /// Builds the policy that allows all `grants` and `extras`.
     ///
-    /// Grants that differ in one thing only share a statement; those that differ in more have statements of their
-    /// own, so that nothing is allowed that no grant asks for.
+    /// Grants that differ in a single property share a statement. Others get separate statements, so that no
+    /// combination is allowed that no grant asks for.
     #[must_use]
     pub fn of(grants: &[Grant], extras: &Extras) -> Self {
         let mut statement = Vec::new();
@@ -240,22 +238,22 @@ impl PolicyDocument {
         Self { version: "2012-10-17", statement }
     }
 
-    /// How long it is as IAM counts, in characters without white space.
+    /// Returns the length by IAM's rules: in characters, without white space.
     #[must_use]
-    #[allow(clippy::len_without_is_empty, reason = "it always says something")]
+    #[allow(clippy::len_without_is_empty, reason = "a policy is never empty")]
     pub fn len(&self) -> usize {
         self.to_string().chars().filter(|c| !c.is_whitespace()).count()
     }
 }
 
 impl fmt::Display for PolicyDocument {
-    /// The document, indented.
+    /// Writes the document as indented JSON.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&serde_json::to_string_pretty(self).map_err(|_| fmt::Error)?)
     }
 }
 
-/// What the conditions of a tunnel say, but for the port.
+/// The conditions of a tunnel, except for the port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Limits {
     addresses: BTreeSet<Cidr>,
@@ -284,14 +282,13 @@ impl Limits {
 }
 
 fn tunnel_statements(grants: &[Grant], tag: Option<&Tag>) -> Vec<Statement> {
-    // By endpoint and port, the addresses of those that live equally long; then the endpoints of those that are
-    // otherwise the same.
+    // Merge the addresses by duration, endpoint and port; then the endpoints with equal conditions; then the ports.
     let mut addresses: BTreeMap<(u16, RemotePort, String), Option<BTreeSet<Cidr>>> = BTreeMap::new();
     for grant in grants {
         let key = (grant.max_duration.as_secs(), grant.port, grant.endpoint_arn());
         let known = addresses.entry(key).or_insert_with(|| Some(BTreeSet::new()));
         match known {
-            // Any address at all.
+            // A grant for any address covers the others.
             _ if grant.addresses.is_empty() => *known = None,
             Some(known) => known.extend(&grant.addresses),
             None => {}
@@ -342,7 +339,7 @@ fn tagged(statement: Statement, tag: Option<&Tag>) -> Statement {
     }
 }
 
-/// The first of its kind is called by the kind alone.
+/// Numbers statement ids from the second on: `Key`, `Key2`.
 fn sid(kind: &str, n: usize) -> String {
     if n == 1 { kind.to_owned() } else { format!("{kind}{n}") }
 }

@@ -1,7 +1,7 @@
 //! The shared configuration files: profiles, single sign-on sessions and services.
 //!
-//! They are read here and not by the SDK, which panics at some values, warns of sections that belong to other tools, and
-//! does not find profiles whose names have quotes.
+//! They are parsed here because the SDK panics on some values, warns about sections of other tools, and does not
+//! find profiles with quoted names.
 
 mod ini;
 
@@ -13,24 +13,24 @@ use super::environment::EnvSource;
 use super::error::AwsError;
 pub(super) use ini::Section;
 
-/// The profile where no other is named.
+/// The profile used if no other is configured.
 pub(super) const DEFAULT: &str = "default";
-/// The largest file that is read, in bytes.
+/// The maximum size of a file, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// What the files hold.
+/// The contents of the files.
 #[derive(Debug, Default)]
 pub(super) struct Profiles {
     config: BTreeMap<String, Section>,
     credentials: BTreeMap<String, Section>,
     sso_sessions: BTreeMap<String, Section>,
     services: BTreeMap<String, Section>,
-    /// Files that exist and cannot be read, with the reason. They count as empty, as in every AWS tool.
+    /// Files that exist but cannot be read, with the reason. They count as empty, as in the AWS tools.
     unreadable: Vec<String>,
 }
 
 impl Profiles {
-    /// Reads `only`, or the files that `env` names, or those in the user's home folder.
+    /// Reads `only`, or else the files given by `env` or found in the user's home folder.
     ///
     /// # Errors
     /// [`AwsError::Profile`] when a file is malformed or too large, or `only` cannot be read.
@@ -50,7 +50,8 @@ impl Profiles {
         Ok(profiles)
     }
 
-    /// The path that `variable` names, or `usual` below the home folder, with the file's text. `None` without a file.
+    /// Reads the file at the path in `variable`, or at `usual` below the home folder. Returns its path and text, or
+    /// `None` if it does not exist.
     fn open(
         &mut self,
         env: &EnvSource,
@@ -84,7 +85,7 @@ impl Profiles {
 
     fn add_config(&mut self, text: &str) -> Result<(), String> {
         for (name, section) in ini::parse(text)? {
-            // Sections of other tools, and those whose quotes are not closed, are none of ours.
+            // Skip sections of other tools, and those with an unclosed quote.
             let Some(words) = ini::words(&name) else { continue };
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let (sections, name) = match words.as_slice() {
@@ -106,7 +107,7 @@ impl Profiles {
         Ok(())
     }
 
-    /// The profile `name`; what the credentials file says comes before the configuration file.
+    /// Returns the profile `name`. The credentials file takes precedence over the configuration file.
     pub(super) fn profile(&self, name: &str) -> Option<Section> {
         match (self.config.get(name), self.credentials.get(name)) {
             (None, None) => None,
@@ -118,37 +119,37 @@ impl Profiles {
         }
     }
 
-    /// What the credentials file alone says of the profile `name`.
+    /// Returns the profile `name` from the credentials file only.
     pub(super) fn credentials(&self, name: &str) -> Option<&Section> {
         self.credentials.get(name)
     }
 
-    /// What the configuration file alone says of the profile `name`.
+    /// Returns the profile `name` from the configuration file only.
     pub(super) fn config(&self, name: &str) -> Option<&Section> {
         self.config.get(name)
     }
 
-    /// The section `[sso-session name]`.
+    /// Returns the section `[sso-session name]`.
     pub(super) fn sso_session(&self, name: &str) -> Option<&Section> {
         self.sso_sessions.get(name)
     }
 
-    /// The value of `key` for `service` in the section `[services name]`.
+    /// Returns the value of `key` for `service` in the section `[services name]`.
     pub(super) fn service(&self, name: &str, service: &str, key: &str) -> Option<&str> {
         let lines = self.services.get(name)?.get(service)?.lines();
         let mut pairs = lines.filter_map(|line| line.split_once('='));
         pairs.find(|(found, _)| found.trim() == key).map(|(_, value)| value.trim())
     }
 
-    /// The error for a profile that does not exist.
+    /// Returns the error for a profile that does not exist.
     pub(super) fn missing(&self, name: &str) -> AwsError {
         AwsError::NoProfile { name: name.to_owned(), unreadable: self.unreadable.clone() }
     }
 }
 
-/// The text of the file at `path`.
+/// Reads the file at `path`.
 fn read(path: &Path) -> io::Result<String> {
-    // A pipe or a device might never end.
+    // Reading a pipe or a device might never end.
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn quoted_and_foreign_sections_are_read() {
+    fn quoted_and_foreign_sections_are_parsed() {
         let config = b"[default]\nregion = a\n[profile \"my prof\"]\nregion = b\n[sso-session 'my sso']\nsso_region = c\n\
             [plugins]\ncli_legacy_plugin_path = /x\n[profile \"open]\nregion = d\n[bare]\nregion = e\n\
             [services s]\nec2 =\n  endpoint_url = http://f\n";
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_file_counts_as_empty_and_is_named() {
+    fn unreadable_file_is_empty_and_named() {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().to_str().unwrap();
         std::fs::create_dir_all(dir.path().join(".aws/config")).unwrap();
@@ -210,7 +211,7 @@ mod tests {
         assert!(Profiles::read(&absent, None).unwrap().unreadable.is_empty());
         assert!(
             Profiles::read(&absent, Some(&dir.path().join("absent"))).is_err(),
-            "a file that is asked for"
+            "an explicit file must exist"
         );
     }
 

@@ -1,4 +1,4 @@
-//! The person in front of the terminal, whom obtaining credentials may need.
+//! Prompts for the user at the terminal, which loading credentials may need.
 
 use std::fmt;
 use std::io;
@@ -6,14 +6,14 @@ use std::io;
 use futures_util::future::BoxFuture;
 use zeroize::Zeroizing;
 
-/// Answers what only a person knows.
+/// Prompts the user at the terminal.
 pub trait UserPrompt: fmt::Debug + Send + Sync {
-    /// Asks for the code that the MFA device `serial` shows.
+    /// Prompts for the code of the MFA device `serial`.
     ///
     /// # Errors
-    /// There is no terminal, or it ended.
+    /// There is no terminal, or its input ended.
     fn mfa_code<'a>(&'a self, serial: &'a str) -> BoxFuture<'a, io::Result<Zeroizing<String>>>;
 
-    /// Clears what the program shows on the terminal: a credential process may ask something there.
+    /// Clears the progress display: a credential process may prompt there.
     fn clear_progress(&self);
 }

@@ -1,4 +1,4 @@
-//! EC2's Query protocol: form posts, signed by header, answered in XML.
+//! EC2's Query protocol: form posts with a signature header, and XML responses.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -25,16 +25,16 @@ use super::xml;
 
 use crate::setters::setters;
 
-/// The API version of every call.
+/// The API version of all calls.
 const VERSION: &str = "2016-11-15";
-/// The largest answer that is read, in bytes. A page of 1000 instances takes about 3 MiB.
+/// The maximum size of a response, in bytes. A page of 1000 instances takes about 3 MiB.
 const MAX_ANSWER: usize = 8 << 20;
-/// How long one try may take.
+/// Time limit of one attempt.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a call may take with all its tries.
+/// Time limit of a call, including retries.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest pause between two tries.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// The maximum backoff between two attempts.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// The EC2 API of one region.
 #[derive(Debug)]
@@ -47,16 +47,16 @@ pub(super) struct Query {
     pub(super) retries: Retries,
 }
 
-/// What came of one try.
-enum Failure {
-    /// Another try may do better.
-    Passing(AwsError),
-    /// It will not.
-    Lasting(AwsError),
+/// The error of one attempt.
+enum AttemptError {
+    /// A retry may succeed.
+    Transient(AwsError),
+    /// A retry would fail as well.
+    Permanent(AwsError),
 }
 
 impl Query {
-    /// Calls `action` and returns the body of the answer.
+    /// Calls `action` and returns the response body.
     pub(super) async fn call(
         &self,
         action: Action,
@@ -71,19 +71,19 @@ impl Query {
             let error = match timeout_at(deadline, self.attempt(action, &body, credentials)).await {
                 Err(_) => return Err(self.timeout(action, CALL_TIMEOUT)),
                 Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(Failure::Lasting(error))) => {
+                Ok(Err(AttemptError::Permanent(error))) => {
                     if matches!(error, AwsError::Rejected(_)) {
                         self.credentials.forget().await;
                     }
                     return Err(error);
                 }
-                Ok(Err(Failure::Passing(error))) => error,
+                Ok(Err(AttemptError::Transient(error))) => error,
             };
-            let wait = pause.min(MAX_PAUSE).mul_f64(rand::random_range(0.5..=1.0));
+            let wait = pause.min(MAX_BACKOFF).mul_f64(rand::random_range(0.5..=1.0));
             if attempt >= self.retries.attempts || Instant::now() + wait >= deadline {
                 return Err(error);
             }
-            tracing::debug!(%action, attempt, %error, "trying again");
+            tracing::debug!(%action, attempt, %error, "retrying");
             tokio::time::sleep(wait).await;
             pause = pause.saturating_mul(2);
             attempt += 1;
@@ -95,42 +95,42 @@ impl Query {
         action: Action,
         body: &str,
         credentials: Credentials,
-    ) -> Result<Vec<u8>, Failure> {
+    ) -> Result<Vec<u8>, AttemptError> {
         let request = self
             .signed(body, credentials)
-            .map_err(|source| Failure::Lasting(AwsError::Sign { action, source }))?;
+            .map_err(|source| AttemptError::Permanent(AwsError::Sign { action, source }))?;
         let exchange = async {
             let response = self.http.connector.call(request).await.map_err(|error| {
                 if error.is_timeout() {
-                    Failure::Passing(self.timeout(action, TRY_TIMEOUT))
+                    AttemptError::Transient(self.timeout(action, TRY_TIMEOUT))
                 } else {
-                    Failure::Passing(self.network(action, error.into_source()))
+                    AttemptError::Transient(self.network(action, error.into_source()))
                 }
             })?;
             self.read(action, response).await
         };
         timeout(TRY_TIMEOUT, exchange)
             .await
-            .unwrap_or_else(|_| Err(Failure::Passing(self.timeout(action, TRY_TIMEOUT))))
+            .unwrap_or_else(|_| Err(AttemptError::Transient(self.timeout(action, TRY_TIMEOUT))))
     }
 
-    async fn read(&self, action: Action, response: HttpResponse) -> Result<Vec<u8>, Failure> {
+    async fn read(&self, action: Action, response: HttpResponse) -> Result<Vec<u8>, AttemptError> {
         let status = response.status().as_u16();
         let date = response.headers().get("date").map(str::to_owned);
         let header_id = response.headers().get("x-amzn-requestid").map(str::to_owned);
         let mut answer = Vec::new();
         let mut stream = ByteStream::new(response.into_body());
         while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| Failure::Passing(self.network(action, error.into())))?;
+            let chunk = chunk.map_err(|error| AttemptError::Transient(self.network(action, error.into())))?;
             if answer.len() + chunk.len() > MAX_ANSWER {
-                return Err(Failure::Lasting(AwsError::TooLarge { action, limit: MAX_ANSWER }));
+                return Err(AttemptError::Permanent(AwsError::TooLarge { action, limit: MAX_ANSWER }));
             }
             answer.extend_from_slice(&chunk);
         }
         if (200..300).contains(&status) {
             return Ok(answer);
         }
-        let refusal = match xml::error_body(&answer) {
+        let response_error = match xml::error_body(&answer) {
             Some(body) => {
                 let request_id = body.request_id.as_deref().or(header_id.as_deref());
                 ErrorResponse::new(action, status, &body.code, &body.message, request_id)
@@ -143,14 +143,18 @@ impl Query {
                 header_id.as_deref(),
             ),
             None => {
-                let what = format!("HTTP {status} without an error of EC2's");
-                return Err(Failure::Lasting(AwsError::Malformed { action, what, request_id: header_id }));
+                let what = format!("HTTP {status} without an EC2 error");
+                return Err(AttemptError::Permanent(AwsError::Malformed {
+                    action,
+                    what,
+                    request_id: header_id,
+                }));
             }
         };
-        let skew = skew(date.as_deref(), &refusal.message, SystemTime::now());
-        Err(match classify(refusal, skew) {
-            error @ (AwsError::Throttled(_) | AwsError::Service(_)) => Failure::Passing(error),
-            error => Failure::Lasting(error),
+        let skew = skew(date.as_deref(), &response_error.message, SystemTime::now());
+        Err(match classify(response_error, skew) {
+            error @ (AwsError::Throttled(_) | AwsError::Service(_)) => AttemptError::Transient(error),
+            error => AttemptError::Permanent(error),
         })
     }
 
@@ -187,7 +191,7 @@ impl Query {
         Ok(HttpRequest::try_from(request)?)
     }
 
-    /// The host that is called, for an error text.
+    /// Returns the host, for error messages.
     fn host(&self) -> String {
         self.url.split_once("://").map_or(self.url.as_str(), |(_, host)| host).to_owned()
     }
@@ -201,7 +205,7 @@ impl Query {
     }
 }
 
-/// The request's body.
+/// Builds the request body.
 fn form(action: Action, params: &[(String, String)]) -> String {
     let mut body = format!("Action={}&Version={VERSION}", action.name());
     for (name, value) in params {
@@ -213,7 +217,7 @@ fn form(action: Action, params: &[(String, String)]) -> String {
     body
 }
 
-/// Appends `text`, all but RFC 3986's unreserved characters percent-encoded.
+/// Appends `text`, percent-encoding all but RFC 3986's unreserved characters.
 fn encode(text: &str, out: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
@@ -237,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_is_percent_encoded_throughout() {
+    fn form_is_percent_encoded() {
         let params =
             [("Filter.1.Name".to_owned(), "tag:a b".to_owned()), ("NextToken".into(), "+/=&\u{e9}".into())];
         assert_eq!(

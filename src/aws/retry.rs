@@ -1,21 +1,20 @@
-//! How often and how patiently a failed call is tried again.
+//! Retry settings.
 
 use std::time::Duration;
 
 use super::error::AwsError;
 
-/// The most tries that a setting gets; a call's own deadline ends it long before.
+/// The maximum number of attempts in a setting; a call's own deadline is reached long before.
 const MAX_ATTEMPTS: u32 = 100;
 
-/// How often and how patiently a call is tried again after throttling, a server's fault or a broken connection.
+/// Retries of calls after throttling, server errors and broken connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retries {
-    /// How many tries in all, unless `AWS_MAX_ATTEMPTS` or the profile's `max_attempts` says otherwise. The default
+    /// The number of attempts, unless `AWS_MAX_ATTEMPTS` or the profile's `max_attempts` overrides it. The default
     /// is 4.
     pub attempts: u32,
-    /// The first pause; each further one is twice as long, and a random part of it is taken. The default is
-    /// 200 ms.
+    /// The first backoff; it doubles with every retry, with jitter. The default is 200 ms.
     pub first_pause: Duration,
 }
 
@@ -25,17 +24,21 @@ impl Default for Retries {
     }
 }
 
-/// A setting with the name of the variable or property that it comes from.
-pub(super) type Named = (String, String);
+/// A setting: the name of its variable or property, and its value.
+pub(super) type NamedSetting = (String, String);
 
 impl Retries {
-    /// The same with the user's settings.
+    /// Applies the user's settings.
     ///
     /// # Errors
-    /// [`AwsError::Setting`] when one of them is not a value that the AWS tools know.
-    pub(super) fn configured(self, mode: Option<Named>, attempts: Option<Named>) -> Result<Self, AwsError> {
+    /// [`AwsError::Setting`] when a value is invalid for the AWS tools as well.
+    pub(super) fn configured(
+        self,
+        mode: Option<NamedSetting>,
+        attempts: Option<NamedSetting>,
+    ) -> Result<Self, AwsError> {
         if let Some((name, mode)) = mode
-            // All of them are the standard mode here: three calls a minute need no rate limit of their own.
+            // All modes behave as `standard`: three calls a minute need no client-side rate limit.
             && !["legacy", "standard", "adaptive"].contains(&mode.trim().to_ascii_lowercase().as_str())
         {
             return Err(AwsError::setting(name, format!("{mode:?} is not legacy, standard or adaptive")));
@@ -43,7 +46,7 @@ impl Retries {
         let Some((name, text)) = attempts else { return Ok(self) };
         match text.trim().parse::<u32>() {
             Ok(attempts) if attempts > 0 => Ok(Self { attempts: attempts.min(MAX_ATTEMPTS), ..self }),
-            _ => Err(AwsError::setting(name, format!("{text:?} is not a number of tries from 1 on"))),
+            _ => Err(AwsError::setting(name, format!("{text:?} is not a number of attempts, 1 or more"))),
         }
     }
 }
@@ -59,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn known_retry_settings_are_taken() {
+    fn valid_settings_are_applied() {
         for (mode, attempts, expected) in [
             (None, None, 4),
             (Some("legacy"), None, 4),
@@ -72,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_retry_settings_are_errors() {
+    fn invalid_settings_are_errors() {
         for (mode, attempts) in [
             (Some("x"), None),
             (None, Some("0")),

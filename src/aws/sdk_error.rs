@@ -1,4 +1,4 @@
-//! What the SDK's clients report, in our own types.
+//! Converts the SDK's errors.
 
 use std::error::Error as StdError;
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ use super::clock::skew;
 use super::error::{AwsError, ErrorResponse};
 use super::http::READ_TIMEOUT;
 
-/// The typed error of a call to `host` that had `limit` in all.
+/// Converts the error of a call to `host` with the time limit `limit`.
 pub(super) fn typed<E>(
     action: Action,
     host: &str,
@@ -27,7 +27,7 @@ where
 {
     let host = || host.to_owned();
     match &error {
-        SdkError::ServiceError(refused) => refusal(action, refused.raw(), refused.err().meta()),
+        SdkError::ServiceError(context) => error_response(action, context.raw(), context.err().meta()),
         SdkError::TimeoutError(_) => AwsError::Timeout { action, host: host(), after: limit },
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
             AwsError::Timeout { action, host: host(), after: READ_TIMEOUT }
@@ -35,22 +35,26 @@ where
         SdkError::DispatchFailure(_) => AwsError::Network { action, host: host(), source: error.into() },
         SdkError::ResponseError(failure) => {
             let request_id = failure.raw().headers().request_id().map(str::to_owned);
-            AwsError::Malformed { action, what: "it is no answer of this service's".to_owned(), request_id }
+            AwsError::Malformed {
+                action,
+                what: "it is not a response of this service".to_owned(),
+                request_id,
+            }
         }
         _ => AwsError::Sign { action, source: error.into() },
     }
 }
 
-/// The typed error of an answer that refuses, or that is none of the service's own.
-pub(super) fn refusal(action: Action, answer: &HttpResponse, meta: &ErrorMetadata) -> AwsError {
+/// Converts an error response, or one that the service cannot have sent.
+pub(super) fn error_response(action: Action, answer: &HttpResponse, meta: &ErrorMetadata) -> AwsError {
     let message = meta.message().unwrap_or("no reason given");
     let request_id = meta.request_id().or_else(|| answer.headers().request_id());
     let status = answer.status().as_u16();
-    let told = meta.code().map(str::to_owned);
-    let Some(code) = told.or_else(|| (status >= 500).then(|| format!("HTTP {status}"))) else {
-        let what = format!("HTTP {status} without an error of this service's");
+    let code = meta.code().map(str::to_owned);
+    let Some(code) = code.or_else(|| (status >= 500).then(|| format!("HTTP {status}"))) else {
+        let what = format!("HTTP {status} without an error of this service");
         return AwsError::Malformed { action, what, request_id: request_id.map(str::to_owned) };
     };
-    let refusal = ErrorResponse::new(action, status, &code, message, request_id);
-    classify(refusal, skew(answer.headers().get("date"), message, SystemTime::now()))
+    let response = ErrorResponse::new(action, status, &code, message, request_id);
+    classify(response, skew(answer.headers().get("date"), message, SystemTime::now()))
 }

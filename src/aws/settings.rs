@@ -1,4 +1,4 @@
-//! What environment and profile say, in the precedence of aws-cli.
+//! Settings from environment and profile, with aws-cli's precedence.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use super::config::{AwsConfig, Service, check_url};
 use super::environment::EnvSource;
 use super::error::AwsError;
 use super::profiles::{DEFAULT, Profiles, Section};
-use super::retry::{Named, Retries};
+use super::retry::{NamedSetting, Retries};
 
-/// The variables that name the profile, the first of which wins (aws-cli 2, `botocore/configprovider.py`).
+/// The variables that select the profile, in order of precedence (aws-cli 2, `botocore/configprovider.py`).
 const PROFILE_VARIABLES: [&str; 2] = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
 
 /// The settings of one profile.
@@ -19,26 +19,28 @@ pub(super) struct Settings {
     pub(super) profiles: Profiles,
     /// The profile's name.
     pub(super) profile: String,
-    /// Whether the caller named it, by option or workspace: then its credentials come before the environment's.
+    /// Whether the caller chose it, by option or workspace: its credentials then precede the environment's.
     pub(super) is_explicit: bool,
     properties: Section,
 }
 
 impl Settings {
-    /// Reads the settings of the profile `explicit`, else of the one that the environment names, else of `default`.
+    /// Reads the settings of the profile `explicit`, else of the one that the environment selects, else of
+    /// `default`.
     ///
     /// # Errors
-    /// [`AwsError::NoProfile`] when a named one does not exist; [`AwsError::Profile`] and [`AwsError::Setting`].
+    /// [`AwsError::NoProfile`] when a selected profile does not exist; [`AwsError::Profile`] and
+    /// [`AwsError::Setting`].
     pub(super) fn read(config: &AwsConfig, explicit: Option<&str>) -> Result<Self, AwsError> {
         if config.credentials.is_some() {
-            // Nothing of the user's own set-up plays a part.
+            // The user's own configuration must have no effect.
             return Ok(Self::without_profile(EnvSource::empty(), Profiles::default()));
         }
         let env = config.environment.clone();
         let mut name = explicit.map(str::to_owned);
         for variable in PROFILE_VARIABLES {
             if name.is_none() {
-                // An empty one counts: a script whose variable is unset must not act as another account.
+                // An empty value counts: a script with an unset variable must not act as another account.
                 name = env.maybe_empty(variable)?;
             }
         }
@@ -48,7 +50,7 @@ impl Settings {
         Ok(Self { env, profiles, profile: name, is_explicit: explicit.is_some(), properties })
     }
 
-    /// The same without blocking the runtime.
+    /// Like [`Self::read`], without blocking the runtime.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -63,23 +65,23 @@ impl Settings {
         Self { env, profiles, profile: DEFAULT.to_owned(), is_explicit: false, properties }
     }
 
-    /// The same for another profile of the files, named by this one; `None` when it does not exist.
+    /// Returns another profile of the files; `None` when it does not exist.
     pub(super) fn other(&self, profile: &str) -> Option<Section> {
         self.profiles.profile(profile)
     }
 
-    /// The profile's own properties.
+    /// Returns the profile's properties.
     pub(super) fn properties(&self) -> &Section {
         &self.properties
     }
 
-    /// The profile's property `key`, unless it is empty.
+    /// Returns the profile's property `key`, unless it is empty.
     pub(super) fn property(&self, key: &str) -> Option<&str> {
         self.properties.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The value of `variable`, else of the profile's `key`, with where it comes from.
-    fn named(&self, variable: &str, key: &str) -> Result<Option<Named>, AwsError> {
+    /// Returns the value of `variable`, else of the profile's `key`, with its origin.
+    fn named(&self, variable: &str, key: &str) -> Result<Option<NamedSetting>, AwsError> {
         if let Some(value) = self.env.text(variable)? {
             return Ok(Some((variable.to_owned(), value)));
         }
@@ -91,12 +93,12 @@ impl Settings {
         Ok(self.named(variable, key)?.map(|(_, value)| value))
     }
 
-    /// Whether the setting is "true", as aws-cli reads truths.
+    /// Returns whether the setting is "true", by aws-cli's rules.
     fn flag(&self, variable: &str, key: &str) -> Result<Option<bool>, AwsError> {
         Ok(self.value(variable, key)?.map(|value| value.eq_ignore_ascii_case("true")))
     }
 
-    /// The region.
+    /// Returns the region.
     pub(super) fn region(&self) -> Result<Option<String>, AwsError> {
         if let Some(region) = self.env.text("AWS_REGION")? {
             return Ok(Some(region));
@@ -116,13 +118,13 @@ impl Settings {
         self.env.path("AWS_CA_BUNDLE").or_else(|| self.property("ca_bundle").map(PathBuf::from))
     }
 
-    /// The tries of a call that has `default` ones.
+    /// Applies the settings to `default`.
     pub(super) fn retries(&self, default: Retries) -> Result<Retries, AwsError> {
         let mode = self.named("AWS_RETRY_MODE", "retry_mode")?;
         default.configured(mode, self.named("AWS_MAX_ATTEMPTS", "max_attempts")?)
     }
 
-    /// The URL that is configured for `service`.
+    /// Returns the configured URL of `service`.
     pub(super) fn url(&self, service: Service) -> Result<Option<String>, AwsError> {
         let ignored = self.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls")?;
         if ignored == Some(true) {
@@ -140,7 +142,7 @@ impl Settings {
         url.map(|url| check_url(service, &url)).transpose()
     }
 
-    /// Where the instance's metadata service answers.
+    /// Returns the URL of the instance metadata service.
     pub(super) fn metadata_url(&self) -> Result<String, AwsError> {
         let url = self.value("AWS_EC2_METADATA_SERVICE_ENDPOINT", "ec2_metadata_service_endpoint")?;
         if let Some(url) = url {
@@ -153,8 +155,8 @@ impl Settings {
     }
 }
 
-/// The property `key` of the profile `explicit`, else of the one that the environment names, else of `default`. What
-/// cannot be read counts as unset: a call reports it.
+/// Returns the property `key` of the profile `explicit`, else of the one that the environment selects, else of
+/// `default`. Errors count as unset: a later call reports them.
 #[must_use]
 pub fn profile_property(explicit: Option<&str>, key: &str) -> Option<String> {
     let settings = Settings::read(&AwsConfig::default(), explicit).ok()?;
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn environment_comes_before_the_profile() {
+    fn environment_precedes_profile() {
         let file = "[default]\nregion = file-region-1\nmax_attempts = 5\nuse_fips_endpoint = true\nca_bundle = /f\n\
                     endpoint_url = http://file\nservices = s\n[services s]\nsts =\n  endpoint_url = http://section\n";
         let empty = [
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn explicit_credentials_leave_the_users_set_up_alone() {
+    fn explicit_credentials_ignore_settings() {
         let config = AwsConfig {
             credentials: Some(eice_proto::Credentials::new("AKID", "secret", None)),
             environment: EnvSource::of(&[("AWS_PROFILE", "nope"), ("AWS_MAX_ATTEMPTS", "x")]),

@@ -1,4 +1,4 @@
-//! Builds a [`AwsClient`] from region, credentials, role, names and roots.
+//! Builds an [`AwsClient`] from region, credentials, role, endpoint URLs and roots.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,9 +14,9 @@ use tokio::time::timeout;
 
 use crate::model::Account;
 
-use super::client::{AwsClient, Known};
+use super::client::{AwsClient, ResponseCache};
 use super::config::{AwsConfig, Service, check_url};
-use super::credentials::{CREDENTIALS_TIMEOUT, CachedCredentials, Chain, ForSdk, metadata_client};
+use super::credentials::{CREDENTIALS_TIMEOUT, CachedCredentials, Chain, SdkCredentials, metadata_client};
 use super::error::AwsError;
 use super::http::Http;
 use super::key_push;
@@ -25,24 +25,24 @@ use super::query::Query;
 use super::settings::Settings;
 use super::sts::{Role, Sts};
 
-/// The most clients, credentials and HTTP pools that are kept.
-const MAX_KEPT: usize = 256;
+/// The maximum number of clients, credentials and HTTP pools that are kept.
+const MAX_CELLS: usize = 256;
 
 type Key = (Account, Option<String>);
-type Kept<K, V> = Mutex<HashMap<K, Arc<OnceCell<V>>>>;
+type CellMap<K, V> = Mutex<HashMap<K, Arc<OnceCell<V>>>>;
 
-/// Makes clients, one per account and region, and keeps them.
+/// Builds clients, one per account and region, and caches them.
 #[derive(Debug)]
 pub struct Aws {
     config: Arc<AwsConfig>,
-    clients: Kept<Key, Arc<AwsClient>>,
-    /// One for all regions: whoever types a code is asked once.
-    credentials: Kept<Account, Arc<CachedCredentials>>,
-    pools: Kept<Option<PathBuf>, Http>,
+    clients: CellMap<Key, Arc<AwsClient>>,
+    /// Shared by all regions: the user types an MFA code only once.
+    credentials: CellMap<Account, Arc<CachedCredentials>>,
+    pools: CellMap<Option<PathBuf>, Http>,
 }
 
 impl Aws {
-    /// Nothing is read or asked before the first [`Self::client`].
+    /// Creates a factory. Nothing is read or requested before the first [`Self::client`].
     #[must_use]
     pub fn new(config: AwsConfig) -> Self {
         Self {
@@ -53,15 +53,15 @@ impl Aws {
         }
     }
 
-    /// The client of `account` in `region`; absent, the region is the configured one. Configuration files are
-    /// read and the region is found the first time; credentials are loaded at the first call.
+    /// Returns the client of `account` in `region`, or in the configured region. The first call reads the
+    /// configuration files and determines the region; credentials are loaded at the first AWS call.
     ///
     /// # Errors
-    /// There is no region, a setting cannot be used, the profile does not exist, configuration or CA bundle cannot be
-    /// read, or the region did not come in time.
+    /// No region is configured, a setting is invalid, the profile does not exist, configuration or CA bundle cannot
+    /// be read, or determining the region timed out.
     pub async fn client(&self, account: &Account, region: Option<&str>) -> Result<Arc<AwsClient>, AwsError> {
         let key = (account.clone(), region.map(str::to_owned));
-        let cell = kept(&self.clients, key);
+        let cell = cell_for(&self.clients, key);
         let build = || async {
             timeout(CREDENTIALS_TIMEOUT, self.build(account, region))
                 .await
@@ -79,7 +79,7 @@ impl Aws {
         }
         let settings = Settings::load(config, profile.map(String::as_str)).await?;
         let ca_bundle = config.ca_bundle.clone().or_else(|| settings.ca_bundle());
-        let pool = kept(&self.pools, ca_bundle.clone());
+        let pool = cell_for(&self.pools, ca_bundle.clone());
         let http = pool.get_or_try_init(|| Http::new(ca_bundle.as_deref())).await?.clone();
         let region = match region {
             Some(region) => region.to_owned(),
@@ -89,7 +89,7 @@ impl Aws {
         self.assemble(account, profile, &settings, http, region).await.map(Arc::new)
     }
 
-    /// The region that environment, profile or instance say.
+    /// Returns the region from the environment, the profile or the instance metadata.
     async fn region(&self, settings: &Settings, http: &Http) -> Result<String, AwsError> {
         if let Some(region) = settings.region()? {
             return Ok(region);
@@ -147,11 +147,11 @@ impl Aws {
             .region(Region::new(region.clone()))
             .use_fips(use_fips)
             .use_dual_stack(use_dualstack)
-            .credentials_provider(ForSdk(credentials.clone()))
+            .credentials_provider(SdkCredentials(credentials.clone()))
             .identity_cache(IdentityCache::no_cache())
             .timeout_config(key_push::timeouts())
             .retry_config(key_push::retries(retries))
-            // A wrong clock must be reported here: the tunnel's signature has no correction.
+            // Report a wrong clock instead of correcting for it: the tunnel's signature has no correction.
             .disable_clock_skew_correction(Some(true));
         key_push_config.set_endpoint_url(key_push_url);
         Ok(AwsClient {
@@ -159,15 +159,15 @@ impl Aws {
             key_push: aws_sdk_ec2instanceconnect::Client::from_conf(key_push_config.build()),
             key_push_host,
             sts_host: sts.host.clone(),
-            sts: sts.client(ForSdk(credentials.clone())),
+            sts: sts.client(SdkCredentials(credentials.clone())),
             credentials,
             use_fips,
             use_dualstack,
-            known: Known::default(),
+            cache: ResponseCache::default(),
         })
     }
 
-    /// The credentials of `account`, or those of the role that it names, assumed with them by `sts`.
+    /// Returns the credentials of `account`, or of its role, assumed with them through `sts`.
     async fn credentials(
         &self,
         account: &Account,
@@ -186,20 +186,20 @@ impl Aws {
                 sts: sts.clone(),
             }))
         };
-        kept(&self.credentials, account.clone()).get_or_init(make).await.clone()
+        cell_for(&self.credentials, account.clone()).get_or_init(make).await.clone()
     }
 }
 
-/// The host that `url` names, for an error text; without one, the service at AWS's own names.
+/// Returns the host of `url`, for error messages; without a URL, the service and region.
 fn host(url: Option<&str>, service: Service, region: &str) -> String {
     url.and_then(|url| url.split_once("://"))
         .map_or_else(|| format!("{service} in {region}"), |(_, host)| host.to_owned())
 }
 
-/// The cell of `key`, made if it is missing; at the bound, an unused one makes room.
-fn kept<K: Eq + std::hash::Hash + Clone, V>(map: &Kept<K, V>, key: K) -> Arc<OnceCell<V>> {
+/// Returns the cell of `key`, creating it if needed. When the map is full, an unused cell is evicted.
+fn cell_for<K: Eq + std::hash::Hash + Clone, V>(map: &CellMap<K, V>, key: K) -> Arc<OnceCell<V>> {
     let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
-    if map.len() >= MAX_KEPT && !map.contains_key(&key) {
+    if map.len() >= MAX_CELLS && !map.contains_key(&key) {
         let unused = map.iter().find(|(_, cell)| Arc::strong_count(cell) == 1).map(|(key, _)| key.clone());
         if let Some(unused) = unused {
             map.remove(&unused);

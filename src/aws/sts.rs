@@ -1,4 +1,4 @@
-//! STS: assuming roles, and the client that asks who the caller is.
+//! STS: role assumption, and the client for the caller's identity.
 
 use std::time::SystemTime;
 
@@ -15,17 +15,17 @@ use super::key_push::{self, CALL_TIMEOUT};
 use super::retry::Retries;
 use super::sdk_error;
 
-/// The name of a role's session where the user gives none, as CloudTrail shows it.
+/// The default name of a role session, visible in CloudTrail.
 pub(super) const SESSION_NAME: &str = "eice";
 
-/// How STS is reached.
+/// How to reach STS.
 #[derive(Clone, Debug)]
 pub(super) struct Sts {
     pub(super) http: Http,
     pub(super) region: String,
-    /// Where it answers, unless at AWS's own name.
+    /// The base URL, unless it is AWS's own.
     pub(super) url: Option<String>,
-    /// The host, for an error text.
+    /// The host, for error messages.
     pub(super) host: String,
     pub(super) use_fips: bool,
     pub(super) use_dualstack: bool,
@@ -39,7 +39,7 @@ pub(super) struct Role {
     pub(super) session_name: String,
     pub(super) external_id: Option<String>,
     pub(super) mfa_serial: Option<String>,
-    /// How long its credentials are good for, in seconds.
+    /// The lifetime of its credentials, in seconds.
     pub(super) duration_secs: Option<i32>,
 }
 
@@ -71,12 +71,12 @@ impl Sts {
         config
     }
 
-    /// A client that signs with the credentials of `provider`.
+    /// Creates a client that signs with the credentials of `provider`.
     pub(super) fn client(&self, provider: impl ProvideCredentials + 'static) -> aws_sdk_sts::Client {
         aws_sdk_sts::Client::from_conf(self.config().credentials_provider(provider).build())
     }
 
-    /// Assumes `role` with `base`, and with `code` of its MFA device.
+    /// Assumes `role` with the credentials `base`, and the MFA `code` if there is one.
     ///
     /// # Errors
     /// [`AwsError::AssumeRole`].
@@ -133,8 +133,9 @@ fn credentials(answer: Option<types::Credentials>) -> Result<Credentials, AwsErr
         what: what.to_owned(),
         request_id: None,
     };
-    let answer = answer.ok_or_else(|| malformed("it has no credentials"))?;
-    let expiry = SystemTime::try_from(answer.expiration).map_err(|_| malformed("it expires at no time"))?;
+    let answer = answer.ok_or_else(|| malformed("it contains no credentials"))?;
+    let expiry =
+        SystemTime::try_from(answer.expiration).map_err(|_| malformed("its expiration is invalid"))?;
     Ok(Credentials::new(
         answer.access_key_id,
         answer.secret_access_key,

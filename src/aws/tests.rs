@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eice_proto::Credentials;
-use server::{Server, answer, ok, refusal, running};
+use server::{Server, answer, error_response, ok, running};
 use tokio::net::TcpListener;
 
 use super::*;
@@ -30,7 +30,7 @@ async fn client(url: &str) -> Arc<AwsClient> {
 }
 
 #[tokio::test]
-async fn an_instance_is_asked_for_as_aws_cli_asks_and_then_remembered() {
+async fn instance_is_requested_once() {
     let server = Server::start(vec![running("i-1")]).await;
     let client = client(&server.url).await;
     let id = "i-1".parse().unwrap();
@@ -55,7 +55,7 @@ async fn an_instance_is_asked_for_as_aws_cli_asks_and_then_remembered() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_its_type_its_request_id_and_a_way_out() {
+async fn error_response_has_type_id_and_hint() {
     for (status, code, fault) in [
         ("400 Bad Request", "InvalidInstanceID.NotFound", Fault::NotFound),
         ("403 Forbidden", "UnauthorizedOperation", Fault::Denied),
@@ -65,39 +65,39 @@ async fn a_refusal_has_its_type_its_request_id_and_a_way_out() {
         ("503 Service Unavailable", "RequestLimitExceeded", Fault::Quota),
         ("500 Internal Server Error", "InternalError", Fault::Network),
     ] {
-        let server = Server::start(vec![refusal(status, code)]).await;
+        let server = Server::start(vec![error_response(status, code)]).await;
         let error = client(&server.url).await.instance(&"i-1".parse().unwrap()).await.unwrap_err();
         assert_eq!(error.fault(), fault, "{code}: {error:?}");
         assert_eq!(error.request_id(), Some("req-1"), "{code}");
         let text = error_chain(&error);
-        assert!(text.contains(code) && text.contains("told so"), "{text}");
+        assert!(text.contains(code) && text.contains("because"), "{text}");
         assert!(!text.contains("hunter2") && !format!("{error:?}").contains("hunter2"), "{text}");
         assert!(fault == Fault::Usage || error.hint().is_some(), "{code}");
         let tries = if matches!(fault, Fault::Quota | Fault::Network) { 3 } else { 1 };
         assert_eq!(server.bodies().len(), tries, "{code}");
     }
-    let server = Server::start(vec![refusal("403 Forbidden", "UnauthorizedOperation")]).await;
+    let server = Server::start(vec![error_response("403 Forbidden", "UnauthorizedOperation")]).await;
     let error = client(&server.url).await.instance(&"i-1".parse().unwrap()).await.unwrap_err();
     assert!(error.hint().unwrap().contains("ec2:DescribeInstances"));
 }
 
 #[tokio::test]
-async fn a_passing_failure_is_tried_again() {
-    for passing in [
-        refusal("503 Service Unavailable", "RequestLimitExceeded"),
+async fn transient_error_is_retried() {
+    for transient in [
+        error_response("503 Service Unavailable", "RequestLimitExceeded"),
         answer("502 Bad Gateway", "", "<html>"),
         String::new(),
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n<Desc".to_owned(),
     ] {
-        let server = Server::start(vec![passing.clone(), running("i-1")]).await;
+        let server = Server::start(vec![transient.clone(), running("i-1")]).await;
         let instance = client(&server.url).await.instance(&"i-1".parse().unwrap()).await;
-        assert!(instance.is_ok(), "{passing:?}: {instance:?}");
-        assert_eq!(server.bodies().len(), 2, "{passing:?}");
+        assert!(instance.is_ok(), "{transient:?}: {instance:?}");
+        assert_eq!(server.bodies().len(), 2, "{transient:?}");
     }
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_is_told_with_its_difference() {
+async fn wrong_clock_reports_skew() {
     for code in ["AuthFailure", "RequestExpired", "SignatureDoesNotMatch"] {
         let body = format!(
             "<Response><Errors><Error><Code>{code}</Code><Message>m</Message></Error></Errors></Response>"
@@ -112,7 +112,7 @@ async fn a_clock_that_is_off_is_told_with_its_difference() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_is_told_and_bounded() {
+async fn malformed_response_is_an_error() {
     for bad in [ok("<html>Sign in</html>"), ok(""), answer("404 Not Found", "", "nothing here")] {
         let server = Server::start(vec![bad]).await;
         let error = client(&server.url).await.instance(&"i-1".parse().unwrap()).await.unwrap_err();
@@ -128,7 +128,7 @@ async fn an_answer_that_is_none_is_told_and_bounded() {
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens_is_a_network_error_that_names_the_host() {
+async fn closed_port_error_names_host() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -138,7 +138,7 @@ async fn a_port_where_nobody_listens_is_a_network_error_that_names_the_host() {
 }
 
 #[tokio::test]
-async fn a_key_is_pushed_and_each_refusal_is_typed() {
+async fn key_push_errors_are_typed() {
     let key = format!("ssh-ed25519 {}", "A".repeat(68));
     let (id, user) = ("i-0123456789abcdef0".parse().unwrap(), OsUser::default());
     let server = Server::start(vec![ok(r#"{"RequestId":"req-7","Success":true}"#)]).await;
@@ -164,12 +164,12 @@ async fn a_key_is_pushed_and_each_refusal_is_typed() {
         ("400 Bad Request", "ExpiredTokenException", Fault::Credentials),
         ("403 Forbidden", "InvalidSignatureException", Fault::Credentials),
     ] {
-        let body = format!(r#"{{"__type":"{code}","Message":"told so"}}"#);
+        let body = format!(r#"{{"__type":"{code}","Message":"because"}}"#);
         let server = Server::start(vec![answer(status, "x-amzn-RequestId: req-8\r\n", &body)]).await;
         let error = client(&server.url).await.send_ssh_public_key(&id, &user, &key).await.unwrap_err();
         assert_eq!(error.fault(), fault, "{code}: {error:?}");
         assert_eq!(error.request_id(), Some("req-8"), "{code}");
-        assert!(error_chain(&error).contains("told so"), "{}", error_chain(&error));
+        assert!(error_chain(&error).contains("because"), "{}", error_chain(&error));
     }
     let expired = r#"{"__type":"InvalidSignatureException","Message":"Signature expired: 20200101T000000Z is now earlier than 20200101T000500Z (20200101T001000Z - 5 min.)"}"#;
     let server = Server::start(vec![answer("403 Forbidden", "", expired)]).await;
@@ -178,9 +178,9 @@ async fn a_key_is_pushed_and_each_refusal_is_typed() {
 }
 
 #[tokio::test]
-async fn the_caller_is_told_who_it_is_and_each_refusal_is_typed() {
-    let told = ok(include_str!("../../fixtures/ec2/get-caller-identity.xml"));
-    let server = Server::start(vec![told]).await;
+async fn identity_errors_are_typed() {
+    let body = ok(include_str!("../../fixtures/ec2/get-caller-identity.xml"));
+    let server = Server::start(vec![body]).await;
     let identity = client(&server.url).await.caller_identity().await.unwrap();
     assert_eq!(identity.account, "123456789012");
     assert_eq!(identity.arn, "arn:aws:iam::123456789012:user/developer");
@@ -198,18 +198,18 @@ async fn the_caller_is_told_who_it_is_and_each_refusal_is_typed() {
         ("500 Internal Server Error", "InternalFailure", Fault::Network, 3),
     ] {
         let body = format!(
-            "<ErrorResponse><Error><Code>{code}</Code><Message>told so</Message></Error>\
+            "<ErrorResponse><Error><Code>{code}</Code><Message>because</Message></Error>\
              <RequestId>req-9</RequestId></ErrorResponse>"
         );
         let server = Server::start(vec![answer(status, "x-amzn-RequestId: req-9\r\n", &body)]).await;
         let error = client(&server.url).await.caller_identity().await.unwrap_err();
         assert_eq!(error.fault(), fault, "{code}: {error:?}");
         assert_eq!(error.request_id(), Some("req-9"), "{code}");
-        assert!(error_chain(&error).contains("told so"), "{}", error_chain(&error));
+        assert!(error_chain(&error).contains("because"), "{}", error_chain(&error));
         assert_eq!(server.bodies().len(), tries, "{code}");
     }
 
-    // Something that is no STS, and an address where nobody listens.
+    // A server that is not STS, and an address without a listener.
     let server = Server::start(vec![ok("<html>Sign in</html>")]).await;
     let error = client(&server.url).await.caller_identity().await.unwrap_err();
     assert_eq!(error.fault(), Fault::Protocol, "{error:?}");

@@ -1,6 +1,6 @@
-//! EC2's XML answers, read into the model.
+//! Parses EC2's XML responses into the model.
 //!
-//! Elements that are not named here are skipped, so that AWS may add to its answers.
+//! Unknown elements are skipped, so that AWS may add to its responses.
 
 mod groups;
 
@@ -12,10 +12,10 @@ use serde::de::DeserializeOwned;
 use super::model::{DnsNames, Endpoint, Instance, IpAddressType};
 pub(super) use groups::security_groups;
 
-/// The most instances or endpoints taken from one answer; AWS's pages hold at most 1000.
+/// The maximum number of items per response; AWS's pages have at most 1000.
 const MAX_ITEMS: usize = 4096;
 
-/// One page of an answer.
+/// One page of a response.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
@@ -23,7 +23,7 @@ pub(super) struct Page<T> {
     pub(super) request_id: Option<String>,
 }
 
-/// EC2's words of refusal.
+/// The body of an error response.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ErrorBody {
     pub(super) code: String,
@@ -166,7 +166,7 @@ struct GetConsoleOutputResponse {
     output: Option<String>,
 }
 
-/// `<Response><Errors><Error>` as EC2 sends it, and `<ErrorResponse><Error>` as the other Query services do.
+/// `<Response><Errors><Error>` from EC2, or `<ErrorResponse><Error>` from the other Query services.
 #[derive(Debug, Deserialize)]
 struct ErrorResponseXml {
     #[serde(rename = "Errors")]
@@ -193,10 +193,10 @@ struct ErrorXml {
 
 fn parse<T: DeserializeOwned>(body: &[u8], root: &str) -> Result<T, String> {
     let text = std::str::from_utf8(body).map_err(|_| "it is not UTF-8".to_owned())?;
-    // Any element may be the root for the deserialiser, so an HTML page would read as an empty answer.
+    // The deserializer accepts any root element: an HTML page would parse as an empty response.
     let start = text.find("<?xml").map_or(text, |_| text.split_once("?>").map_or(text, |(_, rest)| rest));
     if !start.trim_start_matches('\u{feff}').trim_start().starts_with(&format!("<{root}")) {
-        return Err(format!("it is no {root}"));
+        return Err(format!("it is not a {root}"));
     }
     quick_xml::de::from_str(text).map_err(|error| error.to_string())
 }
@@ -211,24 +211,24 @@ fn tags(set: Set<TagXml>) -> Vec<(String, String)> {
 
 fn address(text: Option<&str>) -> Result<Option<IpAddr>, String> {
     match text.filter(|text| !text.is_empty()) {
-        Some(text) => text.parse().map(Some).map_err(|_| "it holds an address that is none".to_owned()),
+        Some(text) => text.parse().map(Some).map_err(|_| "it contains an invalid address".to_owned()),
         None => Ok(None),
     }
 }
 
-/// A page of `DescribeInstances`.
+/// Parses a page of `DescribeInstances`.
 pub(super) fn instances(body: &[u8]) -> Result<Page<Instance>, String> {
-    let answer: DescribeInstancesResponse = parse(body, "DescribeInstancesResponse")?;
+    let response: DescribeInstancesResponse = parse(body, "DescribeInstancesResponse")?;
     let mut items = Vec::new();
-    for reservation in answer.reservation_set.items {
+    for reservation in response.reservation_set.items {
         for instance in reservation.instances_set.items {
             if items.len() == MAX_ITEMS {
-                return Err(format!("it holds more than {MAX_ITEMS} instances"));
+                return Err(format!("it contains more than {MAX_ITEMS} instances"));
             }
             items.push(read_instance(instance, reservation.owner_id.as_deref())?);
         }
     }
-    Ok(Page { items, next_token: some(answer.next_token), request_id: some(answer.request_id) })
+    Ok(Page { items, next_token: some(response.next_token), request_id: some(response.request_id) })
 }
 
 fn read_instance(xml: InstanceXml, owner: Option<&str>) -> Result<Instance, String> {
@@ -254,15 +254,15 @@ fn read_instance(xml: InstanceXml, owner: Option<&str>) -> Result<Instance, Stri
     Ok(instance)
 }
 
-/// A page of `DescribeInstanceConnectEndpoints`.
+/// Parses a page of `DescribeInstanceConnectEndpoints`.
 pub(super) fn endpoints(body: &[u8]) -> Result<Page<Endpoint>, String> {
-    let answer: DescribeEndpointsResponse = parse(body, "DescribeInstanceConnectEndpointsResponse")?;
-    let set = answer.instance_connect_endpoint_set.items;
+    let response: DescribeEndpointsResponse = parse(body, "DescribeInstanceConnectEndpointsResponse")?;
+    let set = response.instance_connect_endpoint_set.items;
     if set.len() > MAX_ITEMS {
-        return Err(format!("it holds more than {MAX_ITEMS} endpoints"));
+        return Err(format!("it contains more than {MAX_ITEMS} endpoints"));
     }
     let items = set.into_iter().map(read_endpoint).collect::<Result<_, _>>()?;
-    Ok(Page { items, next_token: some(answer.next_token), request_id: some(answer.request_id) })
+    Ok(Page { items, next_token: some(response.next_token), request_id: some(response.request_id) })
 }
 
 fn read_endpoint(xml: EndpointXml) -> Result<Endpoint, String> {
@@ -285,19 +285,20 @@ fn read_endpoint(xml: EndpointXml) -> Result<Endpoint, String> {
     Ok(endpoint)
 }
 
-/// The instance and the base64 of `GetConsoleOutput`. What is wrong with it is told without a word of it: the text
-/// may hold anything.
+/// Returns the instance id and the base64 output of `GetConsoleOutput`. Errors do not quote the text: it may
+/// contain secrets.
 pub(super) fn console_output(body: &[u8]) -> Result<(Option<String>, String), String> {
     let root = "GetConsoleOutputResponse";
-    let answer: GetConsoleOutputResponse = parse(body, root).map_err(|_| format!("it is no {root}"))?;
-    Ok((some(answer.instance_id), answer.output.unwrap_or_default()))
+    let response: GetConsoleOutputResponse = parse(body, root).map_err(|_| format!("it is not a {root}"))?;
+    Ok((some(response.instance_id), response.output.unwrap_or_default()))
 }
 
-/// A refusal; `None` when the body is none that AWS sends.
+/// Parses an error response; `None` when the body is not one of AWS.
 pub(super) fn error_body(body: &[u8]) -> Option<ErrorBody> {
-    let answer: ErrorResponseXml = parse(body, "Response").or_else(|_| parse(body, "ErrorResponse")).ok()?;
-    let error = answer.errors.and_then(|errors| errors.errors.into_iter().next()).or(answer.error)?;
-    Some(ErrorBody { code: some(error.code)?, message: error.message, request_id: some(answer.request_id) })
+    let response: ErrorResponseXml =
+        parse(body, "Response").or_else(|_| parse(body, "ErrorResponse")).ok()?;
+    let error = response.errors.and_then(|errors| errors.errors.into_iter().next()).or(response.error)?;
+    Some(ErrorBody { code: some(error.code)?, message: error.message, request_id: some(response.request_id) })
 }
 
 #[cfg(test)]

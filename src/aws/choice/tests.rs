@@ -23,7 +23,7 @@ const V4: Option<&str> = Some("10.0.0.1");
 const V6: Option<&str> = Some("fd00::1");
 
 #[test]
-fn the_endpoint_of_the_subnet_comes_first_then_the_first_of_the_vpc() {
+fn subnet_endpoint_precedes_vpc() {
     let instance = instance(V4, None);
     let choice = EndpointCriteria { instance: Some(&instance), ..EndpointCriteria::default() };
     for (endpoints, expected) in [
@@ -41,7 +41,7 @@ fn the_endpoint_of_the_subnet_comes_first_then_the_first_of_the_vpc() {
 }
 
 #[test]
-fn a_named_endpoint_is_taken_wherever_it_is() {
+fn named_endpoint_may_be_in_another_vpc() {
     let instance = instance(V4, None);
     let id = "eice-far".parse().unwrap();
     let choice =
@@ -61,7 +61,7 @@ fn a_named_endpoint_is_taken_wherever_it_is() {
 }
 
 #[test]
-fn every_usable_state_is_used_and_each_other_one_is_told() {
+fn unusable_state_is_reported() {
     let instance = instance(V4, None);
     let choice = EndpointCriteria { instance: Some(&instance), ..EndpointCriteria::default() };
     for state in ["create-complete", "update-in-progress", "update-failed", "update-complete"] {
@@ -86,7 +86,7 @@ fn every_usable_state_is_used_and_each_other_one_is_told() {
 }
 
 #[test]
-fn an_endpoint_of_another_vpc_is_none_of_ours() {
+fn other_vpc_endpoint_is_ignored() {
     let instance = instance(V4, None);
     let choice = EndpointCriteria { instance: Some(&instance), ..EndpointCriteria::default() };
     let mut other = endpoint("eice-a", "subnet-1", READY, "ipv4");
@@ -95,7 +95,7 @@ fn an_endpoint_of_another_vpc_is_none_of_ours() {
 }
 
 #[test]
-fn the_address_fits_the_endpoint_and_the_wish() {
+fn address_family_matches_endpoint() {
     use AddressFamily::{Any, Ipv4, Ipv6};
     for (v4, v6, kind, family, expected) in [
         (V4, None, "ipv4", Any, Ok("10.0.0.1")),
@@ -126,7 +126,7 @@ fn the_address_fits_the_endpoint_and_the_wish() {
 }
 
 #[test]
-fn an_endpoint_that_cannot_carry_the_address_gives_way_to_one_that_can() {
+fn wrong_family_is_skipped() {
     let instance = instance(None, V6);
     let choice = EndpointCriteria { instance: Some(&instance), ..EndpointCriteria::default() };
     let endpoints =
@@ -135,7 +135,7 @@ fn an_endpoint_that_cannot_carry_the_address_gives_way_to_one_that_can() {
 }
 
 #[test]
-fn the_name_is_the_one_that_was_asked_for() {
+fn dns_name_matches_request() {
     let instance = instance(V4, None);
     let names = |dualstack: DnsNames, use_fips, use_dualstack| {
         let mut endpoint = endpoint("eice-a", "subnet-1", READY, "ipv4");
@@ -161,11 +161,11 @@ fn the_name_is_the_one_that_was_asked_for() {
     let choice =
         EndpointCriteria { instance: Some(&instance), use_fips: true, ..EndpointCriteria::default() };
     let error = choose(&choice, &[bare]).unwrap_err();
-    assert!(matches!(error, ChoiceError::NoFipsName { .. }), "FIPS is never quietly left out: {error}");
+    assert!(matches!(error, ChoiceError::NoFipsName { .. }), "FIPS is never dropped silently: {error}");
 }
 
 #[test]
-fn an_instance_that_does_not_run_is_told_before_anything_else() {
+fn stopped_instance_fails_first() {
     for state in ["pending", "stopping", "stopped", "shutting-down", "terminated", "invented\u{1b}[2J"] {
         let mut instance = instance(V4, None);
         instance.state = state.into();

@@ -1,4 +1,4 @@
-//! Obtains the credentials that a [`Source`] means.
+//! Loads credentials from a [`Source`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ use super::super::sts::{Role, Sts};
 use super::source::{Source, Sso, source};
 use super::{Provider, process};
 
-/// The largest file with a token, in bytes.
+/// The maximum size of a token file, in bytes.
 const MAX_TOKEN: u64 = 64 << 10;
 
-/// The credentials of a profile, or of the role that the caller names, assumed with them.
+/// Loads the credentials of a profile, or of a role assumed with them.
 #[derive(Debug)]
 pub(in crate::aws) struct Chain {
     pub(in crate::aws) config: Arc<AwsConfig>,
-    /// The profile, when the caller names it.
+    /// The profile, if the caller gave one.
     pub(in crate::aws) profile: Option<String>,
     /// The role to assume with the profile's credentials.
     pub(in crate::aws) role: Option<Role>,
@@ -39,7 +39,7 @@ pub(in crate::aws) struct Chain {
 impl Provider for Chain {
     fn load(&self) -> BoxFuture<'_, Result<Credentials, AwsError>> {
         Box::pin(async {
-            // Read each time, so that an edited file counts.
+            // Read the files each time, to pick up edits.
             let settings = Settings::load(&self.config, self.profile.as_deref()).await?;
             let base = match &self.config.credentials {
                 Some(fixed) => given(fixed),
@@ -123,7 +123,7 @@ impl Chain {
     }
 
     async fn container(&self, settings: &Settings) -> Result<Credentials, AwsError> {
-        // The SDK takes these verbatim into a URL and a header.
+        // The SDK puts these verbatim into a URL and a header.
         for (name, starts) in [
             ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", &["/"][..]),
             ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &["http://", "https://"]),
@@ -133,7 +133,7 @@ impl Chain {
             if !is_uri || !starts.iter().any(|start| value.starts_with(start)) {
                 return Err(AwsError::setting(
                     name,
-                    format!("it begins with {} and is a URI", starts.join(" or ")),
+                    format!("it must be a URI that starts with {}", starts.join(" or ")),
                 ));
             }
         }
@@ -149,7 +149,7 @@ impl Chain {
     }
 }
 
-/// A client of the instance's metadata service where `settings` say that it answers.
+/// Creates a client of the instance metadata service, at the address in `settings`.
 pub(in crate::aws) fn metadata_client(
     settings: &Settings,
     config: &ProviderConfig,
@@ -183,7 +183,7 @@ async fn read_token(path: &Path) -> Result<String, AwsError> {
     tokio::fs::read_to_string(path).await.map_err(|error| failed(error.to_string()))
 }
 
-/// Refuses what can be in no header: the signer panics at it.
+/// Rejects credentials that cannot be sent in a header: the signer would panic.
 fn check(found: &Credentials) -> Result<(), AwsError> {
     let parts = [
         ("the access key id", Some(found.access_key_id())),
@@ -195,7 +195,7 @@ fn check(found: &Credentials) -> Result<(), AwsError> {
         if value.is_some_and(|value| !is_usable(value)) {
             return Err(AwsError::setting(
                 name,
-                "it has white space, control characters or letters that no key has",
+                "it contains white space, control characters or other invalid characters",
             ));
         }
     }

@@ -12,15 +12,15 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::super::error::AwsError;
 
-/// The most that is read of what it prints, in bytes.
+/// The maximum output that is read, in bytes.
 const MAX_OUTPUT: u64 = 64 << 10;
-/// The most of its error output that an error text has, in characters.
+/// The maximum excerpt of the process's stderr in an error message, in characters.
 const MAX_EXCERPT: usize = 400;
 
-/// What it prints (AWS SDKs and Tools Reference Guide, "Process credential provider").
+/// The output of the process (AWS SDKs and Tools Reference Guide, "Process credential provider").
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Printed {
+struct ProcessOutput {
     version: u32,
     access_key_id: Option<String>,
     secret_access_key: Option<String>,
@@ -28,14 +28,14 @@ struct Printed {
     expiration: Option<String>,
 }
 
-/// Runs `command`, the `credential_process` of `profile`, in a shell. With a person in front of the terminal it reads
-/// from there and its error output appears there; without one both are closed to it. It is ended when this is dropped.
+/// Runs `command`, the `credential_process` of `profile`, in a shell. If attended, it reads from the terminal and
+/// inherits stderr; otherwise stdin is empty and stderr is captured. It is killed when the future is dropped.
 ///
 /// # Errors
 /// [`AwsError::Process`].
 pub(super) async fn run(command: &str, profile: &str, is_attended: bool) -> Result<Credentials, AwsError> {
     let failed = |why: String| AwsError::Process { profile: profile.to_owned(), why };
-    // Not our own stdin, which may be the data of a command or of a connection.
+    // Do not pass on our stdin, which may be the data of a command or of a connection.
     let terminal = if is_attended { OpenOptions::new().read(true).open("/dev/tty").ok() } else { None };
     let mut child = tokio::process::Command::new("sh")
         .args(["-c", command])
@@ -49,27 +49,27 @@ pub(super) async fn run(command: &str, profile: &str, is_attended: bool) -> Resu
     let (stdout, stderr, status) = tokio::join!(bounded(stdout), bounded(stderr), child.wait());
     let status = status.map_err(|error| failed(format!("it cannot be waited for: {error}")))?;
     if !status.success() {
-        let said: String = String::from_utf8_lossy(&stderr).trim().chars().take(MAX_EXCERPT).collect();
-        let said = if said.is_empty() { said } else { format!(": {said}") };
-        return Err(failed(format!("it ended with {status}{said}")));
+        let text: String = String::from_utf8_lossy(&stderr).trim().chars().take(MAX_EXCERPT).collect();
+        let text = if text.is_empty() { text } else { format!(": {text}") };
+        return Err(failed(format!("it ended with {status}{text}")));
     }
     read(&stdout).map_err(failed)
 }
 
-/// What `stream` says, up to a bound; the rest is read and dropped, so that the process does not block.
+/// Reads `stream` up to a bound and discards the rest, so that the process does not block.
 async fn bounded(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
-    let mut said = Vec::new();
+    let mut text = Vec::new();
     if let Some(mut stream) = stream {
-        // A stream that breaks has said what it says.
-        let _ = (&mut stream).take(MAX_OUTPUT).read_to_end(&mut said).await;
+        // A broken stream still yields what was read before.
+        let _ = (&mut stream).take(MAX_OUTPUT).read_to_end(&mut text).await;
         let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
     }
-    said
+    text
 }
 
 fn read(output: &[u8]) -> Result<Credentials, String> {
-    // The parser's own text could quote a secret.
-    let printed: Printed = serde_json::from_slice(output).map_err(|error| {
+    // Do not include the parser's message: it may quote a secret.
+    let printed: ProcessOutput = serde_json::from_slice(output).map_err(|error| {
         format!(
             "its output is not the JSON of credentials (line {}, column {})",
             error.line(),
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn printed_credentials_are_read() {
+    async fn process_output_is_parsed() {
         let json = r#"{"Version":1,"AccessKeyId":"AKIDP","SecretAccessKey":"s","SessionToken":"t","Expiration":"2199-01-01T00:00:00+00:00"}"#;
         let found = run(&format!("echo '{json}'"), "p", false).await.unwrap();
         assert_eq!((found.access_key_id(), found.session_token()), ("AKIDP", Some("t")));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failing_process_says_why_without_secrets() {
+    async fn process_error_has_no_secrets() {
         for (command, word) in [
             ("echo 'no ticket' >&2; exit 3", "exit status: 3: no ticket"),
             ("echo '{\"Version\":2}'", "version 2"),

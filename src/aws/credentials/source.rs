@@ -1,6 +1,6 @@
-//! Which credentials count: the decision, without asking anything of the network.
+//! Decides which credentials apply, without network access.
 //!
-//! The order is that of aws-cli 2 (`botocore/credentials.py`): the environment's keys, unless the profile is named
+//! The order is that of aws-cli 2 (`botocore/credentials.py`): the environment's keys, unless a profile is given
 //! explicitly; then the profile's role, web identity, single sign-on, shared keys, login, process, keys; then the
 //! container's and the instance's role.
 
@@ -13,18 +13,18 @@ use super::super::profiles::Section;
 use super::super::settings::Settings;
 use super::super::sts::{Role, SESSION_NAME};
 
-/// Where credentials come from.
+/// A source of credentials.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
-    /// Keys that are written down.
+    /// Static keys.
     Keys(Credentials),
-    /// A program of the profile.
+    /// The profile's `credential_process`.
     Process { command: String, profile: String },
-    /// A single sign-on.
+    /// Single sign-on.
     Sso(Box<Sso>),
-    /// A role for a token of an identity provider.
+    /// A role assumed with a token of an identity provider.
     WebIdentity { role_arn: String, session_name: String, token_file: PathBuf },
-    /// A role that other credentials assume.
+    /// A role assumed with other credentials.
     Role { base: Box<Source>, role: Box<Role> },
     /// The role of the container.
     Container,
@@ -32,7 +32,7 @@ pub(super) enum Source {
     Instance,
 }
 
-/// The settings of a single sign-on.
+/// Single sign-on settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sso {
     pub(super) profile: String,
@@ -43,7 +43,7 @@ pub(super) struct Sso {
     pub(super) role_name: String,
 }
 
-/// The source that `settings` mean.
+/// Returns the source that applies under `settings`.
 ///
 /// # Errors
 /// Credentials are incomplete, or the profile contradicts itself.
@@ -70,7 +70,7 @@ fn has_container(settings: &Settings) -> bool {
         .any(|name| settings.env.path(name).is_some())
 }
 
-/// The environment's keys, where there is a key id.
+/// Returns the environment's keys, if an access key id is set.
 fn environment_keys(settings: &Settings) -> Result<Option<Credentials>, AwsError> {
     let text = |name| settings.env.text(name);
     let Some(id) = text("AWS_ACCESS_KEY_ID")? else { return Ok(None) };
@@ -87,7 +87,8 @@ fn is_role(profile: &Section) -> bool {
     profile.contains_key("role_arn") && !profile.contains_key("web_identity_token_file")
 }
 
-/// The role of the profile `name`, with what it is assumed with; `visited` are the profiles on the way here.
+/// Returns the role of the profile `name` and its base credentials; `visited` holds the profiles of the chain so
+/// far, to detect loops.
 fn role(settings: &Settings, name: &str, visited: &mut Vec<String>) -> Result<Source, AwsError> {
     let profile = settings.other(name).unwrap_or_default();
     let invalid = |why: String| AwsError::ProfileSettings { profile: name.to_owned(), why };
@@ -122,7 +123,7 @@ fn role(settings: &Settings, name: &str, visited: &mut Vec<String>) -> Result<So
     Ok(Source::Role { base: Box::new(base), role: Box::new(role) })
 }
 
-/// The credentials that `credential_source` means.
+/// Returns the source that a `credential_source` value means.
 fn named_source(settings: &Settings, name: &str) -> Result<Option<Source>, AwsError> {
     Ok(Some(match name.to_ascii_lowercase().as_str() {
         "environment" => {
@@ -137,7 +138,7 @@ fn named_source(settings: &Settings, name: &str) -> Result<Option<Source>, AwsEr
     }))
 }
 
-/// The credentials of the profile `next`, which the role of `name` is assumed with.
+/// Returns the credentials of the profile `next`, which the role of `name` is assumed with.
 fn of_source_profile(
     settings: &Settings,
     name: &str,
@@ -149,7 +150,7 @@ fn of_source_profile(
         return Err(invalid(format!("its source_profile {next:?} does not exist")));
     };
     let has_keys = profile.contains_key("aws_access_key_id") || profile.contains_key("aws_secret_access_key");
-    // A profile may name itself: the role then is assumed with the keys next to it.
+    // A profile may name itself: its role is then assumed with its own keys.
     if visited.contains(&next) && !(next == name && has_keys) {
         visited.push(next);
         return Err(invalid(format!("its source profiles form a loop: {}", visited.join(" -> "))));
@@ -162,7 +163,8 @@ fn of_source_profile(
         .ok_or_else(|| invalid(format!("its source_profile {next:?} has no credentials")))
 }
 
-/// The credentials of the profile `name` itself; with `reads_env`, the environment's web identity counts as well.
+/// Returns the credentials of the profile `name` itself; with `reads_env`, the environment's web identity applies
+/// too.
 fn of_profile(settings: &Settings, name: &str, reads_env: bool) -> Result<Option<Source>, AwsError> {
     let profile = settings.other(name).unwrap_or_default();
     let text = |key: &str| profile.get(key).filter(|value| !value.is_empty()).cloned();
@@ -198,7 +200,7 @@ fn of_profile(settings: &Settings, name: &str, reads_env: bool) -> Result<Option
     Ok(found.transpose()?.flatten().map(Source::Keys))
 }
 
-/// The keys of `profile`, which is in the file `provider`, where there is a key id.
+/// Returns the keys of `profile`, if it has a key id; `provider` names its file in errors.
 fn keys(provider: &'static str, profile: &Section) -> Result<Option<Credentials>, AwsError> {
     if !profile.contains_key("aws_access_key_id") {
         return Ok(None);
@@ -210,7 +212,7 @@ fn keys(provider: &'static str, profile: &Section) -> Result<Option<Credentials>
     Ok(Some(Credentials::new(id, secret, token.cloned(), None, "Profile")))
 }
 
-/// The single sign-on of the profile `name`.
+/// Returns the single sign-on settings of the profile `name`.
 fn sso(settings: &Settings, name: &str, profile: &Section) -> Result<Sso, AwsError> {
     let invalid = |why: String| AwsError::ProfileSettings { profile: name.to_owned(), why };
     let mut merged = profile.clone();

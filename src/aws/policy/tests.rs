@@ -12,7 +12,7 @@ fn statements(grants: &[Grant], extras: &Extras) -> Vec<Value> {
 }
 
 #[test]
-fn one_grant_is_one_tunnel_and_one_key() {
+fn grant_has_tunnel_and_key_statement() {
     let mut one = grant("ubuntu");
     one.endpoint = Some("eice-1".parse().unwrap());
     one.instance = Some("i-1".parse().unwrap());
@@ -46,7 +46,7 @@ fn one_grant_is_one_tunnel_and_one_key() {
 }
 
 #[test]
-fn grants_that_differ_in_more_than_one_thing_are_not_crossed() {
+fn unrelated_grants_stay_apart() {
     let (mut a, mut b) = (grant("ann"), grant("bob"));
     a.instance = Some("i-a".parse().unwrap());
     b.instance = Some("i-b".parse().unwrap());
@@ -61,7 +61,7 @@ fn grants_that_differ_in_more_than_one_thing_are_not_crossed() {
         let own = all.iter().find(|one| one["Condition"]["StringEquals"]["ec2:osuser"] == user).unwrap();
         assert!(own["Resource"].as_str().unwrap().ends_with(instance), "{own}");
     }
-    // The same but for the instance: together. The order of the grants changes nothing.
+    // Grants that differ in the instance only are merged, in any order.
     b.os_user = a.os_user.clone();
     b.endpoint = a.endpoint.clone();
     let together = statements(&[a.clone(), b.clone()], &Extras::default());
@@ -75,7 +75,7 @@ fn grants_that_differ_in_more_than_one_thing_are_not_crossed() {
 }
 
 #[test]
-fn an_unknown_address_of_one_is_any_address_by_that_endpoint() {
+fn unknown_address_allows_any_address() {
     let (a, mut b) = (grant("ann"), grant("ann"));
     b.addresses = ["10.0.0.2".parse().unwrap()].into();
     for order in [[a.clone(), b.clone()], [b, a]] {
@@ -85,7 +85,7 @@ fn an_unknown_address_of_one_is_any_address_by_that_endpoint() {
 }
 
 #[test]
-fn an_arn_is_in_the_partition_of_its_region() {
+fn arn_has_partition_of_region() {
     for (region, partition, start) in [
         (Some("cn-north-1"), None, "arn:aws-cn:ec2:cn-north-1:"),
         (Some("us-gov-west-1"), None, "arn:aws-us-gov:ec2:us-gov-west-1:"),
@@ -105,7 +105,7 @@ fn an_arn_is_in_the_partition_of_its_region() {
 }
 
 #[test]
-fn the_length_is_counted_without_white_space() {
+fn length_excludes_white_space() {
     let policy = PolicyDocument::of(&[grant("ubuntu")], &Extras::default());
     assert_eq!(policy.len(), serde_json::to_string(&policy).unwrap().len());
     let many: Vec<_> = (0..200)
@@ -115,7 +115,7 @@ fn the_length_is_counted_without_white_space() {
 }
 
 #[test]
-fn a_tag_is_a_key_and_a_value() {
+fn tag_requires_key_and_value() {
     for bad in ["", "Role", "=workspace", "a\nb=c"] {
         assert!(bad.parse::<Tag>().is_err(), "{bad:?}");
     }

@@ -1,18 +1,18 @@
-//! The text of a shared configuration file: sections with properties.
+//! Parser of shared configuration files: sections with properties.
 
 use std::collections::BTreeMap;
 
-/// The properties of a section. The value of a nested one is its lines, each after a line feed.
+/// The properties of a section. The value of a nested property is its lines, each preceded by a line feed.
 pub(in crate::aws) type Section = BTreeMap<String, String>;
 
-/// Returns the sections of `text` by the words between their brackets. Sections and properties that are given more than
-/// once are merged; the last value counts.
+/// Returns the sections of `text` by the words between their brackets. Repeated sections and properties are merged;
+/// the last value applies.
 ///
 /// # Errors
-/// The line that is neither a section nor a property, counted from 1, and why.
+/// The number of the first malformed line, counted from 1, and the reason.
 pub(super) fn parse(text: &str) -> Result<Vec<(String, Section)>, String> {
     let mut sections: Vec<(String, Section)> = Vec::new();
-    // The property that an indented line continues, and how far it is indented itself.
+    // The property that an indented line continues, and its own indentation.
     let mut open: Option<(String, usize)> = None;
     for (number, line) in text.lines().enumerate() {
         let wrong = |why: &str| format!("line {}: {why}", number + 1);
@@ -31,7 +31,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<(String, Section)>, String> {
             continue;
         }
         if let Some(header) = content.strip_prefix('[') {
-            let (name, _) = header.rsplit_once(']').ok_or_else(|| wrong("a section ends with ']'"))?;
+            let (name, _) = header.rsplit_once(']').ok_or_else(|| wrong("a section must end with ']'"))?;
             sections.push((name.trim().to_owned(), Section::new()));
             open = None;
             continue;
@@ -46,7 +46,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<(String, Section)>, String> {
     Ok(sections)
 }
 
-/// `value` up to a comment, which begins with `#` or `;` after white space.
+/// Strips a trailing comment, which starts with `#` or `;` after white space.
 fn without_comment(value: &str) -> &str {
     let mut after_space = false;
     for (at, character) in value.char_indices() {

@@ -1,4 +1,4 @@
-//! The console's output, which may hold anybody's secret.
+//! Console output, which may contain secrets.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn console(instance: &str, output: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_console_is_asked_for_in_both_forms_and_shown_by_nobody() {
+async fn console_output_is_hidden_in_debug() {
     let folded = "<output>aHVudGVy\n  MiBsb2dpbjo=\n</output>";
     let server =
         Server::start(vec![console("i-1", folded), console("i-1", "<output/>"), console("i-1", "")]).await;
@@ -24,11 +24,11 @@ async fn a_console_is_asked_for_in_both_forms_and_shown_by_nobody() {
         assert!(client.console_output(&id, ConsoleForm::Posted).await.unwrap().bytes().is_empty());
     }
     let posted = "Action=GetConsoleOutput&Version=2016-11-15&InstanceId=i-1";
-    assert_eq!(server.bodies(), [&format!("{posted}&Latest=true"), posted, posted], "nothing is remembered");
+    assert_eq!(server.bodies(), [&format!("{posted}&Latest=true"), posted, posted], "nothing is cached");
 }
 
 #[tokio::test]
-async fn a_console_that_is_none_is_an_error_that_tells_nothing_of_it() {
+async fn malformed_console_error_has_no_content() {
     let id = "i-1".parse().unwrap();
     let ask = async |answer: String| {
         let server = Server::start(vec![answer]).await;
@@ -46,8 +46,8 @@ async fn a_console_that_is_none_is_an_error_that_tells_nothing_of_it() {
     }
     let huge = console("i-1", &format!("<output>{}</output>", "QUFB".repeat(90_000)));
     assert!(matches!(ask(huge).await, AwsError::TooLarge { .. }));
-    let error = ask(refusal("400 Bad Request", "UnsupportedOperation")).await;
-    assert!(matches!(error, AwsError::State(_)), "an instance type that cannot tell it: {error:?}");
-    let error = ask(refusal("403 Forbidden", "UnauthorizedOperation")).await;
+    let error = ask(error_response("400 Bad Request", "UnsupportedOperation")).await;
+    assert!(matches!(error, AwsError::State(_)), "an unsupported instance type: {error:?}");
+    let error = ask(error_response("403 Forbidden", "UnauthorizedOperation")).await;
     assert!(error.hint().unwrap().contains("ec2:GetConsoleOutput"), "{error:?}");
 }

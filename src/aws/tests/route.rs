@@ -1,16 +1,16 @@
-//! The endpoint that a tunnel goes through.
+//! Endpoint selection.
 
 use super::server::endpoint_page;
 use super::*;
 use crate::model::{AddressFamily, EndpointChoice};
 
 #[tokio::test]
-async fn pages_are_read_until_the_subnets_endpoint_is_seen() {
+async fn pagination_stops_at_subnet_endpoint() {
     let server = Server::start(vec![
         running("i-1"),
         endpoint_page(&[("eice-a", "subnet-9", "create-complete")], Some("t+1")),
         endpoint_page(&[("eice-b", "subnet-1", "create-complete")], Some("t2")),
-        ok("never asked for"),
+        ok("never requested"),
     ])
     .await;
     let client = client(&server.url).await;
@@ -20,7 +20,7 @@ async fn pages_are_read_until_the_subnets_endpoint_is_seen() {
     assert_eq!((chosen.id.as_str(), chosen.dns_name.as_str()), ("eice-b", "eice-b.example"));
     client.route(&request).await.unwrap();
     let bodies = server.bodies();
-    assert_eq!(bodies.len(), 3, "the second route is known");
+    assert_eq!(bodies.len(), 3, "the second route is cached");
     let filter = "Action=DescribeInstanceConnectEndpoints&Version=2016-11-15&Filter.1.Name=state\
                   &Filter.1.Value.1=create-complete&Filter.1.Value.2=update-in-progress\
                   &Filter.1.Value.3=update-failed&Filter.1.Value.4=update-complete&Filter.2.Name=vpc-id\
@@ -30,7 +30,7 @@ async fn pages_are_read_until_the_subnets_endpoint_is_seen() {
 }
 
 #[tokio::test]
-async fn only_a_failed_choice_asks_without_the_filter_to_say_why() {
+async fn failed_choice_queries_all_states() {
     for (all, expected) in [
         (endpoint_page(&[("eice-a", "subnet-1", "create-in-progress")], None), "is still being created"),
         (endpoint_page(&[("eice-a", "subnet-1", "create-failed")], None), "is in state create-failed"),
@@ -49,7 +49,7 @@ async fn only_a_failed_choice_asks_without_the_filter_to_say_why() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_when_the_caller_knows_it_all() {
+async fn known_endpoint_needs_no_request() {
     let server = Server::start(vec![ok("")]).await;
     let client = client(&server.url).await;
     let known = EndpointChoice::Known { id: "eice-1".parse().unwrap(), dns_name: "localhost:9443".into() };

@@ -1,4 +1,4 @@
-//! A server that gives scripted answers and remembers what it was asked.
+//! A server that sends scripted responses and records the requests.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,14 +6,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// One request as the server got it.
+/// A recorded request.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct Recorded {
     pub(super) head: String,
     pub(super) body: String,
 }
 
-impl Seen {
+impl Recorded {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -22,10 +22,10 @@ impl Seen {
     }
 }
 
-/// Gives its answers one after the other, the last again and again; remembers the requests.
+/// Sends its responses in order, repeating the last one; records the requests.
 pub(super) struct Server {
     pub(super) url: String,
-    pub(super) seen: Arc<Mutex<Vec<Seen>>>,
+    pub(super) seen: Arc<Mutex<Vec<Recorded>>>,
     task: JoinHandle<()>,
 }
 
@@ -36,7 +36,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub(super) async fn start(answers: Vec<String>) -> Self {
+    pub(super) async fn start(responses: Vec<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -52,16 +52,16 @@ impl Server {
                     }
                     let text = String::from_utf8_lossy(&request).into_owned();
                     let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                    let seen = Seen { head: head.to_owned(), body: body.to_owned() };
+                    let seen = Recorded { head: head.to_owned(), body: body.to_owned() };
                     let length = seen.header("content-length").and_then(|n| n.parse().ok()).unwrap_or(0);
                     if body.len() >= length {
                         break (seen.head, seen.body);
                     }
                 };
-                log.lock().unwrap().push(Seen { head, body });
-                let answer = answers.get(n).or(answers.last()).unwrap();
+                log.lock().unwrap().push(Recorded { head, body });
+                let response = responses.get(n).or(responses.last()).unwrap();
                 n += 1;
-                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.write_all(response.as_bytes()).await;
                 let _ = stream.shutdown().await;
             }
         });
@@ -81,9 +81,9 @@ pub(super) fn ok(body: &str) -> String {
     answer("200 OK", "", body)
 }
 
-pub(super) fn refusal(status: &str, code: &str) -> String {
+pub(super) fn error_response(status: &str, code: &str) -> String {
     let body = format!(
-        "<Response><Errors><Error><Code>{code}</Code><Message>told so</Message></Error></Errors>\
+        "<Response><Errors><Error><Code>{code}</Code><Message>because</Message></Error></Errors>\
          <RequestID>req-1</RequestID></Response>"
     );
     answer(status, "", &body)

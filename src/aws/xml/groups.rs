@@ -1,4 +1,4 @@
-//! `DescribeSecurityGroups`.
+//! Parses `DescribeSecurityGroups` responses.
 
 use serde::Deserialize;
 
@@ -40,7 +40,7 @@ struct RuleXml {
     prefix_list_ids: Set<PeerXml>,
 }
 
-/// One other end, in any of the four sets.
+/// A peer, in any of the four sets.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PeerXml {
@@ -50,12 +50,12 @@ struct PeerXml {
     prefix_list_id: Option<String>,
 }
 
-/// A page of `DescribeSecurityGroups`.
+/// Parses a page of `DescribeSecurityGroups`.
 pub(in crate::aws) fn security_groups(body: &[u8]) -> Result<Page<SecurityGroup>, String> {
-    let answer: Response = parse(body, "DescribeSecurityGroupsResponse")?;
-    let set = answer.security_group_info.items;
+    let response: Response = parse(body, "DescribeSecurityGroupsResponse")?;
+    let set = response.security_group_info.items;
     if set.len() > MAX_ITEMS {
-        return Err(format!("it holds more than {MAX_ITEMS} groups"));
+        return Err(format!("it contains more than {MAX_ITEMS} groups"));
     }
     let items = set
         .into_iter()
@@ -65,10 +65,10 @@ pub(in crate::aws) fn security_groups(body: &[u8]) -> Result<Page<SecurityGroup>
             outbound: group.ip_permissions_egress.items.into_iter().filter_map(rule).collect(),
         })
         .collect();
-    Ok(Page { items, next_token: some(answer.next_token), request_id: some(answer.request_id) })
+    Ok(Page { items, next_token: some(response.next_token), request_id: some(response.request_id) })
 }
 
-/// The rule, when it is about TCP. A block that cannot be read is left out, and so lets nothing through.
+/// Converts a rule for TCP. A block that cannot be parsed is omitted, so it allows nothing.
 fn rule(xml: RuleXml) -> Option<SecurityGroupRule> {
     // TCP by name or number, or every protocol (EC2 API reference, "IpPermission").
     let is_everything = xml.ip_protocol == "-1";
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_groups_of_the_recorded_answer_are_read_with_their_rules() {
+    fn recorded_groups_are_parsed() {
         let page =
             security_groups(include_bytes!("../../../fixtures/ec2/describe-security-groups.xml")).unwrap();
         let [instance, endpoint] = page.items.as_slice() else { panic!("{page:?}") };
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_of_another_protocol_is_none_and_prefix_lists_are_kept() {
+    fn other_protocols_are_omitted() {
         let xml = r"<DescribeSecurityGroupsResponse><securityGroupInfo><item><groupId>sg-1</groupId><ipPermissions>
             <item><ipProtocol>udp</ipProtocol><fromPort>22</fromPort><toPort>22</toPort>
               <ipRanges><item><cidrIp>0.0.0.0/0</cidrIp></item></ipRanges></item>

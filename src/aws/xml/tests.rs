@@ -19,7 +19,7 @@ const INSTANCES: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </DescribeInstancesResponse>"#;
 
 #[test]
-fn an_instance_is_read_with_everything_that_a_tunnel_needs() {
+fn instance_is_parsed() {
     let page = instances(INSTANCES.as_bytes()).unwrap();
     assert_eq!(page.request_id.as_deref(), Some("8f7724cf-496f-496e-8fe3-example"));
     assert_eq!(page.next_token, None);
@@ -39,7 +39,7 @@ fn an_instance_is_read_with_everything_that_a_tunnel_needs() {
 }
 
 #[test]
-fn a_terminated_instance_has_no_network() {
+fn terminated_instance_has_no_network() {
     let xml = r#"<DescribeInstancesResponse><reservationSet><item><ownerId>1</ownerId><instancesSet><item>
         <instanceId>i-1</instanceId><instanceState><code>48</code><name>terminated</name></instanceState>
         </item></instancesSet></item></reservationSet></DescribeInstancesResponse>"#;
@@ -49,7 +49,7 @@ fn a_terminated_instance_has_no_network() {
 }
 
 #[test]
-fn an_ipv6_address_of_an_interface_serves_when_the_instance_names_none() {
+fn ipv6_falls_back_to_interface() {
     let xml = r#"<DescribeInstancesResponse><reservationSet><item><instancesSet><item>
         <instanceId>i-1</instanceId><instanceState><name>running</name></instanceState><networkInterfaceSet><item>
         <ipv6AddressesSet><item><ipv6Address>fd00::1</ipv6Address></item></ipv6AddressesSet></item>
@@ -58,7 +58,7 @@ fn an_ipv6_address_of_an_interface_serves_when_the_instance_names_none() {
 }
 
 #[test]
-fn an_endpoint_is_read_with_all_its_names() {
+fn endpoint_is_parsed_with_all_names() {
     let xml = r#"<?xml version="1.0"?><DescribeInstanceConnectEndpointsResponse xmlns="x"><requestId>r</requestId>
         <instanceConnectEndpointSet><item><ownerId>1</ownerId>
         <instanceConnectEndpointId>eice-1</instanceConnectEndpointId>
@@ -88,14 +88,14 @@ fn an_endpoint_is_read_with_all_its_names() {
 }
 
 #[test]
-fn an_empty_set_is_an_empty_page() {
+fn empty_set_is_an_empty_page() {
     let xml = "<DescribeInstanceConnectEndpointsResponse><requestId>r</requestId><instanceConnectEndpointSet/>\
                </DescribeInstanceConnectEndpointsResponse>";
     assert!(endpoints(xml.as_bytes()).unwrap().items.is_empty());
 }
 
 #[test]
-fn a_refusal_is_read_in_both_dialects() {
+fn error_body_is_parsed_in_both_forms() {
     let ec2 = "<?xml version=\"1.0\"?>\n<Response><Errors><Error><Code>InvalidInstanceID.NotFound</Code>\
                <Message>The instance ID 'i-0' does not exist</Message></Error></Errors><RequestID>r-1</RequestID>\
                </Response>";
@@ -113,7 +113,7 @@ fn a_refusal_is_read_in_both_dialects() {
 }
 
 #[test]
-fn what_is_no_answer_is_refused_and_told() {
+fn malformed_response_is_rejected() {
     for bad in [
         "",
         "<html></html>",

@@ -1,30 +1,30 @@
-//! Command lines as Python's argparse reads them, for one positional argument at most: aws-cli is built on it, so
-//! what it takes, refuses and says is what argparse does (Python 3.11's `argparse.py`).
+//! A parser with the semantics of Python's argparse, for at most one positional argument. aws-cli is built on
+//! argparse, so what it accepts, rejects and prints is what argparse does (Python 3.11's `argparse.py`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::python::{close_matches, repr};
 
-/// What an option takes.
+/// The arity of an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
-    /// Nothing.
+    /// No value.
     Nothing,
     /// One value.
     Value,
-    /// One value or none.
+    /// An optional value.
     MaybeValue,
-    /// Nothing, and it ends the parsing: `--version`.
+    /// No value; ends parsing: `--version`.
     Version,
 }
 
-/// An option.
+/// An option definition.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opt {
-    /// With its dashes.
+    /// The name, dashes included.
     pub(super) name: &'static str,
     pub(super) takes: Takes,
-    /// The values it may have; empty means any.
+    /// The valid values; empty allows any.
     pub(super) choices: &'static [&'static str],
     pub(super) required: bool,
 }
@@ -33,73 +33,73 @@ pub(super) struct Opt {
 #[derive(Clone, Debug)]
 pub(super) struct Positional {
     pub(super) name: &'static str,
-    /// The values it may have; empty means any, and that it may be left out.
+    /// The valid values; empty allows any, and makes the argument optional.
     pub(super) choices: Vec<&'static str>,
 }
 
-/// What is understood.
+/// The definition of a command line.
 #[derive(Debug)]
 pub(super) struct Parser<'a> {
     pub(super) options: &'a [Opt],
     pub(super) positional: Option<Positional>,
 }
 
-/// What was understood.
+/// The result of parsing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Parsed {
     values: BTreeMap<&'static str, String>,
     given: BTreeSet<&'static str>,
     pub(super) positional: Option<String>,
-    /// What was not, in order.
+    /// Unknown arguments, in order.
     pub(super) extras: Vec<String>,
 }
 
 impl Parsed {
-    /// The value of the option `name`, dashes included.
+    /// Returns the value of the option `name`, dashes included.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }
 
-    /// Whether the option `name` was given.
+    /// Returns whether the option `name` was given.
     pub(super) fn has(&self, name: &str) -> bool {
         self.given.contains(name)
     }
 }
 
-/// Why parsing came to no result.
+/// Why parsing stopped.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// The version is asked for.
+pub(super) enum ParseStop {
+    /// `--version` was given.
     Version,
-    /// The command line is wrong; argparse's words.
-    Wrong(String),
+    /// The command line is invalid; argparse's message.
+    Invalid(String),
 }
 
-/// What an argument is taken for, before anything is consumed.
+/// The classification of an argument before parsing.
 #[derive(Clone, Debug)]
-enum Kind<'a> {
-    /// A value, or the positional argument.
+enum Token<'a> {
+    /// A value or the positional argument.
     Plain,
     /// `--`.
     Dashes,
-    /// An option, with the value behind its `=`; `None` for one that is not known.
+    /// An option, with its `=` value; `None` for an unknown one.
     Option(Option<(&'a Opt, Option<String>)>),
 }
 
 impl Parser<'_> {
-    /// Takes what it knows of `args` and leaves the rest, as argparse's `parse_known_args`.
+    /// Parses the known arguments of `args` and returns the rest, like argparse's `parse_known_args`.
     ///
     /// # Errors
-    /// [`Stop`].
-    pub(super) fn parse_known(&self, args: &[String]) -> Result<Parsed, Stop> {
-        let mut reading = Reading {
+    /// [`ParseStop`].
+    pub(super) fn parse_known(&self, args: &[String]) -> Result<Parsed, ParseStop> {
+        let mut state = ParseState {
             args,
-            kinds: self.kinds(args)?,
-            wanting: self.positional.as_ref(),
+            tokens: self.tokens(args)?,
+            positional: self.positional.as_ref(),
             parsed: Parsed::default(),
         };
-        reading.run()?;
-        let parsed = reading.parsed;
+        state.run()?;
+        let parsed = state.parsed;
         let mut missing: Vec<_> = self.options.iter().filter(|o| o.required && !parsed.has(o.name)).collect();
         let mut names: Vec<&str> = missing.drain(..).map(|option| option.name).collect();
         if let Some(positional) = &self.positional
@@ -111,33 +111,33 @@ impl Parser<'_> {
         if names.is_empty() {
             Ok(parsed)
         } else {
-            Err(Stop::Wrong(format!("the following arguments are required: {}", names.join(", "))))
+            Err(ParseStop::Invalid(format!("the following arguments are required: {}", names.join(", "))))
         }
     }
 
-    fn kinds(&self, args: &[String]) -> Result<Vec<Kind<'_>>, Stop> {
-        let mut kinds = Vec::with_capacity(args.len());
-        let mut behind_dashes = false;
+    fn tokens(&self, args: &[String]) -> Result<Vec<Token<'_>>, ParseStop> {
+        let mut tokens = Vec::with_capacity(args.len());
+        let mut after_dashes = false;
         for arg in args {
-            kinds.push(if behind_dashes {
-                Kind::Plain
+            tokens.push(if after_dashes {
+                Token::Plain
             } else if arg == "--" {
-                behind_dashes = true;
-                Kind::Dashes
+                after_dashes = true;
+                Token::Dashes
             } else {
-                self.kind(arg)?
+                self.token(arg)?
             });
         }
-        Ok(kinds)
+        Ok(tokens)
     }
 
-    fn kind(&self, arg: &str) -> Result<Kind<'_>, Stop> {
+    fn token(&self, arg: &str) -> Result<Token<'_>, ParseStop> {
         if !arg.starts_with('-') || arg.len() == 1 {
-            return Ok(Kind::Plain);
+            return Ok(Token::Plain);
         }
         let known = |name: &str| self.options.iter().find(|option| option.name == name);
         if let Some(option) = known(arg) {
-            return Ok(Kind::Option(Some((option, None))));
+            return Ok(Token::Option(Some((option, None))));
         }
         let (name, value) = match arg.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
@@ -146,24 +146,24 @@ impl Parser<'_> {
         if value.is_some()
             && let Some(option) = known(name)
         {
-            return Ok(Kind::Option(Some((option, value))));
+            return Ok(Token::Option(Some((option, value))));
         }
         if arg.starts_with("--") {
             let meant: Vec<_> = self.options.iter().filter(|option| option.name.starts_with(name)).collect();
             match meant.as_slice() {
                 [] => {}
-                [option] => return Ok(Kind::Option(Some((option, value)))),
+                [option] => return Ok(Token::Option(Some((option, value)))),
                 several => {
                     let names: Vec<_> = several.iter().map(|option| option.name).collect();
                     let could = names.join(", ");
-                    return Err(Stop::Wrong(format!("ambiguous option: {arg} could match {could}")));
+                    return Err(ParseStop::Invalid(format!("ambiguous option: {arg} could match {could}")));
                 }
             }
         }
         if is_negative_number(arg) || arg.contains(' ') {
-            return Ok(Kind::Plain);
+            return Ok(Token::Plain);
         }
-        Ok(Kind::Option(None))
+        Ok(Token::Option(None))
     }
 }
 
@@ -177,18 +177,18 @@ fn is_negative_number(arg: &str) -> bool {
     }
 }
 
-struct Reading<'a> {
+struct ParseState<'a> {
     args: &'a [String],
-    kinds: Vec<Kind<'a>>,
-    wanting: Option<&'a Positional>,
+    tokens: Vec<Token<'a>>,
+    positional: Option<&'a Positional>,
     parsed: Parsed,
 }
 
-impl Reading<'_> {
-    fn run(&mut self) -> Result<(), Stop> {
-        let is_option = |kind: &Kind<'_>| matches!(kind, Kind::Option(_));
+impl ParseState<'_> {
+    fn run(&mut self) -> Result<(), ParseStop> {
+        let is_option = |token: &Token<'_>| matches!(token, Token::Option(_));
         let mut at = 0;
-        while let Some(next) = self.kinds.iter().skip(at).position(is_option).map(|ahead| at + ahead) {
+        while let Some(next) = self.tokens.iter().skip(at).position(is_option).map(|ahead| at + ahead) {
             if at != next {
                 let end = self.take_positional(at)?;
                 if end > at {
@@ -205,35 +205,35 @@ impl Reading<'_> {
     }
 
     fn is_plain(&self, at: usize) -> bool {
-        matches!(self.kinds.get(at), Some(Kind::Plain))
+        matches!(self.tokens.get(at), Some(Token::Plain))
     }
 
     fn past_dashes(&self, from: usize) -> usize {
-        from + self.kinds.iter().skip(from).take_while(|kind| matches!(kind, Kind::Dashes)).count()
+        from + self.tokens.iter().skip(from).take_while(|token| matches!(token, Token::Dashes)).count()
     }
 
-    /// The positional argument at `at`, with any `--` around it; returns where it ends.
-    fn take_positional(&mut self, at: usize) -> Result<usize, Stop> {
-        let Some(positional) = self.wanting else { return Ok(at) };
+    /// Consumes the positional argument at `at`, with any `--` around it; returns the next index.
+    fn take_positional(&mut self, at: usize) -> Result<usize, ParseStop> {
+        let Some(positional) = self.positional else { return Ok(at) };
         let start = self.past_dashes(at);
         if !self.is_plain(start) {
-            // One that may be left out is done with here, even when it was.
+            // An optional argument is settled here, even if it is absent.
             if !positional.choices.is_empty() {
                 return Ok(at);
             }
-            self.wanting = None;
+            self.positional = None;
             return Ok(start);
         }
-        self.wanting = None;
+        self.positional = None;
         let value = self.args.get(start).cloned().unwrap_or_default();
         check(positional.name, &positional.choices, &value)?;
         self.parsed.positional = Some(value);
         Ok(self.past_dashes(start + 1))
     }
 
-    /// The option at `at`, with its value; returns where it ends.
-    fn take_option(&mut self, at: usize) -> Result<usize, Stop> {
-        let Some(Kind::Option(found)) = self.kinds.get(at).cloned() else { return Ok(at + 1) };
+    /// Consumes the option at `at` with its value; returns the next index.
+    fn take_option(&mut self, at: usize) -> Result<usize, ParseStop> {
+        let Some(Token::Option(found)) = self.tokens.get(at).cloned() else { return Ok(at + 1) };
         let Some((option, explicit)) = found else {
             self.parsed.extras.extend(self.args.get(at).cloned());
             return Ok(at + 1);
@@ -242,15 +242,17 @@ impl Reading<'_> {
             (Takes::Nothing | Takes::Version, Some(explicit)) => {
                 let name = option.name;
                 let quoted = repr(&explicit);
-                return Err(Stop::Wrong(format!("argument {name}: ignored explicit argument {quoted}")));
+                return Err(ParseStop::Invalid(format!(
+                    "argument {name}: ignored explicit argument {quoted}"
+                )));
             }
-            (Takes::Version, None) => return Err(Stop::Version),
+            (Takes::Version, None) => return Err(ParseStop::Version),
             (Takes::Nothing, None) => (None, at + 1),
             (_, Some(explicit)) => (Some(explicit), at + 1),
             (Takes::MaybeValue, None) if !self.is_plain(at + 1) => (None, at + 1),
             (_, None) if self.is_plain(at + 1) => (self.args.get(at + 1).cloned(), at + 2),
             (_, None) => {
-                return Err(Stop::Wrong(format!("argument {}: expected one argument", option.name)));
+                return Err(ParseStop::Invalid(format!("argument {}: expected one argument", option.name)));
             }
         };
         self.parsed.given.insert(option.name);
@@ -262,20 +264,20 @@ impl Reading<'_> {
     }
 }
 
-fn check(name: &str, choices: &[&str], value: &str) -> Result<(), Stop> {
+fn check(name: &str, choices: &[&str], value: &str) -> Result<(), ParseStop> {
     if choices.is_empty() || choices.contains(&value) {
         return Ok(());
     }
-    let mut said = format!("argument {name}: Found invalid choice '{value}'\n");
+    let mut message = format!("argument {name}: Found invalid choice '{value}'\n");
     let close = close_matches(value, choices);
     if !close.is_empty() {
-        said.push_str("\nMaybe you meant:\n");
+        message.push_str("\nMaybe you meant:\n");
         for word in close {
-            said.push_str("\n  * ");
-            said.push_str(word);
+            message.push_str("\n  * ");
+            message.push_str(word);
         }
     }
-    Err(Stop::Wrong(said))
+    Err(ParseStop::Invalid(message))
 }
 
 #[cfg(test)]
@@ -291,7 +293,7 @@ mod tests {
         Opt { name: "--version", takes: Takes::Version, choices: &[], required: false },
     ];
 
-    fn parse(choices: &[&'static str], args: &[&str]) -> Result<Parsed, Stop> {
+    fn parse(choices: &[&'static str], args: &[&str]) -> Result<Parsed, ParseStop> {
         let positional = Some(Positional { name: "command", choices: choices.to_vec() });
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
         Parser { options: OPTIONS, positional }.parse_known(&args)
@@ -299,13 +301,13 @@ mod tests {
 
     fn wrong(args: &[&str]) -> String {
         match parse(&["sts", "ssh"], args) {
-            Err(Stop::Wrong(said)) => said,
+            Err(ParseStop::Invalid(message)) => message,
             other => panic!("{args:?}: {other:?}"),
         }
     }
 
     #[test]
-    fn options_stand_before_between_and_behind_in_each_spelling() {
+    fn options_may_be_anywhere() {
         for args in [
             ["--region", "r", "sts", "--no-sign-request"],
             ["sts", "--region", "r", "--no-sign-request"],
@@ -317,12 +319,12 @@ mod tests {
             assert!(parsed.has("--no-sign-request") && parsed.extras.is_empty(), "{args:?}");
         }
         let parsed = parse(&["sts"], &["sts", "--region=a=b", "--out=text", "--region="]).unwrap();
-        assert_eq!(parsed.value("--region"), Some(""), "the last one counts");
+        assert_eq!(parsed.value("--region"), Some(""), "the last one applies");
         assert_eq!(parsed.value("--output"), Some("text"));
     }
 
     #[test]
-    fn what_is_not_known_is_left_in_order_and_takes_no_value() {
+    fn unknown_arguments_are_kept_in_order() {
         let parsed =
             parse(&["sts"], &["sts", "--x", "1", "op", "--region", "r", "--y=2", "-z", "-5"]).unwrap();
         assert_eq!(parsed.extras, ["--x", "1", "op", "--y=2", "-z", "-5"]);
@@ -330,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn dashes_end_the_options() {
+    fn double_dash_ends_options() {
         let parsed = parse(&["sts"], &["sts", "--", "--region", "r"]).unwrap();
         assert_eq!(parsed.value("--region"), None);
         assert_eq!(parsed.extras, ["--region", "r"]);
@@ -339,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_positional_that_may_be_left_out_takes_the_first_word() {
+    fn optional_positional_takes_first_word() {
         let parsed = parse(&[], &["a", "b", "--region", "r"]).unwrap();
         assert_eq!(parsed.positional.as_deref(), Some("a"));
         assert_eq!(parsed.extras, ["b"]);
@@ -347,29 +349,29 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_in_argparses_words() {
+    fn errors_match_argparse() {
         assert_eq!(wrong(&["sts", "--region"]), "argument --region: expected one argument");
         assert_eq!(wrong(&["sts", "--region", "--output", "x"]), "argument --region: expected one argument");
         assert_eq!(
             wrong(&["--no-"]),
             "ambiguous option: --no- could match --no-sign-request, --no-verify-ssl"
         );
-        let said = wrong(&["--no-sign-request=it's", "sts"]);
-        assert_eq!(said, "argument --no-sign-request: ignored explicit argument \"it's\"");
+        let message = wrong(&["--no-sign-request=it's", "sts"]);
+        assert_eq!(message, "argument --no-sign-request: ignored explicit argument \"it's\"");
         assert_eq!(wrong(&["--region", "r"]), "the following arguments are required: command");
         assert_eq!(wrong(&["--output", "xml", "sts"]), "argument --output: Found invalid choice 'xml'\n");
-        let said = "argument command: Found invalid choice 'sssh'\n\nMaybe you meant:\n\n  * ssh";
-        assert_eq!(wrong(&["sssh"]), said);
+        let message = "argument command: Found invalid choice 'sssh'\n\nMaybe you meant:\n\n  * ssh";
+        assert_eq!(wrong(&["sssh"]), message);
     }
 
     #[test]
-    fn the_version_comes_before_what_is_wrong_behind_it_only() {
-        assert_eq!(parse(&["sts"], &["--version", "nonsense"]), Err(Stop::Version));
-        assert!(matches!(parse(&["sts"], &["nonsense", "--version"]), Err(Stop::Wrong(_))));
+    fn version_precedes_later_errors_only() {
+        assert_eq!(parse(&["sts"], &["--version", "nonsense"]), Err(ParseStop::Version));
+        assert!(matches!(parse(&["sts"], &["nonsense", "--version"]), Err(ParseStop::Invalid(_))));
     }
 
     #[test]
-    fn a_value_that_may_be_left_out_may() {
+    fn optional_value_may_be_absent() {
         let parsed = parse(&["sts"], &["sts", "--skeleton"]).unwrap();
         assert!(parsed.has("--skeleton") && parsed.value("--skeleton").is_none());
         assert_eq!(parse(&["sts"], &["sts", "--skeleton", "out"]).unwrap().value("--skeleton"), Some("out"));

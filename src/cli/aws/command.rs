@@ -1,13 +1,13 @@
-//! From a command line to a command with its options, and the errors on the way in aws-cli's order.
+//! Parses a command with its options; errors are checked in aws-cli's order.
 
-use super::argparse::{Parsed, Parser, Positional, Stop};
+use super::argparse::{ParseStop, Parsed, Parser, Positional};
 use super::error::{ShimError, USAGE};
 use super::globals::refuse;
 use super::options::{self, Entry, opts};
 use super::paramfile;
 use super::python::int;
 
-/// The commands, as aws-cli calls them.
+/// The commands, by aws-cli's names.
 pub(super) const COMMANDS: &[&str] = &["ec2-instance-connect", "sts", "help"];
 
 /// One command.
@@ -23,7 +23,7 @@ impl Command {
     pub(super) const ALL: [Self; 4] =
         [Self::OpenTunnel, Self::SendSshPublicKey, Self::Ssh, Self::GetCallerIdentity];
 
-    /// The service, then the operation.
+    /// Returns the service and the operation.
     pub(super) fn path(self) -> (&'static str, &'static str) {
         match self {
             Self::OpenTunnel => ("ec2-instance-connect", "open-tunnel"),
@@ -33,7 +33,7 @@ impl Command {
         }
     }
 
-    /// Its options.
+    /// Returns its options.
     pub(super) fn options(self) -> &'static [Entry] {
         match self {
             Self::OpenTunnel => options::OPEN_TUNNEL,
@@ -43,60 +43,60 @@ impl Command {
         }
     }
 
-    /// Whether it is one of AWS's API calls; the others are aws-cli's own commands, and differ in small ways.
+    /// Returns whether it is an AWS API call. The others are aws-cli's own commands, which differ in small ways.
     fn is_api_call(self) -> bool {
         matches!(self, Self::SendSshPublicKey | Self::GetCallerIdentity)
     }
 }
 
-/// What a service's command line asks for.
+/// The result of parsing a service's command line.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(super) enum Invocation {
     /// Help for the service, or for one of its commands.
     Help(Option<Command>),
     Run(Command, Values),
 }
 
-/// The operation of `service` that `args` ask for, with its options.
+/// Parses the operation of `service` and its options.
 ///
 /// # Errors
-/// aws-cli's.
-pub(super) fn read(service: &str, args: &[String]) -> Result<Asked, ShimError> {
+/// aws-cli's errors.
+pub(super) fn read(service: &str, args: &[String]) -> Result<Invocation, ShimError> {
     let of_service = || Command::ALL.into_iter().filter(|command| command.path().0 == service);
     let mut choices: Vec<_> = of_service().map(|command| command.path().1).collect();
     choices.push("help");
     let parsed = known(&[], Some(Positional { name: "operation", choices }), args)?;
     let operation = parsed.positional.unwrap_or_default();
     let Some(command) = of_service().find(|command| command.path().1 == operation) else {
-        return Ok(Asked::Help(None));
+        return Ok(Invocation::Help(None));
     };
     let args = parsed.extras;
     let options = opts(command.options());
     if !command.is_api_call() {
         if args == ["help"] {
-            return Ok(Asked::Help(Some(command)));
+            return Ok(Invocation::Help(Some(command)));
         }
         let parsed = known(&options, None, &args)?;
         let values = Values::load(command, &parsed)?;
         if !parsed.extras.is_empty() {
             return Err(ShimError::param(format!("Unknown options: {}", parsed.extras.join(","))));
         }
-        return Ok(Asked::Run(command, values));
+        return Ok(Invocation::Run(command, values));
     }
     if args == ["help"] {
-        return Ok(Asked::Help(Some(command)));
+        return Ok(Invocation::Help(Some(command)));
     }
-    // Any word may stand where `help` may.
+    // Any word is accepted in the position of `help`.
     let mut parsed = known(&options, Some(Positional { name: "help", choices: Vec::new() }), &args)?;
     match parsed.positional.take() {
-        Some(word) if word == "help" => return Ok(Asked::Help(Some(command))),
+        Some(word) if word == "help" => return Ok(Invocation::Help(Some(command))),
         word => parsed.extras.extend(word),
     }
     if !parsed.extras.is_empty() {
         return Err(ShimError::unknown(&parsed.extras));
     }
     refuse(command.options(), &parsed)?;
-    Ok(Asked::Run(command, Values::load(command, &parsed)?))
+    Ok(Invocation::Run(command, Values::load(command, &parsed)?))
 }
 
 fn known(
@@ -105,13 +105,13 @@ fn known(
     args: &[String],
 ) -> Result<Parsed, ShimError> {
     Parser { options, positional }.parse_known(args).map_err(|stop| match stop {
-        Stop::Wrong(said) => ShimError::usage(&said, USAGE),
-        // No table of a command has it.
-        Stop::Version => ShimError::param("--version stands before the command"),
+        ParseStop::Invalid(text) => ShimError::usage(&text, USAGE),
+        // Unreachable: no command has this option.
+        ParseStop::Version => ShimError::param("--version must precede the command"),
     })
 }
 
-/// A command's options with their values, files read and numbers checked.
+/// The option values of a command, with files read and numbers validated.
 #[derive(Debug, Default)]
 pub(super) struct Values(Vec<(&'static str, String)>);
 
@@ -130,23 +130,23 @@ impl Values {
         Ok(Self(values))
     }
 
-    /// The value of the option `name`, unless it is empty.
+    /// Returns the value of the option `name`, unless it is empty.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.raw(name).filter(|value| !value.is_empty())
     }
 
-    /// The value of the option `name`.
+    /// Returns the value of the option `name`.
     pub(super) fn raw(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The number that the option `name` has.
+    /// Returns the numeric value of the option `name`.
     pub(super) fn number(&self, name: &str) -> Option<i64> {
         self.raw(name).and_then(|text| int(text).ok())
     }
 }
 
-/// The options whose values are numbers.
+/// The options with numeric values.
 const NUMBERS: &[&str] =
     &["--remote-port", "--local-port", "--max-tunnel-duration", "--max-websocket-connections", "--ssh-port"];
 
@@ -154,7 +154,7 @@ const NUMBERS: &[&str] =
 mod tests {
     use super::*;
 
-    fn read(service: &str, args: &[&str]) -> Result<Asked, ShimError> {
+    fn read(service: &str, args: &[&str]) -> Result<Invocation, ShimError> {
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
         super::read(service, &args)
     }
@@ -164,9 +164,9 @@ mod tests {
     }
 
     #[test]
-    fn a_command_has_its_values() {
+    fn command_has_its_values() {
         let args = ["open-tunnel", "--instance-id", "i-1", "--local=2222", "--max-web", "3"];
-        let Ok(Asked::Run(Command::OpenTunnel, values)) = read("ec2-instance-connect", &args) else {
+        let Ok(Invocation::Run(Command::OpenTunnel, values)) = read("ec2-instance-connect", &args) else {
             panic!()
         };
         assert_eq!(values.text("--instance-id"), Some("i-1"));
@@ -176,24 +176,24 @@ mod tests {
     }
 
     #[test]
-    fn api_calls_and_aws_clis_own_commands_differ_in_what_they_call_unknown() {
+    fn unknown_options_differ_by_command_kind() {
         assert_eq!(message("sts", &["get-caller-identity", "a", "--b=1"]), "Unknown options: --b=1, a");
-        let said = message("ec2-instance-connect", &["open-tunnel", "--remote-port", "22", "--", "ls"]);
-        assert_eq!(said, "An error occurred (ParamValidation): Unknown options: --,ls");
-        // Values are read before that in one and after it in the other.
-        let said = message("ec2-instance-connect", &["open-tunnel", "--remote-port", "x", "y"]);
-        assert_eq!(said, "invalid literal for int() with base 10: 'x'");
+        let text = message("ec2-instance-connect", &["open-tunnel", "--remote-port", "22", "--", "ls"]);
+        assert_eq!(text, "An error occurred (ParamValidation): Unknown options: --,ls");
+        // One kind validates values before unknown options, the other after.
+        let text = message("ec2-instance-connect", &["open-tunnel", "--remote-port", "x", "y"]);
+        assert_eq!(text, "invalid literal for int() with base 10: 'x'");
     }
 
     #[test]
-    fn help_is_one_word_behind_the_command() {
+    fn help_follows_the_command() {
         for (service, args, expected) in [
             ("sts", &["help"][..], None),
             ("sts", &["get-caller-identity", "help"], Some(Command::GetCallerIdentity)),
             ("ec2-instance-connect", &["ssh", "help"], Some(Command::Ssh)),
         ] {
             match read(service, args) {
-                Ok(Asked::Help(command)) => assert_eq!(command, expected, "{args:?}"),
+                Ok(Invocation::Help(command)) => assert_eq!(command, expected, "{args:?}"),
                 other => panic!("{args:?}: {other:?}"),
             }
         }
@@ -204,13 +204,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_refused_is_told() {
-        let said = message("ec2-instance-connect", &["send-ssh-public-key"]);
+    fn missing_or_refused_option_is_named() {
+        let text = message("ec2-instance-connect", &["send-ssh-public-key"]);
         assert!(
-            said.contains("are required: --instance-id, --instance-os-user, --ssh-public-key\n\nusage: aws")
+            text.contains("are required: --instance-id, --instance-os-user, --ssh-public-key\n\nusage: aws")
         );
         assert!(message("sts", &[]).contains("the following arguments are required: operation"));
-        let said = message("sts", &["get-caller-identity", "--cli-input-json", "{}"]);
-        assert!(said.contains("--cli-input-json is not supported by eice's aws"), "{said}");
+        let text = message("sts", &["get-caller-identity", "--cli-input-json", "{}"]);
+        assert!(text.contains("--cli-input-json is not supported by eice's aws"), "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! How the shim fails: aws-cli's exit codes, and its words where they are right (`awscli/errorhandler.py`).
+//! Errors of the shim: aws-cli's exit codes, and its texts where they are correct (`awscli/errorhandler.py`).
 
 use std::fmt::Write as _;
 
@@ -10,14 +10,14 @@ use crate::model::{StageError, error_chain, escape_control};
 
 /// The command line or a parameter is wrong.
 pub(super) const PARAM_VALIDATION: u8 = 252;
-/// No credentials, no region, or something that is missing on this machine.
+/// No credentials or region, or something else is missing on this machine.
 pub(super) const CONFIGURATION: u8 = 253;
-/// AWS said no.
+/// AWS rejected the call.
 pub(super) const CLIENT_ERROR: u8 = 254;
 /// Everything else.
 pub(super) const GENERAL: u8 = 255;
 
-/// What every argparse error ends with.
+/// The suffix of all argparse errors.
 pub(super) const USAGE: &str = "usage: aws [options] <command> <subcommand> [<subcommand> ...] [parameters]
 To see help text, you can run:
 
@@ -26,42 +26,42 @@ To see help text, you can run:
   aws <command> <subcommand> help
 ";
 
-/// Why the shim ends without success.
+/// An error with its exit status.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ShimError {
     pub(super) status: u8,
-    told: Box<Told>,
+    text: Box<ErrorText>,
 }
 
-/// What is told.
+/// The texts of an error.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Told {
-    /// The code and the message alone, where aws-cli knows a code.
+struct ErrorText {
+    /// The code and the bare message, for errors that have a code in aws-cli.
     coded: Option<(String, String)>,
-    /// The message as the `enhanced` format tells it.
+    /// The message in the `enhanced` format.
     message: String,
-    /// Whether the message stands before the code in data, as the JSON of an API has them.
+    /// Whether the message precedes the code in structured output, as in the API's JSON.
     message_first: bool,
-    /// What stands before the message.
+    /// Text before the message.
     preface: String,
-    /// What to do about it, and the request id: where aws-cli has nothing to say.
+    /// Hint and request id, which aws-cli does not print.
     more: Vec<String>,
 }
 
-/// The forms of an error.
+/// The error formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ErrorFormat {
-    /// The message with its code.
+    /// Message and code.
     #[default]
     Enhanced,
     /// The message alone.
     Legacy,
-    /// Code and message as data.
+    /// Code and message as structured output.
     Data(Output),
 }
 
 impl ErrorFormat {
-    /// The format that `name` means; one that does not exist is the default, as in aws-cli.
+    /// Returns the format called `name`; unknown names select the default, as in aws-cli.
     pub(super) fn named(name: &str) -> Self {
         match name.to_lowercase().as_str() {
             "legacy" => Self::Legacy,
@@ -76,59 +76,59 @@ impl ErrorFormat {
 
 impl ShimError {
     fn new(status: u8, coded: Option<(String, String)>, message: String) -> Self {
-        Self { status, told: Box::new(Told { coded, message, ..Told::default() }) }
+        Self { status, text: Box::new(ErrorText { coded, message, ..ErrorText::default() }) }
     }
 
     fn coded(status: u8, code: &str, message: impl Into<String>) -> Self {
         let message = message.into();
-        let told = format!("An error occurred ({code}): {message}");
-        Self::new(status, Some((code.to_owned(), message)), told)
+        let enhanced = format!("An error occurred ({code}): {message}");
+        Self::new(status, Some((code.to_owned(), message)), enhanced)
     }
 
-    /// A parameter is wrong.
+    /// Returns the error for an invalid parameter.
     pub(super) fn param(message: impl Into<String>) -> Self {
         Self::coded(PARAM_VALIDATION, "ParamValidation", message)
     }
 
-    /// The value of the option `name` cannot be read.
+    /// Returns the error for an option value that cannot be parsed.
     pub(super) fn parameter(name: &str, why: &str) -> Self {
         Self::param(format!("Error parsing parameter '{name}': {why}"))
     }
 
-    /// argparse's `message`, and its usage.
+    /// Returns an argparse error: `message`, followed by the usage.
     pub(super) fn usage(message: &str, usage: &str) -> Self {
         Self::param(format!("{message}\n\n{usage}"))
     }
 
-    /// Options or words that an API call does not know.
+    /// Returns the error for arguments that an API call does not have.
     pub(super) fn unknown(options: &[String]) -> Self {
         let message = format!("Unknown options: {}", options.join(", "));
         let mut error = Self::new(PARAM_VALIDATION, None, message);
-        error.told.preface = format!("\n{USAGE}\n");
+        error.text.preface = format!("\n{USAGE}\n");
         error
     }
 
-    /// Something is missing on this machine.
+    /// Returns the error for missing configuration on this machine.
     pub(super) fn configuration(message: impl Into<String>) -> Self {
         Self::coded(CONFIGURATION, "Configuration", message)
     }
 
-    /// Anything else.
+    /// Returns an error without a code.
     pub(super) fn general(message: impl Into<String>) -> Self {
         Self::new(GENERAL, None, message.into())
     }
 
-    /// An answer that AWS would give, `code` with `message`, to a value that never gets so far.
+    /// Returns the error that AWS would return for a value that is rejected locally.
     pub(super) fn refused(operation: &str, code: &str, message: &str) -> Self {
         Self::called(&format!("{operation} operation"), code, message)
     }
 
     fn called(operation: &str, code: &str, message: &str) -> Self {
-        let told = format!("An error occurred ({code}) when calling the {operation}: {message}");
-        Self::new(CLIENT_ERROR, Some((code.to_owned(), message.to_owned())), told)
+        let enhanced = format!("An error occurred ({code}) when calling the {operation}: {message}");
+        Self::new(CLIENT_ERROR, Some((code.to_owned(), message.to_owned())), enhanced)
     }
 
-    /// AWS's refusal, after so many further tries where there were any.
+    /// Converts AWS's error response; `retries` is the number of retries, if there were any.
     fn from_response(response: &ErrorResponse, retries: Option<u32>) -> Self {
         let mut operation = format!("{} operation", response.action);
         if let Some(retries) = retries {
@@ -136,42 +136,42 @@ impl ShimError {
             let _ = write!(operation, " (reached max retries: {retries})");
         }
         let mut error = Self::called(&operation, &response.code, &response.message);
-        error.told.message_first = response.action == Action::SendSshPublicKey;
+        error.text.message_first = response.action == Action::SendSshPublicKey;
         error
     }
 
-    /// Adds what to do about it.
+    /// Adds a hint.
     pub(super) fn with_hint(mut self, hint: Option<&str>) -> Self {
-        self.told.more.extend(hint.map(|hint| format!("hint: {hint}")));
+        self.text.more.extend(hint.map(|hint| format!("hint: {hint}")));
         self
     }
 
     fn with_request_id(mut self, id: Option<&str>) -> Self {
-        self.told.more.extend(id.map(|id| format!("request id: {id}")));
+        self.text.more.extend(id.map(|id| format!("request id: {id}")));
         self
     }
 
     /// The message alone.
     #[cfg(test)]
     pub(super) fn message(&self) -> &str {
-        &self.told.message
+        &self.text.message
     }
 
-    /// All of it on one line.
+    /// Returns the error on one line.
     pub(super) fn on_one_line(&self) -> String {
-        let more: String = self.told.more.iter().map(|line| format!(" ({line})")).collect();
-        escape_control(&format!("{}{more}", self.told.message.replace('\n', " ")))
+        let more: String = self.text.more.iter().map(|line| format!(" ({line})")).collect();
+        escape_control(&format!("{}{more}", self.text.message.replace('\n', " ")))
     }
 
-    /// What goes to stderr.
+    /// Returns the text for stderr.
     pub(super) fn render(&self, format: ErrorFormat, color: bool) -> String {
-        let mut out = self.told.preface.clone();
-        match (format, &self.told.coded) {
+        let mut out = self.text.preface.clone();
+        match (format, &self.text.coded) {
             (ErrorFormat::Data(form), Some((code, message))) => {
-                let text = |value: &str| Value::Text(value.to_owned());
+                let json_text = |value: &str| Value::Text(value.to_owned());
                 let mut entries =
-                    vec![("Code".to_owned(), text(code)), ("Message".to_owned(), text(message))];
-                if self.told.message_first {
+                    vec![("Code".to_owned(), json_text(code)), ("Message".to_owned(), json_text(message))];
+                if self.text.message_first {
                     entries.reverse();
                 }
                 let data = Value::Map(entries);
@@ -180,9 +180,9 @@ impl ShimError {
             (ErrorFormat::Legacy, Some((_, message))) if self.status != CLIENT_ERROR => {
                 sentence(&mut out, message);
             }
-            _ => sentence(&mut out, &self.told.message),
+            _ => sentence(&mut out, &self.text.message),
         }
-        for line in &self.told.more {
+        for line in &self.text.more {
             // Writing to a String cannot fail.
             let _ = writeln!(out, "  {}", escape_control(line));
         }
@@ -190,7 +190,7 @@ impl ShimError {
     }
 }
 
-/// One message, lines kept and other control characters escaped: some of it comes from the far side.
+/// Appends a message. Line breaks are kept and other control characters escaped: parts of it come from the remote.
 fn sentence(out: &mut String, message: &str) {
     out.push_str("\naws: [ERROR]:");
     for (n, line) in message.trim().split('\n').enumerate() {
@@ -200,7 +200,7 @@ fn sentence(out: &mut String, message: &str) {
     out.push('\n');
 }
 
-/// A failed AWS call after `attempts` tries at most, or what stands in front of it.
+/// Converts an error of an AWS call with at most `attempts` attempts, or of its preparation.
 pub(super) fn from_aws(error: &AwsError, attempts: u32) -> ShimError {
     use crate::aws::ChoiceError as Choice;
     if let Some(response) = error.response() {
@@ -272,19 +272,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_reads_as_its_format_says() {
+    fn error_follows_its_format() {
         let error = ShimError::param("no");
-        let told = |format| error.render(ErrorFormat::named(format), false);
-        assert_eq!(told("enhanced"), "\naws: [ERROR]: An error occurred (ParamValidation): no\n");
-        assert_eq!(told("nonsense"), told("enhanced"));
-        assert_eq!(told("legacy"), "\naws: [ERROR]: no\n");
-        assert_eq!(told("json"), "{\n    \"Code\": \"ParamValidation\",\n    \"Message\": \"no\"\n}\n");
-        assert_eq!(told("text"), "ParamValidation\tno\n");
-        assert_eq!(told("yaml"), "Code: ParamValidation\nMessage: no\n");
-        let general = ShimError::general("broken").with_hint(Some("mend it"));
+        let rendered = |format| error.render(ErrorFormat::named(format), false);
+        assert_eq!(rendered("enhanced"), "\naws: [ERROR]: An error occurred (ParamValidation): no\n");
+        assert_eq!(rendered("nonsense"), rendered("enhanced"));
+        assert_eq!(rendered("legacy"), "\naws: [ERROR]: no\n");
+        assert_eq!(rendered("json"), "{\n    \"Code\": \"ParamValidation\",\n    \"Message\": \"no\"\n}\n");
+        assert_eq!(rendered("text"), "ParamValidation\tno\n");
+        assert_eq!(rendered("yaml"), "Code: ParamValidation\nMessage: no\n");
+        let general = ShimError::general("broken").with_hint(Some("fix it"));
         assert_eq!(
             general.render(ErrorFormat::named("json"), false),
-            "\naws: [ERROR]: broken\n  hint: mend it\n"
+            "\naws: [ERROR]: broken\n  hint: fix it\n"
         );
         let refused = ShimError::refused("Op", "Code", "text");
         let sentence = "\naws: [ERROR]: An error occurred (Code) when calling the Op operation: text\n";
@@ -292,8 +292,8 @@ mod tests {
     }
 
     #[test]
-    fn what_the_far_side_says_cannot_drive_a_terminal() {
-        let told = ShimError::general("a\u{1b}[2J\nb").render(ErrorFormat::Enhanced, false);
-        assert_eq!(told, "\naws: [ERROR]: a\\u{1b}[2J\nb\n");
+    fn control_characters_are_escaped() {
+        let rendered = ShimError::general("a\u{1b}[2J\nb").render(ErrorFormat::Enhanced, false);
+        assert_eq!(rendered, "\naws: [ERROR]: a\\u{1b}[2J\nb\n");
     }
 }

@@ -1,20 +1,20 @@
-//! The options of every command, read and checked in aws-cli's order (`awscli/clidriver.py`, `globalargs.py`).
+//! Global options, parsed and validated in aws-cli's order (`awscli/clidriver.py`, `globalargs.py`).
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
-use super::argparse::{Parsed, Parser, Positional, Stop};
+use super::argparse::{ParseStop, Parsed, Parser, Positional};
 use super::error::{ErrorFormat, ShimError, USAGE};
-use super::options::{ERROR_FORMATS, FIRST, Fate, GLOBAL, opts};
+use super::options::{ERROR_FORMATS, FIRST, GLOBAL, Support, opts};
 use super::output::Output;
 use super::python::int;
 use super::query::Query;
 use crate::aws;
 
-/// The usage text of the parser that reads `--profile` and `--debug` before all others.
+/// The usage text of the parser that reads `--profile` and `--debug` first.
 const FIRST_USAGE: &str = "usage: aws [--profile PROFILE] [--debug]";
 
-/// The options of every command.
+/// The global options.
 #[derive(Debug, Default)]
 pub(super) struct Globals {
     pub(super) region: Option<String>,
@@ -27,33 +27,36 @@ pub(super) struct Globals {
     error_format: Option<ErrorFormat>,
 }
 
-/// What a command line came to.
+/// The result of parsing the global options.
 #[derive(Debug)]
-pub(super) enum Line {
-    /// The version is asked for.
+pub(super) enum GlobalArgs {
+    /// `--version` was given.
     Version,
-    /// A command, and what it is to read itself.
+    /// A command, with the arguments left for it.
     Command(Box<Globals>, String, Vec<String>),
 }
 
 impl Globals {
-    /// Reads the options of every command off `args`; the commands are `commands`.
+    /// Parses the global options in `args`; `commands` are the known commands.
     ///
     /// # Errors
-    /// What is wrong, and the form in which the user wants to be told.
-    pub(super) fn read(args: &[String], commands: &[&'static str]) -> Result<Line, (ShimError, Box<Self>)> {
+    /// The error, and the options that determine its format.
+    pub(super) fn read(
+        args: &[String],
+        commands: &[&'static str],
+    ) -> Result<GlobalArgs, (ShimError, Box<Self>)> {
         let mut globals = Self::default();
         match read(args, commands, &mut globals) {
-            Ok(Some((command, rest))) => Ok(Line::Command(Box::new(globals), command, rest)),
-            Ok(None) => Ok(Line::Version),
+            Ok(Some((command, rest))) => Ok(GlobalArgs::Command(Box::new(globals), command, rest)),
+            Ok(None) => Ok(GlobalArgs::Version),
             Err(error) => Err((error, Box::new(globals))),
         }
     }
 
-    /// The form of an answer: the option, then the environment, then the profile.
+    /// Returns the output format: from the option, the environment or the profile.
     ///
     /// # Errors
-    /// The environment or the profile names an unknown form.
+    /// The environment or the profile has an unknown format.
     pub(super) fn output(&self) -> Result<Output, ShimError> {
         if let Some(output) = self.output {
             return Ok(output);
@@ -66,18 +69,18 @@ impl Globals {
         }
     }
 
-    /// The form of an error: the option, then the environment, then the profile.
+    /// Returns the error format: from the option, the environment or the profile.
     pub(super) fn error_format(&self) -> ErrorFormat {
         let configured = || self.setting("AWS_CLI_ERROR_FORMAT", "cli_error_format");
         self.error_format.or_else(|| configured().map(|name| ErrorFormat::named(&name))).unwrap_or_default()
     }
 
-    /// The value of `variable`, else of the profile's `key`.
+    /// Returns the value of `variable`, else of the profile's `key`.
     fn setting(&self, variable: &str, key: &str) -> Option<String> {
         std::env::var(variable).ok().or_else(|| aws::profile_property(self.profile.as_deref(), key))
     }
 
-    /// Whether tables have colours.
+    /// Returns whether tables are colored.
     pub(super) fn color(&self) -> bool {
         self.color.unwrap_or_else(|| io::stdout().is_terminal())
     }
@@ -89,8 +92,8 @@ fn read(
     globals: &mut Globals,
 ) -> Result<Option<(String, Vec<String>)>, ShimError> {
     let wrong = |stop, usage| match stop {
-        Stop::Wrong(said) => Some(ShimError::usage(&said, usage)),
-        Stop::Version => None,
+        ParseStop::Invalid(message) => Some(ShimError::usage(&message, usage)),
+        ParseStop::Version => None,
     };
     let first = Parser { options: FIRST, positional: None }.parse_known(args);
     if let Some(error) = first.err().and_then(|stop| wrong(stop, FIRST_USAGE)) {
@@ -107,7 +110,7 @@ fn read(
     let parsed = match (Parser { options: &options, positional }).parse_known(args) {
         Ok(parsed) => parsed,
         Err(stop) => {
-            let is_command = matches!(&stop, Stop::Wrong(said) if said.starts_with("argument command: Found invalid choice"));
+            let is_command = matches!(&stop, ParseStop::Invalid(message) if message.starts_with("argument command: Found invalid choice"));
             let hint = is_command
                 .then_some("this aws is eice's, which has few of aws-cli's commands: `aws help` lists them");
             return wrong(stop, USAGE).map_or(Ok(None), |error| Err(error.with_hint(hint)));
@@ -120,7 +123,7 @@ fn read(
 impl Globals {
     fn take(&mut self, parsed: &Parsed) -> Result<(), ShimError> {
         let owned = |name: &str| parsed.value(name).map(str::to_owned);
-        // First, so that all that follows is told in the form that is asked for.
+        // Set the format first, so that it applies to the errors below.
         self.error_format = parsed
             .value("--cli-error-format")
             .filter(|name| ERROR_FORMATS.contains(name))
@@ -158,18 +161,19 @@ impl Globals {
     }
 }
 
-/// Ends with an error where an option that is refused was given.
+/// Returns an error if an option was given that is not supported.
 pub(super) fn refuse(entries: &[super::options::Entry], parsed: &Parsed) -> Result<(), ShimError> {
-    let refused = entries.iter().find(|entry| entry.fate == Fate::Refused && parsed.has(entry.opt.name));
+    let refused =
+        entries.iter().find(|entry| entry.support == Support::Refused && parsed.has(entry.opt.name));
     let Some(entry) = refused else { return Ok(()) };
     let name = entry.opt.name;
     let instead = match name {
         "--no-verify-ssl" => {
-            "certificates are always verified; name the authority with --ca-bundle or AWS_CA_BUNDLE"
+            "certificates are always verified; set the authority with --ca-bundle or AWS_CA_BUNDLE"
         }
-        "--no-sign-request" => "none of its calls can be made without a signature",
+        "--no-sign-request" => "all its calls require a signature",
         "--cli-auto-prompt" => "it never prompts; `aws help` lists its commands",
-        _ => "give the values as options of their own",
+        _ => "pass the values as separate options",
     };
     Err(ShimError::param(format!("{name} is not supported by eice's aws: {instead}")))
 }
@@ -178,7 +182,7 @@ pub(super) fn refuse(entries: &[super::options::Entry], parsed: &Parsed) -> Resu
 mod tests {
     use super::*;
 
-    fn line(args: &[&str]) -> Result<Line, ShimError> {
+    fn line(args: &[&str]) -> Result<GlobalArgs, ShimError> {
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
         Globals::read(&args, &["ec2-instance-connect", "sts", "help"]).map_err(|(error, _)| error)
     }
@@ -188,20 +192,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_global_is_taken_and_the_rest_left_for_the_command() {
+    fn command_arguments_are_left() {
         let args = ["--region", "r", "sts", "get-caller-identity", "--prof=p", "--x", "1", "--no-cli-pager"];
-        let Line::Command(globals, command, rest) = line(&args).unwrap() else { panic!() };
+        let GlobalArgs::Command(globals, command, rest) = line(&args).unwrap() else { panic!() };
         assert_eq!((globals.region.as_deref(), globals.profile.as_deref()), (Some("r"), Some("p")));
         assert_eq!(
             (command.as_str(), rest),
             ("sts", vec!["get-caller-identity".into(), "--x".into(), "1".into()])
         );
-        let Line::Command(globals, ..) = line(&["sts", "--region", ""]).unwrap() else { panic!() };
-        assert_eq!(globals.region, None, "an empty value is none");
+        let GlobalArgs::Command(globals, ..) = line(&["sts", "--region", ""]).unwrap() else { panic!() };
+        assert_eq!(globals.region, None, "an empty value counts as absent");
     }
 
     #[test]
-    fn checks_come_in_aws_clis_order() {
+    fn checks_follow_aws_cli_order() {
         let coded = |text: &str| format!("An error occurred (ParamValidation): {text}");
         let usage = format!("\n\n{USAGE}");
         let all = ["--query", "a[", "--endpoint-url", "x", "--cli-read-timeout", "y", "--no-verify-ssl"];
@@ -220,7 +224,7 @@ mod tests {
             message(&["sts", "--region"]),
             coded(&format!("argument --region: expected one argument{usage}"))
         );
-        assert!(matches!(line(&["--version", "nonsense"]).unwrap(), Line::Version));
+        assert!(matches!(line(&["--version", "nonsense"]).unwrap(), GlobalArgs::Version));
         assert!(message(&["--cli-auto-prompt", "--no-cli-auto-prompt"]).contains("at the same time"));
     }
 }

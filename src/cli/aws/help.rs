@@ -4,16 +4,16 @@ use std::fmt::Write as _;
 
 use super::argparse::Takes;
 use super::command::Command;
-use super::options::{Entry, Fate, GLOBAL};
+use super::options::{Entry, GLOBAL, Support};
 
-/// The aws-cli whose command lines and texts these are.
+/// The aws-cli version that the shim is compatible with.
 pub(super) const VERSION: &str = "2.36.7";
 
-/// What `--version` prints. Programs look for `aws-cli/2.` in it.
+/// Returns the output of `--version`. Programs search it for `aws-cli/2.`.
 pub(super) fn version() -> String {
     let kernel = |name: &str| {
-        let told = std::fs::read_to_string(format!("/proc/sys/kernel/{name}"));
-        told.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+        let value = std::fs::read_to_string(format!("/proc/sys/kernel/{name}"));
+        value.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
     };
     format!(
         "aws-cli/{VERSION} eice/{} {}/{} source/{}",
@@ -24,13 +24,13 @@ pub(super) fn version() -> String {
     )
 }
 
-/// Help for everything, a service or one command.
+/// Returns help for all commands, a service or one command.
 pub(super) fn text(service: Option<&str>, command: Option<Command>) -> String {
     let mut out = String::new();
     match command {
         None => {
             out.push_str(
-                "aws, as eice knows it: the commands that a tenant image needs of aws-cli, in one binary.\n\n\
+                "eice's aws: the commands of aws-cli that a tenant image needs, in one binary.\n\n\
                  Usage: aws [options] <command> <subcommand> [parameters]\n\nCommands:\n",
             );
             for command in Command::ALL {
@@ -52,9 +52,9 @@ pub(super) fn text(service: Option<&str>, command: Option<Command>) -> String {
     out.push_str("\nOptions of every command:\n");
     list(GLOBAL, &mut out);
     out.push_str(
-        "\nCredentials, region and profiles come from where aws-cli takes them. Exit codes are aws-cli's: 252 for a\n\
-         wrong command line, 253 for missing configuration, 254 when AWS refuses, 255 for the rest, 130 after\n\
-         Ctrl-C; `ssh` ends with the remote command's own.\n",
+        "\nCredentials, region and profiles come from the same sources as in aws-cli. Exit codes are aws-cli's: 252 for a\n\
+         wrong command line, 253 for missing configuration, 254 when AWS rejects a call, 255 for other\n\
+         errors, 130 after Ctrl-C; `ssh` returns the remote command's exit code.\n",
     );
     out
 }
@@ -64,7 +64,7 @@ fn about(command: Command) -> &'static str {
         Command::OpenTunnel => "Opens a tunnel on stdin and stdout, or for each connection to a local port.",
         Command::Ssh => "Opens a shell on an instance.",
         Command::SendSshPublicKey => "Pushes a public key to an instance for 60 seconds.",
-        Command::GetCallerIdentity => "Tells whose credentials are used.",
+        Command::GetCallerIdentity => "Shows whose credentials are used.",
     }
 }
 
@@ -76,11 +76,11 @@ fn list(entries: &[Entry], out: &mut String) {
             Takes::MaybeValue => " [<value>]".to_owned(),
             Takes::Nothing | Takes::Version => String::new(),
         };
-        let note = match (entry.fate, entry.opt.required) {
-            (Fate::Accepted, true) => "  (required)",
-            (Fate::Accepted, false) => "",
-            (Fate::Ignored, _) => "  (no effect)",
-            (Fate::Refused, _) => "  (not supported)",
+        let note = match (entry.support, entry.opt.required) {
+            (Support::Accepted, true) => "  (required)",
+            (Support::Accepted, false) => "",
+            (Support::Ignored, _) => "  (no effect)",
+            (Support::Refused, _) => "  (not supported)",
         };
         let _ = writeln!(out, "  {}{value}{note}", entry.opt.name);
     }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn help_lists_each_command_and_each_option() {
+    fn help_lists_commands_and_options() {
         let all = text(None, None);
         for command in Command::ALL {
             assert!(all.contains(command.path().1), "{all}");

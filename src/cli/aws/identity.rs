@@ -2,7 +2,7 @@
 
 use super::error::ShimError;
 use super::globals::Globals;
-use super::session::{Service, Session, answer, to_shim_error};
+use super::session::{Service, Session, to_shim_error, write_response};
 use super::value::Value;
 use crate::cli::build::HostKeyOptions;
 use crate::ssh;
@@ -17,6 +17,6 @@ pub(super) async fn run(globals: &Globals) -> Result<u8, ShimError> {
         entry("Account", identity.account),
         entry("Arn", identity.arn),
     ]);
-    answer(globals, "GetCallerIdentity", value)?;
+    write_response(globals, "GetCallerIdentity", value)?;
     Ok(0)
 }

@@ -1,8 +1,8 @@
-//! `aws`, as far as a tenant image needs it: aws-cli v2's command lines, texts and exit codes for
-//! `ec2-instance-connect open-tunnel`, `ssh` and `send-ssh-public-key` and for `sts get-caller-identity`.
+//! The `aws` shim: aws-cli v2's command lines, texts and exit codes, for the commands that a tenant image needs:
+//! `ec2-instance-connect open-tunnel`, `ssh` and `send-ssh-public-key`, and `sts get-caller-identity`.
 //!
-//! The program is this when it is called `aws` (a symbolic link will do), or as `eice aws …`. What is the same as
-//! aws-cli, what is not, and what becomes of each option stands in `docs/aws-cli.md`.
+//! The shim runs when the program is named `aws` (a symbolic link will do), or as `eice aws …`. `docs/aws-cli.md`
+//! lists what is compatible, what differs, and how each option is handled.
 
 mod argparse;
 mod command;
@@ -32,13 +32,13 @@ use clap::Args;
 
 use super::help::{aws_help, exit_help};
 use super::stop::Signals;
-use command::{Asked, COMMANDS, Command, Values};
+use command::{COMMANDS, Command, Invocation, Values};
 use error::ShimError;
-use globals::{Globals, Line};
+use globals::{GlobalArgs, Globals};
 
 const HELP: &str = aws_help!(
     "Examples:
-  ln -s eice /usr/local/bin/aws            then programs that call aws find it
+  ln -s eice /usr/local/bin/aws            programs that call aws now use it
   eice aws sts get-caller-identity --query Account --output text
   eice aws ec2-instance-connect send-ssh-public-key --instance-id i-0123456789abcdef0 \\
       --instance-os-user ubuntu --ssh-public-key file://key.pub
@@ -46,13 +46,13 @@ const HELP: &str = aws_help!(
   eice aws ec2-instance-connect ssh --instance-id i-0123456789abcdef0
 
 `eice aws help` lists the commands and their options. The exit codes of this verb are aws-cli's and
-not those below: 252 for a wrong command line, 253 for missing configuration, 254 when AWS refuses,
-255 for the rest, 130 after Ctrl-C; `ssh` ends with the remote command's own."
+not those below: 252 for a wrong command line, 253 for missing configuration, 254 when AWS rejects
+a call, 255 for other errors, 130 after Ctrl-C; `ssh` returns the remote command's exit code."
 );
 
-/// Speaks aws-cli v2's command line for the few commands that terminals and file writing need.
+/// Runs the few aws-cli v2 commands that terminals and file writing need.
 ///
-/// The same as calling this program by the name `aws`.
+/// Same as running this program under the name `aws`.
 #[derive(Args, Debug)]
 #[command(after_long_help = HELP, after_help = "`eice aws --help` has examples, environment and exit codes.")]
 pub(crate) struct AwsShimArgs {
@@ -62,28 +62,28 @@ pub(crate) struct AwsShimArgs {
 }
 
 impl AwsShimArgs {
-    /// The arguments when the program that `line` starts is this one: by its name, or by the verb behind it.
+    /// Returns the shim's arguments if `line` starts it: by the program's name, or by the verb.
     pub(crate) fn of(line: &[OsString]) -> Option<Self> {
         let (program, args) = line.split_first()?;
         if Path::new(program).file_name().is_some_and(|name| name == "aws") {
             return Some(Self { args: args.to_vec() });
         }
         let (verb, args) = args.split_first()?;
-        // Help for the verb itself is clap's.
+        // clap handles help for the verb itself.
         let is_help = args.first().is_some_and(|arg| arg == "--help" || arg == "-h");
         (verb == "aws" && !is_help).then(|| Self { args: args.to_vec() })
     }
 
-    /// Whether aws-cli would log what it does.
+    /// Returns whether debug logging is requested.
     pub(crate) fn is_debug(&self) -> bool {
         self.args.iter().any(|arg| arg == "--debug")
     }
 }
 
-/// The status after SIGINT.
+/// The exit status after SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// A call that is to be made.
+/// A parsed command to run.
 pub(crate) struct Call {
     globals: Box<Globals>,
     command: Command,
@@ -91,35 +91,34 @@ pub(crate) struct Call {
 }
 
 impl AwsShimArgs {
-    /// The call that is asked for. What takes none is done here already: help, the version, and telling what is wrong
-    /// with the command line.
+    /// Parses the command line. Help, the version and usage errors are handled here.
     ///
     /// # Errors
-    /// The exit status where there is no call to make.
+    /// The exit status, if there is no command to run.
     pub(crate) fn read(&self) -> Result<Call, u8> {
         let args: Vec<String> = self.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
         let (globals, service, rest) = match Globals::read(&args, COMMANDS) {
-            Ok(Line::Command(globals, service, rest)) => (globals, service, rest),
-            Ok(Line::Version) => return Err(print(&format!("{}\n", help::version()))),
-            Err((error, globals)) => return Err(tell(&error, &globals)),
+            Ok(GlobalArgs::Command(globals, service, rest)) => (globals, service, rest),
+            Ok(GlobalArgs::Version) => return Err(print(&format!("{}\n", help::version()))),
+            Err((error, globals)) => return Err(report(&error, &globals)),
         };
         if service == "help" {
             return Err(print(&help::text(None, None)));
         }
         match command::read(&service, &rest) {
-            Ok(Asked::Run(command, values)) => Ok(Call { globals, command, values }),
-            Ok(Asked::Help(command)) => Err(print(&help::text(Some(&service), command))),
-            Err(error) => Err(tell(&error, &globals)),
+            Ok(Invocation::Run(command, values)) => Ok(Call { globals, command, values }),
+            Ok(Invocation::Help(command)) => Err(print(&help::text(Some(&service), command))),
+            Err(error) => Err(report(&error, &globals)),
         }
     }
 }
 
 impl Call {
-    /// Makes it, to its end; what went wrong has been told by then.
+    /// Runs the command and returns the exit status; errors are reported on stderr.
     pub(crate) async fn run(self) -> u8 {
         let status = match self.make().await {
             Ok(status) => status,
-            Err(error) => tell(&error, &self.globals),
+            Err(error) => report(&error, &self.globals),
         };
         if status == INTERRUPTED && io::stdout().is_terminal() {
             print("\n");
@@ -135,13 +134,13 @@ impl Call {
         match command {
             Command::OpenTunnel => open_tunnel::run(globals, values, signals).await,
             Command::Ssh => ssh::run(globals, values, signals).await,
-            Command::SendSshPublicKey => until_stopped(signals, send_key::run(globals, values)).await,
-            Command::GetCallerIdentity => until_stopped(signals, identity::run(globals)).await,
+            Command::SendSshPublicKey => until_signal(signals, send_key::run(globals, values)).await,
+            Command::GetCallerIdentity => until_signal(signals, identity::run(globals)).await,
         }
     }
 }
 
-async fn until_stopped(
+async fn until_signal(
     signals: &mut Signals,
     work: impl Future<Output = Result<u8, ShimError>>,
 ) -> Result<u8, ShimError> {
@@ -151,15 +150,15 @@ async fn until_stopped(
     }
 }
 
-/// Writes to stdout; the status is that of success even where nobody reads it.
+/// Writes to stdout and returns success; a closed stdout is ignored.
 fn print(text: &str) -> u8 {
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     0
 }
 
-/// Tells what went wrong; the result is the exit status.
-fn tell(error: &ShimError, globals: &Globals) -> u8 {
+/// Reports `error` on stderr and returns the exit status.
+fn report(error: &ShimError, globals: &Globals) -> u8 {
     let text = error.render(globals.error_format(), globals.color() && io::stderr().is_terminal());
     let _ = io::stderr().lock().write_all(text.as_bytes());
     error.status
@@ -170,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_or_the_verb_makes_it_aws() {
+    fn shim_starts_by_name_or_verb() {
         let of = |line: &[&str]| {
             let line: Vec<OsString> = line.iter().map(OsString::from).collect();
             AwsShimArgs::of(&line).map(|args| args.args.len())

@@ -1,9 +1,9 @@
-//! `aws ec2-instance-connect open-tunnel`: on stdin and stdout, or for every connection to a local port
-//! (`opentunnel.py`, `websocket.py`).
+//! `aws ec2-instance-connect open-tunnel`: a tunnel on stdin and stdout, or one for every connection to a local
+//! port (`opentunnel.py`, `websocket.py`).
 //!
-//! What aws-cli does wrong is not done here: the end of stdin sends nothing and spins on nothing, no chunk is sent
-//! twice, a half-closed connection gets its answer, keystrokes are not polled for, and a connection that fails ends
-//! no other.
+//! aws-cli's bugs are not reproduced: the end of stdin neither sends data nor busy-loops, no chunk is sent twice, a
+//! half-closed connection still receives its reply, stdin is not polled, and a failed connection does not end
+//! others.
 
 use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -30,13 +30,13 @@ use crate::listen;
 use crate::model::{EndpointChoice, InstanceTarget, StageEvent};
 use crate::ssh;
 
-/// How long a local connection that has stopped sending waits for another byte of its answer.
+/// How long a half-closed local connection waits for the next byte of its reply.
 const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a target is called that only its address tells: a tunnel never learns its instance's id.
+/// Placeholder id for a target given by address; the protocol carries no instance id.
 const ANY_INSTANCE: &str = "i-unknown";
 
-/// Runs it; the result is the exit status.
+/// Runs the command and returns the exit status.
 pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signals) -> Result<u8, ShimError> {
     check(values)?;
     let session = Session::new(globals, Service::Ec2, &HostKeyOptions::in_memory(), ssh::Config::default())?;
@@ -58,7 +58,7 @@ pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signal
     }
 }
 
-/// aws-cli's checks, in its order.
+/// Validates the options in aws-cli's order.
 fn check(values: &Values) -> Result<(), ShimError> {
     let endpoint = values.text("--instance-connect-endpoint-id");
     if values.text("--instance-id").is_none() && values.text("--private-ip-address").is_none() {
@@ -84,14 +84,14 @@ fn check(values: &Values) -> Result<(), ShimError> {
     Ok(())
 }
 
-/// Where the tunnel goes, with all that there is to look up looked up: a mistake is told before anything listens.
+/// Resolves the target completely, so that a mistake is reported before anything listens.
 async fn target(session: &Session, values: &Values) -> Result<InstanceTarget, ShimError> {
     let client = session.client().await?;
     let address = values.text("--private-ip-address");
     let named = values.text("--instance-id").unwrap_or(ANY_INSTANCE);
     let id: InstanceId = match named.parse() {
         Ok(id) => id,
-        // With the address at hand it is not used for anything.
+        // The id is not used if the address is given.
         Err(_) if address.is_some() => known_instance(ANY_INSTANCE)?,
         Err(_) => return Err(malformed_instance(named)),
     };
@@ -110,7 +110,7 @@ async fn target(session: &Session, values: &Values) -> Result<InstanceTarget, Sh
     };
     let endpoint = endpoint(values)?;
     let address = address.map(|text| {
-        // The service would say no more than this.
+        // The service's own message says no more.
         text.parse::<IpAddr>().map_err(|_| ShimError::general("The specified PrivateIpAddress is not valid."))
     });
     let address = address.transpose()?;
@@ -127,12 +127,12 @@ fn known_instance(text: &str) -> Result<InstanceId, ShimError> {
     text.parse().map_err(|_| malformed_instance(text))
 }
 
-/// What EC2 says of an id that is none.
+/// Returns EC2's error for a malformed instance id.
 pub(super) fn malformed_instance(text: &str) -> ShimError {
     ShimError::refused("DescribeInstances", "InvalidInstanceID.Malformed", &format!("Invalid id: \"{text}\""))
 }
 
-/// The port on the instance, 22 when none is given.
+/// Returns the port on the instance, 22 by default.
 pub(super) fn port(number: Option<i64>) -> Result<RemotePort, ShimError> {
     let port = u16::try_from(number.unwrap_or(22)).ok().and_then(|port| RemotePort::new(port).ok());
     port.ok_or_else(|| {
@@ -143,7 +143,7 @@ pub(super) fn port(number: Option<i64>) -> Result<RemotePort, ShimError> {
     })
 }
 
-/// The endpoint that the options name.
+/// Returns the endpoint that the options select.
 fn endpoint(values: &Values) -> Result<EndpointChoice, ShimError> {
     let Some(text) = values.text("--instance-connect-endpoint-id") else {
         return Ok(EndpointChoice::Automatic);
@@ -151,7 +151,7 @@ fn endpoint(values: &Values) -> Result<EndpointChoice, ShimError> {
     named_endpoint(text, values.text("--instance-connect-endpoint-dns-name"))
 }
 
-/// The endpoint of the id `text`, at `dns_name` if that is given.
+/// Returns the endpoint with the id `text`, at `dns_name` if given.
 pub(super) fn named_endpoint(text: &str, dns_name: Option<&str>) -> Result<EndpointChoice, ShimError> {
     let id: EndpointId = text.parse().map_err(|_| {
         ShimError::refused(
@@ -184,7 +184,7 @@ async fn on_stdio(
     tokio::select! {
         ended = relay => match ended {
             Ok(_) => Ok(0),
-            Err(broken) => Err(broke(&broken)),
+            Err(broken) => Err(relay_error(&broken)),
         },
         reason = signals.next() => Ok(reason.status()),
     }
@@ -209,12 +209,12 @@ async fn on_port(
     let forward = Arc::new(Forward { session, target, limit, open, accepted: AtomicU64::new(0) });
     tokio::select! {
         never = forward.serve(&listener) => match never {},
-        // Dropping a tunnel closes it.
+        // Dropping the tunnels closes them.
         reason = signals.next() => Ok(reason.status()),
     }
 }
 
-/// A listener whose every connection is a tunnel.
+/// A listener that opens a tunnel for each connection.
 struct Forward {
     session: Session,
     target: InstanceTarget,
@@ -236,7 +236,7 @@ impl Forward {
                         ));
                         continue;
                     }
-                    // Counted here and not in the task: the next connection must see it.
+                    // Count here and not in the task: the next connection must see it.
                     self.open.fetch_add(1, Ordering::Relaxed);
                     let n = self.accepted.fetch_add(1, Ordering::Relaxed) + 1;
                     say(&format!("[{n}] Accepted new tcp connection, opening websocket tunnel."));
@@ -248,13 +248,13 @@ impl Forward {
         }
     }
 
-    /// One connection. What goes wrong with it is told and ends nothing else.
+    /// Serves one connection. Its errors are reported and do not end others.
     async fn connection(&self, n: u64, local: TcpStream) {
         let gone = relay::gone(&local);
         let carried = match self.session.connector.open_tunnel(&self.target, &quiet).await {
             Ok(tunnel) => match relay::stream(tunnel, local, gone, HALF_CLOSE_TIMEOUT).await {
                 Ok(_) => Ok(()),
-                Err(broken) => Err(broke(&broken)),
+                Err(broken) => Err(relay_error(&broken)),
             },
             Err(error) => Err(error.into()),
         };
@@ -269,14 +269,14 @@ impl Forward {
     }
 }
 
-/// A line on stdout, at once. A stdout that is gone is no reason to stop carrying bytes.
+/// Writes a line to stdout and flushes. A closed stdout must not interrupt the tunnels.
 fn say(line: &str) {
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(format!("{line}\n").as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// Why a tunnel or its local side broke.
-fn broke(broken: &Broken) -> ShimError {
+/// Converts the error of a tunnel or its local side.
+fn relay_error(broken: &Broken) -> ShimError {
     let error = match broken {
         Broken::Local(error) => return ShimError::general(format!("the local side broke: {error}")),
         Broken::Tunnel(error) => error,
@@ -284,11 +284,11 @@ fn broke(broken: &Broken) -> ShimError {
     let Some(reason) = error.get_ref().and_then(|inner| inner.downcast_ref::<CloseReason>()) else {
         return ShimError::general(format!("the tunnel broke: {error}"));
     };
-    let said = match reason {
+    let message = match reason {
         CloseReason::Peer { reason, .. } if !reason.is_empty() => {
             format!("Websocket Closure Reason: {reason}")
         }
         other => format!("the tunnel broke: {other}"),
     };
-    ShimError::general(said).with_hint(way_out(reason))
+    ShimError::general(message).with_hint(way_out(reason))
 }

@@ -1,70 +1,70 @@
-//! Which options there are and what becomes of each. `docs/aws-cli.md` shows the same tables to users.
+//! The options, and whether each is supported. `docs/aws-cli.md` has the same tables for users.
 
 use super::argparse::{Opt, Takes};
 
-/// What becomes of an option.
+/// Whether an option is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It does what it does in aws-cli.
+pub(super) enum Support {
+    /// It works as in aws-cli.
     Accepted,
-    /// It is checked as aws-cli checks it, and has no effect.
+    /// It is validated as in aws-cli, and has no effect.
     Ignored,
-    /// It ends the program with an error that says so.
+    /// It is rejected with an error that says so.
     Refused,
 }
 
-/// An option and what becomes of it.
+/// An option and its support.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) opt: Opt,
-    pub(super) fate: Fate,
+    pub(super) support: Support,
 }
 
-const fn entry(name: &'static str, takes: Takes, fate: Fate) -> Entry {
-    Entry { opt: Opt { name, takes, choices: &[], required: false }, fate }
+const fn entry(name: &'static str, takes: Takes, support: Support) -> Entry {
+    Entry { opt: Opt { name, takes, choices: &[], required: false }, support }
 }
 
 const fn value(name: &'static str) -> Entry {
-    entry(name, Takes::Value, Fate::Accepted)
+    entry(name, Takes::Value, Support::Accepted)
 }
 
 const fn required(name: &'static str) -> Entry {
-    Entry { opt: Opt { name, takes: Takes::Value, choices: &[], required: true }, fate: Fate::Accepted }
+    Entry { opt: Opt { name, takes: Takes::Value, choices: &[], required: true }, support: Support::Accepted }
 }
 
-const fn one_of(name: &'static str, choices: &'static [&'static str], fate: Fate) -> Entry {
-    Entry { opt: Opt { name, takes: Takes::Value, choices, required: false }, fate }
+const fn one_of(name: &'static str, choices: &'static [&'static str], support: Support) -> Entry {
+    Entry { opt: Opt { name, takes: Takes::Value, choices, required: false }, support }
 }
 
-/// The forms of output.
+/// The output formats.
 pub(super) const OUTPUTS: &[&str] = &["json", "text", "table", "yaml", "yaml-stream", "off"];
-/// The forms of errors.
+/// The error formats.
 pub(super) const ERROR_FORMATS: &[&str] = &["legacy", "json", "yaml", "text", "table", "enhanced"];
 
-/// The options of every command (`awscli/data/cli.json`), in aws-cli's order.
+/// The global options (`awscli/data/cli.json`), in aws-cli's order.
 pub(super) const GLOBAL: &[Entry] = &[
-    entry("--debug", Takes::Nothing, Fate::Accepted),
+    entry("--debug", Takes::Nothing, Support::Accepted),
     value("--endpoint-url"),
-    entry("--no-verify-ssl", Takes::Nothing, Fate::Refused),
-    entry("--no-paginate", Takes::Nothing, Fate::Ignored),
-    one_of("--output", OUTPUTS, Fate::Accepted),
+    entry("--no-verify-ssl", Takes::Nothing, Support::Refused),
+    entry("--no-paginate", Takes::Nothing, Support::Ignored),
+    one_of("--output", OUTPUTS, Support::Accepted),
     value("--query"),
     value("--profile"),
     value("--region"),
-    entry("--version", Takes::Version, Fate::Accepted),
-    one_of("--color", &["on", "off", "auto"], Fate::Accepted),
-    entry("--no-sign-request", Takes::Nothing, Fate::Refused),
+    entry("--version", Takes::Version, Support::Accepted),
+    one_of("--color", &["on", "off", "auto"], Support::Accepted),
+    entry("--no-sign-request", Takes::Nothing, Support::Refused),
     value("--ca-bundle"),
-    entry("--cli-read-timeout", Takes::Value, Fate::Ignored),
-    entry("--cli-connect-timeout", Takes::Value, Fate::Ignored),
-    one_of("--cli-binary-format", &["base64", "raw-in-base64-out"], Fate::Ignored),
-    entry("--no-cli-pager", Takes::Nothing, Fate::Ignored),
-    entry("--cli-auto-prompt", Takes::Nothing, Fate::Refused),
-    entry("--no-cli-auto-prompt", Takes::Nothing, Fate::Ignored),
-    one_of("--cli-error-format", ERROR_FORMATS, Fate::Accepted),
+    entry("--cli-read-timeout", Takes::Value, Support::Ignored),
+    entry("--cli-connect-timeout", Takes::Value, Support::Ignored),
+    one_of("--cli-binary-format", &["base64", "raw-in-base64-out"], Support::Ignored),
+    entry("--no-cli-pager", Takes::Nothing, Support::Ignored),
+    entry("--cli-auto-prompt", Takes::Nothing, Support::Refused),
+    entry("--no-cli-auto-prompt", Takes::Nothing, Support::Ignored),
+    one_of("--cli-error-format", ERROR_FORMATS, Support::Accepted),
 ];
 
-/// The options that are read before all others, with a usage text of their own.
+/// The options that are parsed first, with a usage text of their own.
 pub(super) const FIRST: &[Opt] = &[
     Opt { name: "--profile", takes: Takes::Value, choices: &[], required: false },
     Opt { name: "--debug", takes: Takes::Nothing, choices: &[], required: false },
@@ -90,7 +90,7 @@ pub(super) const SSH: &[Entry] = &[
     value("--os-user"),
     value("--ssh-port"),
     value("--local-forwarding"),
-    one_of("--connection-type", &["auto", "direct", "eice"], Fate::Accepted),
+    one_of("--connection-type", &["auto", "direct", "eice"], Support::Accepted),
     value("--eice-options"),
 ];
 
@@ -100,19 +100,19 @@ pub(super) const SEND_SSH_PUBLIC_KEY: &[Entry] = &[
     required("--instance-os-user"),
     required("--ssh-public-key"),
     value("--availability-zone"),
-    entry("--cli-input-json", Takes::Value, Fate::Refused),
-    entry("--cli-input-yaml", Takes::Value, Fate::Refused),
-    entry("--generate-cli-skeleton", Takes::MaybeValue, Fate::Refused),
+    entry("--cli-input-json", Takes::Value, Support::Refused),
+    entry("--cli-input-yaml", Takes::Value, Support::Refused),
+    entry("--generate-cli-skeleton", Takes::MaybeValue, Support::Refused),
 ];
 
 /// `sts get-caller-identity`.
 pub(super) const GET_CALLER_IDENTITY: &[Entry] = &[
-    entry("--cli-input-json", Takes::Value, Fate::Refused),
-    entry("--cli-input-yaml", Takes::Value, Fate::Refused),
-    entry("--generate-cli-skeleton", Takes::MaybeValue, Fate::Refused),
+    entry("--cli-input-json", Takes::Value, Support::Refused),
+    entry("--cli-input-yaml", Takes::Value, Support::Refused),
+    entry("--generate-cli-skeleton", Takes::MaybeValue, Support::Refused),
 ];
 
-/// The options alone.
+/// Returns the option definitions.
 pub(super) fn opts(entries: &[Entry]) -> Vec<Opt> {
     entries.iter().map(|entry| entry.opt).collect()
 }
@@ -122,9 +122,10 @@ mod tests {
     use super::*;
     use crate::cli::aws::command::Command;
 
-    /// The page has each option, under its command, with what becomes of it; that it has no other is held end to end.
+    /// The page lists each option with its support, under its command. An end-to-end test checks that it lists no
+    /// other.
     #[test]
-    fn the_page_has_every_option() {
+    fn docs_page_lists_every_option() {
         let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/aws-cli.md");
         let page = std::fs::read_to_string(page).unwrap();
         let tables =
@@ -138,13 +139,13 @@ mod tests {
             let rows = section.lines().filter(|line| line.starts_with("| `--")).count();
             assert_eq!(rows, entries.len(), "{heading}");
             for entry in entries {
-                let fate = format!("{:?}", entry.fate).to_lowercase();
+                let support = format!("{:?}", entry.support).to_lowercase();
                 let row = section.lines().find(|line| {
                     line.strip_prefix(&format!("| `{}", entry.opt.name))
                         .is_some_and(|rest| rest.starts_with([' ', '`']))
                 });
                 assert!(
-                    row.is_some_and(|row| row.contains(&format!("| {fate} |"))),
+                    row.is_some_and(|row| row.contains(&format!("| {support} |"))),
                     "{heading}: {entry:?}: {row:?}"
                 );
             }

@@ -1,9 +1,9 @@
-//! The forms in which an answer is written (`awscli/formatter.py`, `awscli/text.py`).
+//! Output formats (`awscli/formatter.py`, `awscli/text.py`).
 
 use super::table;
 use super::value::{Value, sorted};
 
-/// A form.
+/// An output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Output {
     #[default]
@@ -16,7 +16,7 @@ pub(super) enum Output {
 }
 
 impl Output {
-    /// The form called `name`.
+    /// Returns the format called `name`.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "json" => Self::Json,
@@ -30,14 +30,14 @@ impl Output {
     }
 }
 
-/// `value` in `form`; `title` stands over a table, `color` is for tables.
-pub(super) fn render(form: Output, title: &str, value: &Value, color: bool) -> String {
+/// Formats `value`; `title` and `color` are for tables.
+pub(super) fn render(format: Output, title: &str, value: &Value, color: bool) -> String {
     let mut out = String::new();
-    match form {
+    match format {
         Output::Off => {}
         Output::Text => text(value, None, &mut out),
         Output::Table => table::render(title, value, color, &mut out),
-        // An operation without an answer has an empty map, which is not worth a line.
+        // An operation without a result has an empty map, which is not printed.
         _ if matches!(value, Value::Map(entries) if entries.is_empty()) => {}
         Output::Json => {
             json(value, 0, &mut out);
@@ -50,7 +50,7 @@ pub(super) fn render(form: Output, title: &str, value: &Value, color: bool) -> S
 }
 
 fn quoted(text: &str) -> String {
-    // A string can always be written.
+    // Serializing a string cannot fail.
     serde_json::to_string(text).unwrap_or_default()
 }
 
@@ -90,7 +90,7 @@ fn json(value: &Value, depth: usize, out: &mut String) {
     }
 }
 
-/// Tab-separated scalars; what is deeper comes on lines of its own behind its key in capitals.
+/// Writes tab-separated scalars; nested values follow on separate lines after their key in capitals.
 fn text(value: &Value, key: Option<&str>, out: &mut String) {
     let write = |out: &mut String, cells: &[&str]| {
         out.push_str(&cells.join("\t"));
@@ -125,7 +125,7 @@ fn text(value: &Value, key: Option<&str>, out: &mut String) {
     }
 }
 
-/// A document. A lone scalar is written as JSON, as aws-cli does to be rid of YAML's `...`.
+/// Writes a document. A single scalar is written as JSON, as in aws-cli, to avoid YAML's `...`.
 fn yaml_document(value: &Value, out: &mut String) {
     if value.is_scalar() {
         json(value, 0, out);
@@ -135,7 +135,7 @@ fn yaml_document(value: &Value, out: &mut String) {
     }
 }
 
-/// Block style, the keys in order; whoever calls has written the indentation of the first line.
+/// Writes block style with sorted keys. The caller has written the indentation of the first line.
 fn yaml(value: &Value, depth: usize, out: &mut String) {
     let indent = |n: usize, out: &mut String| {
         if n > 0 {
@@ -160,7 +160,7 @@ fn yaml(value: &Value, depth: usize, out: &mut String) {
                 out.push_str(&yaml_text(key));
                 out.push(':');
                 match value {
-                    // A list in a map is not indented further, a map is.
+                    // A list in a map is not indented further, but a map is.
                     Value::List(items) if !items.is_empty() => {
                         out.push('\n');
                         out.push_str(&"  ".repeat(depth));
@@ -187,7 +187,7 @@ fn yaml(value: &Value, depth: usize, out: &mut String) {
     }
 }
 
-/// A string as YAML 1.2 writes it: plain where nothing else could be read into it, else in quotes.
+/// Formats a string as YAML 1.2: plain if that is unambiguous, else quoted.
 fn yaml_text(text: &str) -> String {
     if text.chars().any(char::is_control) {
         return quoted(text);
@@ -198,12 +198,12 @@ fn yaml_text(text: &str) -> String {
         && !text.contains(": ")
         && !text.contains(" #")
         && !text.ends_with([':', ' '])
-        && !reads_as_something_else(text);
+        && !is_ambiguous(text);
     if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
 }
 
-/// Whether a YAML reader takes `text` for a number, a date, a truth or nothing.
-fn reads_as_something_else(text: &str) -> bool {
+/// Returns whether YAML would parse `text` as a number, date, boolean or null.
+fn is_ambiguous(text: &str) -> bool {
     let words = ["null", "Null", "NULL", "~", "true", "True", "TRUE", "false", "False", "FALSE", "=", "<<"];
     let number = text.strip_prefix(['+', '-']).unwrap_or(text);
     let is_number = number.starts_with(|c: char| c.is_ascii_digit() || c == '.')
@@ -217,7 +217,7 @@ fn reads_as_something_else(text: &str) -> bool {
     words.contains(&text) || is_number
 }
 
-/// `2026-07-29`, which YAML knows as a date.
+/// Returns whether `text` is a YAML date, such as `2026-07-29`.
 fn is_date(text: &str) -> bool {
     let parts: Vec<_> = text.split('-').map(str::len).collect();
     matches!(parts.as_slice(), [4, 1..=2, 1..=2]) && text.bytes().all(|b| b.is_ascii_digit() || b == b'-')
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn json_keeps_the_order_and_is_indented_by_four() {
+    fn json_keeps_order_and_indents_by_four() {
         let expected = "{\n    \"UserId\": \"AIDA\",\n    \"Account\": \"123456789012\",\n    \"Arn\": \
                         \"arn:aws:iam::123456789012:user/dev\"\n}\n";
         assert_eq!(render(Output::Json, "", &identity(), false), expected);
@@ -253,29 +253,29 @@ mod tests {
     }
 
     #[test]
-    fn text_is_tab_separated_in_the_order_of_the_keys() {
-        let told = |value: &Value| render(Output::Text, "", value, false);
-        assert_eq!(told(&identity()), "123456789012\tarn:aws:iam::123456789012:user/dev\tAIDA\n");
-        assert_eq!(told(&Value::Null), "None\n");
-        assert_eq!(told(&Value::List(vec![t("a"), Value::Bool(true)])), "a\tTrue\n");
-        assert_eq!(told(&Value::List(vec![])), "");
+    fn text_is_tab_separated_by_sorted_keys() {
+        let rendered = |value: &Value| render(Output::Text, "", value, false);
+        assert_eq!(rendered(&identity()), "123456789012\tarn:aws:iam::123456789012:user/dev\tAIDA\n");
+        assert_eq!(rendered(&Value::Null), "None\n");
+        assert_eq!(rendered(&Value::List(vec![t("a"), Value::Bool(true)])), "a\tTrue\n");
+        assert_eq!(rendered(&Value::List(vec![])), "");
         let deep = Value::Map(vec![("b".into(), Value::List(vec![t("x"), t("y")])), ("a".into(), t("1"))]);
-        assert_eq!(told(&deep), "1\nB\tx\nB\ty\n");
+        assert_eq!(rendered(&deep), "1\nB\tx\nB\ty\n");
         let lists = Value::List(vec![Value::List(vec![t("p"), t("q")]), t("s")]);
-        assert_eq!(told(&lists), "s\np\tq\n");
+        assert_eq!(rendered(&lists), "s\np\tq\n");
     }
 
     #[test]
-    fn yaml_quotes_what_would_be_read_as_something_else() {
-        let told = |value: &Value| render(Output::Yaml, "", value, false);
+    fn yaml_quotes_ambiguous_strings() {
+        let rendered = |value: &Value| render(Output::Yaml, "", value, false);
         let expected = "Account: '123456789012'\nArn: arn:aws:iam::123456789012:user/dev\nUserId: AIDA\n";
-        assert_eq!(told(&identity()), expected);
+        assert_eq!(rendered(&identity()), expected);
         let stream = render(Output::YamlStream, "", &identity(), false);
         assert_eq!(
             stream,
             "- Account: '123456789012'\n  Arn: arn:aws:iam::123456789012:user/dev\n  UserId: AIDA\n"
         );
-        assert_eq!(told(&t("lone")), "\"lone\"\n");
+        assert_eq!(rendered(&t("lone")), "\"lone\"\n");
         for (text, written) in [
             ("2150fb30-89c4-4992-a7bf-f3fa27bb391c", "2150fb30-89c4-4992-a7bf-f3fa27bb391c"),
             ("1e5", "'1e5'"),
@@ -293,6 +293,6 @@ mod tests {
         }
         let list =
             Value::Map(vec![("k".into(), Value::List(vec![t("a"), Value::List(vec![t("b"), t("c")])]))]);
-        assert_eq!(told(&list), "k:\n- a\n- - b\n  - c\n");
+        assert_eq!(rendered(&list), "k:\n- a\n- - b\n  - c\n");
     }
 }

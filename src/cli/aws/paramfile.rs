@@ -1,4 +1,4 @@
-//! `file://PATH` in place of a value (`awscli/paramfile.py`).
+//! Values given as `file://PATH` (`awscli/paramfile.py`).
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use super::error::ShimError;
 use super::python::repr;
 
-/// The largest file that is read, in bytes; a public key takes at most 16 KiB.
+/// The maximum size of a file, in bytes; a public key takes at most 16 KiB.
 const MAX_LEN: u64 = 64 << 10;
 
-/// `value`, or what the file that it names holds. `name` is the option's, for errors.
+/// Returns `value`, or the content of the file it names. `name` is the option's, for errors.
 ///
 /// # Errors
-/// The file cannot be read, is no text or is too large.
+/// The file cannot be read, is not text or is too large.
 pub(super) fn load(name: &str, value: &str) -> Result<String, ShimError> {
     let Some(path) = value.strip_prefix("file://").or_else(|| value.strip_prefix("fileb://")) else {
         return Ok(value.to_owned());
@@ -43,7 +43,7 @@ pub(super) fn load(name: &str, value: &str) -> Result<String, ShimError> {
     })
 }
 
-/// `path` with a leading `~` and `$NAME` or `${NAME}` replaced; a name that is not set stays as it is.
+/// Expands a leading `~`, `$NAME` and `${NAME}`; unset names are left unchanged.
 pub(super) fn expand(path: &str, var: impl Fn(&str) -> Option<String>) -> String {
     let home = || var("HOME").unwrap_or_default();
     let path = match path.strip_prefix('~') {
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_itself_and_a_file_is_what_it_holds() {
+    fn file_value_is_replaced_by_content() {
         assert_eq!(load("--x", "i-1").unwrap(), "i-1");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
@@ -91,13 +91,13 @@ mod tests {
         std::fs::write(&path, vec![b'a'; 65_537]).unwrap();
         assert!(load("--x", &format!("file://{}", path.display())).unwrap_err().message().contains("larger"));
         let error = load("--x", "file://nope").unwrap_err();
-        let said = "An error occurred (ParamValidation): Error parsing parameter '--x': Unable to load paramfile \
+        let expected = "An error occurred (ParamValidation): Error parsing parameter '--x': Unable to load paramfile \
                     file://nope: [Errno 2] No such file or directory: 'nope'";
-        assert_eq!(error.message(), said);
+        assert_eq!(error.message(), expected);
     }
 
     #[test]
-    fn home_and_variables_are_filled_in() {
+    fn home_and_variables_are_expanded() {
         let var = |name: &str| match name {
             "HOME" => Some("/home/me".to_owned()),
             "A" => Some("x".to_owned()),

@@ -1,4 +1,4 @@
-//! A passphrase, asked for on the terminal without showing what is typed.
+//! Prompts on the terminal without echo.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -7,19 +7,19 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-/// The longest line that is read, in bytes.
+/// The maximum length of a line, in bytes.
 const MAX_LEN: u64 = 1024;
 
-/// Asks with `prompt` on the process's terminal, whatever stdin is. Dropping the future restores the terminal.
+/// Prompts on the controlling terminal, whatever stdin is. Dropping the future restores the terminal.
 ///
 /// # Errors
-/// There is no terminal, or it ended.
+/// There is no terminal, or its input ended.
 pub(in crate::cli) async fn ask(prompt: &str) -> io::Result<Zeroizing<String>> {
     let tty = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
     let reader = tty.try_clone()?;
-    let mut silent = Silent::start(tty)?;
+    let mut silent = EchoOff::start(tty)?;
     silent.tty.write_all(prompt.as_bytes())?;
-    // A thread of its own: a read of a terminal cannot be interrupted, and the runtime would wait for it.
+    // Use a thread: a read of a terminal cannot be interrupted, and the runtime would wait for it at shutdown.
     let (send, line) = oneshot::channel();
     std::thread::Builder::new().name("passphrase".into()).spawn(move || {
         let mut line = Zeroizing::new(String::new());
@@ -36,13 +36,13 @@ pub(in crate::cli) async fn ask(prompt: &str) -> io::Result<Zeroizing<String>> {
     Ok(line)
 }
 
-/// A terminal that shows nothing of what is typed, until this is dropped.
-struct Silent {
+/// Disables echo on the terminal until it is dropped.
+struct EchoOff {
     tty: File,
     before: Termios,
 }
 
-impl Silent {
+impl EchoOff {
     fn start(tty: File) -> io::Result<Self> {
         let before = tcgetattr(&tty)?;
         let mut silent = before.clone();
@@ -52,7 +52,7 @@ impl Silent {
     }
 }
 
-impl Drop for Silent {
+impl Drop for EchoOff {
     fn drop(&mut self) {
         let _ = tcsetattr(&self.tty, OptionalActions::Now, &self.before);
     }

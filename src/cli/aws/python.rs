@@ -1,6 +1,6 @@
-//! What a Python program's users see of Python: how it quotes, reads numbers and guesses at words.
+//! Python behavior that is visible to users: quoting, number parsing and close matches.
 
-/// `repr()` of a string.
+/// Returns Python's `repr()` of a string.
 pub(super) fn repr(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::from(quote);
@@ -19,10 +19,10 @@ pub(super) fn repr(text: &str) -> String {
     out
 }
 
-/// `int()` of a string: white space around it, a sign and single underscores between digits are allowed.
+/// Parses like Python's `int()`: surrounding white space, a sign and single underscores between digits are allowed.
 ///
 /// # Errors
-/// Python's words, also for a number that no port, count or duration can be.
+/// Python's message, also for numbers outside of `i64`.
 pub(super) fn int(text: &str) -> Result<i64, String> {
     let trimmed = text.trim();
     let digits = trimmed.strip_prefix(['+', '-']).unwrap_or(trimmed);
@@ -32,11 +32,11 @@ pub(super) fn int(text: &str) -> Result<i64, String> {
     number.ok_or_else(|| format!("invalid literal for int() with base 10: {}", repr(text)))
 }
 
-/// `difflib.get_close_matches` with the cutoff that aws-cli uses: the three nearest words, nearest first.
+/// Returns the three closest words, closest first, like `difflib.get_close_matches` with aws-cli's cutoff.
 pub(super) fn close_matches<'a>(word: &str, choices: &[&'a str]) -> Vec<&'a str> {
     const CUTOFF: f64 = 0.8;
     const MOST: usize = 3;
-    /// Longer words are typed by nobody, and comparing takes the square of their length.
+    /// The comparison takes quadratic time; nobody types longer words.
     const MAX_LEN: usize = 100;
     if word.chars().count() > MAX_LEN {
         return Vec::new();
@@ -47,7 +47,8 @@ pub(super) fn close_matches<'a>(word: &str, choices: &[&'a str]) -> Vec<&'a str>
     near.into_iter().take(MOST).map(|(_, choice)| choice).collect()
 }
 
-/// How alike two words are, from 0 to 1 (Ratcliff and Obershelp: twice the matching characters over all).
+/// Returns the similarity of two words, from 0 to 1 (Ratcliff and Obershelp: twice the matching characters over
+/// all).
 fn ratio(a: &str, b: &str) -> f64 {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let all = a.len() + b.len();
@@ -59,7 +60,7 @@ fn ratio(a: &str, b: &str) -> f64 {
     ratio
 }
 
-/// The characters of the longest common run, and of those left and right of it.
+/// Counts the characters of the longest common run, and recursively of the parts left and right of it.
 fn matching(a: &[char], b: &[char]) -> usize {
     let (mut at_a, mut at_b, mut longest) = (0, 0, 0);
     for i in 0..a.len() {
@@ -84,14 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_are_quoted_as_python_does() {
+    fn repr_matches_python() {
         assert_eq!(repr("abc"), "'abc'");
         assert_eq!(repr("it's"), "\"it's\"");
         assert_eq!(repr("'\"\n\u{1}"), "'\\'\"\\n\\x01'");
     }
 
     #[test]
-    fn numbers_are_read_as_python_does() {
+    fn int_matches_python() {
         for (text, number) in [("22", 22), (" 22\n", 22), ("+2_2", 22), ("-1", -1), ("007", 7)] {
             assert_eq!(int(text), Ok(number), "{text:?}");
         }
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_near_when_most_of_it_is_the_same() {
+    fn close_matches_share_most_characters() {
         let choices = ["open-tunnel", "ssh", "send-ssh-public-key"];
         assert_eq!(close_matches("open-tunne", &choices), ["open-tunnel"]);
         assert_eq!(close_matches("sendsshpublickey", &choices), ["send-ssh-public-key"]);

@@ -1,17 +1,17 @@
-//! `--query`: the part of JMESPath that means something for an answer of a few scalars.
+//! `--query`: the subset of JMESPath that is useful for responses with a few scalars.
 //!
-//! `a`, `"a b"`, `a.b`, `a | b`, `@`, `(a)`, `[a, b]`, `{x: a, y: b}`, `'text'`, `[0]`, `[*]`, `[]`. Everything else
-//! (functions, filters, comparisons, slices, literals) is refused rather than guessed at. The full language would
-//! have to come from a library, for two answers that have no lists at all.
+//! `a`, `"a b"`, `a.b`, `a | b`, `@`, `(a)`, `[a, b]`, `{x: a, y: b}`, `'text'`, `[0]`, `[*]`, `[]`. Everything
+//! else (functions, filters, comparisons, slices, literals) is an error. The full language would require a library,
+//! for two responses that contain no lists at all.
 
 use super::value::Value;
 
-/// How deep an expression may be.
+/// The maximum nesting depth.
 const MAX_DEPTH: usize = 32;
-/// How long it may be, in bytes.
+/// The maximum length, in bytes.
 const MAX_LEN: usize = 4096;
 
-/// A query that was understood.
+/// A parsed query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Query(Node);
 
@@ -21,35 +21,35 @@ enum Node {
     Text(String),
     Field(String),
     Index(i64),
-    /// `[*]` or `[]`: each element of a list, `[]` with lists in it opened.
+    /// `[*]` or `[]`: each element of a list; `[]` also flattens nested lists.
     Each {
         flatten: bool,
     },
     List(Vec<Node>),
     Map(Vec<(String, Node)>),
-    /// The second on the result of the first; `null` stays `null` unless it is a pipe.
+    /// Applies the second to the result of the first; `null` stays `null`, unlike in a pipe.
     Then(Box<Node>, Box<Node>),
-    /// The second on each element of the first.
+    /// Applies the second to each element of the first.
     ForEach(Box<Node>, Box<Node>),
     Pipe(Box<Node>, Box<Node>),
 }
 
 impl Query {
-    /// Reads `text`.
+    /// Parses `text`.
     ///
     /// # Errors
-    /// What is wrong with it, in words that follow "Bad value for --query".
+    /// The reason, phrased to follow "Bad value for --query".
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if text.len() > MAX_LEN {
             return Err(format!("it is longer than {MAX_LEN} bytes"));
         }
-        let mut reader = Reader { text, at: 0, depth: 0 };
-        let node = reader.pipe()?;
-        reader.blanks();
-        if reader.at < text.len() { Err(reader.stuck()) } else { Ok(Self(node)) }
+        let mut parser = QueryParser { text, at: 0, depth: 0 };
+        let node = parser.pipe()?;
+        parser.skip_blanks();
+        if parser.at < text.len() { Err(parser.syntax_error()) } else { Ok(Self(node)) }
     }
 
-    /// What it finds in `value`.
+    /// Evaluates the query on `value`.
     pub(super) fn search(&self, value: &Value) -> Value {
         self.0.search(value)
     }
@@ -72,7 +72,7 @@ impl Node {
                 _ => Value::Null,
             },
             Self::Each { flatten } => match value {
-                Value::List(items) if *flatten => Value::List(items.iter().flat_map(opened).collect()),
+                Value::List(items) if *flatten => Value::List(items.iter().flat_map(flattened).collect()),
                 Value::List(_) => value.clone(),
                 _ => Value::Null,
             },
@@ -105,31 +105,31 @@ impl Node {
     }
 }
 
-fn opened(item: &Value) -> Vec<Value> {
+fn flattened(item: &Value) -> Vec<Value> {
     match item {
         Value::List(items) => items.clone(),
         other => vec![other.clone()],
     }
 }
 
-struct Reader<'a> {
+struct QueryParser<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
 }
 
-impl Reader<'_> {
+impl QueryParser<'_> {
     fn rest(&self) -> &str {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    fn blanks(&mut self) {
+    fn skip_blanks(&mut self) {
         self.at += self.rest().len() - self.rest().trim_start().len();
     }
 
-    /// Whether `token` comes next; takes it if so.
+    /// Consumes `token` if it is next, and returns whether it was.
     fn eat(&mut self, token: char) -> bool {
-        self.blanks();
+        self.skip_blanks();
         let found = self.rest().starts_with(token);
         if found {
             self.at += token.len_utf8();
@@ -138,10 +138,10 @@ impl Reader<'_> {
     }
 
     fn need(&mut self, token: char) -> Result<(), String> {
-        if self.eat(token) { Ok(()) } else { Err(self.stuck()) }
+        if self.eat(token) { Ok(()) } else { Err(self.syntax_error()) }
     }
 
-    fn stuck(&self) -> String {
+    fn syntax_error(&self) -> String {
         let marked =
             format!("\n\"{}\"\n{}^", self.text, " ".repeat(self.text.chars().count().min(self.at) + 1));
         match self.rest().chars().next() {
@@ -166,7 +166,7 @@ impl Reader<'_> {
         Ok(node)
     }
 
-    /// A first part and what hangs on it by dots and brackets.
+    /// Parses a primary expression followed by dots and brackets.
     fn chain(&mut self) -> Result<Node, String> {
         let node = self.first()?;
         self.links(node)
@@ -196,7 +196,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What hangs on `[*]` or `[]` is for each element.
+    /// Parses what follows `[*]` or `[]`, to apply it to each element.
     fn projection(&mut self, node: Node) -> Result<Node, String> {
         let rest = self.links(Node::Current)?;
         Ok(if rest == Node::Current { node } else { Node::ForEach(Box::new(node), Box::new(rest)) })
@@ -226,7 +226,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `*]`, `]` or `NUMBER]`.
+    /// Parses `*]`, `]` or `NUMBER]`.
     fn bracket(&mut self) -> Result<Node, String> {
         if self.eat(']') {
             return Ok(Node::Each { flatten: true });
@@ -235,10 +235,13 @@ impl Reader<'_> {
             self.need(']')?;
             return Ok(Node::Each { flatten: false });
         }
-        self.blanks();
+        self.skip_blanks();
         let len = self.rest().find(|c: char| !(c == '-' || c.is_ascii_digit())).unwrap_or(self.rest().len());
-        let index =
-            self.rest().get(..len).and_then(|digits| digits.parse().ok()).ok_or_else(|| self.stuck())?;
+        let index = self
+            .rest()
+            .get(..len)
+            .and_then(|digits| digits.parse().ok())
+            .ok_or_else(|| self.syntax_error())?;
         self.at += len;
         self.need(']')?;
         Ok(Node::Index(index))
@@ -276,13 +279,13 @@ impl Reader<'_> {
             .unwrap_or_else(|| self.rest().len());
         let name = self.rest().get(..len).unwrap_or_default().to_owned();
         if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
-            return Err(self.stuck());
+            return Err(self.syntax_error());
         }
         self.at += len;
         Ok(name)
     }
 
-    /// What stands between here and the next `quote`, a backslash taking the one behind it.
+    /// Returns the text up to the next `quote`; a backslash escapes the next character.
     fn quoted(&mut self, quote: char) -> Result<String, String> {
         let mut text = String::new();
         let mut chars = self.rest().char_indices();
@@ -297,7 +300,7 @@ impl Reader<'_> {
             }
         }
         self.at = self.text.len();
-        Err(self.stuck())
+        Err(self.syntax_error())
     }
 }
 
@@ -325,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_understood_means_what_it_means_in_jmespath() {
+    fn supported_subset_matches_jmespath() {
         let map = |key: &str, value: Value| Value::Map(vec![(key.into(), value)]);
         for (query, expected) in [
             ("Account", t("1")),
@@ -354,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_with_the_place() {
+    fn unsupported_query_error_has_position() {
         for bad in [
             "",
             "a[",

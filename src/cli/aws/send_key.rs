@@ -3,13 +3,13 @@
 use super::command::Values;
 use super::error::ShimError;
 use super::globals::Globals;
-use super::session::{Service, Session, answer, to_shim_error};
+use super::session::{Service, Session, to_shim_error, write_response};
 use super::value::Value;
 use crate::aws::KeyPush;
 use crate::cli::build::HostKeyOptions;
 use crate::ssh;
 
-/// The shortest values that are sent at all (the service's API model, which aws-cli checks).
+/// The minimum lengths of the parameters (the service's API model, which aws-cli validates).
 const MIN_LENGTHS: [(&str, &str, usize); 4] = [
     ("--instance-id", "InstanceId", 10),
     ("--instance-os-user", "InstanceOSUser", 1),
@@ -31,16 +31,17 @@ pub(super) async fn run(globals: &Globals, values: &Values) -> Result<u8, ShimEr
         ("RequestId".to_owned(), Value::Text(request_id)),
         ("Success".to_owned(), Value::Bool(true)),
     ]);
-    answer(globals, "SendSSHPublicKey", value)?;
+    write_response(globals, "SendSSHPublicKey", value)?;
     Ok(0)
 }
 
-/// What is too short is told here; every other mistake is the service's to tell.
+/// Validates the lengths; the service reports all other errors.
 fn check(values: &Values) -> Result<(), ShimError> {
     let short = MIN_LENGTHS.iter().filter_map(|(option, parameter, min)| {
         let len = values.raw(option)?.chars().count();
-        let said = format!("Invalid length for parameter {parameter}, value: {len}, valid min length: {min}");
-        (len < *min).then_some(said)
+        let message =
+            format!("Invalid length for parameter {parameter}, value: {len}, valid min length: {min}");
+        (len < *min).then_some(message)
     });
     let short: Vec<String> = short.collect();
     if short.is_empty() {

@@ -1,4 +1,4 @@
-//! The connector and the AWS client of a command, from its global options.
+//! Builds the connector and the AWS client of a command from its global options.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::connect::Connector;
 use crate::model::Account;
 use crate::ssh;
 
-/// How often a call is tried where no setting says otherwise: aws-cli's `standard` retry mode.
+/// The default number of attempts: that of aws-cli's `standard` retry mode.
 const ATTEMPTS: u32 = 3;
 
-/// The service that `--endpoint-url` is for.
+/// The service that `--endpoint-url` applies to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Service {
     Ec2,
@@ -24,7 +24,7 @@ pub(super) enum Service {
     Sts,
 }
 
-/// What a command works with.
+/// The connector and settings of a command.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) connector: Arc<Connector>,
@@ -33,7 +33,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Nothing is asked before the first call.
+    /// Creates a session. Nothing is requested before the first call.
     pub(super) fn new(
         globals: &Globals,
         service: Service,
@@ -59,7 +59,8 @@ impl Session {
         Ok(Self { connector, account, region: globals.region.clone() })
     }
 
-    /// The AWS calls. Credentials are loaded first, so that their absence is reported in aws-cli's words.
+    /// Returns the AWS client. Credentials are loaded first, so that missing ones are reported with aws-cli's
+    /// message.
     pub(super) async fn client(&self) -> Result<Arc<AwsClient>, ShimError> {
         let client = self.connector.aws().client(&self.account, self.region.as_deref()).await;
         let client = client.map_err(|error| from_aws(&error, ATTEMPTS))?;
@@ -68,13 +69,13 @@ impl Session {
     }
 }
 
-/// A call of `client` that failed.
+/// Converts the error of a call of `client`.
 pub(super) fn to_shim_error(client: &AwsClient, error: &AwsError) -> ShimError {
     from_aws(error, client.attempts())
 }
 
-/// Writes the answer of `operation` to stdout, as the options ask for.
-pub(super) fn answer(globals: &Globals, operation: &str, value: Value) -> Result<(), ShimError> {
+/// Writes the response of `operation` to stdout, filtered and formatted by the options.
+pub(super) fn write_response(globals: &Globals, operation: &str, value: Value) -> Result<(), ShimError> {
     let value = match &globals.query {
         Some(query) => query.search(&value),
         None => value,
@@ -82,7 +83,7 @@ pub(super) fn answer(globals: &Globals, operation: &str, value: Value) -> Result
     let text = output::render(globals.output()?, operation, &value, globals.color());
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        // Whoever read it has seen enough.
+        // The reader has closed the pipe on purpose.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(ShimError::general(format!("cannot write to stdout: {error}")))
         }

@@ -7,24 +7,24 @@ use super::python::{int, repr};
 
 /// The option's name, for errors.
 const NAME: &str = "--eice-options";
-/// What may be in it.
+/// The valid keys.
 const KEYS: [&str; 3] = ["maxTunnelDuration", "endpointId", "dnsName"];
 
-/// The options of the endpoint.
+/// The endpoint options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct EiceOptions {
     pub(super) max_tunnel_duration: Option<i64>,
     pub(super) endpoint_id: Option<String>,
     pub(super) dns_name: Option<String>,
-    /// Whether there is any at all.
+    /// Whether any option is given.
     pub(super) is_given: bool,
 }
 
 impl EiceOptions {
-    /// Reads `text`.
+    /// Parses `text`.
     ///
     /// # Errors
-    /// aws-cli's, in its order.
+    /// aws-cli's errors, in its order.
     pub(super) fn parse(text: &str) -> Result<Self, ShimError> {
         let pairs = if text.trim_start().starts_with('{') { json(text)? } else { shorthand(text)? };
         let mut options = Self { is_given: !pairs.is_empty(), ..Self::default() };
@@ -53,8 +53,8 @@ impl EiceOptions {
     }
 }
 
-fn wrong_type(key: &str, value: &Json, wanted: &str) -> String {
-    let (told, is) = match value {
+fn wrong_type(key: &str, value: &Json, expected_type: &str) -> String {
+    let (shown, is) = match value {
         Json::Null => ("None".to_owned(), "NoneType"),
         Json::Bool(true) => ("True".to_owned(), "bool"),
         Json::Bool(false) => ("False".to_owned(), "bool"),
@@ -68,7 +68,7 @@ fn wrong_type(key: &str, value: &Json, wanted: &str) -> String {
         Json::Object(_) => (value.to_string(), "dict"),
     };
     format!(
-        "Invalid type for parameter {key}, value: {told}, type: <class '{is}'>, valid types: <class '{wanted}'>"
+        "Invalid type for parameter {key}, value: {shown}, type: <class '{is}'>, valid types: <class '{expected_type}'>"
     )
 }
 
@@ -81,18 +81,18 @@ fn json(text: &str) -> Result<Vec<(String, Json)>, ShimError> {
     }
 }
 
-/// Pairs in shorthand, numbers converted where a number belongs.
+/// Parses shorthand pairs and converts numeric values.
 fn shorthand(text: &str) -> Result<Vec<(String, Json)>, ShimError> {
-    let mut reader = Reader { text, at: 0 };
+    let mut parser = ShorthandParser { text, at: 0 };
     let mut pairs: Vec<(String, Json)> = Vec::new();
     loop {
-        let begun = reader.at;
-        let (key, values) = reader.pair().map_err(|why| ShimError::parameter(NAME, &why))?;
+        let start = parser.at;
+        let (key, values) = parser.pair().map_err(|why| ShimError::parameter(NAME, &why))?;
         if pairs.iter().any(|(known, _)| *known == key) {
             let why = format!(
                 "Second instance of key \"{key}\" encountered for input:\n{}\nThis is often because there is a \
                  preceding \",\" instead of a space.",
-                reader.marked(begun)
+                parser.marked(start)
             );
             return Err(ShimError::parameter(NAME, &why));
         }
@@ -102,19 +102,19 @@ fn shorthand(text: &str) -> Result<Vec<(String, Json)>, ShimError> {
             several => Json::from(several),
         };
         pairs.push((key, value));
-        if reader.at >= text.len() {
+        if parser.at >= text.len() {
             return Ok(pairs);
         }
-        reader.expect(',').map_err(|why| ShimError::parameter(NAME, &why))?;
+        parser.expect(',').map_err(|why| ShimError::parameter(NAME, &why))?;
     }
 }
 
-struct Reader<'a> {
+struct ShorthandParser<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl Reader<'_> {
+impl ShorthandParser<'_> {
     fn rest(&self) -> &str {
         self.text.get(self.at..).unwrap_or_default()
     }
@@ -123,11 +123,11 @@ impl Reader<'_> {
         self.rest().chars().next()
     }
 
-    fn blanks(&mut self) {
+    fn skip_blanks(&mut self) {
         self.at += self.rest().len() - self.rest().trim_start().len();
     }
 
-    /// The whole text with a mark under `at`.
+    /// Returns the whole text with a mark under `at`.
     fn marked(&self, at: usize) -> String {
         let before = self.text.get(..at).unwrap_or(self.text);
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
@@ -137,33 +137,33 @@ impl Reader<'_> {
         format!("{consumed}\n{}^{remaining}", " ".repeat(column))
     }
 
-    fn expect(&mut self, wanted: char) -> Result<(), String> {
-        self.blanks();
-        if self.next() == Some(wanted) {
-            self.at += wanted.len_utf8();
-            self.blanks();
+    fn expect(&mut self, token: char) -> Result<(), String> {
+        self.skip_blanks();
+        if self.next() == Some(token) {
+            self.at += token.len_utf8();
+            self.skip_blanks();
             return Ok(());
         }
         let found = self.next().map_or_else(|| "EOF".to_owned(), |c| c.to_string());
-        Err(format!("Expected: '{wanted}', received: '{found}' for input:\n {}", self.marked(self.at)))
+        Err(format!("Expected: '{token}', received: '{found}' for input:\n {}", self.marked(self.at)))
     }
 
-    /// A key and its value; several values, comma between them, until the next key.
+    /// Parses a key and its value, or several values separated by commas, up to the next key.
     fn pair(&mut self) -> Result<(String, Vec<String>), String> {
         let is_key = |c: char| c.is_ascii_alphanumeric() || "-_.#/:".contains(c);
         let key: String = self.rest().chars().take_while(|&c| is_key(c)).collect();
         self.at += key.len();
         self.expect('=')?;
         let mut values = vec![self.value(true)?];
-        self.blanks();
+        self.skip_blanks();
         while self.next() == Some(',') {
             let comma = self.at;
             self.expect(',')?;
-            // What `=` follows is the next key, not one more value.
+            // A word before `=` is the next key, not another value.
             match self.value(false) {
-                Ok(value) if matches!(self.after_blanks(), None | Some(',')) && !value.is_empty() => {
+                Ok(value) if matches!(self.next_after_blanks(), None | Some(',')) && !value.is_empty() => {
                     values.push(value);
-                    self.blanks();
+                    self.skip_blanks();
                 }
                 Err(why) if self.at >= self.text.len() => return Err(why),
                 _ => {
@@ -175,12 +175,12 @@ impl Reader<'_> {
         Ok((key, values))
     }
 
-    fn after_blanks(&mut self) -> Option<char> {
-        self.blanks();
+    fn next_after_blanks(&mut self) -> Option<char> {
+        self.skip_blanks();
         self.next()
     }
 
-    /// A value in quotes or as it stands. Only the first behind a key may hold a `=`.
+    /// Parses a quoted or plain value. Only the first value of a key may contain `=`.
     fn value(&mut self, is_first: bool) -> Result<String, String> {
         match self.next() {
             None => Ok(String::new()),
@@ -208,7 +208,7 @@ impl Reader<'_> {
     }
 
     fn quoted(&mut self, quote: char) -> Result<String, String> {
-        let begun = self.at;
+        let start = self.at;
         let mut value = String::new();
         let mut chars = self.rest().char_indices().skip(1);
         while let Some((at, c)) = chars.next() {
@@ -226,7 +226,7 @@ impl Reader<'_> {
             }
         }
         let kind = if quote == '\'' { "singled quoted" } else { "double quoted" };
-        Err(format!("Expected: '<{kind}>', received: '<none>' for input:\n {}", self.marked(begun)))
+        Err(format!("Expected: '<{kind}>', received: '<none>' for input:\n {}", self.marked(start)))
     }
 }
 
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn shorthand_and_json_say_the_same() {
+    fn shorthand_and_json_are_equivalent() {
         let expected = EiceOptions {
             max_tunnel_duration: Some(60),
             endpoint_id: Some("eice-1".into()),
@@ -260,12 +260,12 @@ mod tests {
         assert_eq!((empty.endpoint_id, empty.is_given), (None, true));
     }
 
-    /// As aws-cli 2.36.7 says them.
+    /// The expected texts are from aws-cli 2.36.7.
     #[test]
-    fn mistakes_are_told_in_aws_clis_words() {
+    fn errors_match_aws_cli() {
         let invalid = "An error occurred (ParamValidation): Parameter validation failed:\n";
         let parsing = "An error occurred (ParamValidation): Error parsing parameter '--eice-options': ";
-        for (text, said) in [
+        for (text, expected) in [
             ("foo", format!("{parsing}Expected: '=', received: 'EOF' for input:\n foo\n   ^")),
             ("", format!("{parsing}Expected: '=', received: 'EOF' for input:\n \n^")),
             (
@@ -291,7 +291,7 @@ mod tests {
             ),
             ("maxTunnelDuration=abc", "invalid literal for int() with base 10: 'abc'".to_owned()),
         ] {
-            assert_eq!(message(text), said, "{text}");
+            assert_eq!(message(text), expected, "{text}");
         }
         assert!(
             message("{bad").contains("Invalid JSON: ") && message("{bad").ends_with("JSON received: {bad")

@@ -1,4 +1,5 @@
-//! `aws ec2-instance-connect ssh`, natively: no ssh program, no second process for the tunnel (`ssh.py`).
+//! `aws ec2-instance-connect ssh`, built in: it starts neither an ssh program nor a second process for the tunnel
+//! (`ssh.py`).
 
 use std::io::{self, IsTerminal};
 use std::net::IpAddr;
@@ -23,18 +24,18 @@ use crate::cli::progress::{Mode, Progress};
 use crate::cli::ssh::drain;
 use crate::cli::stdin::Stdin;
 use crate::cli::stop::Signals;
-use crate::connect::{ConnectMethod, HostKeyMode};
+use crate::connect::{Approach, HostKeyMode};
 use crate::model::{EndpointChoice, Exit, Host, InstanceTarget, OsUser, escape_control};
 use crate::ssh::{self, InvalidLoginKey, LoginKey};
 
-/// The largest private key file that is read, in bytes.
+/// The maximum size of a private key file, in bytes.
 const MAX_KEY_FILE: u64 = 64 << 10;
 
-/// What the options ask for, checked.
-struct Wanted {
+/// The validated options.
+struct SshOptions {
     instance: InstanceId,
     address: Option<IpAddr>,
-    kind: Kind,
+    connection_type: ConnectionType,
     eice: EiceOptions,
     endpoint: EndpointChoice,
     user: OsUser,
@@ -42,15 +43,15 @@ struct Wanted {
 
 /// `--connection-type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ConnectionType {
     Auto,
     Direct,
     Eice,
 }
 
-/// Runs it; the result is the exit status.
+/// Runs the command and returns the exit status.
 pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signals) -> Result<u8, ShimError> {
-    let wanted = check(values)?;
+    let options = check(values)?;
     let local_forwarding = values.text("--local-forwarding").map(ForwardArgs::local).transpose();
     let forwarding = local_forwarding
         .map_err(|why| ShimError::parameter("--local-forwarding", &why.to_string()))?
@@ -60,16 +61,16 @@ pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signal
     let session = Session::new(globals, Service::Ec2, &host_keys()?, interactive::tuning(pty))?;
     let progress = Progress::new(Mode::choose(false, false));
     let connecting = async {
-        let (target, mut method) = target(&session, &wanted, values).await?;
+        let (target, mut approach) = target(&session, &options, values).await?;
         if let Some(path) = values.text("--private-key-file") {
-            method.key = Some(key(path).await?);
+            approach.key = Some(key(path).await?);
         }
-        let connector = session.connector.with_method(method);
+        let connector = session.connector.by(approach);
         let forwards = async {
             if forwarding.is_empty() {
                 return Ok(None);
             }
-            let connector = Arc::new(connector.with_ssh_config(ssh::Config::forwards()));
+            let connector = Arc::new(connector.tuned(ssh::Config::forwards()));
             let starting = Forwards::start(listeners, connector, target.clone(), false, false, &|_| {});
             starting.await.map(Some).map_err(|failure| failed(&failure))
         };
@@ -107,7 +108,7 @@ pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signal
             crate::cli::say("aws: disconnected\n");
             Ok(End::Disconnected.status())
         }
-        // As ssh, where `eice ssh` tells the signal by 128 and more.
+        // Like ssh; `eice ssh` returns 128 plus the signal instead.
         Ok(End::Exit(Exit::Signal { name, .. })) => {
             crate::cli::say(&format!("aws: the remote shell was ended by SIG{}\n", escape_control(&name)));
             Ok(GENERAL)
@@ -121,13 +122,13 @@ fn failed(failure: &Failure) -> ShimError {
     ShimError::general(failure.message()).with_hint(failure.hint())
 }
 
-/// aws-cli's checks, in its order.
-fn check(values: &Values) -> Result<Wanted, ShimError> {
+/// Validates the options in aws-cli's order.
+fn check(values: &Values) -> Result<SshOptions, ShimError> {
     let eice = values.raw("--eice-options").map(EiceOptions::parse).transpose()?.unwrap_or_default();
-    let kind = match values.raw("--connection-type") {
-        Some("direct") => Kind::Direct,
-        Some("eice") => Kind::Eice,
-        _ => Kind::Auto,
+    let connection_type = match values.raw("--connection-type") {
+        Some("direct") => ConnectionType::Direct,
+        Some("eice") => ConnectionType::Eice,
+        _ => ConnectionType::Auto,
     };
     let id = values.raw("--instance-id").unwrap_or_default();
     let is_id = |prefix: &str, text: &str, more: &str| {
@@ -140,7 +141,7 @@ fn check(values: &Values) -> Result<Wanted, ShimError> {
             "The specified instance ID is invalid. Provide the full instance ID in the form i-xxxxxxxxxxxxxxxxx.",
         ));
     }
-    if kind == Kind::Direct && eice.is_given {
+    if connection_type == ConnectionType::Direct && eice.is_given {
         return Err(ShimError::param("eice-options can't be specified when connection type is direct."));
     }
     if eice.dns_name.is_some() && eice.endpoint_id.is_none() {
@@ -158,24 +159,24 @@ fn check(values: &Values) -> Result<Wanted, ShimError> {
         ));
     }
     let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c));
-    // A port behind the name is ours: aws-cli's tunnels go to 443 alone.
+    // A port after the name is our extension: aws-cli's tunnels always use 443.
     let host = |name: &str| name.rsplit_once(':').map_or(name.to_owned(), |(host, _)| host.to_owned());
     if eice.dns_name.as_deref().is_some_and(|name| !is_name(&host(name))) {
         return Err(ShimError::param("The specified dnsName is invalid."));
     }
     let address = values.text("--instance-ip");
-    if address.is_some() && kind == Kind::Auto {
+    if address.is_some() && connection_type == ConnectionType::Auto {
         return Err(ShimError::param("When specifying instance-ip, you must specify connection-type."));
     }
     let address = address.map(|text| {
         text.parse()
-            .map_err(|_| ShimError::param(format!("The specified instance-ip {text} is no IP address.")))
+            .map_err(|_| ShimError::param(format!("The specified instance-ip {text} is not an IP address.")))
     });
     let user = values.raw("--os-user").unwrap_or("ec2-user");
-    Ok(Wanted {
+    Ok(SshOptions {
         instance: id.parse().map_err(|_| malformed_instance(id))?,
         address: address.transpose()?,
-        kind,
+        connection_type,
         endpoint: match &eice.endpoint_id {
             Some(id) => named_endpoint(id, eice.dns_name.as_deref())?,
             None => EndpointChoice::Automatic,
@@ -185,42 +186,44 @@ fn check(values: &Values) -> Result<Wanted, ShimError> {
     })
 }
 
-/// Where it goes and how: the instance is looked up, the kind of connection chosen as aws-cli does, and an endpoint
-/// that is needed looked for already, so that what is missing is told in aws-cli's words.
+/// Resolves the target and the connection method. The instance is looked up, the connection type is chosen as in
+/// aws-cli, and the endpoint is resolved already, so that a missing one is reported with aws-cli's message.
 async fn target(
     session: &Session,
-    wanted: &Wanted,
+    options: &SshOptions,
     values: &Values,
-) -> Result<(InstanceTarget, ConnectMethod), ShimError> {
+) -> Result<(InstanceTarget, Approach), ShimError> {
     let client = session.client().await?;
-    let instance = client.instance(&wanted.instance).await.map_err(|error| to_shim_error(&client, &error))?;
-    let mut target = InstanceTarget::new(wanted.instance.clone());
+    let instance =
+        client.instance(&options.instance).await.map_err(|error| to_shim_error(&client, &error))?;
+    let mut target = InstanceTarget::new(options.instance.clone());
     target.account = session.account.clone();
     target.region.clone_from(&session.region);
-    target.os_user = wanted.user.clone();
+    target.os_user = options.user.clone();
     target.port = port(values.number("--ssh-port"))?;
-    let method = ConnectMethod { direct: direct(wanted, &instance)?, ..ConnectMethod::default() };
-    if method.direct.is_none() {
-        target.endpoint = wanted.endpoint.clone();
-        target.private_address = wanted.address;
-        let seconds = wanted.eice.max_tunnel_duration.and_then(|seconds| u64::try_from(seconds).ok());
+    let approach = Approach { direct: direct(options, &instance)?, ..Approach::default() };
+    if approach.direct.is_none() {
+        target.endpoint = options.endpoint.clone();
+        target.private_address = options.address;
+        let seconds = options.eice.max_tunnel_duration.and_then(|seconds| u64::try_from(seconds).ok());
         target.max_duration = seconds.and_then(|seconds| MaxDuration::from_secs(seconds).ok());
         let mut request = RouteRequest::new(&target.endpoint, Some(&instance));
-        request.address = wanted.address;
+        request.address = options.address;
         client.route(&request).await.map_err(|error| to_shim_error(&client, &error))?;
     }
-    Ok((target, method))
+    Ok((target, approach))
 }
 
-/// The address to connect to without an endpoint, or none where it takes one.
-fn direct(wanted: &Wanted, instance: &Instance) -> Result<Option<IpAddr>, ShimError> {
+/// Returns the address to connect to without an endpoint; `None` to use one.
+fn direct(options: &SshOptions, instance: &Instance) -> Result<Option<IpAddr>, ShimError> {
     let (public, private, ipv6) = (instance.public_ipv4, instance.private_ipv4, instance.ipv6);
-    let is_eice = wanted.kind == Kind::Eice || (wanted.eice.is_given && wanted.kind == Kind::Auto);
-    let direct = match (wanted.address, wanted.kind) {
-        (Some(address), Kind::Direct) => Some(address),
+    let is_eice = options.connection_type == ConnectionType::Eice
+        || (options.eice.is_given && options.connection_type == ConnectionType::Auto);
+    let direct = match (options.address, options.connection_type) {
+        (Some(address), ConnectionType::Direct) => Some(address),
         (Some(_), _) => return Ok(None),
         (None, _) if is_eice => return Ok(None),
-        (None, Kind::Direct) => public.or(ipv6).or(private),
+        (None, ConnectionType::Direct) => public.or(ipv6).or(private),
         (None, _) if public.is_none() && private.is_some() => return Ok(None),
         (None, _) => public.or(ipv6),
     };
@@ -228,21 +231,19 @@ fn direct(wanted: &Wanted, instance: &Instance) -> Result<Option<IpAddr>, ShimEr
     direct.map(Some).ok_or_else(none)
 }
 
-/// How host keys are checked: by the variables that `eice ssh` reads too.
+/// Returns the host key settings, from the variables that `eice ssh` also reads.
 fn host_keys() -> Result<HostKeyOptions, ShimError> {
     let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let mode = match given("EICE_HOST_KEY") {
         Some(name) => HostKeyArg::from_str(&name, false)
-            .map_err(|_| {
-                ShimError::general(format!("EICE_HOST_KEY={name}: no such way of checking host keys"))
-            })?
+            .map_err(|_| ShimError::general(format!("EICE_HOST_KEY={name}: unknown host key mode")))?
             .into(),
         None => HostKeyMode::default(),
     };
     HostKeyOptions::in_file(mode, given("EICE_HOST_KEYS").map(Into::into)).map_err(|failure| failed(&failure))
 }
 
-/// The private key in the file `path`; its passphrase is asked for where it has one.
+/// Reads the private key at `path`, and prompts for its passphrase if it has one.
 async fn key(path: &str) -> Result<LoginKey, ShimError> {
     let bad =
         |why: &dyn std::fmt::Display| ShimError::general(format!("cannot use the private key {path}: {why}"));
@@ -254,8 +255,9 @@ async fn key(path: &str) -> Result<LoginKey, ShimError> {
     match LoginKey::parse(&text, None) {
         Err(InvalidLoginKey::Encrypted) => {
             let passphrase = passphrase::ask(&format!("Enter passphrase for key '{path}': ")).await;
-            let passphrase =
-                passphrase.map_err(|error| bad(&format!("it is encrypted, and its passphrase: {error}")))?;
+            let passphrase = passphrase.map_err(|error| {
+                bad(&format!("it is encrypted, and the passphrase cannot be read: {error}"))
+            })?;
             LoginKey::parse(&text, Some(&passphrase)).map_err(|error| bad(&error))
         }
         parsed => parsed.map_err(|error| bad(&error)),

@@ -1,17 +1,17 @@
-//! Tables (`awscli/table.py`): a title, columns that fill the width, and one row a line; turned on its side where
-//! it would be wider than the terminal.
+//! Tables (`awscli/table.py`): a title, columns that fill the width, and one row per line; transposed if they would
+//! be wider than the terminal.
 
 use std::io;
 
 use super::value::{Value, sorted};
 use crate::cli::raw;
 
-/// The width where there is no terminal.
+/// The width without a terminal.
 const DEFAULT_WIDTH: usize = 80;
-/// Blanks around each cell.
+/// The padding of each cell.
 const PADDING: usize = 4;
 
-/// Writes `value` under `title`.
+/// Writes `value` as a table with `title`.
 pub(super) fn render(title: &str, value: &Value, color: bool, out: &mut String) {
     let mut sections = Vec::new();
     if !build(&mut sections, Some(title), value, 0) {
@@ -29,7 +29,7 @@ struct Section {
     depth: usize,
 }
 
-/// Adds the sections of `value`; none when there is nothing in it.
+/// Adds the sections of `value`; returns false if it is empty.
 fn build(sections: &mut Vec<Section>, title: Option<&str>, value: &Value, depth: usize) -> bool {
     if value.is_empty() {
         return false;
@@ -85,7 +85,7 @@ fn len(text: &str) -> usize {
 }
 
 impl Section {
-    /// The widest cell of each column.
+    /// Returns the width of each column's widest cell.
     fn columns(&self) -> Vec<usize> {
         let mut widths: Vec<usize> = Vec::new();
         for line in std::iter::once(&self.headers).chain(&self.rows) {
@@ -104,14 +104,14 @@ impl Section {
         (len(&self.title) + 2 + 2 * self.depth).max(cells + 2 + 2 * self.depth)
     }
 
-    /// The columns stretched to `width`.
+    /// Returns the column widths scaled to `width`.
     fn stretched(&self, width: usize) -> Vec<usize> {
         let columns: Vec<usize> = self.columns().iter().map(|width| width + PADDING).collect();
         let sum: usize = columns.iter().sum();
         if sum == 0 {
             return columns;
         }
-        // Halves go to the even neighbour, as Python rounds.
+        // Halves round to even, as in Python.
         let scale = |cells: usize| {
             let (whole, rest) = (cells * width / sum, cells * width % sum);
             whole + usize::from(rest * 2 > sum || (rest * 2 == sum && whole % 2 == 1))
@@ -132,8 +132,8 @@ impl Section {
         }
     }
 
-    /// One row of many columns as many rows of two.
-    fn turned(self) -> Self {
+    /// Transposes a single row into rows of key and value.
+    fn transposed(self) -> Self {
         match self.rows.as_slice() {
             [only] if !self.headers.is_empty() => {
                 let pairs = self.headers.iter().zip(only);
@@ -149,7 +149,7 @@ fn write(mut sections: Vec<Section>, terminal: usize, color: bool, out: &mut Str
     let widest = |sections: &[Section]| sections.iter().map(Section::width).max().unwrap_or_default();
     let mut width = widest(&sections);
     if width > terminal {
-        sections = sections.into_iter().map(Section::turned).collect();
+        sections = sections.into_iter().map(Section::transposed).collect();
         width = widest(&sections);
     }
     out.push_str(&"-".repeat(width));
@@ -164,7 +164,7 @@ fn write(mut sections: Vec<Section>, terminal: usize, color: bool, out: &mut Str
         };
         let width = width - 2 * section.depth;
         if !section.title.is_empty() {
-            line(&centred(&section.title, width, "|"));
+            line(&centered(&section.title, width, "|"));
             if section.headers.is_empty() && section.rows.is_empty() {
                 line(&format!("+{}+", "-".repeat(width.saturating_sub(2))));
             }
@@ -181,7 +181,7 @@ fn write(mut sections: Vec<Section>, terminal: usize, color: bool, out: &mut Str
         if !section.headers.is_empty() {
             line(&rule());
             let cells = columns.iter().zip(&section.headers).enumerate();
-            let cells = cells.map(|(n, (width, cell))| centred(cell, *width, if n == 0 { "|" } else { "" }));
+            let cells = cells.map(|(n, (width, cell))| centered(cell, *width, if n == 0 { "|" } else { "" }));
             line(&cells.collect::<String>());
         }
         if !section.rows.is_empty() {
@@ -196,7 +196,7 @@ fn write(mut sections: Vec<Section>, terminal: usize, color: bool, out: &mut Str
     }
 }
 
-fn centred(text: &str, width: usize, edge: &str) -> String {
+fn centered(text: &str, width: usize, edge: &str) -> String {
     let before = (width / 2).saturating_sub(len(text) / 2 + 1);
     let after = width.saturating_sub(1 + edge.len() + before + len(text));
     format!("{edge}{}{text}{}|", " ".repeat(before), " ".repeat(after))
@@ -225,15 +225,15 @@ mod tests {
         out
     }
 
-    /// As aws-cli 2.36.7 writes them.
+    /// The expected tables are from aws-cli 2.36.7.
     #[test]
-    fn a_table_fills_its_width_and_is_turned_when_it_is_too_wide() {
+    fn wide_table_is_transposed() {
         let identity = Value::Map(vec![
             ("UserId".into(), t("AIDAF5E349073AEBF74DX")),
             ("Account".into(), t("123456789012")),
             ("Arn".into(), t("arn:aws:iam::123456789012:user/developer")),
         ]);
-        let turned = "\
+        let transposed = "\
 ---------------------------------------------------------
 |                   GetCallerIdentity                   |
 +---------+---------------------------------------------+
@@ -242,7 +242,7 @@ mod tests {
 |  UserId |  AIDAF5E349073AEBF74DX                      |
 +---------+---------------------------------------------+
 ";
-        assert_eq!(table(&identity, 80), turned);
+        assert_eq!(table(&identity, 80), transposed);
         let one = Value::Map(vec![("a".into(), t("123456789012"))]);
         let expected = "\
 -----------------------

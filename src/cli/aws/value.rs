@@ -1,6 +1,6 @@
-//! An answer as data.
+//! Structured output.
 
-/// Data with the order of its keys, as an answer has it.
+/// A value; maps keep the order of their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     Null,
@@ -11,7 +11,7 @@ pub(super) enum Value {
 }
 
 impl Value {
-    /// A scalar in Python's words, which are aws-cli's; `None` for a list or a map.
+    /// Returns a scalar by Python's name, as aws-cli prints it; `None` for a list or a map.
     pub(super) fn scalar(&self) -> Option<&str> {
         Some(match self {
             Self::Null => "None",
@@ -26,7 +26,7 @@ impl Value {
         self.scalar().is_some()
     }
 
-    /// Whether there is nothing in it, as Python sees it.
+    /// Returns whether the value is falsy in Python.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Null => true,
@@ -37,7 +37,7 @@ impl Value {
         }
     }
 
-    /// The member `key` of a map.
+    /// Returns the member `key` of a map.
     pub(super) fn member(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, value)| value),
@@ -49,7 +49,7 @@ impl Value {
 /// Entries of a map.
 type Entries<'a> = Vec<(&'a str, &'a Value)>;
 
-/// The entries of a map in the order of their keys: scalars, and the rest.
+/// Returns the entries of a map sorted by key, partitioned into scalars and others.
 pub(super) fn sorted(entries: &[(String, Value)]) -> (Entries<'_>, Entries<'_>) {
     let mut all: Vec<_> = entries.iter().map(|(key, value)| (key.as_str(), value)).collect();
     all.sort_by_key(|(key, _)| *key);

@@ -87,7 +87,7 @@ fn found(variables: &[(&str, &str)], explicit: Option<&str>) -> Result<Source, A
     source(&Settings::read(&config, explicit)?)
 }
 
-/// The source in a word or two.
+/// Summarizes the source.
 fn brief(source: &Source) -> String {
     match source {
         Source::Keys(keys) => keys.access_key_id().to_owned(),
@@ -103,7 +103,7 @@ fn brief(source: &Source) -> String {
 }
 
 #[test]
-fn explicit_profile_comes_before_environment_keys() {
+fn explicit_profile_precedes_environment() {
     let with = |more: &[(&'static str, &'static str)]| [&KEYS[..], more].concat();
     let web = [("AWS_WEB_IDENTITY_TOKEN_FILE", "/env"), ("AWS_ROLE_ARN", "arn:envweb")];
     let container = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x")];
@@ -139,7 +139,7 @@ fn explicit_profile_comes_before_environment_keys() {
 }
 
 #[test]
-fn role_settings_are_all_taken() {
+fn role_settings_are_read() {
     let Source::Role { role, .. } = found(&[], Some("role")).unwrap() else { panic!() };
     let expected = Role {
         arn: "arn:role".into(),
@@ -152,7 +152,7 @@ fn role_settings_are_all_taken() {
 }
 
 #[test]
-fn unusable_profile_says_why() {
+fn invalid_profile_error_names_cause() {
     let partial = [("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "")];
     for (variables, explicit, words) in [
         (&partial[..], None, "env AWS_SECRET_ACCESS_KEY"),
