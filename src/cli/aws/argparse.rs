@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_arguments_are_kept_in_order() {
+    fn unknown_arguments_keep_order() {
         let parsed =
             parse(&["sts"], &["sts", "--x", "1", "op", "--region", "r", "--y=2", "-z", "-5"]).unwrap();
         assert_eq!(parsed.extras, ["--x", "1", "op", "--y=2", "-z", "-5"]);

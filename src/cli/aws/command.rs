@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_or_refused_option_is_named() {
+    fn bad_option_is_named() {
         let text = message("ec2-instance-connect", &["send-ssh-public-key"]);
         assert!(
             text.contains("are required: --instance-id, --instance-os-user, --ssh-public-key\n\nusage: aws")

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn file_value_is_replaced_by_content() {
+    fn file_value_is_loaded() {
         assert_eq!(load("--x", "i-1").unwrap(), "i-1");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");

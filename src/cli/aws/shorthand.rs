@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn shorthand_and_json_are_equivalent() {
+    fn shorthand_equals_json() {
         let expected = EiceOptions {
             max_tunnel_duration: Some(60),
             endpoint_id: Some("eice-1".into()),

@@ -24,7 +24,7 @@ use crate::cli::progress::{Mode, Progress};
 use crate::cli::ssh::drain;
 use crate::cli::stdin::Stdin;
 use crate::cli::stop::Signals;
-use crate::connect::{Approach, HostKeyMode};
+use crate::connect::{ConnectMethod, HostKeyMode};
 use crate::model::{EndpointChoice, Exit, Host, InstanceTarget, OsUser, escape_control};
 use crate::ssh::{self, InvalidLoginKey, LoginKey};
 
@@ -61,16 +61,16 @@ pub(super) async fn run(globals: &Globals, values: &Values, signals: &mut Signal
     let session = Session::new(globals, Service::Ec2, &host_keys()?, interactive::tuning(pty))?;
     let progress = Progress::new(Mode::choose(false, false));
     let connecting = async {
-        let (target, mut approach) = target(&session, &options, values).await?;
+        let (target, mut method) = target(&session, &options, values).await?;
         if let Some(path) = values.text("--private-key-file") {
-            approach.key = Some(key(path).await?);
+            method.key = Some(key(path).await?);
         }
-        let connector = session.connector.by(approach);
+        let connector = session.connector.with_method(method);
         let forwards = async {
             if forwarding.is_empty() {
                 return Ok(None);
             }
-            let connector = Arc::new(connector.tuned(ssh::Config::forwards()));
+            let connector = Arc::new(connector.with_ssh_config(ssh::Config::forwards()));
             let starting = Forwards::start(listeners, connector, target.clone(), false, false, &|_| {});
             starting.await.map(Some).map_err(|failure| failed(&failure))
         };
@@ -192,7 +192,7 @@ async fn target(
     session: &Session,
     options: &SshOptions,
     values: &Values,
-) -> Result<(InstanceTarget, Approach), ShimError> {
+) -> Result<(InstanceTarget, ConnectMethod), ShimError> {
     let client = session.client().await?;
     let instance =
         client.instance(&options.instance).await.map_err(|error| to_shim_error(&client, &error))?;
@@ -201,8 +201,8 @@ async fn target(
     target.region.clone_from(&session.region);
     target.os_user = options.user.clone();
     target.port = port(values.number("--ssh-port"))?;
-    let approach = Approach { direct: direct(options, &instance)?, ..Approach::default() };
-    if approach.direct.is_none() {
+    let method = ConnectMethod { direct: direct(options, &instance)?, ..ConnectMethod::default() };
+    if method.direct.is_none() {
         target.endpoint = options.endpoint.clone();
         target.private_address = options.address;
         let seconds = options.eice.max_tunnel_duration.and_then(|seconds| u64::try_from(seconds).ok());
@@ -211,7 +211,7 @@ async fn target(
         request.address = options.address;
         client.route(&request).await.map_err(|error| to_shim_error(&client, &error))?;
     }
-    Ok((target, approach))
+    Ok((target, method))
 }
 
 /// Returns the address to connect to without an endpoint; `None` to use one.
