@@ -82,7 +82,7 @@ use futures_util::future::BoxFuture;
 use crate::telemetry;
 pub use failure::Failure;
 
-/// How long the runtime may take to wind up after a verb has returned: whatever is left then is a bug.
+/// How long the runtime may take to shut down after a verb has returned: a task that is left is a bug.
 const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Opens shells in machines without a public address and without an SSH key, through AWS EC2 Instance Connect
@@ -111,7 +111,7 @@ Examples:
 
 `eice VERB --help` has the examples, environment and exit codes of each verb.";
 
-/// What is logged.
+/// Logging options.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Logging")]
 struct LogArgs {
@@ -161,11 +161,11 @@ enum Verb {
 }
 
 impl Verb {
-    /// What is logged when nobody says: a client is quiet save for warnings, a server tells what it does.
+    /// Returns the default filter: warnings only for a client, info for a server.
     fn default_filter(&self) -> &'static str {
         match self {
             #[cfg(feature = "client")]
-            // aws-cli logs all or nothing.
+            // aws-cli logs everything or nothing.
             Self::Aws(args) => {
                 if args.is_debug() {
                     "debug"
@@ -254,8 +254,8 @@ impl Work {
 
 /// Runs the program on its arguments, the first of which is its own name, and returns its exit status.
 ///
-/// What went wrong has been told on stderr by then. Installs the process's TLS provider, its log subscriber and
-/// a runtime, so it is for `main` alone.
+/// Errors have been printed on stderr by then. Installs the process's TLS provider, its log subscriber and a runtime,
+/// so only `main` should call it.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let cli = match parse(args.into_iter().collect()) {
         Ok(cli) => cli,
@@ -275,7 +275,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
-    // aws-cli's command line is none that clap could read.
+    // clap cannot parse aws-cli's command line.
     #[cfg(feature = "client")]
     if let Some(shim) = aws::AwsShimArgs::of(&args) {
         let mut cli = Cli::try_parse_from(["eice", "aws"])?;
@@ -295,7 +295,7 @@ fn start(cli: Cli) -> Result<u8, Failure> {
         Work::Done(result) => return result,
         Work::Future(work) => work,
     };
-    // An error says that one is installed already, which is as good.
+    // An error means that a provider is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -304,15 +304,15 @@ fn start(cli: Cli) -> Result<u8, Failure> {
     let warm_up = warm_up_randomness();
     let result = runtime.block_on(work);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
-    // The library frees its generator as the process ends, and aborts when a thread is in the middle of it.
+    // The library frees its generator at the end of the process, and aborts if a thread is using it.
     if let Some(thread) = warm_up {
         let _ = thread.join();
     }
     result
 }
 
-/// Asks the TLS library for a first random byte, beside everything else: it gathers entropy from the jitter of
-/// the processor then, once in the life of a process, and that takes 30 ms.
+/// Requests a first random byte from the TLS library in the background: it then gathers entropy from processor jitter,
+/// once per process, which takes 30 ms.
 fn warm_up_randomness() -> Option<std::thread::JoinHandle<()>> {
     let ask = || {
         let _ = rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut [0]);
@@ -320,7 +320,7 @@ fn warm_up_randomness() -> Option<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name("entropy".into()).spawn(ask).ok()
 }
 
-/// Writes `text` to stderr; one that is gone is no reason to fail.
+/// Writes `text` to stderr, ignoring errors.
 #[cfg(feature = "connect")]
 fn say(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
