@@ -52,7 +52,7 @@ unit: setup-build ## the Rust tests, against real sshd, Docker, ssh and Chromium
 test-awscli: ## aws-cli v2 (AWS=/path/to/aws) against its transcripts and compared with eice, as root
 	@test -x "$(AWS)" || { echo 'usage: make test-awscli AWS=/path/to/aws' >&2; exit 64; }
 	scripts/setup.sh $(BUILD_NEEDS) sshd ssh ssh-keygen unshare
-	EICE_AWSCLI="$(AWS)" $(CARGO) test --locked --test e2e aws_shim::beside -- --ignored --nocapture --test-threads=1
+	EICE_AWSCLI="$(AWS)" $(CARGO) test --locked --test e2e aws_shim::aws_cli -- --ignored --nocapture --test-threads=1
 
 # Each feature on its own, the library's without the program's; a default build covers the rest. The tree of `connect`
 # has nothing that only the program needs.

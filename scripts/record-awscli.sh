@@ -8,4 +8,4 @@ set -eu
 [ "$#" = 1 ] && [ -x "$1" ] || { sed -n '2p' "$0" | cut -c3- >&2; exit 64; }
 cd "$(dirname "$0")/.."
 export EICE_AWSCLI="$1" EICE_AWSCLI_RECORD=1
-exec cargo test --locked --test e2e aws_shim::beside::both_match_transcripts -- --ignored --nocapture
+exec cargo test --locked --test e2e aws_shim::aws_cli::both_match_transcripts -- --ignored --nocapture

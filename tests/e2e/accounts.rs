@@ -1,14 +1,14 @@
-//! Whose account, which region, which servers: through the program, by the variables that every AWS tool reads.
+//! Account, region and service addresses, set by the variables that every AWS tool reads.
 
 use eice::emulator::{AddressType, EmulatorConfig, EndpointSpec, IamPolicy, IamRole, IamUser, InstanceSpec};
 use serde_json::Value;
 
-use crate::lab::{INSTANCE, Shell, World};
+use crate::lab::{ClientShell, INSTANCE, World};
 
-/// Where nothing listens (TCP port 9, `discard`).
+/// An address without a listener (TCP port 9, `discard`).
 const NOWHERE: &str = "http://127.0.0.1:9";
 
-/// The events of `name`, as CloudTrail has them.
+/// Returns CloudTrail's events of `name`.
 fn events(world: &World, name: &str) -> Vec<Value> {
     let records = world.emulator.records().into_iter().map(|record| serde_json::to_value(record).unwrap());
     records.filter(|record| record["eventName"] == name).collect()
@@ -16,7 +16,7 @@ fn events(world: &World, name: &str) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn assumed_role_makes_all_calls() {
-    // The user may do nothing but assume the role, and the role all the rest.
+    // The user may only assume the role; the role has all other permissions.
     let only_assume = r#"{"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]}"#;
     let config = EmulatorConfig {
@@ -30,7 +30,7 @@ async fn assumed_role_makes_all_calls() {
         ..EmulatorConfig::default()
     };
     let world = World::with(config).await;
-    let shell = Shell::new(&world);
+    let shell = ClientShell::new(&world);
     let arn = "arn:aws:iam::123456789012:role/terminal";
     let said = shell.run(&["ssh", INSTANCE, "--", "true"], b"").await;
     assert_eq!(said.code, Some(77), "the user alone may not: {}", said.stderr);
@@ -39,7 +39,7 @@ async fn assumed_role_makes_all_calls() {
             .run(&["ssh", "--role-arn", arn, "--external-id", external_id, INSTANCE, "--", "echo in"], b"")
             .await
     };
-    assert_eq!(as_role("tenant-7").await.good(), "in\n");
+    assert_eq!(as_role("tenant-7").await.expect_success(), "in\n");
     for name in ["SendSSHPublicKey", "OpenTunnel"] {
         let events = events(&world, name);
         let done: Vec<_> = events.iter().filter(|event| event["errorCode"].is_null()).collect();
@@ -61,13 +61,13 @@ async fn assumed_role_makes_all_calls() {
 async fn target_region_overrides_environment() {
     let world =
         World::with(EmulatorConfig { region: "ap-southeast-4".into(), ..EmulatorConfig::default() }).await;
-    let mut shell = Shell::new(&world);
+    let mut shell = ClientShell::new(&world);
     shell.export("AWS_REGION", "us-east-1");
     shell.export("AWS_DEFAULT_REGION", "us-east-1");
-    // The emulator takes signatures for its own region only.
+    // The emulator accepts signatures for its own region only.
     let said = shell.run(&["ssh", INSTANCE, "--", "true"], b"").await;
     assert_eq!(said.code, Some(78), "{}", said.stderr);
-    shell.run(&["ssh", "--region", "ap-southeast-4", INSTANCE, "--", "true"], b"").await.good();
+    shell.run(&["ssh", "--region", "ap-southeast-4", INSTANCE, "--", "true"], b"").await.expect_success();
     assert_eq!(events(&world, "OpenTunnel")[0]["awsRegion"], "ap-southeast-4");
 }
 
@@ -76,15 +76,15 @@ async fn service_url_overrides_common_url() {
     let world = World::builtin().await;
     let api = world.emulator.access().api_url();
     let ssh = ["ssh", INSTANCE, "--", "true"];
-    let mut shell = Shell::new(&world);
+    let mut shell = ClientShell::new(&world);
     shell.export("AWS_ENDPOINT_URL", NOWHERE);
     assert_eq!(shell.run(&ssh, b"").await.code, Some(69));
     shell.export("AWS_ENDPOINT_URL_EC2", &api);
     let said = shell.run(&ssh, b"").await;
     assert!(said.stderr.starts_with("eice: key-push: "), "only EC2 answers: {}", said.stderr);
     shell.export("AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", &api);
-    shell.run(&ssh, b"").await.good();
-    // STS is asked for a role only, and has a variable of its own.
+    shell.run(&ssh, b"").await.expect_success();
+    // STS is called for a role only, and has its own variable.
     let with_role = ["ssh", "--role-arn", "arn:aws:iam::123456789012:role/nobody", INSTANCE, "--", "true"];
     let said = shell.run(&with_role, b"").await;
     assert_eq!(said.code, Some(69), "{}", said.stderr);
@@ -99,7 +99,7 @@ async fn service_url_overrides_common_url() {
 async fn full_target_needs_no_lookup() {
     let world = World::builtin().await;
     let name = world.emulator.access().tunnel_authority();
-    let shell = Shell::new(&world);
+    let shell = ClientShell::new(&world);
     let args = [
         "ssh",
         "--endpoint-id",
@@ -114,14 +114,14 @@ async fn full_target_needs_no_lookup() {
         "--",
         "true",
     ];
-    shell.run(&args, b"").await.good();
+    shell.run(&args, b"").await.expect_success();
     assert!(events(&world, "DescribeInstances").is_empty());
     assert!(events(&world, "DescribeInstanceConnectEndpoints").is_empty());
     let asked = &events(&world, "OpenTunnel")[0]["requestParameters"];
     assert_eq!((&asked["maxTunnelDuration"], &asked["remotePort"]), (&"600".into(), &"22".into()));
 }
 
-/// What aws-cli lacks: it passes over an endpoint that cannot carry the address, and uses the dual-stack name.
+/// Unlike aws-cli, skips an endpoint that cannot carry the address and uses the dual-stack name.
 #[tokio::test(flavor = "multi_thread")]
 async fn ipv6_instance_uses_capable_endpoint() {
     let instance = InstanceSpec {
@@ -130,7 +130,7 @@ async fn ipv6_instance_uses_capable_endpoint() {
         ..InstanceSpec::default()
     };
     let mut config = EmulatorConfig { instances: vec![instance], ..EmulatorConfig::default() };
-    // The first is in the instance's own subnet, and IPv4 only.
+    // The first is in the instance's subnet, and IPv4 only.
     config.endpoints.push(EndpointSpec {
         id: "eice-00000000000000006".parse().unwrap(),
         subnet: "subnet-0ffffffffffffffff".into(),
@@ -138,8 +138,8 @@ async fn ipv6_instance_uses_capable_endpoint() {
         ..EndpointSpec::default()
     });
     let world = World::with(config).await;
-    let shell = Shell::new(&world);
-    shell.run(&["ssh", INSTANCE, "--", "true"], b"").await.good();
+    let shell = ClientShell::new(&world);
+    shell.run(&["ssh", INSTANCE, "--", "true"], b"").await.expect_success();
     let asked = &events(&world, "OpenTunnel")[0]["requestParameters"];
     assert_eq!(asked["instanceConnectEndpointId"], "eice-00000000000000006");
     assert_eq!(asked["privateIpAddress"], "2600:1f10::17");
@@ -153,8 +153,8 @@ async fn dual_stack_name_is_dialed() {
         endpoint.dns_name = Some("endpoint.invalid".into());
         endpoint.dualstack_dns_name = Some(name);
     });
-    let mut shell = Shell::new(&world);
-    // The tunnel alone: AWS's own clients take no endpoint URL together with dual-stack.
+    let mut shell = ClientShell::new(&world);
+    // The tunnel alone: AWS's clients reject an endpoint URL together with dual-stack.
     let said = shell.run(&["tunnel", INSTANCE, "--max-tunnel-duration", "1"], b"").await;
     assert!(said.code == Some(69) && said.stderr.contains("endpoint.invalid"), "{}", said.stderr);
     shell.export("AWS_USE_DUALSTACK_ENDPOINT", "true");

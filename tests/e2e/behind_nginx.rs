@@ -1,4 +1,4 @@
-//! The gateway behind a real nginx, with the lines that docs/canvas.md gives.
+//! The gateway behind a real nginx with the configuration of docs/canvas.md.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
 use crate::lab::nginx::{Nginx, documented};
-use crate::lab::{Served, TOKEN, Viewer, WORKSPACE, World, request};
+use crate::lab::{InProcessGateway, TOKEN, Viewer, WORKSPACE, World, request};
 
-/// What the platform's server says in these tests, whatever it is asked.
+/// The body of every response of the platform's stand-in.
 const PLATFORM: &str = "the platform";
 
-/// Something else that speaks HTTP, in the platform's place.
+/// Starts an HTTP server in place of the platform.
 async fn platform() -> (SocketAddr, JoinSet<()>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -37,9 +37,9 @@ async fn platform() -> (SocketAddr, JoinSet<()>) {
     (addr, tasks)
 }
 
-/// nginx in front of `served` and of the platform. The gateway knows it as its one origin, and as a proxy of its own.
+/// Starts nginx in front of `served` and the platform. It is the gateway's only origin and a trusted proxy.
 async fn in_front(
-    served: &Served,
+    served: &InProcessGateway,
     platform: SocketAddr,
     idle_timeout: &str,
     configure: impl FnOnce(&mut gateway::Config),
@@ -61,11 +61,11 @@ async fn in_front(
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_routes_terminals_and_files() {
     let world = World::builtin().await;
-    let served = Served::start(&world, "").await;
+    let served = InProcessGateway::start(&world, "").await;
     let (platform, _serving) = platform().await;
     let nginx = in_front(&served, platform, "75s", |_| {}).await;
 
-    // What a browser of the platform's page sends.
+    // The headers that a browser sends from the platform's page.
     let origin = format!("http://{}", nginx.addr);
     let bearer = format!("Bearer {TOKEN}");
     let headers = [("origin", origin.as_str()), ("authorization", &bearer)];
@@ -113,7 +113,7 @@ async fn nginx_routes_terminals_and_files() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rate_limit_is_per_client_address() {
     let world = World::builtin().await;
-    let served = Served::start(&world, "").await;
+    let served = InProcessGateway::start(&world, "").await;
     let (platform, _serving) = platform().await;
     let nginx = in_front(&served, platform, "75s", |config| config.rate_limit = 3).await;
     let path = format!("/workspaces/{WORKSPACE}/terminal/sessions");
@@ -142,7 +142,7 @@ async fn rate_limit_is_per_client_address() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pings_outlive_proxy_idle_timeout() {
     let world = World::builtin().await;
-    let served = Served::start(&world, "").await;
+    let served = InProcessGateway::start(&world, "").await;
     let (platform, _serving) = platform().await;
     let interval = Duration::from_millis(300);
     let nginx = in_front(&served, platform, "1s", |config| config.ping_interval = interval).await;
@@ -150,7 +150,7 @@ async fn pings_outlive_proxy_idle_timeout() {
     let mut viewer = Viewer::open(nginx.addr, WORKSPACE, TOKEN).await;
     viewer.line("echo rea''dy").await;
     viewer.until("ready").await;
-    // Longer than the proxy waits for a word.
+    // Longer than the proxy's idle timeout.
     viewer.pings(8).await;
     viewer.line("echo still th''ere").await;
     viewer.until("still there").await;

@@ -1,5 +1,5 @@
-//! `eice bench`: what it measures is there, adds up, and stays within what was said. No time is asserted, only round
-//! trips, which hang on no machine.
+//! `eice bench`: the figures are present, consistent, and within the announced plan. No time is asserted, only round
+//! trips, which do not depend on the machine.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,19 +8,21 @@ use std::process::Stdio;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::lab::{INSTANCE, Part, Process, Said, Shell, Sshd, World, eventually, program};
+use crate::lab::{
+    ChildProcess, ClientShell, CommandOutput, INSTANCE, Process, Sshd, World, eventually, program,
+};
 
-/// Quick, and still every part of it.
+/// A quick run that covers everything.
 const SMALL: [&str; 10] =
     ["--runs", "2", "--warmup", "0", "--keystrokes", "20", "--think-ms", "0", "--bytes", "256KiB"];
 
-/// A small run of the emulator or of an instance, as JSON.
-async fn run<'a>(shell: &Shell, subject: &'a str, more: &[&'a str]) -> Said {
+/// Runs a small benchmark of the emulator or of an instance, with JSON output.
+async fn run<'a>(shell: &ClientShell, subject: &'a str, more: &[&'a str]) -> CommandOutput {
     shell.run(&[&["bench", subject, "--json"], &SMALL[..], more].concat(), b"").await
 }
 
 #[track_caller]
-fn document(said: &Said) -> Value {
+fn document(said: &CommandOutput) -> Value {
     let text = String::from_utf8_lossy(&said.stdout);
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}\n{}", said.stderr))
 }
@@ -30,7 +32,7 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
 }
 
-/// A summary of `count` figures is ordered and made of them.
+/// Asserts that a summary of `count` samples is ordered and within them.
 #[track_caller]
 fn check_summary(summary: &Value, count: usize) {
     let samples = summary["samples"].as_array().unwrap_or_else(|| panic!("no summary: {summary}"));
@@ -110,19 +112,19 @@ fn check_all(document: &Value, kind: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn emulator_figures_are_consistent() {
     let home = tempfile::tempdir().unwrap();
-    let shell = Shell { home, env: Vec::new() };
+    let shell = ClientShell { home, env: Vec::new() };
     let said = run(&shell, "--emulator", &[]).await;
     let document = document(&said);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     check_all(&document, "emulator");
     assert!(document["round_trips"].is_null() && document["comparison"].is_null());
-    // Two runs cold and warm, one for the keys, two transfers twice.
+    // Two runs each cold and warm, one for the keystrokes, two transfers twice.
     assert_eq!(document["plan"]["tunnels"], 4 + 1 + 4);
     assert!(said.stderr.starts_with("eice: this will open 9 tunnels"), "{}", said.stderr);
     assert!(said.stderr.contains("management traffic"), "{}", said.stderr);
 
     let args = ["bench", "--emulator", "--runs", "1", "--keystrokes", "5", "--think-ms", "0", "--bytes", "0"];
-    let table = shell.run(&args, b"").await.good();
+    let table = shell.run(&args, b"").await.expect_success();
     for part in ["nothing cached", "lookups cached", "key-push", "total", "Keystroke echo: 5 keys"] {
         assert!(table.contains(part), "{part}: {table}");
     }
@@ -133,7 +135,7 @@ async fn emulator_figures_are_consistent() {
 async fn sshd_is_compared_with_openssh() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
-    let shell = Shell::new(&world);
+    let shell = ClientShell::new(&world);
     let destination = format!("{}@{INSTANCE}", sshd.user.name);
     let direct = sshd.addr.to_string();
     let said =
@@ -162,7 +164,7 @@ async fn sshd_is_compared_with_openssh() {
     assert_eq!((left.len(), &left[0]["name"]), (1, &"aws".into()));
     assert!(said.stderr.contains("aws is left out: /no/aws is no program"), "{}", said.stderr);
 
-    // What it announced is what it did, the peers' tunnels with it; straight ssh took none.
+    // The announced number of tunnels was opened, including the peers'; direct ssh opened none.
     let opened = world.emulator.records().iter().filter(|record| record.event_name == "OpenTunnel").count();
     assert_eq!(document["plan"]["tunnels"], opened);
     assert_eq!(opened, 9 + 6 + 6);
@@ -173,8 +175,8 @@ async fn sshd_is_compared_with_openssh() {
 #[tokio::test(flavor = "multi_thread")]
 async fn prompt_takes_ten_round_trips() {
     let home = tempfile::tempdir().unwrap();
-    let shell = Shell { home, env: Vec::new() };
-    // A round trip of 300 ms is far above whatever a busy machine adds to the quickest of three runs.
+    let shell = ClientShell { home, env: Vec::new() };
+    // A round trip of 300 ms is far more than a busy machine adds to the fastest of three runs.
     let args =
         ["--emulator", "--json", "--delay-ms", "150", "--runs", "3", "--keystrokes", "0", "--bytes", "0"];
     let said = shell.run(&[&["bench"], &args[..]].concat(), b"").await;
@@ -210,25 +212,29 @@ async fn prompt_takes_ten_round_trips() {
     };
     assert_eq!(stages("warm"), expected(0), "{trips:#}");
     assert_eq!(stages("cold")[1..], expected(1), "{trips:#}");
-    // TCP's own is counted, though no byte of it is delayed; the key push runs beside the rest.
+    // TCP's round trip is counted, although no byte of it is delayed; the key push overlaps the rest.
     assert_eq!((&trips["warm"]["total"], &trips["cold"]["total"]), (&10.into(), &12.into()), "{trips:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_plan_needs_confirmation() {
     let world = World::builtin().await;
-    let shell = Shell::new(&world);
-    for (args, told) in [
+    let shell = ClientShell::new(&world);
+    for (args, expected) in [
         (&["--bytes", "64MiB", "--runs", "5"][..], "640 MiB"),
         (&["--bytes", "0", "--runs", "150", "--keystrokes", "0"], "302 tunnels"),
     ] {
         let args: Vec<_> = ["bench", INSTANCE].iter().chain(args).copied().collect();
         let said = shell.run(&args, b"").await;
         assert_eq!(said.code, Some(64), "{}", said.stderr);
-        assert!(said.stderr.contains(told) && said.stderr.contains("--yes"), "{told}: {}", said.stderr);
+        assert!(
+            said.stderr.contains(expected) && said.stderr.contains("--yes"),
+            "{expected}: {}",
+            said.stderr
+        );
         assert!(said.stdout.is_empty());
     }
-    for (wrong, told) in [
+    for (wrong, expected) in [
         (&["--bytes", "1K"][..], "256 KiB to 1024 MiB"),
         (&["--bytes", "2GiB"], "256 KiB to 1024 MiB"),
         (&["--runs", "0"], "0"),
@@ -239,15 +245,15 @@ async fn large_plan_needs_confirmation() {
         let args: Vec<_> = ["bench", INSTANCE].iter().chain(wrong).copied().collect();
         let said = shell.run(&args, b"").await;
         assert_eq!(said.code, Some(64), "{wrong:?}: {}", said.stderr);
-        assert!(said.stderr.contains(told), "{told}: {}", said.stderr);
+        assert!(said.stderr.contains(expected), "{expected}: {}", said.stderr);
     }
     let said = shell.run(&["bench"], b"").await;
     assert_eq!(said.code, Some(64), "{}", said.stderr);
     assert!(world.emulator.records().iter().all(|record| record.event_name != "OpenTunnel"));
 }
 
-/// What is in the system's folder for temporary files of ours, and whose.
-fn private_folders(shell: &Shell) -> Vec<String> {
+/// Returns the program's entries in the system's temporary folder.
+fn private_folders(shell: &ClientShell) -> Vec<String> {
     let entries = fs::read_dir(shell.home.path().join("tmp")).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
@@ -256,11 +262,11 @@ fn private_folders(shell: &Shell) -> Vec<String> {
 async fn ctrl_c_prints_partial_report() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
-    let mut shell = Shell::new(&world);
+    let mut shell = ClientShell::new(&world);
     fs::create_dir(shell.home.path().join("tmp")).unwrap();
     shell.export("TMPDIR", shell.home.path().join("tmp").display().to_string());
     let destination = format!("{}@{INSTANCE}", sshd.user.name);
-    // Keys for an hour, by a process that is interrupted while a peer has the word.
+    // Keystrokes for an hour; the process is interrupted during a peer's turn.
     let args = [
         "bench",
         &destination,
@@ -286,9 +292,9 @@ async fn ctrl_c_prints_partial_report() {
         .stdin(Stdio::null())
         .stdout(fs::File::create(&out).unwrap())
         .stderr(fs::File::create(&log).unwrap());
-    let mut part = Part::start(&mut command);
+    let mut part = ChildProcess::start(&mut command);
     let pid = part.process.pid;
-    eventually("OpenSSH runs beside it", || {
+    eventually("OpenSSH runs as a peer", || {
         Process::descendants(pid)
             .into_iter()
             .any(|process| process.command.contains("ProxyCommand"))
@@ -298,7 +304,7 @@ async fn ctrl_c_prints_partial_report() {
     assert_eq!(folder.len(), 1, "{folder:?}");
     let key = shell.home.path().join("tmp").join(&folder[0]).join("key");
     assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
-    let beside = Process::descendants(pid);
+    let peers = Process::descendants(pid);
     part.process.signal(Signal::INT);
     let status = eventually("it ends", || part.child().try_wait().unwrap());
     let said = fs::read_to_string(&log).unwrap();
@@ -308,7 +314,7 @@ async fn ctrl_c_prints_partial_report() {
     check_echo(&document["echo"], 2000);
     check_summary(&document["time_to_prompt"]["warm"]["total_ms"], 1);
     assert_eq!(private_folders(&shell), Vec::<String>::new(), "the key is gone");
-    for process in beside {
+    for process in peers {
         eventually("nothing of the peers is left", || (!process.is_there()).then_some(()));
     }
     sshd.is_idle();
@@ -317,7 +323,7 @@ async fn ctrl_c_prints_partial_report() {
 #[tokio::test(flavor = "multi_thread")]
 async fn timeout_prints_partial_report() {
     let world = World::builtin().await;
-    let shell = Shell::new(&world);
+    let shell = ClientShell::new(&world);
     let slow = ["--runs", "2", "--warmup", "0", "--keystrokes", "20000", "--timeout", "5"];
     let said = shell.run(&[&["bench", INSTANCE, "--json"], &slow[..]].concat(), b"").await;
     assert_eq!(said.code, Some(75), "{}", said.stderr);
@@ -343,7 +349,7 @@ async fn failed_peer_is_left_out() {
         .unwrap();
     fs::set_permissions(&aws, fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", program("ssh").parent().unwrap().display(), "/usr/bin:/bin");
-    let shell = Shell { home, env: vec![("PATH".into(), path)] };
+    let shell = ClientShell { home, env: vec![("PATH".into(), path)] };
     let said = run(&shell, "--emulator", &["--compare", "direct,aws", "--aws", aws.to_str().unwrap()]).await;
     let document = document(&said);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -352,9 +358,9 @@ async fn failed_peer_is_left_out() {
     assert_eq!(left, ["aws-ssh", "aws-tunnel"], "{}", said.stderr);
     let subjects = document["comparison"]["subjects"].as_array().unwrap();
     let reason = document["comparison"]["left_out"][1]["reason"].as_str().unwrap();
-    assert!(reason.contains("Invalid choice"), "what the tunnel complained of is told: {reason}");
+    assert!(reason.contains("Invalid choice"), "the tunnel's error is reported: {reason}");
     assert!(subjects[2]["name"] == "aws-ssh" && subjects[2]["echo"].is_null());
-    // The other two have every round.
+    // The other two have all rounds.
     for subject in &subjects[..2] {
         check_summary(&subject["prompt_ms"], 2);
         check_throughput(&subject["throughput"], 2);

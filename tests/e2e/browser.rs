@@ -3,8 +3,8 @@
 use eice::emulator::EmulatorConfig;
 
 use crate::lab::{
-    Docker, GatewayProgram, OTHER_TOKEN, OTHER_WORKSPACE, Program, Served, Sshd, TOKEN, WORKSPACE, World,
-    plays,
+    Docker, GatewayProgram, InProcessGateway, OTHER_TOKEN, OTHER_WORKSPACE, Program, Sshd, TOKEN, WORKSPACE,
+    World, plays,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -19,9 +19,9 @@ async fn typed_command_shows_output() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_terminal_shows_reason() {
     let world = World::with(EmulatorConfig { dial_timeout_ms: 300, ..EmulatorConfig::default() }).await;
-    world.denies("ec2-instance-connect:SendSSHPublicKey");
+    world.deny("ec2-instance-connect:SendSSHPublicKey");
     world.emulator.edit_security_groups(|groups| groups.iter_mut().for_each(|group| group.ingress.clear()));
-    let served = Served::start(&world, "").await;
+    let served = InProcessGateway::start(&world, "").await;
     let link = format!("http://{}/#token={TOKEN}", served.addr);
     let pictures =
         ["diagnose.png", "diagnose-light.png", "diagnose-phone.png", "denied.png", "denied-sign-in.png"];

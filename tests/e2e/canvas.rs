@@ -1,5 +1,5 @@
-//! Canvas in a real browser, against the serving process and a real sshd: today's client, unchanged, and an application on
-//! another origin with the `eicterm` client in it.
+//! Canvas in a real browser, against the serving process and a real sshd: today's client, unchanged, and an application
+//! on another origin with the `eicterm` client in it.
 
 use serde_json::json;
 

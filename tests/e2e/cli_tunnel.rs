@@ -1,4 +1,4 @@
-//! `eice tunnel` as a script has it: on stdin and stdout, and as a listener.
+//! `eice tunnel` on stdin and stdout, and as a listener.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,9 +8,9 @@ use std::process::Stdio;
 use eice::emulator::{Backend, EmulatorConfig, InstanceSpec};
 use rustix::process::Signal;
 
-use crate::lab::{INSTANCE, Program, Shell, World, eventually, noise};
+use crate::lab::{ClientShell, INSTANCE, Program, World, eventually, noise, read_exact};
 
-/// An instance on whose port 22 `serve` answers each connection.
+/// Returns an account whose instance serves each connection to port 22 by `serve`.
 async fn world_with(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> World {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let backend = Backend::Forward(listener.local_addr().unwrap());
@@ -62,11 +62,11 @@ async fn listener_limits_connections() {
     assert_eq!(world.emulator.open_tunnels(), 3);
     let mut fourth = TcpStream::connect(address).unwrap();
     assert_eq!(fourth.read(&mut [0]).unwrap_or(0), 0, "the fourth is closed");
-    eventually("it says why", || tunnel.stderr().contains("--max-connections").then_some(()));
-    // The far side is not told that nothing more comes, so that each has its room until the half-close timeout.
+    eventually("the reason is printed", || tunnel.stderr().contains("--max-connections").then_some(()));
+    // The endpoint has no half-close, so each connection stays until the half-close timeout.
     drop(open);
     world.emulator.faults().update(|faults| faults.quota = Some(0));
-    eventually("one that fails says why", || {
+    eventually("a failure is printed with its reason", || {
         let _ = TcpStream::connect(address).unwrap().read(&mut [0]);
         let said = tunnel.stderr();
         (said.contains("failed\neice: upgrade: ") && said.contains("  hint: ")).then_some(())
@@ -77,7 +77,7 @@ async fn listener_limits_connections() {
     assert_eq!(tunnel.part.terminate().code(), Some(0));
 }
 
-/// A listener for `INSTANCE` with `args`.
+/// Starts a listener for `INSTANCE` with `args`.
 fn listening(world: &World, address: &str, args: &[&str]) -> Program {
     let args = [&["tunnel", INSTANCE, "--json", "--listen", address], args].concat();
     Program::start(&args, &world.emulator.access().env())
@@ -91,17 +91,17 @@ async fn connection_21_fails_with_reason() {
     let mut late = TcpStream::connect(tunnel.addr()).unwrap();
     let name = late.local_addr().unwrap();
     assert_eq!(late.read(&mut [0]).unwrap_or(0), 0);
-    eventually("it is told why", || {
+    eventually("the reason is printed", || {
         let said = tunnel.stderr();
-        let told = said.split_once(&format!("eice: connection from {name} failed\n"))?.1;
-        (told.contains("20") && told.contains("hint: ")).then_some(())
+        let error = said.split_once(&format!("eice: connection from {name} failed\n"))?.1;
+        (error.contains("20") && error.contains("hint: ")).then_some(())
     });
     for stream in &mut open {
         stream.write_all(b"still").unwrap();
         stream.read_exact(&mut [0; 5]).unwrap();
     }
     drop(open.pop());
-    eventually("its room is free again", || (world.emulator.open_tunnels() == 19).then_some(()));
+    eventually("its tunnel is closed", || (world.emulator.open_tunnels() == 19).then_some(()));
     drop(talks(tunnel.addr()));
 }
 
@@ -111,7 +111,7 @@ async fn listen_accepts_name_and_ipv6() {
     let named = listening(&world, "localhost:0", &["--half-close-timeout", "1"]);
     assert!(named.addr().ip().is_loopback());
     drop(talks(named.addr()));
-    // All that the name stands for, with one port, as ssh -L does.
+    // All addresses of the name, on one port, as with ssh -L.
     let all = std::net::ToSocketAddrs::to_socket_addrs(&("localhost", named.addr().port())).unwrap();
     all.for_each(|address| drop(talks(address)));
     let v6 = listening(&world, "[::1]:0", &["--half-close-timeout", "1"]);
@@ -121,7 +121,7 @@ async fn listen_accepts_name_and_ipv6() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stop_drains_open_connections() {
-    // Waits for a word, and has much to say then.
+    // Sends much data after the second message.
     let world = world_with(|mut stream| {
         let mut heard = [0; 5];
         stream.read_exact(&mut heard).unwrap();
@@ -131,19 +131,19 @@ async fn stop_drains_open_connections() {
         }
     })
     .await;
-    // One that is taken just before, by the look below, must not hold it up.
+    // A connection that the check below makes just before the stop must not delay the end.
     let args = ["--drain-timeout", "60", "--half-close-timeout", "1"];
     let mut tunnel = listening(&world, "127.0.0.1:0", &args);
     let mut open = talks(tunnel.addr());
     tunnel.part.process.signal(Signal::TERM);
-    eventually("nobody is taken any more", || TcpStream::connect(tunnel.addr()).is_err().then_some(()));
+    eventually("new connections are refused", || TcpStream::connect(tunnel.addr()).is_err().then_some(()));
     open.write_all(b"go on").unwrap();
     let mut said = Vec::new();
     open.read_to_end(&mut said).unwrap();
     assert!(said == noise(3, 1 << 20), "{} bytes", said.len());
-    eventually("it ends by itself", || (!tunnel.part.is_running()).then_some(()));
+    eventually("it ends after the last connection", || (!tunnel.part.is_running()).then_some(()));
     assert_eq!(tunnel.part.terminate().code(), Some(0));
-    // What does not end is closed at the next signal.
+    // A second signal closes what is still open.
     let mut tunnel = listening(&world, "127.0.0.1:0", &["--drain-timeout", "3600"]);
     let _open = talks(tunnel.addr());
     tunnel.part.process.signal(Signal::INT);
@@ -165,7 +165,7 @@ async fn until_stdin_closes_ends_listener() {
         "--drain-timeout",
         "0",
     ];
-    let mut command = Shell::new(&world).command(&args);
+    let mut command = ClientShell::new(&world).command(&args);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -180,7 +180,7 @@ async fn until_stdin_closes_ends_listener() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answer_after_stdin_eof_is_complete() {
     const QUESTION: usize = 300_000;
-    // Answers with twice the question when it has heard all of it, and closes.
+    // Answers with twice the question when it is complete, and closes.
     let world = world_with(|mut stream| {
         let mut question = vec![0; QUESTION];
         stream.read_exact(&mut question).unwrap();
@@ -188,7 +188,7 @@ async fn answer_after_stdin_eof_is_complete() {
     })
     .await;
     let question = noise(2, QUESTION);
-    let said = Shell::new(&world).run(&["tunnel", INSTANCE], &question).await;
+    let said = ClientShell::new(&world).run(&["tunnel", INSTANCE], &question).await;
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
     assert!(said.stdout == question.repeat(2), "{} bytes", said.stdout.len());
 }
@@ -196,14 +196,14 @@ async fn answer_after_stdin_eof_is_complete() {
 #[tokio::test(flavor = "multi_thread")]
 async fn stdin_eof_does_not_spin() {
     let world = world_with(echo).await;
-    let mut command = Shell::new(&world).command(&["tunnel", INSTANCE]);
+    let mut command = ClientShell::new(&world).command(&["tunnel", INSTANCE]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
     stdin.write_all(b"hello").unwrap();
-    stdout.read_exact(&mut [0; 5]).unwrap();
+    read_exact(&mut stdout, &mut [0; 5]);
     drop(stdin);
-    // Processor time in ticks of 10 ms, over a second in which nothing happens: what is looked for has no event.
+    // Processor time in ticks of 10 ms over an idle second: the absence of work has no event to wait for.
     let used = || {
         let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
         let fields: Vec<u64> =

@@ -1,19 +1,19 @@
-//! What the client verbs have in common: each failure with its exit code, and the lines of JSON that they read.
+//! What the client verbs share: exit codes, hints, and the emulator's JSON line.
 
 use std::net::TcpListener;
 use std::time::Duration;
 
 use eice::emulator::{Backend, Certificate, IamPolicy, InstanceSpec, InstanceState, UpgradeFault};
 
-use crate::lab::{INSTANCE, Program, Shell, Sshd, World, eventually, fingerprint};
+use crate::lab::{ClientShell, INSTANCE, Program, Sshd, World, eventually, fingerprint};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changed_host_key_is_refused() {
     let (first, second) = (Sshd::start(), Sshd::start());
     let world = World::of(&first).await;
-    let shell = Shell::new(&world);
+    let shell = ClientShell::new(&world);
     let to = format!("{}@{INSTANCE}", first.user.name);
-    shell.run(&["ssh", &to, "--", "true"], b"").await.good();
+    shell.run(&["ssh", &to, "--", "true"], b"").await.expect_success();
     let spec = InstanceSpec { backend: Backend::Forward(second.addr), ..InstanceSpec::default() };
     world.emulator.add_instance(spec).await.unwrap();
     let said = shell.run(&["ssh", &to, "--", "true"], b"").await;
@@ -23,8 +23,8 @@ async fn changed_host_key_is_refused() {
         assert!(said.stderr.contains(&fingerprint), "{fingerprint} is not in {}", said.stderr);
     }
     second.is_idle();
-    // Nobody who has not seen the instance is let in by --host-key strict.
-    let stranger = Shell::new(&world);
+    // With --host-key strict, a client that has not seen the instance is refused.
+    let stranger = ClientShell::new(&world);
     let said = stranger.run(&["ssh", "--host-key", "strict", &to, "--", "true"], b"").await;
     assert_eq!(said.code, Some(76), "{said:?}");
 }
@@ -39,7 +39,7 @@ async fn failure_has_exit_code_stage_and_hint() {
     const DENY: &str = r#"{"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "*", "Resource": "*"},
         {"Effect": "Deny", "Action": "ec2-instance-connect:OpenTunnel", "Resource": "*"}]}"#;
-    type Spoil = fn(&World, &mut Shell);
+    type Spoil = fn(&World, &mut ClientShell);
     let cases: [(i32, &str, Spoil); 15] = [
         (66, "instance: ", |world, _| assert!(world.emulator.remove_instance(&world.instance()))),
         (69, "instance: ", |world, _| {
@@ -55,7 +55,7 @@ async fn failure_has_exit_code_stage_and_hint() {
         }),
         (76, "tls: ", |_, shell| shell.unset("AWS_CA_BUNDLE")),
         (78, "", |_, shell| shell.export("AWS_CA_BUNDLE", "/does/not/exist")),
-        // No authority at all: those that are compiled in know nothing of the emulator's.
+        // No local authority: the bundled roots do not include the emulator's.
         (76, "tls: ", |_, shell| {
             shell.unset("AWS_CA_BUNDLE");
             let empty = shell.file("certificates");
@@ -77,7 +77,7 @@ async fn failure_has_exit_code_stage_and_hint() {
     ];
     for (code, start, spoil) in cases {
         let world = World::builtin().await;
-        let mut shell = Shell::new(&world);
+        let mut shell = ClientShell::new(&world);
         spoil(&world, &mut shell);
         let said = shell.run(&["ssh", INSTANCE, "--", "true"], b"").await;
         assert_eq!(said.code, Some(code), "{start}: {}", said.stderr);
@@ -90,7 +90,7 @@ async fn failure_has_exit_code_stage_and_hint() {
     }
 }
 
-/// Each call to AWS that is never answered ends in time and by its name.
+/// Each call to AWS that is never answered times out and is named.
 #[tokio::test(flavor = "multi_thread")]
 async fn hanging_api_times_out() {
     let calls = [
@@ -104,7 +104,7 @@ async fn hanging_api_times_out() {
             faults.api_hang = true;
             faults.api_action = Some(action.to_owned());
         });
-        let said = Shell::new(&world).run(&["ssh", INSTANCE, "--", "true"], b"").await;
+        let said = ClientShell::new(&world).run(&["ssh", INSTANCE, "--", "true"], b"").await;
         assert_eq!(said.code, Some(75), "{action}: {}", said.stderr);
         assert!(said.stderr.starts_with(&format!("eice: {stage}: ")), "{action}: {}", said.stderr);
         assert!(said.stderr.contains(action) && said.stderr.contains("hint: "), "{action}: {}", said.stderr);
@@ -113,7 +113,7 @@ async fn hanging_api_times_out() {
     tokio::join!(hangs(calls[0]), hangs(calls[1]), hangs(calls[2]));
 }
 
-/// What `eice emulator --json` prints is all that another program needs.
+/// The output of `eice emulator --json` is everything that another program needs.
 #[tokio::test(flavor = "multi_thread")]
 async fn emulator_json_suffices_for_client() {
     let mut emulator = Program::start(&["emulator", "--listen", "127.0.0.1:0", "--json"], &[]);
@@ -125,19 +125,20 @@ async fn emulator_json_suffices_for_client() {
     assert_eq!(Some(&ready.env["AWS_REGION"]), ready.region.as_ref());
     let ca_file = ready.ca_file.clone().unwrap();
     assert_eq!(ready.env["AWS_CA_BUNDLE"], ca_file);
-    let shell = Shell { home: tempfile::tempdir().unwrap(), env: ready.env.clone().into_iter().collect() };
+    let shell =
+        ClientShell { home: tempfile::tempdir().unwrap(), env: ready.env.clone().into_iter().collect() };
     let instance = ready.instance.clone().unwrap();
     let said = shell.run(&["ssh", &instance, "--", "echo here"], b"").await;
-    assert_eq!(said.good(), "here\n");
+    assert_eq!(said.expect_success(), "here\n");
     assert_eq!(tokio::task::block_in_place(|| emulator.part.terminate()).code(), Some(0));
     assert!(!std::path::Path::new(&ca_file).exists(), "nothing is left behind");
 }
 
-/// Once built, a demo is there in less than a second, page included.
+/// A demo is ready in less than a second, including the page.
 #[tokio::test(flavor = "multi_thread")]
 async fn demo_starts_within_one_second() {
     let env = [("DOCKER_HOST", "unix:///nonexistent".to_owned())];
-    // One of a few: other tests are at work beside this one.
+    // One of several attempts must be quick: other tests run concurrently.
     let mut tries = (0..20).map(|_| {
         let began = std::time::Instant::now();
         let demo = Program::start(&["demo", "--listen", "127.0.0.1:0", "--json"], &env);

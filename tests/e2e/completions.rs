@@ -1,11 +1,11 @@
-//! What `eice completions` prints, in the shells that it is for: a person who presses Tab.
+//! The scripts of `eice completions`, run in their shells by pressing Tab.
 
 use std::fs;
 use std::path::Path;
 
 use crate::lab::{EICE, Tty, program, run_ok};
 
-/// `shell ARGS` at a terminal, where `eice` is the program under test.
+/// Starts `shell ARGS` at a terminal in which `eice` is the program under test.
 #[track_caller]
 fn shell(home: &Path, name: &str, args: &[&str]) -> Tty {
     let folder = Path::new(EICE).parent().unwrap().display();
@@ -26,7 +26,7 @@ fn bash_completes_verb_option_value() {
     let mut bash = shell(home.path(), "bash", &["--norc", "--noprofile", "-i"]);
     bash.types(&format!("source {}; echo loaded-$((40+2))\r", script(home.path(), "bash")));
     bash.until("loaded-42");
-    // Each line is completed, then made an argument of `echo`: what the shell has in mind, not what it shows.
+    // Each line is completed and then made an argument of `echo`, to see the completed words and not the display.
     bash.types("eice tunn\t\u{1}echo word: \r");
     bash.until("word: eice tunnel");
     bash.types("eice tunnel --half\t\u{1}echo option: \r");
@@ -41,7 +41,7 @@ fn bash_completes_verb_option_value() {
 fn zsh_completes_verb_option_value() {
     let home = tempfile::tempdir().unwrap();
     let mut zsh = shell(home.path(), "zsh", &["-f", "-i"]);
-    // compinit would ask about folders that others may write.
+    // compinit would prompt about folders that are writable by others.
     zsh.types(&format!(
         "autoload -Uz compinit; compinit -D -u; bindkey -e; source {}; echo loaded-$((40+2))\r",
         script(home.path(), "zsh")
@@ -73,7 +73,7 @@ fn fish_completes_verb_option_value() {
     }
 }
 
-/// What nobody may have installed is at least whole.
+/// These shells may not be installed, so only the completeness of the scripts is checked.
 #[test]
 fn elvish_and_powershell_list_options() {
     for shell in ["elvish", "powershell"] {

@@ -1,4 +1,4 @@
-//! How a connection comes about: what runs side by side, what is asked of AWS, and what is pushed again.
+//! How a connection is made: what runs concurrently, which AWS calls are made, and when a key is pushed again.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use eice::model::{
 use eice::ssh::host_keys::MemoryHostKeys;
 use eice::tunnel::{self, Dialer};
 
-/// More than any of this takes.
+/// Longer than any of this takes.
 const LONG: Duration = Duration::from_secs(60);
 
 fn connector(emulator: &Emulator, config: connect::ConnectConfig) -> Connector {
@@ -31,7 +31,7 @@ fn target() -> InstanceTarget {
     InstanceTarget::new("i-0123456789abcdef0".parse().unwrap())
 }
 
-/// How many calls of `name` the emulator recorded.
+/// Returns how many calls of `name` the emulator recorded.
 fn calls(emulator: &Emulator, name: &str) -> usize {
     emulator
         .records()
@@ -40,7 +40,7 @@ fn calls(emulator: &Emulator, name: &str) -> usize {
         .count()
 }
 
-/// Connects and gives the stages in the order in which they passed.
+/// Connects and returns the stages in the order in which they passed.
 async fn passed(connector: &Connector) -> (connect::SshHost, Vec<Stage>) {
     let passed = Mutex::new(Vec::new());
     let observer = |event: StageEvent| match event.state {

@@ -1,4 +1,4 @@
-//! What `cargo install` and crates.io get of the project.
+//! The packages for `cargo install` and crates.io.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files that cargo packs for `name`.
+/// Returns the files that cargo packs for `name`.
 fn packed(name: &str) -> BTreeSet<String> {
     let manifest = root().join("Cargo.toml");
     let manifest = manifest.to_str().unwrap();
@@ -17,10 +17,10 @@ fn packed(name: &str) -> BTreeSet<String> {
     run_ok(env!("CARGO"), args).lines().map(str::to_owned).collect()
 }
 
-/// The files that git knows below `folder`.
+/// Returns the files that git tracks below `folder`.
 fn tracked(folder: &str) -> BTreeSet<String> {
     let root = root().to_str().unwrap();
-    // The tests run in a checkout that may be another user's.
+    // The checkout may belong to another user.
     let safe = format!("safe.directory={root}");
     let text = run_ok("git", ["-c", &safe, "-C", root, "ls-files", folder]);
     text.lines().map(str::to_owned).collect()

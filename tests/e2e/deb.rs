@@ -1,4 +1,4 @@
-//! The Debian package: what is in it, what Debian's own tools say of it, and that it comes and goes whole.
+//! The Debian package: its content, the checks of Debian's tools, installation and removal.
 //!
 //! `make test-deb` builds it and runs these tests; elsewhere they are ignored.
 
@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use eice::cli::ready::Ready;
 
-use crate::lab::{program, run, run_ok};
+use crate::lab::{program, run, run_ok, wait_for_exit};
 
-/// The package that `make deb` built.
+/// Returns the package that `make deb` built.
 #[track_caller]
 fn package() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/packages");
@@ -27,7 +27,7 @@ fn architecture() -> String {
     run_ok("dpkg", ["--print-architecture"]).trim().to_owned()
 }
 
-/// A root of its own with the package installed in it, and nothing else but dpkg's own records.
+/// A root folder that contains the installed package and dpkg's records only.
 struct Installed {
     root: tempfile::TempDir,
 }
@@ -47,7 +47,7 @@ impl Installed {
     #[track_caller]
     fn dpkg(&self, what: &str, of: &str) {
         let root = format!("--root={}", self.root.path().display());
-        // The root has no shell for the package's scripts: they run here and are told of it.
+        // The root has no shell for the package's scripts: they run outside, with the root as a variable.
         run_ok("dpkg", [&root, "--force-script-chrootless", what, of]);
     }
 
@@ -55,7 +55,7 @@ impl Installed {
         self.root.path().join(name)
     }
 
-    /// Everything below the root that is not dpkg's own.
+    /// Returns everything below the root except dpkg's records.
     fn files(&self) -> Vec<PathBuf> {
         fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
             for entry in fs::read_dir(folder).unwrap() {
@@ -129,13 +129,13 @@ fn lintian_finds_nothing() {
 fn unit_is_valid_and_sandboxed() {
     let installed = Installed::new();
     let unit = installed.path("lib/systemd/system/eice.service");
-    // What it is ordered after comes from systemd itself.
+    // The units that it is ordered after are systemd's.
     for target in
         ["network-online.target", "multi-user.target", "sysinit.target", "basic.target", "shutdown.target"]
     {
         fs::copy(Path::new("/lib/systemd/system").join(target), unit.with_file_name(target)).unwrap();
     }
-    // And so does a shell, which every Debian has.
+    // Every Debian system also has a shell.
     fs::create_dir_all(installed.path("bin")).unwrap();
     fs::copy("/bin/sh", installed.path("bin/sh")).unwrap();
     let root = format!("--root={}", installed.root.path().display());
@@ -143,7 +143,7 @@ fn unit_is_valid_and_sandboxed() {
         run("systemd-analyze", ["verify", &root, "--man=no", "--recursive-errors=no", "eice.service"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !said.contains("eice.service"), "{said}");
-    // systemd's own measure of exposure, 0 to 100; an ordinary service has 96.
+    // systemd's measure of exposure, 0 to 100; an ordinary service has 96.
     let output =
         run("systemd-analyze", ["security", "--offline=yes", "--threshold=20", unit.to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -162,9 +162,9 @@ fn service_starts_with_shipped_files() {
     serve.env_clear().env("NOTIFY_SOCKET", "/run/notify").env("AWS_EC2_METADATA_DISABLED", "true");
     serve.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut serve = serve.spawn().unwrap();
-    let told = || {
-        let mut told = [0; 64];
-        manager.recv(&mut told).map(|length| String::from_utf8_lossy(&told[..length]).into_owned())
+    let message = || {
+        let mut buffer = [0; 64];
+        manager.recv(&mut buffer).map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned())
     };
     let mut line = String::new();
     BufReader::new(serve.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -173,10 +173,10 @@ fn service_starts_with_shipped_files() {
     }
     let ready: Ready = serde_json::from_str(&line).unwrap();
     assert!(ready.url.starts_with("http://127.0.0.1:"));
-    assert_eq!(told().unwrap(), "READY=1");
+    assert_eq!(message().unwrap(), "READY=1");
     drop(serve.stdin.take());
-    assert_eq!(told().unwrap(), "STOPPING=1");
-    assert!(serve.wait().unwrap().success());
+    assert_eq!(message().unwrap(), "STOPPING=1");
+    assert!(wait_for_exit(&mut serve).success());
 }
 
 #[test]

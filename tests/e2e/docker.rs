@@ -1,14 +1,14 @@
-//! A shell in a container on an instance: `docker exec` over a real sshd, and what it leaves behind.
+//! A shell in a container on an instance by `docker exec` over a real sshd, and its cleanup.
 
 use eice::emulator::Faults;
 use eice::model::{ContainerShell, Exit, Host, InstanceTarget, Shell, TerminalRequest};
 
 use crate::lab::{
-    Console, Container, Docker, Program, Served, Sshd, TOKEN, Viewer, WORKSPACE, World, console, directory,
-    eventually, open_files,
+    Container, Docker, InProcessGateway, Program, Sshd, TOKEN, TerminalClient, Viewer, WORKSPACE, World,
+    directory, eventually, open_files, open_terminal,
 };
 
-/// An instance with a real sshd, whose user may run the private engine's containers.
+/// An instance with a real sshd, whose user has access to a private engine.
 struct Instance {
     world: World,
     container: Container,
@@ -32,26 +32,26 @@ impl Instance {
         target
     }
 
-    /// The lines of a workspace's entry that name the container.
+    /// Returns the line of a workspace's entry that names the container.
     fn entry(&self) -> String {
         format!("container = {:?}", self.container.name)
     }
 
-    async fn open(&self) -> (Box<dyn Host>, Console) {
+    async fn open(&self) -> (Box<dyn Host>, TerminalClient) {
         let host = self.world.host(&self.target()).await;
-        let shell = console(&*host, &TerminalRequest::default()).await;
+        let shell = open_terminal(&*host, &TerminalRequest::default()).await;
         (host, shell)
     }
 
-    /// Waits until nothing is left: in the container, of the user, of the tunnel.
-    fn is_clean(&self) {
+    /// Waits until the container is idle, the user has no process, and no tunnel is open.
+    fn wait_until_clean(&self) {
         self.container.is_idle();
         self.sshd.is_idle();
         eventually("no tunnel is open", || (self.world.emulator.open_tunnels() == 0).then_some(()));
     }
 
     /// Waits until the jobs of [`JOBS`] run.
-    fn has_jobs(&self) {
+    fn wait_for_jobs(&self) {
         eventually("the jobs run", || {
             let sleeping = self.container.processes();
             let sleeping = sleeping.iter().filter(|process| process.command.starts_with("sleep 5"));
@@ -60,7 +60,7 @@ impl Instance {
     }
 }
 
-/// A background job, one that ignores the hang-up, and one in a session of its own.
+/// A background job, one that ignores SIGHUP, and one in its own session.
 const JOBS: &str = "sleep 5001 & (trap '' HUP; exec sleep 5002) & setsid sleep 5003 & echo st''arted";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +74,7 @@ async fn shell_is_root_in_workspace() {
     assert!(said.contains("ws=0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9"), "{said}");
     shell.close().await;
     host.close().await;
-    instance.is_clean();
+    instance.wait_until_clean();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +87,7 @@ async fn bash_is_preferred_over_sh() {
         assert!(said.contains(&format!("shell={name} ")), "{image}: {said}");
         shell.close().await;
         host.close().await;
-        instance.is_clean();
+        instance.wait_until_clean();
     }
 }
 
@@ -98,40 +98,40 @@ async fn status_127_starts_no_second_shell() {
         let (host, mut shell) = instance.open().await;
         shell.line("mistyped; echo status=$?").await;
         shell.until("status=127").await;
-        // 127 is the shell's own status now, as it is that of a shell that could not be started.
+        // 127 is also the status of a shell that could not be started.
         shell.line("mistyped").await;
         shell.line("exit").await;
         let (_, _, exit) = shell.finish().await;
         assert_eq!(exit, Exit::Code(127), "{image}");
         host.close().await;
-        instance.is_clean();
+        instance.wait_until_clean();
     }
 }
 
-/// Starts the jobs of [`JOBS`] from a shell in a container of `image`, under `faults`; lets `end` end the shell, and sees
-/// that nothing is left: no process, no connection, no task.
-async fn nothing_is_left_after(
+/// Starts the jobs of [`JOBS`] from a shell in a container of `image`, under `faults`; lets `end` end the shell, and
+/// asserts that no process, connection or task is left.
+async fn leaves_nothing_after(
     image: &str,
     faults: Faults,
-    end: impl AsyncFnOnce(&Instance, Box<dyn Host>, Console),
+    end: impl AsyncFnOnce(&Instance, Box<dyn Host>, TerminalClient),
 ) {
     let instance = Instance::with(image).await;
-    let before = instance.world.census().await;
+    let before = instance.world.leak_check().await;
     instance.world.emulator.faults().set(faults);
     let (host, mut shell) = instance.open().await;
     shell.line(JOBS).await;
     shell.until("started").await;
-    instance.has_jobs();
+    instance.wait_for_jobs();
     end(&instance, host, shell).await;
-    instance.is_clean();
-    before.is_restored().await;
+    instance.wait_until_clean();
+    before.assert_no_leaks().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_terminal_leaves_nothing() {
-    nothing_is_left_after(Docker::BASH, Faults::default(), async |instance, host, shell| {
+    leaves_nothing_after(Docker::BASH, Faults::default(), async |instance, host, shell| {
         shell.close().await;
-        // Closing waits for the far side.
+        // Closing waits for the remote cleanup.
         assert_eq!(instance.container.processes(), []);
         host.close().await;
     })
@@ -140,48 +140,49 @@ async fn closed_terminal_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dropped_terminal_leaves_nothing() {
-    nothing_is_left_after(Docker::SH, Faults::default(), async |_, host, shell| drop((shell, host))).await;
+    leaves_nothing_after(Docker::SH, Faults::default(), async |_, host, shell| drop((shell, host))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dropped_connection_leaves_nothing() {
-    nothing_is_left_after(Docker::SH, Faults::default(), async |instance, _host, _shell| {
-        // At the instance's end.
+    leaves_nothing_after(Docker::SH, Faults::default(), async |instance, _host, _shell| {
+        // On the instance.
         for process in instance.sshd.serving() {
             if process.command.starts_with("sshd:") {
                 process.kill();
             }
         }
-        // Also while host and shell are still held.
-        instance.is_clean();
+        // Also while host and shell are still open here.
+        instance.wait_until_clean();
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_tunnel_leaves_nothing() {
-    // By something on the way that takes silence for an end; the keepalives are further apart.
+    // Cut by a middlebox's idle timeout, which is shorter than the keepalive interval.
     let faults = Faults { idle_cut_ms: Some(2500), ..Faults::default() };
-    nothing_is_left_after(Docker::BASH, faults, async |instance, _host, _shell| instance.is_clean()).await;
+    leaves_nothing_after(Docker::BASH, faults, async |instance, _host, _shell| instance.wait_until_clean())
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_tab_leaves_nothing() {
     let instance = Instance::with(Docker::BASH).await;
-    let served = Served::start(&instance.world, &instance.entry()).await;
-    let before = served.census(&instance.world, instance.sshd.addr).await;
+    let served = InProcessGateway::start(&instance.world, &instance.entry()).await;
+    let before = served.leak_check(&instance.world, instance.sshd.addr).await;
     for vanishes in [false, true] {
         let mut viewer = served.viewer().await;
         viewer.line(JOBS).await;
         viewer.until("started").await;
-        instance.has_jobs();
+        instance.wait_for_jobs();
         if vanishes {
             viewer.vanish();
         } else {
             viewer.leave().await;
         }
-        instance.is_clean();
-        before.is_restored().await;
+        instance.wait_until_clean();
+        before.assert_no_leaks().await;
     }
     served.stop().await;
 }
@@ -189,16 +190,16 @@ async fn closed_tab_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn shell_exit_closes_tab_with_1000() {
     let instance = Instance::with(Docker::SH).await;
-    let served = Served::start(&instance.world, &instance.entry()).await;
-    let before = served.census(&instance.world, instance.sshd.addr).await;
+    let served = InProcessGateway::start(&instance.world, &instance.entry()).await;
+    let before = served.leak_check(&instance.world, instance.sshd.addr).await;
     let mut viewer = served.viewer().await;
     viewer.line("stty size; exit 4").await;
     viewer.until("24 80").await;
     let farewell = viewer.finish().await;
     assert_eq!(farewell.close, Some((1000, String::new())), "{farewell:?}");
     assert!(farewell.errors.is_empty(), "{farewell:?}");
-    instance.is_clean();
-    before.is_restored().await;
+    instance.wait_until_clean();
+    before.assert_no_leaks().await;
     served.stop().await;
 }
 
@@ -208,7 +209,7 @@ async fn killed_gateway_leaves_nothing() {
     let (mut gateway, _folder) = serve(&instance);
     let viewer = busy_tab(&gateway, &instance).await;
     gateway.part.kill();
-    instance.is_clean();
+    instance.wait_until_clean();
     let farewell = viewer.finish().await;
     assert_eq!(farewell.close, None, "{farewell:?}");
 }
@@ -218,18 +219,18 @@ async fn gateway_stop_closes_tabs_with_1001() {
     let instance = Instance::with(Docker::SH).await;
     let (mut gateway, _folder) = serve(&instance);
     let viewer = busy_tab(&gateway, &instance).await;
-    let told = tokio::spawn(viewer.finish());
+    let finished = tokio::spawn(viewer.finish());
     assert!(tokio::task::block_in_place(|| gateway.part.terminate()).success());
-    let farewell = told.await.unwrap();
+    let farewell = finished.await.unwrap();
     assert_eq!(farewell.close.map(|(code, _)| code), Some(1001));
-    instance.is_clean();
+    instance.wait_until_clean();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_tabs_leak_no_fd_or_child() {
     let instance = Instance::with(Docker::SH).await;
     let (gateway, _folder) = serve(&instance);
-    // The first one fills caches and pools.
+    // The first tab fills caches and pools.
     for round in 0..4 {
         let before = open_files(gateway.pid());
         let mut viewer = tab(&gateway).await;
@@ -238,7 +239,7 @@ async fn closed_tabs_leak_no_fd_or_child() {
         let children = crate::lab::Process::descendants(gateway.pid());
         assert!(children.is_empty(), "no subprocess, ever: {children:?}");
         viewer.leave().await;
-        instance.is_clean();
+        instance.wait_until_clean();
         if round > 0 {
             eventually("the files are closed", || (open_files(gateway.pid()) <= before).then_some(()));
         }
@@ -273,7 +274,7 @@ async fn busy_tab(gateway: &Program, instance: &Instance) -> Viewer {
     let mut viewer = tab(gateway).await;
     viewer.line(JOBS).await;
     viewer.until("started").await;
-    instance.has_jobs();
+    instance.wait_for_jobs();
     viewer
 }
 

@@ -1,5 +1,5 @@
-//! The Dockerfile, as far as it can be held to anything without a registry: what it copies and runs is there, and its
-//! last stage is what the tests of the static binary run in.
+//! The Dockerfile, as far as it can be tested without a registry: what it copies and runs exists, and its last stage is
+//! the image of the static binary's tests.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn instructions() -> Vec<Instruction> {
     lines.map(split).collect()
 }
 
-/// The instructions of the last stage, the `FROM` first.
+/// Returns the instructions of the last stage, `FROM` first.
 pub(crate) fn last_stage() -> Vec<Instruction> {
     let all = instructions();
     let start = all.iter().rposition(|(name, _)| name == "FROM").expect("a FROM");
@@ -54,7 +54,7 @@ fn copy_and_run_sources_exist() {
             other => panic!("nothing here holds {other} to anything"),
         }
     }
-    // What the first stage makes is what the second script takes.
+    // The first stage's output is the second script's input.
     let made = "target/packages/eice";
     assert!(makefile.contains(made));
     assert!(instructions().iter().any(|(name, text)| name == "RUN" && text.contains(made)));

@@ -1,4 +1,4 @@
-//! Which host keys are trusted: each mode against each key, what a console can say, and the traffic with OpenSSH.
+//! Which host keys are trusted: each mode with each kind of key, the instance console, and exchange with OpenSSH.
 
 mod console;
 mod openssh;
@@ -14,42 +14,42 @@ use eice::model::{Fault, StageEvent};
 use eice::ssh::host_keys::{FileHostKeys, Learned};
 use serde_json::Value;
 
-use crate::lab::{EICE, INSTANCE, Said, Shell, Sshd, World, fingerprint, run};
+use crate::lab::{ClientShell, CommandOutput, EICE, INSTANCE, Sshd, World, fingerprint, run};
 
-/// One instance id, behind which one server or another stands.
+/// One instance id, whose server can be replaced.
 struct Lab {
     world: World,
-    shell: Shell,
+    shell: ClientShell,
 }
 
 impl Lab {
     async fn new(sshd: &Sshd) -> Self {
         let world = World::of(sshd).await;
-        let shell = Shell::new(&world);
+        let shell = ClientShell::new(&world);
         Self { world, shell }
     }
 
-    /// From now on `sshd` is the instance, and `console` is what it printed.
-    async fn becomes(&self, sshd: &Sshd, console: Option<String>) {
+    /// Makes `sshd` the instance, with the console output `console`.
+    async fn set_instance(&self, sshd: &Sshd, console: Option<String>) {
         let backend = Backend::Forward(sshd.addr);
         let spec = InstanceSpec { backend, console_output: console, ..InstanceSpec::default() };
         self.world.emulator.add_instance(spec).await.unwrap();
-        sshd.takes_keys_from(&self.world.emulator.access().metadata_url(&self.world.instance()));
+        sshd.set_metadata_url(&self.world.emulator.access().metadata_url(&self.world.instance()));
     }
 
     /// Runs `true` on the instance.
-    async fn ssh(&self, sshd: &Sshd, mode: &str) -> Said {
+    async fn ssh(&self, sshd: &Sshd, mode: &str) -> CommandOutput {
         let destination = format!("{}@{INSTANCE}", sshd.user.name);
         self.shell.run(&["ssh", "--host-key", mode, &destination, "--", "true"], b"").await
     }
 
-    async fn host_keys(&self, args: &[&str], input: &[u8]) -> Said {
+    async fn host_keys(&self, args: &[&str], input: &[u8]) -> CommandOutput {
         self.shell.run(&[&["host-keys"], args].concat(), input).await
     }
 
-    /// What `eice host-keys list` tells.
+    /// Returns the rows of `eice host-keys list`.
     async fn listed(&self) -> Vec<Value> {
-        serde_json::from_str(&self.host_keys(&["list", "--json"], b"").await.good()).unwrap()
+        serde_json::from_str(&self.host_keys(&["list", "--json"], b"").await.expect_success()).unwrap()
     }
 
     fn asked(&self) -> usize {
@@ -57,7 +57,7 @@ impl Lab {
     }
 }
 
-/// What cloud-init prints of a host key.
+/// Returns the console text that cloud-init prints for a host key.
 fn printed(key: &str) -> String {
     format!(
         "[    0.000000] Linux version 6.1.0\r\nip-10-0-1-23 login: -----BEGIN SSH HOST KEY KEYS-----\r\n\
@@ -66,7 +66,7 @@ fn printed(key: &str) -> String {
 }
 
 #[track_caller]
-fn refused(said: &Said, code: i32, parts: &[&str]) {
+fn refused(said: &CommandOutput, code: i32, parts: &[&str]) {
     assert_eq!(said.code, Some(code), "{}", said.stderr);
     for part in parts {
         assert!(said.stderr.contains(part), "no {part:?} in {}", said.stderr);
@@ -79,18 +79,18 @@ async fn modes_handle_new_known_and_changed_keys() {
     let other_kind = Sshd::of_kind("ecdsa", "", &[]);
     for mode in ["strict", "console", "tofu"] {
         let lab = Lab::new(&sshd).await;
-        lab.becomes(&sshd, (mode == "console").then(|| printed(&sshd.host_key()))).await;
+        lab.set_instance(&sshd, (mode == "console").then(|| printed(&sshd.host_key()))).await;
         let first = lab.ssh(&sshd, mode).await;
         if mode == "strict" {
             refused(&first, 76, &["is unknown", &fingerprint(&sshd.host_key()), "--host-key console"]);
             let line = format!("{INSTANCE} {}\n", sshd.host_key());
-            lab.host_keys(&["import", "-"], line.as_bytes()).await.good();
+            lab.host_keys(&["import", "-"], line.as_bytes()).await.expect_success();
         } else {
-            first.good();
+            first.expect_success();
         }
         let origin = [("strict", "pinned"), ("console", "console"), ("tofu", "first-use")];
         let origin = origin.iter().find(|(name, _)| *name == mode).unwrap().1;
-        lab.ssh(&sshd, mode).await.good();
+        lab.ssh(&sshd, mode).await.expect_success();
         let listed = lab.listed().await;
         assert_eq!(listed.len(), 1, "{mode}: {listed:?}");
         assert_eq!(listed[0]["origin"], origin);
@@ -99,7 +99,7 @@ async fn modes_handle_new_known_and_changed_keys() {
         let account = lab.world.emulator.access().account_id();
         assert_eq!(listed[0]["scope"], format!("aws/{account}/eu-west-1/{INSTANCE}"), "{mode}");
 
-        lab.becomes(&other_kind, None).await;
+        lab.set_instance(&other_kind, None).await;
         let offered = fingerprint(&sshd.host_key());
         refused(
             &lab.ssh(&other_kind, mode).await,
@@ -107,14 +107,14 @@ async fn modes_handle_new_known_and_changed_keys() {
             &["no longer offers a host key of the kind", &offered],
         );
 
-        // The console of the new machine vouches for it; what is pinned goes before.
-        lab.becomes(&other, Some(printed(&other.host_key()))).await;
+        // The console confirms the new key, but the pinned key has priority.
+        lab.set_instance(&other, Some(printed(&other.host_key()))).await;
         let changed = lab.ssh(&other, mode).await;
         let both = [&*fingerprint(&sshd.host_key()), &*fingerprint(&other.host_key()), "has changed"];
         refused(&changed, 76, &both);
         assert_eq!(lab.listed().await, listed, "a refused key changes nothing");
 
-        // The way out as it is told, pasted into a shell.
+        // The hint's command, pasted into a shell.
         let command = changed.stderr.lines().find_map(|line| line.split_once("then: ")).unwrap().1;
         assert!(command.starts_with(&format!("eice host-keys forget {INSTANCE}")), "{command}");
         let pasted = command.replacen("eice", EICE, 1);
@@ -134,7 +134,7 @@ async fn concurrent_first_uses_pin_one_key() {
     for mode in [HostKeyMode::TrustOnFirstUse, HostKeyMode::Console] {
         let _ = fs::remove_file(&path);
         let dialled = (0..20).map(|_| {
-            // Each with a store of its own, as processes have.
+            // Each with its own store, like separate processes.
             let store = Arc::new(FileHostKeys::new(&path));
             let client = world.client_with(store, |_, _, connect| connect.host_keys = mode);
             let target = world.target();
@@ -158,7 +158,7 @@ async fn lookup_does_not_change_the_pin() {
     let lab = Lab::new(&sshd).await;
     let authority = lab.world.emulator.access().tunnel_authority();
     let destination = format!("{}@{INSTANCE}", sshd.user.name);
-    let told = [
+    let known = [
         "--endpoint-id",
         "eice-0123456789abcdef0",
         "--endpoint-dns-name",
@@ -166,26 +166,26 @@ async fn lookup_does_not_change_the_pin() {
         "--private-ip-address",
         "10.0.1.23",
     ];
-    let without = [&["ssh"], &told[..], &[&destination, "--", "true"]].concat();
-    lab.shell.run(&without, b"").await.good();
+    let without = [&["ssh"], &known[..], &[&destination, "--", "true"]].concat();
+    lab.shell.run(&without, b"").await.expect_success();
     let scopes = async || lab.listed().await.iter().map(|row| row["scope"].clone()).collect::<Vec<_>>();
     assert_eq!(scopes().await, [format!("aws/-/eu-west-1/{INSTANCE}")]);
     assert_eq!(lab.asked(), 0, "nothing is looked up, the console neither");
-    // Another machine is found out whichever way it is reached.
+    // A changed machine is detected with and without a lookup.
     let other = Sshd::start();
-    lab.becomes(&other, None).await;
+    lab.set_instance(&other, None).await;
     refused(&lab.ssh(&other, "tofu").await, 76, &["has changed"]);
-    lab.becomes(&sshd, None).await;
-    lab.ssh(&sshd, "strict").await.good();
+    lab.set_instance(&sshd, None).await;
+    lab.ssh(&sshd, "strict").await.expect_success();
     let account = lab.world.emulator.access().account_id();
     let full = format!("aws/{account}/eu-west-1/{INSTANCE}");
     assert_eq!(scopes().await, [full.as_str()], "the pin has moved to the account");
-    lab.shell.run(&without, b"").await.good();
+    lab.shell.run(&without, b"").await.expect_success();
     assert_eq!(scopes().await, [full.as_str()]);
-    lab.becomes(&other, None).await;
+    lab.set_instance(&other, None).await;
     refused(&lab.shell.run(&without, b"").await, 76, &["has changed"]);
 
-    // What an older version may have left: two pins that contradict each other.
+    // An older version may have left two contradicting pins.
     let store = FileHostKeys::new(lab.shell.file("state/eice/host_keys.json"));
     let text = fs::read_to_string(store.path()).unwrap();
     let mut layout: Value = serde_json::from_str(&text).unwrap();
@@ -200,10 +200,10 @@ async fn lookup_does_not_change_the_pin() {
     assert!(said.stdout.is_empty());
     let command = said_command(&lab.ssh(&other, "tofu").await.stderr, &full);
     assert!(run("sh", ["-c", &command.replacen("eice", EICE, 1)]).status.success(), "{command}");
-    lab.ssh(&other, "tofu").await.good();
+    lab.ssh(&other, "tofu").await.expect_success();
 }
 
-/// The command of a hint that forgets `scope`.
+/// Returns the command in a hint that forgets `scope`.
 fn said_command(stderr: &str, scope: &str) -> String {
     let hint = stderr.lines().find_map(|line| line.trim().strip_prefix("hint: ")).unwrap();
     let commands = hint.split_once("the other: ").unwrap().1;
@@ -223,11 +223,15 @@ async fn forget_is_atomic_and_all_needs_yes() {
         });
         assert_eq!(pinned.unwrap(), Learned::Added);
     }
-    let table = lab.host_keys(&["list"], b"").await.good();
+    let table = lab.host_keys(&["list"], b"").await.expect_success();
     assert_eq!(table.lines().count(), 4, "{table}");
     assert!(table.starts_with("SCOPE") && table.contains("pinned"), "{table}");
     assert_eq!(
-        lab.host_keys(&["list", "i-2", "aws-cn/1/cn-north-1/i-3"], b"").await.good().lines().count(),
+        lab.host_keys(&["list", "i-2", "aws-cn/1/cn-north-1/i-3"], b"")
+            .await
+            .expect_success()
+            .lines()
+            .count(),
         3
     );
     refused(&lab.host_keys(&["forget", "i-1", "i-9"], b"").await, 66, &["i-9", "nothing is forgotten"]);
@@ -235,12 +239,12 @@ async fn forget_is_atomic_and_all_needs_yes() {
     for bad in [&["forget"][..], &["forget", "web"], &["forget", "--all"], &["forget", "a/b/i-1"]] {
         assert_eq!(lab.host_keys(bad, b"").await.code, Some(64), "{bad:?}");
     }
-    let told = lab.host_keys(&["forget", "i-1", "aws/-/us-east-1/i-2"], b"").await.good();
-    assert_eq!(told.lines().count(), 2, "{told}");
-    lab.host_keys(&["forget", "--all", "--yes"], b"").await.good();
+    let forgotten = lab.host_keys(&["forget", "i-1", "aws/-/us-east-1/i-2"], b"").await.expect_success();
+    assert_eq!(forgotten.lines().count(), 2, "{forgotten}");
+    lab.host_keys(&["forget", "--all", "--yes"], b"").await.expect_success();
     let nothing = lab.host_keys(&["list"], b"").await;
-    assert!(nothing.good().is_empty() && nothing.stderr.contains("no host key is pinned"));
-    // A store that cannot be read is no empty one, here neither.
+    assert!(nothing.expect_success().is_empty() && nothing.stderr.contains("no host key is pinned"));
+    // An unreadable store is not treated as empty.
     fs::write(store.path(), "{").unwrap();
     for verb in [&["list"][..], &["export", INSTANCE], &["forget", "i-1"], &["import", "-"]] {
         let said = lab.host_keys(verb, b"").await;
@@ -257,7 +261,7 @@ async fn unusable_store_is_config_error() {
     let destination = format!("{}@{INSTANCE}", sshd.user.name);
     let damaged = lab.shell.file("damaged.json");
     fs::write(&damaged, "{").unwrap();
-    // A file that is no folder cannot be looked into, and nobody can make one in /proc.
+    // A path below a file cannot be opened, and /proc cannot be written.
     let below_a_file = damaged.join("host_keys.json");
     for (store, words) in [
         (damaged.as_path(), "is damaged"),
@@ -273,7 +277,7 @@ async fn unusable_store_is_config_error() {
         );
         let said = lab.shell.run(&["doctor", "--json", &destination], b"").await;
         let report: Value = serde_json::from_slice(&said.stdout).unwrap();
-        // What only could not be kept is no failure of a doctor who keeps nothing.
+        // An unwritable store is no failure of doctor, which writes nothing.
         let is_read = store.starts_with("/proc");
         assert_eq!(said.code, Some(if is_read { 0 } else { 78 }), "{report:#}");
         let failed = report["steps"].as_array().unwrap().iter().find(|step| step["outcome"] == "failed");

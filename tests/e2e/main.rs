@@ -1,14 +1,14 @@
 //! End to end: the real client stack and the real program against the emulator, a real OpenSSH sshd, a real Docker
-//! engine, the system's ssh and a real browser. One file a topic; `lab` starts and ends the parts.
+//! engine, the system's ssh and a real browser. One file for each topic; `lab` starts and ends the servers.
 //!
-//! A part that is not installed fails the tests that need it and says what to install.
+//! A test fails with installation instructions when a program that it needs is missing.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
-    reason = "these are tests: what goes wrong in one is its failure"
+    reason = "a panic is how a test fails"
 )]
 
 mod accounts;

@@ -1,11 +1,11 @@
-//! The manual pages, read by the programs that show them.
+//! The manual pages, checked by the programs that render them.
 
 use std::fs;
 use std::path::PathBuf;
 
 use crate::lab::{EICE, program, run, run_ok};
 
-/// All pages, in a folder that goes with the first.
+/// Writes all pages into a temporary folder; returns it and their paths.
 fn pages() -> (tempfile::TempDir, Vec<PathBuf>) {
     let dir = tempfile::tempdir().unwrap();
     run_ok(EICE, ["man", dir.path().to_str().unwrap()]);
@@ -41,7 +41,7 @@ fn page_reads_like_a_manual() {
     let (dir, _) = pages();
     let page = dir.path().join("eice-ssh.1");
     let text = run_ok("mandoc", ["-T", "ascii", "-O", "width=100", page.to_str().unwrap()]);
-    // Overstruck letters are how a terminal shows bold.
+    // Bold text is rendered as overstruck letters.
     let mut plain = String::new();
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {

@@ -1,11 +1,11 @@
-//! What an instance can be called on the command line.
+//! The names of an instance on the command line.
 
 use std::fs;
 use std::net::Ipv4Addr;
 
 use eice::emulator::{EmulatorConfig, InstanceSpec, InstanceState};
 
-use crate::lab::{INSTANCE, Shell, World};
+use crate::lab::{ClientShell, INSTANCE, World};
 
 const WORKSPACE: &str = "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
 
@@ -20,7 +20,7 @@ fn instance(id: &str, address: u8, tags: &[(&str, &str)]) -> InstanceSpec {
     }
 }
 
-/// Six instances, two of which share a name.
+/// Starts an account with six instances, two of which have the same name.
 async fn world() -> World {
     let stopped = InstanceState::Stopped;
     let instances = vec![
@@ -37,9 +37,9 @@ async fn world() -> World {
 #[tokio::test(flavor = "multi_thread")]
 async fn instance_has_four_kinds_of_name() {
     let world = world().await;
-    let shell = Shell::new(&world);
+    let shell = ClientShell::new(&world);
     for name in [INSTANCE, "web", "name:web", "10.0.1.23", WORKSPACE, "w*b"] {
-        shell.run(&["ssh", name, "--", "true"], b"").await.good();
+        shell.run(&["ssh", name, "--", "true"], b"").await.expect_success();
     }
     let looked_up = world.emulator.records().iter().filter(|r| r.event_name == "DescribeInstances").count();
     assert_eq!(looked_up, 6, "the name's look-up serves as the instance's");
@@ -53,7 +53,7 @@ async fn instance_has_four_kinds_of_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_or_ambiguous_name_fails() {
     let world = world().await;
-    let shell = Shell::new(&world);
+    let shell = ClientShell::new(&world);
     let said = shell.run(&["ssh", "twin", "--", "true"], b"").await;
     assert_eq!(said.code, Some(64), "{}", said.stderr);
     for part in ["2 instances have the tag Name=twin", "i-0000000000000000b (running)", "by its id"] {
@@ -70,18 +70,18 @@ async fn unknown_or_ambiguous_name_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn directory_entry_sets_all_options() {
     let world = world().await;
-    let mut shell = Shell::new(&world);
+    let mut shell = ClientShell::new(&world);
     let file = shell.file("directory.toml");
     let text = format!(
         "[[workspace]]\nid = \"{WORKSPACE}\"\nname = \"a\"\ninstance = \"i-0000000000000000b\"\nos_user = \"ubuntu\"\n"
     );
     fs::write(&file, text).unwrap();
     shell.export("EICE_DIRECTORY", file.display().to_string());
-    shell.run(&["ssh", WORKSPACE, "--", "true"], b"").await.good();
+    shell.run(&["ssh", WORKSPACE, "--", "true"], b"").await.expect_success();
     let records = world.emulator.records();
     let pushed = records.iter().find(|record| record.event_name == "SendSSHPublicKey").unwrap();
-    let told = pushed.request_parameters.to_string();
-    assert!(told.contains("i-0000000000000000b") && told.contains("ubuntu"), "{told}");
+    let parameters = pushed.request_parameters.to_string();
+    assert!(parameters.contains("i-0000000000000000b") && parameters.contains("ubuntu"), "{parameters}");
     let said = shell.run(&["ssh", &WORKSPACE.replace("0a", "1a"), "--", "true"], b"").await;
     assert_eq!(said.code, Some(66), "{}", said.stderr);
     assert!(said.stderr.contains("has no workspace"), "{}", said.stderr);

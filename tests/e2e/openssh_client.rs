@@ -1,4 +1,4 @@
-//! The system's own ssh, scp and rsync over `eice tunnel`, to a real sshd.
+//! The system's ssh, scp and rsync over `eice tunnel`, to a real sshd.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use eice::model::Account;
 
-use crate::lab::{EICE, INSTANCE, Sshd, World, keygen, program};
+use crate::lab::{EICE, INSTANCE, Sshd, World, keygen, output, program};
 
-/// A user at their own machine, with an ordinary key.
+/// A user with an ordinary key.
 struct Client<'a> {
     world: &'a World,
     sshd: &'a Sshd,
@@ -21,7 +21,7 @@ impl<'a> Client<'a> {
         let home = tempfile::tempdir().unwrap();
         let key = home.path().join("key");
         keygen("ed25519", "", "", &key);
-        // Pinned, as the instance's identity and not its address is.
+        // The host key is known under the instance id, not an address.
         let known = format!("{INSTANCE} {}\n", sshd.host_key());
         fs::write(home.path().join("known_hosts"), known).unwrap();
         Self { world, sshd, home }
@@ -39,7 +39,7 @@ impl<'a> Client<'a> {
         client.send_ssh_public_key(&self.world.instance(), &user, public.trim()).await.unwrap();
     }
 
-    /// The options that lead ssh, scp and rsync through the tunnel.
+    /// Returns the options that make ssh, scp and rsync use the tunnel.
     fn options(&self) -> Vec<String> {
         let option = |text: String| ["-o".to_owned(), text];
         [
@@ -67,7 +67,7 @@ impl<'a> Client<'a> {
             .envs(self.world.emulator.access().env())
             .args(["-F", "none"].iter().filter(|_| name != "rsync"));
         command.args(args).stdin(Stdio::null());
-        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+        tokio::task::spawn_blocking(move || output(&mut command)).await.unwrap()
     }
 
     async fn ssh(&self, command: &str) -> Output {
@@ -103,7 +103,7 @@ async fn pushed_key_expires_after_60_s() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     let client = Client::new(&world, &sshd);
-    // Pushed 61 s ago, as far as the service and its instance are concerned.
+    // Pushed 61 s ago by the emulator's clock.
     world.emulator.clock().rewind(Duration::from_secs(61));
     client.push().await;
     world.emulator.clock().reset();

@@ -1,5 +1,5 @@
-//! The IAM policy that `eice policy` prints, of which docs/operations.md has one: it suffices, nothing in it is idle,
-//! and it is no wider than it says.
+//! The IAM policy that `eice policy` prints, with an example in docs/operations.md: it is sufficient, minimal, and no
+//! wider than documented.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use eice::emulator::{EmulatorConfig, EndpointSpec, IamPolicy};
 use eice::model::{EndpointChoice, Fault, InstanceTarget, Stage};
 use serde_json::{Value, json};
 
-use crate::lab::{INSTANCE, Shell, World};
+use crate::lab::{ClientShell, INSTANCE, World};
 
 const USER: &str = "ubuntu";
 const ENDPOINT: &str = "eice-0123456789abcdef0";
 
-/// What the page says to run, and what it says that this prints.
+/// Returns the documented command and its documented output.
 fn documented() -> (Vec<String>, String) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let page = std::fs::read_to_string(page).unwrap();
@@ -25,18 +25,18 @@ fn documented() -> (Vec<String>, String) {
     (words.map(str::to_owned).collect(), printed.to_owned())
 }
 
-/// What `eice policy ARGS` prints.
-async fn printed(shell: &Shell, args: &[&str]) -> Value {
+/// Returns the output of `eice policy ARGS`.
+async fn printed(shell: &ClientShell, args: &[&str]) -> Value {
     let args: Vec<_> = ["policy"].iter().chain(args).copied().collect();
-    serde_json::from_str(&shell.run(&args, b"").await.good()).unwrap()
+    serde_json::from_str(&shell.run(&args, b"").await.expect_success()).unwrap()
 }
 
-/// The policy of the page's example for this world, with more or other options.
+/// Returns the policy of the documented example for this account, with more or other options.
 async fn policy(world: &World, more: &[&str]) -> Value {
     let access = world.emulator.access();
     let mut args = vec!["--region", access.region(), "--account", access.account_id(), "--os-user", USER];
     args.extend(more);
-    printed(&Shell::new(world), &args).await
+    printed(&ClientShell::new(world), &args).await
 }
 
 fn target(world: &World) -> InstanceTarget {
@@ -51,7 +51,7 @@ fn set(world: &World, policy: &Value) {
     assert!(world.emulator.set_policies(&key, vec![policy]));
 }
 
-/// Opens `target` under `policy`, as somebody who has not looked anything up before.
+/// Opens `target` under `policy` with a new client, without cached lookups.
 async fn opens(world: &World, policy: &Value, target: &InstanceTarget) -> Result<(), (Stage, Fault)> {
     set(world, policy);
     let client = world.client(|_, _, _| {});
@@ -72,7 +72,7 @@ async fn documented_policy_is_printed() {
     let world = World::builtin().await;
     let (args, json) = documented();
     let args: Vec<_> = args.iter().map(String::as_str).collect();
-    assert_eq!(Shell::new(&world).run(&args, b"").await.good(), json);
+    assert_eq!(ClientShell::new(&world).run(&args, b"").await.expect_success(), json);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,7 +176,7 @@ async fn conditions_hold_independently() {
         assert_eq!(opens(&world, &policy, &target).await, denied, "{operator} {key} {value}");
     }
 
-    // The ARN of an instance is none of an endpoint: what a policy on instance/* gives OpenTunnel is nothing.
+    // OpenTunnel is authorized on the endpoint's ARN: a statement on instance/* does not allow it.
     let mut policy = policy.clone();
     let statements = policy["Statement"].as_array_mut().unwrap();
     let arn = statements.iter().find(|statement| statement["Sid"] == "Key").unwrap()["Resource"].clone();
@@ -202,7 +202,7 @@ async fn endpoint_tag_is_separate() {
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_passes_with_printed_policy() {
     let world = World::builtin().await;
-    let shell = Shell::new(&world);
+    let shell = ClientShell::new(&world);
     let doctor = ["doctor", "--json", "ubuntu@i-0123456789abcdef0"];
     let warned = |report: &Value| {
         let steps = report["steps"].as_array().unwrap().iter();
@@ -210,7 +210,7 @@ async fn doctor_passes_with_printed_policy() {
     };
     for (more, expected) in [(&["--doctor"][..], vec![]), (&[], vec![json!("security-groups")])] {
         set(&world, &policy(&world, more).await);
-        let report: Value = serde_json::from_str(&shell.run(&doctor, b"").await.good()).unwrap();
+        let report: Value = serde_json::from_str(&shell.run(&doctor, b"").await.expect_success()).unwrap();
         assert_eq!(warned(&report), expected, "{report:#}");
     }
 }
@@ -218,14 +218,14 @@ async fn doctor_passes_with_printed_policy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn console_needs_own_statement() {
     let world = World::builtin().await;
-    let shell = Shell::new(&world);
+    let shell = ClientShell::new(&world);
     let ssh = ["ssh", "--host-key", "console", "ubuntu@i-0123456789abcdef0", "--", "true"];
     set(&world, &policy(&world, &[]).await);
     let said = shell.run(&ssh, b"").await;
     assert!(said.code != Some(0) && said.stderr.contains("GetConsoleOutput"), "{said:?}");
     let with_console = policy(&world, &["--console"]).await;
     set(&world, &with_console);
-    shell.run(&ssh, b"").await.good();
+    shell.run(&ssh, b"").await.expect_success();
     let last = with_console["Statement"].as_array().unwrap().last().unwrap();
     assert_eq!(last["Condition"], json!({"StringEquals": {"aws:ResourceTag/Role": "workspace"}}));
 }
@@ -240,18 +240,18 @@ async fn known_endpoint_needs_no_lookup() {
         actions,
         [json!("ec2-instance-connect:OpenTunnel"), json!("ec2-instance-connect:SendSSHPublicKey")]
     );
-    let mut told = target(&world);
-    assert_eq!(opens(&world, &policy, &told).await, Err((Stage::Instance, Fault::Denied)));
+    let mut known = target(&world);
+    assert_eq!(opens(&world, &policy, &known).await, Err((Stage::Instance, Fault::Denied)));
     let dns_name = world.emulator.access().tunnel_authority();
-    told.endpoint = EndpointChoice::Known { id: ENDPOINT.parse().unwrap(), dns_name };
-    told.private_address = Some("10.0.1.23".parse().unwrap());
-    assert_eq!(opens(&world, &policy, &told).await, Ok(()));
+    known.endpoint = EndpointChoice::Known { id: ENDPOINT.parse().unwrap(), dns_name };
+    known.private_address = Some("10.0.1.23".parse().unwrap());
+    assert_eq!(opens(&world, &policy, &known).await, Ok(()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn single_instance_policy_is_narrow() {
     let world = World::builtin().await;
-    let shell = Shell::new(&world);
+    let shell = ClientShell::new(&world);
     // By its Name tag.
     let policy = printed(&shell, &["ubuntu@workspace"]).await;
     let of =
@@ -276,7 +276,7 @@ async fn single_instance_policy_is_narrow() {
 #[tokio::test(flavor = "multi_thread")]
 async fn directory_gives_policy_per_identity() {
     let world = World::builtin().await;
-    let shell = Shell::new(&world);
+    let shell = ClientShell::new(&world);
     let file = shell.file("workspaces.toml");
     let plain = format!(
         "[[workspace]]\nid = \"0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9\"\nname = \"a\"\ninstance = \"{INSTANCE}\"\n\
@@ -316,11 +316,11 @@ async fn directory_gives_policy_per_identity() {
 #[tokio::test(flavor = "multi_thread")]
 async fn wide_or_long_policy_warns() {
     let world = World::builtin().await;
-    let mut shell = Shell::new(&world);
+    let mut shell = ClientShell::new(&world);
     shell.unset("AWS_REGION");
     shell.unset("AWS_DEFAULT_REGION");
     let said = shell.run(&["policy"], b"").await;
-    assert!(said.good().contains("arn:aws:ec2:*:*:instance/*"));
+    assert!(said.expect_success().contains("arn:aws:ec2:*:*:instance/*"));
     assert!(
         said.stderr.contains("--region narrows") && said.stderr.contains("--account narrows"),
         "{}",
@@ -331,7 +331,7 @@ async fn wide_or_long_policy_warns() {
     args.extend(ids.iter().map(String::as_str));
     let said = shell.run(&args, b"").await;
     assert!(said.stderr.contains("IAM takes 6144"), "{}", said.stderr);
-    said.good();
+    said.expect_success();
     for wrong in [
         &["policy", "--account", "12"][..],
         &["policy", "--tag", "Role"],

@@ -1,21 +1,21 @@
-//! The program behind a proxy, named by the variables that curl reads.
+//! The program behind a proxy that the environment names, with the variables that curl reads.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 
-use crate::lab::{Asked, INSTANCE, Proxy, Shell, World};
+use crate::lab::{ClientShell, INSTANCE, Proxy, ProxyLog, World};
 
-/// Speaks HTTP CONNECT and SOCKS5, and wants `user:p@ss`.
-async fn serve(mut stream: TcpStream, asked: Asked) -> std::io::Result<()> {
+/// Serves HTTP CONNECT and SOCKS5 with the credentials `user:p@ss`.
+async fn serve(mut stream: TcpStream, log: ProxyLog) -> std::io::Result<()> {
     let first = stream.read_u8().await?;
     let target = if first == 5 { socks(&mut stream).await? } else { connect(&mut stream).await? };
-    asked.note(&target);
+    log.record(&target);
     let mut onward = TcpStream::connect(&target).await?;
     copy_bidirectional(&mut stream, &mut onward).await?;
     Ok(())
 }
 
-/// The rest of a CONNECT, whose first byte is read already.
+/// Reads the rest of a CONNECT, after its first byte; returns the target.
 async fn connect(stream: &mut TcpStream) -> std::io::Result<String> {
     let mut head = vec![b'C'];
     while !head.ends_with(b"\r\n\r\n") {
@@ -28,7 +28,7 @@ async fn connect(stream: &mut TcpStream) -> std::io::Result<String> {
     Ok(head.split(' ').nth(1).unwrap().to_owned())
 }
 
-/// The rest of a SOCKS5 negotiation by name (RFC 1928, RFC 1929), whose first byte is read already.
+/// Reads the rest of a SOCKS5 request by name (RFC 1928, RFC 1929), after its first byte; returns the target.
 async fn socks(stream: &mut TcpStream) -> std::io::Result<String> {
     let mut methods = vec![0; usize::from(stream.read_u8().await?)];
     stream.read_exact(&mut methods).await?;
@@ -68,21 +68,21 @@ async fn tunnel_uses_environment_proxy() {
         (vec![("HTTPS_PROXY", dead), ("no_proxy", "*")], false),
         (vec![("HTTPS_PROXY", http.as_str()), ("NO_PROXY", "host,ocalhost")], true),
     ] {
-        let mut shell = Shell::new(&world);
+        let mut shell = ClientShell::new(&world);
         for (name, value) in &variables {
             shell.export(name, *value);
         }
         let said = shell.run(&ssh, b"").await;
-        assert_eq!(said.good(), "through\n", "{variables:?}");
-        let asked = if is_used { vec![endpoint.clone()] } else { Vec::new() };
-        assert_eq!(proxy.asked(), asked, "{variables:?}");
+        assert_eq!(said.expect_success(), "through\n", "{variables:?}");
+        let expected = if is_used { vec![endpoint.clone()] } else { Vec::new() };
+        assert_eq!(proxy.take_targets(), expected, "{variables:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_proxy_hides_password() {
     let world = World::builtin().await;
-    let mut shell = Shell::new(&world);
+    let mut shell = ClientShell::new(&world);
     shell.export("HTTPS_PROXY", "gopher://user:canary@proxy");
     let said = shell.run(&["ssh", INSTANCE, "--", "true"], b"").await;
     assert_eq!(said.code, Some(78), "{}", said.stderr);

@@ -1,12 +1,12 @@
-//! `eice push-key`, and what OpenSSH makes of the pushed key.
+//! `eice push-key`, and OpenSSH with the pushed key.
 
 use std::fs;
 use std::process::Stdio;
 
-use crate::lab::{INSTANCE, Person, Said, Sshd, World, fingerprint};
+use crate::lab::{CommandOutput, INSTANCE, LocalUser, Sshd, World, fingerprint, output};
 
 struct Lab {
-    person: Person,
+    local_user: LocalUser,
     world: World,
     sshd: Sshd,
 }
@@ -15,7 +15,7 @@ impl Lab {
     async fn new() -> Self {
         let sshd = Sshd::start();
         let world = World::of(&sshd).await;
-        Self { person: Person::new(&world), world, sshd }
+        Self { local_user: LocalUser::new(&world), world, sshd }
     }
 
     fn to(&self) -> String {
@@ -24,14 +24,14 @@ impl Lab {
 
     async fn keygen(&self, kind: &str, file: &str) {
         let args = ["-q", "-t", kind, "-N", "", "-C", "a comment", "-f", file];
-        self.person.run("ssh-keygen", &args, b"").await.good();
+        self.local_user.run("ssh-keygen", &args, b"").await.expect_success();
     }
 
-    async fn push(&self, args: &[&str], input: &[u8]) -> Said {
-        self.person.run("eice", &[&["push-key", &self.to()], args].concat(), input).await
+    async fn push(&self, args: &[&str], input: &[u8]) -> CommandOutput {
+        self.local_user.run("eice", &[&["push-key", &self.to()], args].concat(), input).await
     }
 
-    /// Logs in with the key in `file`, through a tunnel and nothing else of ours.
+    /// Returns whether ssh logs in with the key in `file`, through a bare tunnel.
     async fn logs_in(&self, file: &str) -> bool {
         let proxy = format!("ProxyCommand={} tunnel %n", crate::lab::EICE);
         let (identity, to) = (format!("IdentityFile={file}"), self.to());
@@ -39,7 +39,7 @@ impl Lab {
             [&proxy, &identity, "StrictHostKeyChecking=accept-new", "IdentitiesOnly=yes", "BatchMode=yes"];
         let mut args: Vec<&str> = options.iter().flat_map(|option| ["-o", option]).collect();
         args.extend([&to, "true"]);
-        self.person.run("ssh", &args, b"").await.code == Some(0)
+        self.local_user.run("ssh", &args, b"").await.code == Some(0)
     }
 
     fn pushes(&self) -> usize {
@@ -52,10 +52,10 @@ async fn pushed_key_logs_in_and_is_reported() {
     let lab = Lab::new().await;
     lab.keygen("rsa", ".ssh/id_rsa").await;
     lab.keygen("ed25519", "other").await;
-    // The usual one, the better of two, a named one, and one from stdin.
+    // The default key, the preferred one of two, a named one, and one from stdin.
     let fingerprint_of =
-        |file: &str| fingerprint(&std::fs::read_to_string(lab.person.file("home").join(file)).unwrap());
-    let said = lab.push(&[], b"").await.good();
+        |file: &str| fingerprint(&std::fs::read_to_string(lab.local_user.file("home").join(file)).unwrap());
+    let said = lab.push(&[], b"").await.expect_success();
     let expected = format!(
         "{} may log in to {INSTANCE} as {} until 20",
         fingerprint_of(".ssh/id_rsa.pub"),
@@ -64,10 +64,10 @@ async fn pushed_key_logs_in_and_is_reported() {
     assert!(said.starts_with(&expected), "{said}");
     assert!(lab.logs_in(".ssh/id_rsa").await);
     lab.keygen("ed25519", ".ssh/id_ed25519").await;
-    assert!(lab.push(&[], b"").await.good().starts_with(&fingerprint_of(".ssh/id_ed25519.pub")));
+    assert!(lab.push(&[], b"").await.expect_success().starts_with(&fingerprint_of(".ssh/id_ed25519.pub")));
     assert!(!lab.logs_in("other").await, "it was not pushed");
-    let public = fs::read(lab.person.file("home/other.pub")).unwrap();
-    let line = lab.push(&["--key", "-", "--json"], &public).await.good();
+    let public = fs::read(lab.local_user.file("home/other.pub")).unwrap();
+    let line = lab.push(&["--key", "-", "--json"], &public).await.expect_success();
     let json: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(json["fingerprint"], fingerprint_of("other.pub"));
     assert_eq!(
@@ -87,8 +87,8 @@ async fn agent_key_is_pushed_on_request() {
     lab.keygen("ed25519", "key").await;
     let script = "eval $(ssh-agent) >/dev/null; trap 'kill $SSH_AGENT_PID' EXIT; \"$0\" push-key \"$1\" --agent; \
                   echo empty=$?; ssh-add -q key; \"$0\" push-key \"$1\" --agent --json";
-    let said = lab.person.run("bash", &["-c", script, crate::lab::EICE, &lab.to()], b"").await;
-    let stdout = said.good();
+    let said = lab.local_user.run("bash", &["-c", script, crate::lab::EICE, &lab.to()], b"").await;
+    let stdout = said.expect_success();
     assert!(stdout.starts_with("empty=66\n") && stdout.contains("\"fingerprint\":\"SHA256:"), "{stdout}");
     assert!(said.stderr.contains("ssh-agent has no key"), "{}", said.stderr);
     assert!(lab.logs_in("key").await);
@@ -101,7 +101,7 @@ async fn invalid_public_key_is_never_sent() {
     let lab = Lab::new().await;
     lab.keygen("ed25519", "key").await;
     lab.keygen("ecdsa", "ecdsa").await;
-    let secret = fs::read_to_string(lab.person.file("home/key")).unwrap();
+    let secret = fs::read_to_string(lab.local_user.file("home/key")).unwrap();
     let secret = secret.lines().nth(2).unwrap();
     for (args, code, word) in [
         (&["--key", "key"][..], 64, "private key"),
@@ -116,9 +116,9 @@ async fn invalid_public_key_is_never_sent() {
         assert!(said.stderr.contains(word), "{args:?}: {}", said.stderr);
         assert!(!said.stderr.contains(secret) && said.stdout.is_empty(), "{args:?}");
     }
-    let mut command = lab.person.command("eice");
+    let mut command = lab.local_user.command("eice");
     command.args(["tunnel", INSTANCE, "--push-key", "key"]).stdin(Stdio::null());
-    let output = tokio::task::block_in_place(|| command.output()).unwrap();
+    let output = tokio::task::block_in_place(|| output(&mut command));
     assert_eq!(output.status.code(), Some(64));
     assert_eq!(lab.pushes(), 0);
     assert_eq!(lab.world.emulator.open_tunnels(), 0);

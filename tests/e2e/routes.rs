@@ -1,4 +1,4 @@
-//! The gateway's routes beside the terminal, with a real sshd behind them: files, diagnoses, the list of terminals.
+//! The gateway's routes other than the terminal, with a real sshd: files, diagnoses, the list of terminals.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::lab::{Configs, INSTANCE, Served, Sshd, TOKEN, WORKSPACE, World, eventually, noise};
+use crate::lab::{Configs, INSTANCE, InProcessGateway, Sshd, TOKEN, WORKSPACE, World, eventually, noise};
 
-/// A gateway with a workspace on an instance, and a folder of its own among the workspace's files.
+/// A gateway with a workspace on an instance, and a private folder in the workspace's files.
 struct Scene {
-    served: Served,
+    served: InProcessGateway,
     world: World,
     configs: Configs,
     sshd: Sshd,
@@ -23,17 +23,17 @@ impl Scene {
         let sshd = Sshd::start();
         let configs = Configs::of(&sshd.user);
         let world = World::of(&sshd).await;
-        let served = Served::start(&world, "").await;
+        let served = InProcessGateway::start(&world, "").await;
         Self { served, world, configs, sshd }
     }
 
-    /// Writes one file; the status and the body of the answer.
+    /// Writes one file; returns the response's status and body.
     async fn put(&self, path: &str, content: &str) -> (u16, Value) {
         let body = json!({"content": content}).to_string();
         self.served.ask("PUT", &format!("files/{}", self.configs.rel(path)), &body).await
     }
 
-    /// Writes several.
+    /// Writes several files.
     async fn put_all(&self, files: &[(String, String)]) -> (u16, Value) {
         let files: Map<_, _> =
             files.iter().map(|(path, content)| (self.configs.rel(path), json!(content))).collect();
@@ -45,12 +45,12 @@ impl Scene {
         records.iter().filter(|record| record.event_name == "OpenTunnel").count()
     }
 
-    fn is_clean(&self) {
+    fn wait_until_clean(&self) {
         eventually("no tunnel is open", || (self.world.emulator.open_tunnels() == 0).then_some(()));
         self.sshd.is_idle();
     }
 
-    /// What is in the folder, temporary names included.
+    /// Returns the names in the folder, including temporary ones.
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.configs.there("")).unwrap();
         let mut names: Vec<_> =
@@ -72,9 +72,9 @@ async fn file_has_mode_folders_and_content() {
     assert_eq!(fs::read_to_string(&there).unwrap(), content);
     let meta = fs::metadata(&there).unwrap();
     assert_eq!((meta.mode() & 0o7777, meta.uid()), (0o644, scene.sshd.user.uid));
-    // As it stands in the request: the platform's client finds its file by it.
+    // The path is returned verbatim: the platform's client identifies its file by it.
     assert_eq!(scene.put("./x//y", "1").await.1["path"], scene.configs.rel("./x//y"));
-    // What is there already is replaced as a whole, and so is a link, not what it points to.
+    // An existing file is replaced as a whole; of a link, the link is replaced and not its target.
     let outside = scene.configs.there("outside");
     fs::write(&outside, "mine").unwrap();
     symlink(&outside, scene.configs.there("link")).unwrap();
@@ -82,14 +82,14 @@ async fn file_has_mode_folders_and_content() {
     assert_eq!(fs::read_to_string(&outside).unwrap(), "mine");
     let link = fs::symlink_metadata(scene.configs.there("link")).unwrap();
     assert!(link.is_file(), "{link:?}");
-    scene.is_clean();
+    scene.wait_until_clean();
     scene.served.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_files_use_one_connection() {
     let scene = Scene::start().await;
-    let before = scene.served.census(&scene.world, scene.sshd.addr).await;
+    let before = scene.served.leak_check(&scene.world, scene.sshd.addr).await;
     let opened = scene.tunnels();
     let files: Vec<_> =
         (0..200).map(|n| (format!("dir {}/{n}.md", n % 7), format!("{n}").repeat(n * 20))).collect();
@@ -102,10 +102,10 @@ async fn many_files_use_one_connection() {
         assert_eq!(fs::metadata(&there).unwrap().mode() & 0o7777, 0o644);
     }
     assert_eq!(scene.tunnels() - opened, 1, "one connection for all of them");
-    scene.is_clean();
-    before.is_restored().await;
+    scene.wait_until_clean();
+    before.assert_no_leaks().await;
 
-    // One that is in the way fails alone, and is named.
+    // A path that is a folder fails on its own, and is named.
     fs::create_dir(scene.configs.there("in the way")).unwrap();
     let files = [("fine", "1"), ("in the way", "2"), ("fine too", "3")].map(|(a, b)| (a.into(), b.into()));
     let (status, body) = scene.put_all(&files).await;
@@ -135,7 +135,7 @@ async fn dropped_connection_keeps_old_file() {
     assert_eq!(status, 500);
     let error = body["error"].as_str().unwrap();
     assert!(error.starts_with("failed to write file: the connection was lost"), "{error}");
-    scene.is_clean();
+    scene.wait_until_clean();
     assert_eq!(fs::read_to_string(scene.configs.there("config.yaml")).unwrap(), "old");
     scene.world.emulator.faults().clear();
     assert_eq!(scene.put("config.yaml", &new).await.0, 200);
@@ -148,8 +148,8 @@ async fn dropped_connection_keeps_old_file() {
 async fn gone_client_keeps_old_file() {
     let scene = Scene::start().await;
     assert_eq!(scene.put("small", "old").await.0, 200);
-    let before = scene.served.census(&scene.world, scene.sshd.addr).await;
-    // It is under way for half a minute.
+    let before = scene.served.leak_check(&scene.world, scene.sshd.addr).await;
+    // It takes half a minute.
     scene.world.emulator.faults().update(|faults| faults.rate = Some(4_000));
     let opened = scene.tunnels();
     let body = json!({"content": "x".repeat(120_000)}).to_string();
@@ -164,8 +164,8 @@ async fn gone_client_keeps_old_file() {
     client.write_all(request.as_bytes()).await.unwrap();
     eventually("it is under way", || (scene.names().len() > 1 && scene.tunnels() > opened).then_some(()));
     drop(client);
-    scene.is_clean();
-    before.is_restored().await;
+    scene.wait_until_clean();
+    before.assert_no_leaks().await;
     assert_eq!(fs::read_to_string(scene.configs.there("small")).unwrap(), "old");
     assert_eq!(scene.names(), ["small"], "the far side has tidied up");
     scene.served.stop().await;
@@ -185,7 +185,7 @@ async fn permission_error_is_returned() {
 #[tokio::test(flavor = "multi_thread")]
 async fn diagnosis_passes_and_leaves_nothing() {
     let scene = Scene::start().await;
-    let before = scene.served.census(&scene.world, scene.sshd.addr).await;
+    let before = scene.served.leak_check(&scene.world, scene.sshd.addr).await;
     let opened = scene.tunnels();
     let (status, report) = scene.served.ask("GET", "terminal/diagnose", "").await;
     assert_eq!(
@@ -195,16 +195,16 @@ async fn diagnosis_passes_and_leaves_nothing() {
     );
     assert_eq!((&report["instance"], report["steps"].as_array().unwrap().len()), (&json!(INSTANCE), 19));
     assert_eq!(scene.tunnels() - opened, 1);
-    scene.is_clean();
-    before.is_restored().await;
+    scene.wait_until_clean();
+    before.assert_no_leaks().await;
     scene.served.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_diagnosis_has_no_secret() {
     let world = World::with(EmulatorConfig { dial_timeout_ms: 300, ..EmulatorConfig::default() }).await;
-    world.denies("ec2-instance-connect:SendSSHPublicKey");
-    let served = Served::start(&world, "").await;
+    world.deny("ec2-instance-connect:SendSSHPublicKey");
+    let served = InProcessGateway::start(&world, "").await;
     let (status, report) = served.ask("GET", "terminal/diagnose", "").await;
     assert_eq!((status, &report["ok"], &report["first_failure"]), (200, &json!(false), &json!("key-push")));
     let steps = report["steps"].as_array().unwrap();
@@ -214,7 +214,7 @@ async fn failed_diagnosis_has_no_secret() {
     assert!(failed["request_id"].is_string() && failed["hint"].is_string(), "{failed:#}");
     let access = world.emulator.access();
     for secret in [access.secret_access_key(), access.access_key_id(), TOKEN] {
-        assert!(!report.to_string().contains(secret), "{secret} was told");
+        assert!(!report.to_string().contains(secret), "{secret} was returned");
     }
     served.stop().await;
 }
@@ -225,7 +225,7 @@ async fn deleted_terminal_ends_both_sides() {
     let mut viewer = scene.served.viewer().await;
     viewer.line("echo he''re; sleep 5000").await;
     viewer.until("here").await;
-    // A shell that is hung up in the moment between starting a job and giving it the terminal leaves the job behind.
+    // A shell that gets SIGHUP between starting a job and giving it the terminal would leave the job behind.
     eventually("it has the terminal", || {
         scene.sshd.serving().iter().any(|process| process.command == "sleep 5000").then_some(())
     });
@@ -237,7 +237,7 @@ async fn deleted_terminal_ends_both_sides() {
     assert_eq!(scene.served.ask("DELETE", &path, "").await, (204, Value::Null));
     let farewell = viewer.finish().await;
     assert_eq!(farewell.close, Some((4404, "ended".into())), "{farewell:?}");
-    scene.is_clean();
+    scene.wait_until_clean();
     assert_eq!(scene.served.ask("GET", "terminal/sessions", "").await, (200, json!([])));
     scene.served.stop().await;
 }

@@ -1,14 +1,14 @@
-//! No secret in anything that the program prints, at the most talkative level of every library.
+//! No secret appears in any output, even at trace level in every library.
 
 use eice::emulator::{Backend, EmulatorConfig, IamUser, InstanceSpec, UpgradeFault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::lab::{INSTANCE, Program, Shell, Viewer, World};
+use crate::lab::{ClientShell, INSTANCE, Program, Viewer, World};
 
 const SECRET: &str = "canary-secret+access/key";
 const TOKEN: &str = "canary-session/token+==";
 
-/// `text` as it may stand in a log: plain, percent-encoded, hexadecimal, and as a list of bytes.
+/// Returns the forms in which `text` may appear in a log: plain, percent-encoded, hexadecimal, and as a list of bytes.
 fn spellings(text: &str) -> Vec<String> {
     let bytes = text.as_bytes();
     let percent = |byte: &u8| match byte {
@@ -58,13 +58,13 @@ async fn client_trace_has_no_secret() {
     let world = world().await;
     let secrets = [SECRET, TOKEN, "canary-keys", "canary-output"];
     for format in ["text", "json"] {
-        let mut shell = Shell::new(&world);
+        let mut shell = ClientShell::new(&world);
         shell.export("EICE_LOG", "trace");
         shell.export("EICE_LOG_FORMAT", format);
         let said =
             shell.run(&["ssh", INSTANCE, "--", "cat; printf canary-%s output"], b"canary-keys\n").await;
-        assert_eq!(said.good(), "canary-keys\ncanary-output");
-        // The log is there, and of every library that a secret passes through.
+        assert_eq!(said.expect_success(), "canary-keys\ncanary-output");
+        // The log has lines of every library that handles a secret.
         for present in ["eice::", "aws_sigv4", "tokio_tungstenite", "rustls", "russh", "ASIACANARY"] {
             assert!(said.stderr.contains(present), "{present} is not in the log");
         }
@@ -76,7 +76,7 @@ async fn client_trace_has_no_secret() {
 async fn failure_has_no_secret() {
     let world = world().await;
     world.emulator.faults().update(|faults| faults.upgrade = Some(UpgradeFault::Refuse(Default::default())));
-    let mut shell = Shell::new(&world);
+    let mut shell = ClientShell::new(&world);
     shell.export("EICE_LOG", "trace");
     let proxy = "http://user:canary-proxy-password@127.0.0.1:9";
     for proxy in [None, Some(proxy)] {
@@ -90,7 +90,7 @@ async fn failure_has_no_secret() {
     }
 }
 
-/// Without SSH around them, the bytes pass the WebSocket library as they are.
+/// Without SSH, the WebSocket library gets the bytes unencrypted.
 #[tokio::test(flavor = "multi_thread")]
 async fn tunnel_trace_has_no_payload() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -102,10 +102,10 @@ async fn tunnel_trace_has_no_payload() {
         stream.read_exact(&mut [0; 11]).await.unwrap();
         stream.write_all(b"canary-output").await.unwrap();
     });
-    let mut shell = Shell::new(&world);
+    let mut shell = ClientShell::new(&world);
     shell.export("EICE_LOG", "trace");
     let said = shell.run(&["tunnel", INSTANCE], b"canary-keys").await;
-    assert_eq!(said.good(), "canary-output");
+    assert_eq!(said.expect_success(), "canary-output");
     target.await.unwrap();
     assert!(said.stderr.contains("tokio_tungstenite"), "the log is there");
     assert_hides(
@@ -117,7 +117,7 @@ async fn tunnel_trace_has_no_payload() {
 /// Gateway, client, emulator and instance in one process, at trace level.
 #[tokio::test(flavor = "multi_thread")]
 async fn demo_trace_has_no_secret() {
-    // No engine there: a local shell stands in.
+    // Without an engine, workspaces are local shells.
     let env = [("DOCKER_HOST", "unix:///nonexistent".to_owned()), ("EICE_LOG", "trace".to_owned())];
     let demo = Program::start(&["demo", "--listen", "127.0.0.1:0", "--json"], &env);
     let token = demo.ready.token.clone().unwrap();

@@ -1,4 +1,4 @@
-//! `eice serve` as an operator knows it: TLS, reload, graceful stop, metrics, audit log, service manager.
+//! Operating `eice serve`: TLS, reload, graceful stop, metrics, audit log, service manager.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -9,9 +9,14 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::lab::{Program, TOKEN, Viewer, WORKSPACE, World, directory, eventually, request, run, run_ok};
+use crate::lab::{
+    Program, TOKEN, Viewer, WORKSPACE, World, directory, eventually, poll_async, request, run, run_ok,
+};
 
-/// A gateway with its files, before an emulated account.
+/// How long a reload may take.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A gateway with its files, in front of an emulated account.
 struct Gateway {
     program: Program,
     dir: tempfile::TempDir,
@@ -19,7 +24,7 @@ struct Gateway {
 }
 
 impl Gateway {
-    /// Serves with `lines` in the configuration, in which `DIR` is the folder of its files.
+    /// Starts a gateway with `lines` in its configuration; `DIR` is replaced by the folder of its files.
     async fn start(lines: &str) -> Self {
         Self::with(lines, &[]).await
     }
@@ -45,7 +50,7 @@ impl Gateway {
         self.dir.path().join(name)
     }
 
-    fn hang_up(&self) {
+    fn send_sighup(&self) {
         self.program.part.process.signal(Signal::HUP);
     }
 
@@ -64,7 +69,7 @@ impl Gateway {
         Viewer::try_open(self.addr(), WORKSPACE, &headers).await.map_err(|status| status.as_u16())
     }
 
-    /// The value of one line of `/metrics`.
+    /// Returns the value of one line of `/metrics`.
     async fn counted(&self, series: &str) -> f64 {
         let (status, body) = self.get("/metrics").await;
         assert_eq!(status, 200, "{body}");
@@ -72,14 +77,11 @@ impl Gateway {
         line.unwrap_or_else(|| panic!("no {series} in {body}")).parse().unwrap()
     }
 
-    /// Reloads, and waits until that many are done.
-    async fn reloads(&self, outcome: &str, count: f64) {
+    /// Waits until `count` reloads have ended with `outcome`.
+    async fn wait_for_reloads(&self, outcome: &str, count: f64) {
         let series = format!("reloads_total{{outcome=\"{outcome}\",what=\"configuration\"}}");
-        let end = Instant::now() + Duration::from_secs(20);
-        while self.counted(&series).await < count {
-            assert!(Instant::now() < end, "not {count} {outcome}: {}", self.program.stderr());
-            tokio::task::yield_now().await;
-        }
+        let done = poll_async(RELOAD_TIMEOUT, async || (self.counted(&series).await >= count).then_some(()));
+        assert!(done.await.is_some(), "not {count} {outcome}: {}", self.program.stderr());
     }
 }
 
@@ -91,7 +93,7 @@ fn configure(dir: &Path, lines: &str) {
     fs::write(dir.join("serve.toml"), text.replace("DIR", dir.to_str().unwrap())).unwrap();
 }
 
-/// A certificate for the gateway's name and its key, made by openssl.
+/// Generates a certificate for the gateway's name and its key by openssl.
 fn certificate(dir: &Path) {
     let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
     let (key, cert) = (path("key.pem"), path("cert.pem"));
@@ -119,7 +121,7 @@ fn certificate(dir: &Path) {
     );
 }
 
-/// `curl` of `path` over TLS, trusting the folder's certificate alone; its output and whether it succeeded.
+/// Runs `curl` for `path` over TLS, trusting only the folder's certificate; returns its success and output.
 fn curl(gateway: SocketAddr, dir: &Path, path: &str, more: &[&str]) -> (bool, String) {
     let port = gateway.port();
     let (url, to) = (format!("https://gateway.test:{port}{path}"), format!("gateway.test:{port}:127.0.0.1"));
@@ -136,7 +138,7 @@ async fn sighup_reloads_and_keeps_terminals() {
     viewer.line("echo fi''rst").await;
     viewer.until("first").await;
 
-    // Another token, another limit, and settings that cannot follow.
+    // Another token, another limit, and settings that need a restart.
     let digest = eice::workspace::BearerToken::new("another").unwrap().digest();
     let entries = directory("ec2-user", "");
     let more = format!("[[token]]\nname = \"new\"\nsha256 = \"{digest}\"\nworkspaces = \"*\"\n");
@@ -146,8 +148,8 @@ async fn sighup_reloads_and_keeps_terminals() {
         "[limits]\nmax_sessions = 2\nmax_connections = 9\n[aws]\nregion = 'eu-west-1'\n",
     );
     assert_eq!(gateway.try_viewer("another").await.err(), Some(401));
-    gateway.hang_up();
-    gateway.reloads("applied", 1.0).await;
+    gateway.send_sighup();
+    gateway.wait_for_reloads("applied", 1.0).await;
     let second = gateway.try_viewer("another").await.unwrap_or_else(|status| panic!("{status}"));
     assert_eq!(gateway.try_viewer(TOKEN).await.err(), Some(503), "two are open");
     second.leave().await;
@@ -159,26 +161,26 @@ async fn sighup_reloads_and_keeps_terminals() {
         assert!(warned, "{setting}: {log}");
     }
 
-    // What is wrong is told in full, and changes nothing.
+    // All errors of a configuration are reported, and it is not applied.
     fs::write(gateway.path("directory.toml"), "[[token]]\nname = \"x\"\n").unwrap();
     configure(gateway.dir.path(), "colour = 1\n[limits]\nmax_sessions = 0\n");
-    gateway.hang_up();
-    gateway.reloads("failed", 1.0).await;
+    gateway.send_sighup();
+    gateway.wait_for_reloads("failed", 1.0).await;
     let log = gateway.program.stderr();
     for problem in ["gateway.colour", "limits.max_sessions", "directory.toml, line 1"] {
         assert!(log.lines().any(|line| line.contains("ERROR") && line.contains(problem)), "{problem}: {log}");
     }
     drop(gateway.try_viewer("another").await.unwrap_or_else(|status| panic!("{status}")));
 
-    // A token that is taken away opens nothing any more, and what it opened is closed.
+    // A removed token opens nothing more, and its terminals are closed.
     fs::write(
         gateway.path("directory.toml"),
         entries.replace("e2e", "other").replace(&token_digest(), &digest.to_string()),
     )
     .unwrap();
     configure(gateway.dir.path(), "recheck_secs = 1\n");
-    gateway.hang_up();
-    gateway.reloads("applied", 2.0).await;
+    gateway.send_sighup();
+    gateway.wait_for_reloads("applied", 2.0).await;
     assert_eq!(gateway.try_viewer(TOKEN).await.err(), Some(401));
     assert_eq!(viewer.finish().await.close.map(|(code, _)| code), Some(4403));
 }
@@ -207,7 +209,7 @@ async fn tls_certificate_is_reloaded() {
         "{head}"
     );
 
-    // The metrics are at their own address alone.
+    // The metrics are served on their own address only.
     let metrics: SocketAddr =
         gateway.program.ready.metrics_url.as_deref().unwrap().split('/').nth(2).unwrap().parse().unwrap();
     let (_, body) = curl(gateway.addr(), dir.path(), "/metrics", &["-o", "/dev/null", "-w", "%{http_code}"]);
@@ -222,17 +224,17 @@ async fn tls_certificate_is_reloaded() {
     let left = metric("tls_certificate_not_after_seconds").await - now;
     assert!((86_400.0..=2.0 * 86_400.0 + 60.0).contains(&left), "{left}");
 
-    // A key of another certificate is refused and the old pair stays; then the new pair counts.
+    // A key that does not match is refused and the old pair stays; then the new pair is loaded.
     let old = tempfile::tempdir().unwrap();
     fs::copy(at("cert.pem"), old.path().join("cert.pem")).unwrap();
     let new = tempfile::tempdir().unwrap();
     certificate(new.path());
     fs::copy(new.path().join("key.pem"), at("key.pem")).unwrap();
-    gateway.hang_up();
+    gateway.send_sighup();
     eventually("the refusal", || gateway.program.stderr().contains("not reloaded").then_some(()));
     assert!(curl(gateway.addr(), old.path(), "/health", &[]).0);
     fs::copy(new.path().join("cert.pem"), at("cert.pem")).unwrap();
-    gateway.hang_up();
+    gateway.send_sighup();
     eventually("the new certificate", || curl(gateway.addr(), new.path(), "/health", &[]).0.then_some(()));
     assert!(!curl(gateway.addr(), old.path(), "/health", &[]).0);
     assert!(gateway.program.part.terminate().success());
@@ -254,7 +256,7 @@ async fn audit_log_has_request_ids_and_rotates() {
     assert_eq!((&close["exit_code"], &close["principal"]), (&Value::from(3), &Value::from("e2e")));
     let (tunnel, push) =
         (close["tunnel_request_id"].as_str().unwrap(), close["key_push_request_id"].as_str().unwrap());
-    // What AWS has recorded of the same requests.
+    // AWS has recorded the same request ids.
     let known: Vec<String> =
         gateway.world.emulator.records().into_iter().map(|record| record.request_id).collect();
     assert!(known.iter().any(|id| id == tunnel), "{tunnel} is not in {known:?}");
@@ -262,8 +264,8 @@ async fn audit_log_has_request_ids_and_rotates() {
     assert!(close["endpoint"].as_str().unwrap().starts_with("eice-"));
 
     fs::rename(gateway.path("audit.log"), gateway.path("audit.log.1")).unwrap();
-    gateway.hang_up();
-    gateway.reloads("applied", 1.0).await;
+    gateway.send_sighup();
+    gateway.wait_for_reloads("applied", 1.0).await;
     assert_eq!(gateway.try_viewer("wrong").await.err(), Some(401));
     let denied = eventually("the record of the new file", || records("audit.log").pop());
     assert_eq!(
@@ -284,13 +286,13 @@ async fn stop_drains_and_second_signal_forces() {
     let viewer = gateway.viewer().await;
     let began = Instant::now();
     assert!(gateway.program.part.terminate().success());
-    assert!(began.elapsed() < Duration::from_secs(9), "it waits for no deadline: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(9), "it waits for no timeout: {:?}", began.elapsed());
     let farewell = viewer.finish().await;
     assert_eq!(farewell.close, Some((1001, "gateway restarting".into())));
     eventually("the tunnel is closed", || (gateway.world.emulator.open_tunnels() == 0).then_some(()));
 
-    // A request whose body does not come holds a stop up until its deadline; a second signal does not wait for it, and
-    // a hang-up is none.
+    // A request with an incomplete body delays a stop until its timeout. A second signal does not wait for it; SIGHUP
+    // is not a stop signal.
     let mut gateway =
         Gateway::start("drain_timeout_secs = 3600\n[limits]\nrequest_timeout_secs = 3600\n").await;
     let mut stuck = std::net::TcpStream::connect(gateway.addr()).unwrap();
@@ -304,7 +306,7 @@ async fn stop_drains_and_second_signal_forces() {
     open.until("open").await;
     gateway.program.part.process.signal(Signal::TERM);
     eventually("the stop", || gateway.program.stderr().contains("draining").then_some(()));
-    gateway.hang_up();
+    gateway.send_sighup();
     gateway.program.part.process.signal(Signal::TERM);
     let status = eventually("the end", || gateway.program.part.child().try_wait().unwrap());
     assert_eq!(status.code(), Some(143), "{}", gateway.program.stderr());
@@ -319,21 +321,21 @@ async fn service_manager_is_notified() {
     manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let env = [("NOTIFY_SOCKET", socket.to_str().unwrap().to_owned())];
     let mut gateway = Gateway::with("", &env).await;
-    let told = || {
-        let mut told = [0; 128];
-        let length = manager.recv(&mut told).unwrap();
-        String::from_utf8_lossy(&told[..length]).into_owned()
+    let message = || {
+        let mut buffer = [0; 128];
+        let length = manager.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
     };
-    assert_eq!(told(), "READY=1");
+    assert_eq!(message(), "READY=1");
     configure(gateway.dir.path(), "colour = 1\n");
     for _ in 0..2 {
-        gateway.hang_up();
-        let reloading = told();
+        gateway.send_sighup();
+        let reloading = message();
         assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
-        // Whatever came of it, it serves.
-        assert_eq!(told(), "READY=1");
+        // It serves, whether or not the reload succeeded.
+        assert_eq!(message(), "READY=1");
         configure(gateway.dir.path(), "");
     }
     assert!(gateway.program.part.terminate().success());
-    assert_eq!(told(), "STOPPING=1");
+    assert_eq!(message(), "STOPPING=1");
 }

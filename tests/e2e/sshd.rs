@@ -7,15 +7,15 @@ use eice::emulator::{Backend, InstanceSpec};
 use eice::model::{Exit, Fault, Size, Stage, TerminalRequest};
 use sha2::{Digest, Sha256};
 
-use crate::lab::{Sshd, World, console, fingerprint, run_ok};
+use crate::lab::{Sshd, World, fingerprint, open_terminal, run_ok};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shell_runs_as_user_with_status() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
-    let before = world.census().await;
+    let before = world.leak_check().await;
     let host = world.host(&world.target()).await;
-    let mut shell = console(&*host, &TerminalRequest::default()).await;
+    let mut shell = open_terminal(&*host, &TerminalRequest::default()).await;
     shell.line("whoami; echo $((6*7)) $TERM").await;
     let said = shell.until("42 xterm-256color").await;
     assert!(said.contains(&sshd.user.name), "{said}");
@@ -25,7 +25,7 @@ async fn shell_runs_as_user_with_status() {
     host.close().await;
     drop(host);
     sshd.is_idle();
-    before.is_restored().await;
+    before.assert_no_leaks().await;
     assert_eq!(world.emulator.open_tunnels(), 0);
     world.emulator.shutdown().await;
 }
@@ -60,10 +60,10 @@ async fn resize_reaches_program() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     let host = world.host(&world.target()).await;
-    let mut shell = console(&*host, &TerminalRequest::new(Size::new(100, 30).unwrap())).await;
+    let mut shell = open_terminal(&*host, &TerminalRequest::new(Size::new(100, 30).unwrap())).await;
     shell.line("stty size; trap 'echo now $(stty size)' WINCH; echo rea''dy").await;
     assert!(shell.until("ready").await.contains("30 100"));
-    // It arrives while nothing is typed.
+    // It arrives without any input.
     shell.control().resize(Size::new(132, 43).unwrap()).await.unwrap();
     shell.line("").await;
     shell.until("now 43 132").await;
@@ -77,8 +77,8 @@ async fn terminals_share_one_connection() {
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
     let host = world.host(&world.target()).await;
-    let mut one = console(&*host, &TerminalRequest::default()).await;
-    let mut two = console(&*host, &TerminalRequest::default()).await;
+    let mut one = open_terminal(&*host, &TerminalRequest::default()).await;
+    let mut two = open_terminal(&*host, &TerminalRequest::default()).await;
     assert_eq!(world.emulator.open_tunnels(), 1);
     one.line("exit 1").await;
     assert_eq!(one.finish().await.2, Exit::Code(1));
@@ -107,7 +107,7 @@ async fn changed_host_key_is_refused() {
     second.is_idle();
 }
 
-/// 64 MiB with new keys every 8 MiB on both sides: the limit is crossed again and again.
+/// 64 MiB with new keys every 8 MiB on both sides: several rekeys.
 #[tokio::test(flavor = "multi_thread")]
 async fn rekey_loses_no_output() {
     let sshd = Sshd::with("RekeyLimit 8M", &[]);
@@ -124,11 +124,11 @@ async fn default_rekey_loses_no_output() {
     transfer(&sshd, &world, (1 << 30) + (64 << 20)).await;
 }
 
-/// `cat`s a file of `len` bytes and compares what came with what the instance's own sha256sum says.
+/// Runs `cat` on a file of `len` bytes and compares the output with the instance's sha256sum.
 async fn transfer(sshd: &Sshd, world: &World, len: u64) {
     let file = sshd.home().join("large");
     let mut writer = BufWriter::new(File::create(&file).unwrap());
-    // No piece of it is like another, so that a lost, doubled or swapped one shows.
+    // Every piece is different, so that a lost, duplicated or swapped one is detected.
     for n in 0..len / 8 {
         writer.write_all(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).unwrap();
     }
@@ -146,8 +146,8 @@ async fn transfer(sshd: &Sshd, world: &World, len: u64) {
     eprintln!("{} MiB in {seconds:.1} s, {:.0} MB/s", len >> 20, len as f64 / 1e6 / seconds);
     assert_eq!((received, exit), (len, Exit::Code(0)));
     let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    let told = run_ok("sha256sum", [file.to_str().unwrap()]);
-    assert_eq!(told.split(' ').next().unwrap(), digest);
+    let expected = run_ok("sha256sum", [file.to_str().unwrap()]);
+    assert_eq!(expected.split(' ').next().unwrap(), digest);
     host.close().await;
     sshd.is_idle();
 }

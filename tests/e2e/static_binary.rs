@@ -1,5 +1,5 @@
-//! The released binary in a container with nothing else in it: no libc, no shell, no CA roots, no /etc but what the
-//! engine puts there, a root that cannot be written.
+//! The released binary in an otherwise empty container: no libc, no shell, no CA roots, no /etc except the engine's own
+//! files, a read-only root.
 //!
 //! `make test-static` builds it and runs these tests; elsewhere they are ignored.
 
@@ -13,20 +13,20 @@ use std::sync::OnceLock;
 use eice::model::Account;
 
 use crate::dockerfile::last_stage;
-use crate::lab::{Dns, Docker, INSTANCE, Sshd, Tty, World, keygen, program, run_ok};
+use crate::lab::{Dns, Docker, INSTANCE, Sshd, Tty, World, keygen, output, program, run_ok, text};
 
-/// What the client may weigh, in bytes.
+/// The largest allowed size of the client, in bytes.
 const MAX_SIZE: u64 = 20_000_000;
 const IMAGE: &str = "eice-test:scratch";
-/// How the emulator is called where it has a name.
+/// The emulator's host names.
 const API: &str = "api.eice.test";
 const TUNNEL: &str = "tunnel.eice.test";
-/// Where the emulator's CA is mounted.
+/// The mount point of the emulator's CA.
 const CA: &str = "/ca.pem";
-/// The same for a program that looks for the system's roots.
+/// The mount point of the system's roots.
 const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// The engine with the image: what packaging/image.sh lays out, with what the Dockerfile says of it.
+/// Returns the engine with the image: the layout of packaging/image.sh with the Dockerfile's settings.
 #[track_caller]
 fn docker() -> &'static Docker {
     static MADE: OnceLock<()> = OnceLock::new();
@@ -51,7 +51,7 @@ fn import(docker: &Docker) {
     docker.import_root(root.path(), IMAGE, &changes.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
-/// The binary that `make static` built.
+/// Returns the binary that `make static` built.
 #[track_caller]
 fn binary() -> PathBuf {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/packages/eice");
@@ -59,7 +59,7 @@ fn binary() -> PathBuf {
     file
 }
 
-/// An emulated account with a real sshd, and the image that the last stage of the Dockerfile makes.
+/// An emulated account with a real sshd, and the image of the Dockerfile's last stage.
 struct Lab {
     docker: &'static Docker,
     world: World,
@@ -72,13 +72,13 @@ impl Lab {
         Self::at("localhost").await
     }
 
-    /// With the tunnel under the name `tunnel_host`.
+    /// The same with `tunnel_host` as the tunnel's host name.
     async fn at(tunnel_host: &str) -> Self {
         let docker = docker();
         let sshd = Sshd::start();
         let world = World::of_at(&sshd, tunnel_host.to_owned()).await;
         let home = tempfile::tempdir().unwrap();
-        // What is mounted from it is read by the image's user.
+        // The image's user reads the files that are mounted from it.
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
         Self { docker, world, sshd, home }
     }
@@ -87,8 +87,8 @@ impl Lab {
         format!("{}@{INSTANCE}", self.sshd.user.name)
     }
 
-    /// The arguments of `docker` for `eice ARGS`, with nothing to write to but the image's volume. The network is this
-    /// machine's, since the engine has none of its own.
+    /// Returns the arguments of `docker` for `eice ARGS`. Only the image's volume is writable. The network is the
+    /// host's, since the engine has none.
     fn docker_args(&self, options: &[&str], args: &[&str]) -> Vec<String> {
         let host = self.docker.host();
         let mut all = vec!["-H", &host, "run", "--rm", "--network=host", "--read-only", "--cap-drop=ALL"];
@@ -105,37 +105,37 @@ impl Lab {
         all
     }
 
-    /// The option that mounts `text` as the file `path`.
-    fn mounts(&self, text: &str, path: &str) -> String {
+    /// Returns the option that mounts a file `path` with `content`.
+    fn mounts(&self, content: &str, path: &str) -> String {
         let file = self.home.path().join(path.replace('/', "_"));
-        fs::write(&file, text).unwrap();
+        fs::write(&file, content).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         format!("--volume={}:{path}:ro", file.display())
     }
 
-    /// The option that mounts the emulator's CA at `path`.
+    /// Returns the option that mounts the emulator's CA at `path`.
     fn mounts_ca(&self, path: &str) -> String {
         self.mounts(self.world.emulator.access().ca_pem(), path)
     }
 
-    /// The option that makes `address` the only name server: the engine would put the machine's own beside it.
+    /// Returns the option that makes `address` the only name server: the engine's `--dns` would add the host's servers.
     fn resolves_by(&self, address: Ipv4Addr) -> String {
         self.mounts(&format!("nameserver {address}\noptions timeout:2 attempts:2\n"), "/etc/resolv.conf")
     }
 
-    /// The option that gives the APIs a name.
+    /// Returns the option that sets the API's host name.
     fn names_api(&self) -> String {
         format!("--env=AWS_ENDPOINT_URL=http://{API}:{}", self.world.emulator.access().api_addr().port())
     }
 
-    /// Runs `eice ARGS` in a new container, to its end.
+    /// Runs `eice ARGS` in a new container to its end.
     async fn run(&self, options: &[&str], args: &[&str]) -> Output {
         let mut docker = Command::new(program("docker"));
         docker.args(self.docker_args(options, args)).stdin(Stdio::null());
-        tokio::task::spawn_blocking(move || docker.output().unwrap()).await.unwrap()
+        tokio::task::spawn_blocking(move || output(&mut docker)).await.unwrap()
     }
 
-    /// `eice ssh` of `id -un`, with the CA by `--ca-bundle`.
+    /// Runs `id -un` by `eice ssh`, with the CA by `--ca-bundle`.
     async fn whoami(&self, options: &[&str]) -> Output {
         let ca = self.mounts_ca(CA);
         let mut all = vec![ca.as_str()];
@@ -146,13 +146,9 @@ impl Lab {
 
     #[track_caller]
     fn is_user(&self, output: &Output) {
-        assert_eq!(said(&output.stdout).trim(), self.sshd.user.name, "{output:?}");
+        assert_eq!(text(&output.stdout).trim(), self.sshd.user.name, "{output:?}");
         assert_eq!(output.status.code(), Some(0), "{output:?}");
     }
-}
-
-fn said(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[test]
@@ -214,8 +210,8 @@ async fn dns_resolves_and_failure_has_hint() {
     let other = Dns::start(&[API]);
     let output = lab.whoami(&[&lab.names_api(), &lab.resolves_by(other.address)]).await;
     assert_eq!(output.status.code(), Some(69), "{output:?}");
-    let told = said(&output.stderr);
-    assert!(told.contains(TUNNEL) && told.contains("check the DNS set-up"), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains(TUNNEL) && stderr.contains("check the DNS set-up"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,12 +221,12 @@ async fn mounted_system_roots_are_trusted() {
     let destination = lab.destination();
     let args = ["ssh", &destination, "--", "id", "-un"];
     lab.is_user(&lab.run(&[&lab.mounts_ca(SYSTEM_CA)], &args).await);
-    // With no root anywhere but in the binary: there are some, and the emulator's CA is none of them.
+    // With only the bundled roots, the emulator's CA is not trusted.
     let output = lab.run(&[], &args).await;
     assert_eq!(output.status.code(), Some(76), "{output:?}");
-    assert!(said(&output.stderr).contains("name it as CA bundle"), "{output:?}");
+    assert!(text(&output.stderr).contains("name it as CA bundle"), "{output:?}");
     let output = lab.run(&["--env=EICE_LOG=eice=debug"], &args).await;
-    assert!(said(&output.stderr).contains("using the compiled-in ones"), "{output:?}");
+    assert!(text(&output.stderr).contains("using the compiled-in ones"), "{output:?}");
     lab.sshd.is_idle();
 }
 
@@ -240,16 +236,16 @@ async fn read_only_host_key_store_is_reported() {
     let lab = Lab::start().await;
     let (ca, destination) = (lab.mounts_ca(CA), lab.destination());
     let args = ["ssh", "--ca-bundle", CA, &destination, "--", "true"];
-    // Without the image's own place it is the home, which the engine makes the root of what is read-only.
+    // Without the image's setting the store is in the home, which is on the read-only root.
     let output = lab.run(&[&ca, "--env=XDG_STATE_HOME="], &args).await;
     assert_ne!(output.status.code(), Some(0), "{output:?}");
-    let told = said(&output.stderr);
-    assert!(told.contains("/.local/state/eice/host_keys.json"), "{told}");
-    assert!(told.contains("Read-only file system") && told.contains("or name another"), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("/.local/state/eice/host_keys.json"), "{stderr}");
+    assert!(stderr.contains("Read-only file system") && stderr.contains("or name another"), "{stderr}");
 }
 
 impl Lab {
-    /// Makes an ordinary key of a user of ssh, who knows the instance's own.
+    /// Generates an ssh key, and a known_hosts file with the instance's key.
     fn makes_key(&self) -> PathBuf {
         let key = self.home.path().join("key");
         keygen("ed25519", "", "", &key);
@@ -258,7 +254,7 @@ impl Lab {
         key
     }
 
-    /// Runs `command` on the instance by the system's ssh, with `key` and the tunnel of `docker ARGS`.
+    /// Runs `command` on the instance by the system's ssh, with `key` and `docker ARGS` as ProxyCommand.
     async fn ssh(&self, key: &Path, docker_args: &[String], command: &str) -> Output {
         let proxy = format!("ProxyCommand={} {}", program("docker").display(), docker_args.join(" "));
         let mut ssh = Command::new(program("ssh"));
@@ -266,7 +262,7 @@ impl Lab {
         ssh.args(["-o", "BatchMode=yes", "-o", "GlobalKnownHostsFile=/dev/null", "-i"]).arg(key).arg("-o");
         ssh.arg(format!("UserKnownHostsFile={}", self.home.path().join("known_hosts").display()));
         ssh.args([&self.destination(), command]).stdin(Stdio::null());
-        tokio::task::spawn_blocking(move || ssh.output().unwrap()).await.unwrap()
+        tokio::task::spawn_blocking(move || output(&mut ssh)).await.unwrap()
     }
 }
 
@@ -281,7 +277,7 @@ async fn openssh_uses_container_tunnel() {
     client.send_ssh_public_key(&lab.world.instance(), &user, public.trim()).await.unwrap();
     let tunnel = lab.docker_args(&["-i", &lab.mounts_ca(CA)], &["tunnel", "--ca-bundle", CA, "%h"]);
     let output = lab.ssh(&key, &tunnel, "head -c 1000000 /dev/zero; exit 42").await;
-    assert_eq!(output.status.code(), Some(42), "{}", said(&output.stderr));
+    assert_eq!(output.status.code(), Some(42), "{}", text(&output.stderr));
     assert_eq!(output.stdout.len(), 1_000_000);
     lab.sshd.is_idle();
 }
@@ -294,7 +290,7 @@ async fn aws_alias_runs_its_commands() {
     let aws = "--entrypoint=/usr/bin/aws";
     let output =
         lab.run(&[aws], &["sts", "get-caller-identity", "--query", "Account", "--output", "text"]).await;
-    assert_eq!(said(&output.stdout).trim(), lab.world.emulator.access().account_id(), "{output:?}");
+    assert_eq!(text(&output.stdout).trim(), lab.world.emulator.access().account_id(), "{output:?}");
 
     let public = fs::read_to_string(key.with_extension("pub")).unwrap();
     let user = lab.sshd.user.name.as_str();
@@ -310,8 +306,8 @@ async fn aws_alias_runs_its_commands() {
     args.extend(["--ssh-public-key", "file:///key.pub"]);
     let output = lab.run(&[aws, &lab.mounts(&public, "/key.pub")], &args).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(told["Success"], true, "{told}");
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["Success"], true, "{answer}");
 
     let ca = lab.mounts_ca(CA);
     let tunnel = ["ec2-instance-connect", "open-tunnel", "--instance-id", "%h"];
@@ -333,6 +329,6 @@ async fn help_and_version_need_no_setup() {
     ] {
         let output = lab.run(&[], args).await;
         assert_eq!(output.status.code(), Some(0), "{output:?}");
-        assert!(said(&output.stdout).contains(expected), "{output:?}");
+        assert!(text(&output.stdout).contains(expected), "{output:?}");
     }
 }

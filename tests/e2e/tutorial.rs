@@ -1,16 +1,16 @@
-//! The platform's tutorial, as written, against `eice demo`: only the host is another.
+//! The platform's tutorial, as written, against `eice demo`; only the host name differs.
 
 use std::process::{Command, Stdio};
 
 use eice::cli::ready::ShellKind;
 use eice_proto::Credentials;
 
-use crate::lab::{Docker, Program, Viewer, cloudtrail, program};
+use crate::lab::{Docker, Program, Viewer, cloudtrail, output, program};
 
-/// The tutorial's commands. What its steps 3 and 5 leave to a person, the test does.
+/// The tutorial's commands. The test does the manual parts of steps 3 and 5.
 const SCRIPT: &str = include_str!("tutorial.sh");
 
-/// Its host.
+/// The tutorial's host.
 const HOST: &str = "https://acme.moleculesai.app";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,8 +23,8 @@ async fn tutorial_runs_as_written() {
     let token = ready.token.clone().unwrap();
 
     // Steps 1 and 2 in a shell.
-    let (shell_part, rest) = SCRIPT.split_once("# 3. ").unwrap();
-    let script = shell_part.replace(HOST, &ready.url);
+    let (shell_steps, rest) = SCRIPT.split_once("# 3. ").unwrap();
+    let script = shell_steps.replace(HOST, &ready.url);
     assert!(!script.contains("acme"), "{script}");
     for needed in ["bash", "curl", "jq", "grep"] {
         program(needed);
@@ -32,7 +32,7 @@ async fn tutorial_runs_as_written() {
     let mut shell = Command::new(program("bash"));
     shell.args(["-euo", "pipefail", "-c", &format!("{script}\necho \"WS=$WS\"")]);
     shell.env("ORG_TOKEN", &token).stdin(Stdio::null());
-    let output = tokio::task::spawn_blocking(move || shell.output().unwrap()).await.unwrap();
+    let output = tokio::task::spawn_blocking(move || output(&mut shell)).await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     let workspace = said.lines().find_map(|line| line.strip_prefix("WS=")).unwrap().to_owned();
@@ -60,11 +60,14 @@ async fn tutorial_runs_as_written() {
     viewer.line("exit").await;
     assert_eq!(viewer.finish().await.close, Some((1000, String::new())));
 
-    // Step 5 as CloudTrail has it: OpenTunnel names the principal and the private address and not the instance,
-    // which SendSSHPublicKey names.
-    let told = ready.credentials.clone().unwrap();
-    let credentials =
-        Credentials::new(&told.access_key_id, &told.secret_access_key, told.session_token.clone());
+    // Step 5 by CloudTrail: OpenTunnel has the principal and the private address but not the instance, which is in
+    // SendSSHPublicKey.
+    let credentials = ready.credentials.clone().unwrap();
+    let credentials = Credentials::new(
+        &credentials.access_key_id,
+        &credentials.secret_access_key,
+        credentials.session_token.clone(),
+    );
     let region = ready.region.clone().unwrap();
     let api = ready.endpoint_urls.clone().unwrap().cloudtrail;
     let api = api.strip_prefix("http://").unwrap().parse().unwrap();

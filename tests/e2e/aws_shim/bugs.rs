@@ -1,5 +1,5 @@
-//! What aws-cli gets wrong on stdin and stdout and on the way there, and ours does not; those of the listener are
-//! beside it.
+//! Bugs of aws-cli that the shim does not have, on stdin and stdout and while connecting. Those of the listener are in
+//! `listener`.
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -9,14 +9,14 @@ use eice::emulator::{AcceptFault, Certificate, UpgradeFault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::listener::{accept, target};
-use super::scene::{LONG, Said, Scene, finish, instance};
-use crate::lab::{eventually, eventually_within};
+use super::scene::{LONG, Scene, ShimOutput, finish, instance};
+use crate::lab::{eventually, eventually_within, read_exact, wait_for_exit};
 
 fn open_tunnel(scene: &Scene) -> Command {
     scene.aws(&["ec2-instance-connect", "open-tunnel", "--instance-id", instance()])
 }
 
-/// A process that is ended with the test.
+/// A process that is killed on drop.
 struct Running(Child);
 
 impl Running {
@@ -24,7 +24,7 @@ impl Running {
         Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
-    /// The processor time that it has used, from `/proc` (ticks of 10 ms).
+    /// Returns the processor time that it has used, from `/proc` (ticks of 10 ms).
     fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
         let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
@@ -32,7 +32,7 @@ impl Running {
         Duration::from_millis((ticks(11) + ticks(12)) * 10)
     }
 
-    /// How often its threads went to sleep of their own accord, and so woke up again.
+    /// Returns how often its threads have slept voluntarily, and so woken up.
     fn wake_ups(&self) -> u64 {
         let of_thread = |task: std::fs::DirEntry| -> Option<u64> {
             let status = std::fs::read_to_string(task.path().join("status")).ok()?;
@@ -59,19 +59,19 @@ async fn stdin_eof_is_cheap_and_lossless() {
     aws.0.stdin.take().unwrap().write_all(b"question").unwrap();
     let mut far = accept(&listener).await;
     tokio::time::timeout(LONG, far.read_exact(&mut [0; 8])).await.unwrap().unwrap();
-    // Stdin has ended; two seconds of answers, a byte at a time.
+    // After stdin has ended, two seconds of answers, one byte at a time.
     let (before, began) = (aws.processor_time(), Instant::now());
     let mut stdout = aws.0.stdout.take().unwrap();
     while began.elapsed() < Duration::from_secs(2) {
         far.write_all(b"a").await.unwrap();
-        tokio::task::block_in_place(|| stdout.read_exact(&mut [0])).unwrap();
+        tokio::task::block_in_place(|| read_exact(&mut stdout, &mut [0]));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let used = aws.processor_time() - before;
     assert!(used < Duration::from_millis(400), "{used:?} of processor time in {:?}", began.elapsed());
-    // It ends when the far side does.
+    // It ends when the remote side does.
     drop(far);
-    let status = tokio::task::block_in_place(|| aws.0.wait()).unwrap();
+    let status = tokio::task::block_in_place(|| wait_for_exit(&mut aws.0));
     assert_eq!(status.code(), Some(0));
 }
 
@@ -101,19 +101,19 @@ async fn handshake_drop_fails_at_once() {
             };
         });
         let began = Instant::now();
-        let Said { code, stderr, .. } = finish(open_tunnel(&scene), b"").await;
+        let ShimOutput { code, stderr, .. } = finish(open_tunnel(&scene), b"").await;
         assert_eq!(code, 255, "{n}: {stderr}");
         assert!(stderr.starts_with("\naws: [ERROR]: "), "{n}: {stderr}");
         assert!(began.elapsed() < Duration::from_secs(10), "{n}: {:?}", began.elapsed());
     }
 }
 
-/// aws-cli looks for input every 50 ms and sleeps for as long: up to 48 ms a keystroke on loopback.
+/// aws-cli polls for input every 50 ms: up to 48 ms for a keystroke on loopback.
 ///
-/// Told by how often an idle tunnel wakes up and not by how long an echo takes, which a busy machine has a say in.
+/// Measured by how often an idle tunnel wakes up, not by the time of an echo, which depends on the machine's load.
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_tunnel_does_not_poll() {
-    /// A look every 50 ms would be 40 of them, and is twice that with two directions.
+    /// Polling every 50 ms would be 40 wake-ups, and twice that with two directions.
     const IDLE: Duration = Duration::from_secs(2);
     let (scene, listener) = target().await;
     let mut aws = Running::start(open_tunnel(&scene));
@@ -123,7 +123,7 @@ async fn idle_tunnel_does_not_poll() {
         tokio::task::block_in_place(|| stdin.write_all(b"k").unwrap());
         tokio::time::timeout(LONG, far.read_exact(&mut [0])).await.unwrap().unwrap();
         far.write_all(b"k").await.unwrap();
-        tokio::task::block_in_place(|| stdout.read_exact(&mut [0]).unwrap());
+        tokio::task::block_in_place(|| read_exact(&mut stdout, &mut [0]));
         let before = aws.wake_ups();
         tokio::time::sleep(IDLE).await;
         let woken = aws.wake_ups() - before;
@@ -132,7 +132,7 @@ async fn idle_tunnel_does_not_poll() {
     drop((stdin, stdout));
 }
 
-/// aws-cli's tunnel trusts the system's roots alone.
+/// aws-cli's tunnel trusts only the system's roots.
 #[tokio::test(flavor = "multi_thread")]
 async fn ca_bundle_applies_to_tunnel() {
     let scene = Scene::start().await;
@@ -142,23 +142,23 @@ async fn ca_bundle_applies_to_tunnel() {
     let said = finish(bare, b"").await;
     assert_eq!(said.code, 255, "{said:?}");
     assert!(said.stderr.contains("not trusted"), "{}", said.stderr);
-    let mut told =
+    let mut with_option =
         scene.aws(&["--ca-bundle", &ca, "ec2-instance-connect", "open-tunnel", "--instance-id", instance()]);
-    told.env_remove("AWS_CA_BUNDLE");
-    for command in [told, open_tunnel(&scene)] {
+    with_option.env_remove("AWS_CA_BUNDLE");
+    for command in [with_option, open_tunnel(&scene)] {
         let mut aws = Running::start(command);
         let mut banner = [0; 8];
-        tokio::task::block_in_place(|| aws.0.stdout.as_mut().unwrap().read_exact(&mut banner)).unwrap();
+        tokio::task::block_in_place(|| read_exact(aws.0.stdout.as_mut().unwrap(), &mut banner));
         assert_eq!(&banner, b"SSH-2.0-");
     }
-    // Whoever is not who the name says is refused all the same.
+    // A certificate for another name is refused nevertheless.
     scene.world.emulator.faults().update(|faults| faults.certificate = Certificate::WrongName);
     let said = finish(open_tunnel(&scene), b"").await;
     assert!(said.code == 255 && said.stderr.contains("for another name"), "{said:?}");
 }
 
-/// aws-cli takes HTTP_PROXY before HTTPS_PROXY for its TLS tunnel, reads upper case alone, knows no SOCKS and looks for
-/// the host as a part of NO_PROXY's text.
+/// aws-cli prefers HTTP_PROXY to HTTPS_PROXY for its TLS tunnel, reads upper case only, does not support SOCKS and
+/// matches the host as a substring of NO_PROXY.
 #[tokio::test(flavor = "multi_thread")]
 async fn proxy_variables_match_curl() {
     let scene = Scene::start().await;
@@ -174,20 +174,20 @@ async fn proxy_variables_match_curl() {
         (vec![("ALL_PROXY", proxy.as_str())], true),
         (vec![("HTTP_PROXY", dead)], false),
         (vec![("HTTPS_PROXY", dead), ("NO_PROXY", ".localhost")], false),
-        // To aws-cli `localhost` is in there, and it goes straight.
+        // aws-cli finds `localhost` in it and connects directly.
         (vec![("HTTPS_PROXY", proxy.as_str()), ("NO_PROXY", "127.0.0.1,notlocalhost.example")], true),
     ] {
-        scene.proxy.asked();
+        scene.proxy.take_targets();
         let mut command = open_tunnel(&scene);
         command.env_remove("HTTPS_PROXY").env("NO_PROXY", "127.0.0.1").envs(variables.clone());
         let mut aws = Running::start(command);
         let mut banner = [0; 8];
-        tokio::task::block_in_place(|| aws.0.stdout.as_mut().unwrap().read_exact(&mut banner)).unwrap();
-        assert_eq!(scene.proxy.asked().len(), usize::from(is_used), "{variables:?}");
+        tokio::task::block_in_place(|| read_exact(aws.0.stdout.as_mut().unwrap(), &mut banner));
+        assert_eq!(scene.proxy.take_targets().len(), usize::from(is_used), "{variables:?}");
     }
 }
 
-/// Fixed in aws-cli 2.30.6 and 2.34.59; older ones found no endpoint that had been updated, and no address.
+/// Fixed in aws-cli 2.30.6 and 2.34.59; older versions found neither an updated endpoint nor an IPv6 address.
 #[tokio::test(flavor = "multi_thread")]
 async fn updated_endpoint_and_ipv6_work() {
     let ipv6_only = Scene::of("ipv6-only", super::scene::Aws::Ours).await;
@@ -216,7 +216,7 @@ fn reaches_sshd(scene: &Scene) {
     assert!(read.is_ok() && &banner == b"SSH-2.0-", "{read:?}");
 }
 
-/// aws-cli has no limit of its own for connecting.
+/// aws-cli has no timeout for connecting.
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_server_times_out() {
     let scene = Scene::start().await;

@@ -1,17 +1,17 @@
-//! The table of `docs/aws-cli.md`, row by row, against the program.
+//! Checks each row of the tables in `docs/aws-cli.md` against the program.
 
 use std::path::Path;
 
 use super::scene::{Scene, instance};
 
-/// A row: the command that the table is about, the option, and what becomes of it.
+/// A row: the table's command, the option, and what the program does with it.
 struct Row {
     command: String,
     option: String,
     fate: String,
 }
 
-/// The rows of the tables under the headings that name a command or every command.
+/// Returns the rows of the tables under headings that name a command or every command.
 fn rows() -> Vec<Row> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/aws-cli.md");
     let page = std::fs::read_to_string(page).unwrap();
@@ -40,7 +40,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// A value that the option takes, where it takes one.
+/// Returns a valid value for an option that takes one.
 fn sample(option: &str) -> Option<&'static str> {
     Some(match option {
         "--debug"
@@ -117,7 +117,7 @@ async fn options_belong_to_one_command() {
     assert_eq!(commands.len(), 4);
     for row in &rows {
         let words: Vec<&str> = row.command.split(' ').skip(1).collect();
-        // A mistake beside it, which is told after the options are read.
+        // Another mistake, which is reported after the options are read.
         let args: Vec<&str> =
             words.iter().copied().chain([row.option.as_str(), instance(), "--not-an-option"]).collect();
         let said = scene.run(&args, b"").await;

@@ -1,4 +1,4 @@
-//! `open-tunnel --local-port`: what it says, how it counts, and what aws-cli gets wrong with it.
+//! `open-tunnel --local-port`: its messages, its connection numbers, and the bugs of aws-cli that it does not have.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -10,10 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use super::scene::{LONG, Said, Scene, instance};
-use crate::lab::eventually;
+use super::scene::{LONG, Scene, ShimOutput, instance};
+use crate::lab::{eventually, wait_for_exit};
 
-/// A listening `aws`, with its lines as they come.
+/// A listening `aws` and its output lines.
 pub(super) struct Listening {
     pub(super) child: Child,
     stdout: Receiver<String>,
@@ -32,7 +32,7 @@ fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
 }
 
 impl Listening {
-    /// With `more` options, on a port that was free a moment ago.
+    /// Starts it with `more` options, on a port that was free a moment ago.
     pub(super) fn start(scene: &Scene, more: &[&str]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let port_text = port.to_string();
@@ -47,13 +47,13 @@ impl Listening {
         listening
     }
 
-    /// The next line on stdout.
+    /// Returns the next line on stdout.
     #[track_caller]
     pub(super) fn says(&self) -> String {
         tokio::task::block_in_place(|| self.stdout.recv_timeout(LONG)).expect("a line on stdout")
     }
 
-    /// The next line on stderr.
+    /// Returns the next line on stderr.
     #[track_caller]
     fn complains(&self) -> String {
         tokio::task::block_in_place(|| self.stderr.recv_timeout(LONG)).expect("a line on stderr")
@@ -63,10 +63,10 @@ impl Listening {
         TcpStream::connect(("127.0.0.1", self.port)).await.unwrap()
     }
 
-    /// Ends it by `signal`; the result is its status.
+    /// Sends `signal` and returns the exit status.
     fn end(mut self, signal: Signal) -> Option<i32> {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
-        tokio::task::block_in_place(|| self.child.wait()).unwrap().code()
+        tokio::task::block_in_place(|| wait_for_exit(&mut self.child)).code()
     }
 }
 
@@ -77,7 +77,7 @@ impl Drop for Listening {
     }
 }
 
-/// A scene whose instance is whatever listens at the result.
+/// Returns a scene, and the listener that is its instance.
 pub(super) async fn target() -> (Scene, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let backend = Backend::Forward(listener.local_addr().unwrap());
@@ -104,7 +104,7 @@ async fn connections_are_numbered() {
         drop(stream);
         assert_eq!(listening.says(), format!("[{n}] Closing tcp connection."));
     }
-    assert_eq!(scene.proxy.asked(), vec![format!("{}:443", super::scene::ENDPOINT); 2]);
+    assert_eq!(scene.proxy.take_targets(), vec![format!("{}:443", super::scene::ENDPOINT); 2]);
     assert_eq!(listening.end(Signal::INT), Some(130));
     eventually("no tunnel is left", || (scene.world.emulator.open_tunnels() == 0).then_some(()));
 }
@@ -127,7 +127,7 @@ async fn excess_connection_is_closed() {
     assert_eq!(listening.says(), "[2] Accepted new tcp connection, opening websocket tunnel.");
 }
 
-/// aws-cli sends the last chunk again when the local side has closed: four times out of six.
+/// aws-cli sends the last chunk twice when the local side has closed, in four of six runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn data_before_close_arrives_once() {
     let (scene, listener) = target().await;
@@ -141,7 +141,7 @@ async fn data_before_close_arrives_once() {
         let mut got = vec![0; payload.len()];
         timeout(LONG, far.read_exact(&mut got)).await.unwrap().unwrap();
         assert_eq!(got, payload.as_bytes());
-        // Nobody takes the answer, which is how the tunnel learns that it may close.
+        // The local side is closed, so that writing the answer fails and the tunnel closes.
         far.write_all(b"thanks").await.unwrap();
         let mut more = Vec::new();
         let _ = timeout(LONG, far.read_to_end(&mut more)).await.expect("the tunnel closes");
@@ -149,7 +149,7 @@ async fn data_before_close_arrives_once() {
     }
 }
 
-/// aws-cli answers with `cannot access local variable 'data'`.
+/// aws-cli fails with `cannot access local variable 'data'`.
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_connection_is_no_error() {
     let scene = Scene::start().await;
@@ -181,7 +181,7 @@ async fn half_closed_connection_gets_answer() {
     assert!(got == answer, "{} of {} bytes", got.len(), answer.len());
 }
 
-/// aws-cli ends the whole listener when one tunnel cannot be opened, and hides why one closed.
+/// aws-cli ends the whole listener when one tunnel cannot be opened, and hides why a tunnel closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn tunnel_failure_ends_one_connection() {
     let scene = Scene::start().await;
@@ -227,7 +227,7 @@ async fn port_in_use_matches_python() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let args = ["ec2-instance-connect", "open-tunnel", "--instance-id", instance(), "--local-port", &port];
-    let Said { code, stdout, stderr } = scene.run(&args, b"").await;
+    let ShimOutput { code, stdout, stderr } = scene.run(&args, b"").await;
     assert_eq!((code, stdout.as_str()), (255, ""));
     assert_eq!(stderr, "\naws: [ERROR]: [Errno 98] Address already in use\n");
 }

@@ -1,6 +1,6 @@
-//! The program under the name `aws`: beside recorded transcripts of aws-cli v2, and where aws-cli is wrong.
+//! The program under the name `aws`: compared with recorded transcripts of aws-cli v2, and without its bugs.
 
-mod beside;
+mod aws_cli;
 mod bugs;
 mod docs;
 mod listener;

@@ -1,4 +1,4 @@
-//! The platform's own command lines, unchanged: its terminal and its file writing start these.
+//! The command lines that the platform runs for its terminal and its file writes, unchanged.
 
 use std::process::Stdio;
 
@@ -30,7 +30,7 @@ async fn platform_command_lines_work() {
     let answer: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!(answer["Success"], true);
 
-    // The terminal: a listener, and ssh to it.
+    // The platform's terminal: a listener, and ssh to it.
     let listening = Listening::start(&scene, &[]);
     let key_file = scene.home.path().join("key").to_str().unwrap().to_owned();
     let common = |command: &mut std::process::Command| {
@@ -45,7 +45,7 @@ async fn platform_command_lines_work() {
     let said = finish(ssh, b"").await;
     assert_eq!((said.code, said.stdout.as_str()), (0, "through the port\n"), "{}", said.stderr);
 
-    // Users: a ProxyCommand.
+    // A user's ProxyCommand.
     let proxy = format!("aws ec2-instance-connect open-tunnel --instance-id {}", instance());
     let mut ssh = std::process::Command::new("ssh");
     common(&mut ssh);
@@ -74,7 +74,7 @@ async fn aws_verb_matches_aws_name() {
     assert_eq!(by_name, by_verb);
     let with_log = run(crate::lab::EICE, &["--log", "off", "aws", "sts", "get-caller-identity"]).await;
     assert_eq!(by_name, with_log);
-    // Debugging goes to stderr and holds no secret.
+    // Debug output goes to stderr and contains no secret.
     let secret = scene.world.emulator.access().secret_access_key().to_owned();
     let said = run(&link, &["--debug", "sts", "get-caller-identity"]).await;
     assert_eq!(said.stdout, by_name.stdout);

@@ -1,4 +1,4 @@
-//! Ours beside the recorded aws-cli: the same command lines come to the same output and exit status.
+//! Replays the transcripts: the shim has the same output and exit status as the recorded aws-cli.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ async fn replay(topic: &str) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Whether `ours` is what the transcript says, or differs as it says.
+/// Checks that `ours` matches the transcript, or differs from it as documented there.
 pub(super) fn agrees(transcript: &Transcript, ours: &Recorded) -> Result<(), String> {
     let said = transcript.said.as_ref().ok_or("it is not recorded yet")?;
     let Some(meant) = &transcript.ours else {

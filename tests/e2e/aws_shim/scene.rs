@@ -1,4 +1,4 @@
-//! A user with an `aws` on the path and an endpoint at its real name: what both aws-cli and ours can use unchanged.
+//! A user with an `aws` on the path and an endpoint at its real name, which aws-cli and the shim can both use.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,31 +10,31 @@ use eice::emulator::{Backend, EmulatorConfig, EndpointSpec, EndpointState, Insta
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 
-use crate::lab::{Asked, EICE, INSTANCE, Proxy, Sshd, World, keygen};
+use crate::lab::{EICE, INSTANCE, Proxy, ProxyLog, Sshd, World, keygen, run_to_end, text};
 
-/// The endpoint's name. aws-cli's tunnels go to port 443 of it and nowhere else.
+/// The endpoint's name. aws-cli's tunnels connect only to its port 443.
 pub(super) const ENDPOINT: &str =
     "eice-0123456789abcdef0.4c1b2f3a.ec2-instance-connect-endpoint.eu-west-1.amazonaws.com";
 
-/// How long a program may take to its end.
+/// How long an answer may take.
 pub(super) const LONG: Duration = Duration::from_secs(30);
 
-/// A user, an emulated account and a proxy that leads every name to its endpoint.
+/// A user, an emulated account, and a proxy that resolves every name to its endpoint.
 #[derive(Clone)]
 pub(super) struct Scene {
     pub(super) world: Arc<World>,
     pub(super) home: Arc<tempfile::TempDir>,
     pub(super) proxy: Arc<Proxy>,
-    /// The `aws` that is run.
+    /// The `aws` to run.
     aws: Aws,
 }
 
-/// Whose `aws`.
+/// Which `aws` to run.
 #[derive(Clone, Debug)]
 pub(super) enum Aws {
-    /// Ours: a symbolic link.
+    /// The program under test, by a symbolic link.
     Ours,
-    /// aws-cli at this path.
+    /// The aws-cli at this path.
     Real(PathBuf),
 }
 
@@ -43,18 +43,18 @@ impl Scene {
         Self::of("default", Aws::Ours).await
     }
 
-    /// One of the worlds of the transcripts.
+    /// Starts one of the worlds of the transcripts.
     pub(super) async fn of(world: &str, aws: Aws) -> Self {
         Self::with(config(world), aws).await
     }
 
-    /// With a real sshd as the instance.
+    /// Starts a world with a real sshd as the instance.
     pub(super) async fn of_sshd(sshd: &Sshd) -> Self {
         let backend = Backend::Forward(sshd.addr);
         let instances = vec![InstanceSpec { backend, ..InstanceSpec::default() }];
         let scene = Self::with(EmulatorConfig { instances, ..EmulatorConfig::default() }, Aws::Ours).await;
         let world = &scene.world;
-        sshd.takes_keys_from(&world.emulator.access().metadata_url(&world.instance()));
+        sshd.set_metadata_url(&world.emulator.access().metadata_url(&world.instance()));
         scene
     }
 
@@ -68,21 +68,21 @@ impl Scene {
         let key = home.path().join("key");
         keygen("ed25519", "", "", &key);
         let endpoint = world.emulator.access().tunnel_addr();
-        let proxy = Proxy::start(move |stream, asked| carry(stream, asked, endpoint)).await;
+        let proxy = Proxy::start(move |stream, log| carry(stream, log, endpoint)).await;
         Self { world: Arc::new(world), home: Arc::new(home), proxy: Arc::new(proxy), aws }
     }
 
-    /// The same for another `aws`.
+    /// Returns the same scene with another `aws`.
     pub(super) fn by(&self, aws: Aws) -> Self {
         Self { aws, ..self.clone() }
     }
 
-    /// A public key as the API takes it.
+    /// Returns a public key in the format of the API.
     pub(super) fn public_key(&self) -> String {
         std::fs::read_to_string(self.home.path().join("key.pub")).unwrap().trim().to_owned()
     }
 
-    /// The environment: the emulator's, and the proxy.
+    /// Returns the environment: the emulator's, and the proxy.
     pub(super) fn env(&self) -> Vec<(String, String)> {
         let env = self.world.emulator.access().env();
         let mut env: Vec<_> = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -94,7 +94,7 @@ impl Scene {
         env
     }
 
-    /// `aws` with this environment and nothing else of this process's.
+    /// Returns a command for `aws` with this environment only.
     pub(super) fn aws(&self, args: &[&str]) -> Command {
         let mut command = match &self.aws {
             Aws::Ours => Command::new(self.home.path().join("aws")),
@@ -105,8 +105,8 @@ impl Scene {
         command
     }
 
-    /// aws-cli, whose tunnel trusts the system's roots alone and whose ssh asks a person for the host key: in a mount
-    /// namespace of its own both see files of ours.
+    /// Returns a command for aws-cli. Its tunnel trusts only the system's roots and its ssh prompts for the host key,
+    /// so it runs in a mount namespace in which both see the test's files.
     fn aws_cli(&self, path: &Path) -> Command {
         let ssh_config = self.home.path().join("ssh_config");
         std::fs::write(
@@ -122,48 +122,31 @@ impl Scene {
         command
     }
 
-    /// Runs `aws ARGS` to its end with `stdin`.
-    pub(super) async fn run(&self, args: &[&str], stdin: &[u8]) -> Said {
+    /// Runs `aws ARGS` with `stdin` to its end.
+    pub(super) async fn run(&self, args: &[&str], stdin: &[u8]) -> ShimOutput {
         finish(self.aws(args), stdin).await
     }
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct ShimOutput {
     pub(super) code: i32,
     pub(super) stdout: String,
     pub(super) stderr: String,
 }
 
-/// Runs `command` to its end with `stdin`.
+/// Runs `command` with `stdin` to its end.
 #[track_caller]
-pub(super) fn finish(mut command: Command, stdin: &[u8]) -> impl Future<Output = Said> {
-    let caller = std::panic::Location::caller();
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut command = tokio::process::Command::from(command);
-    command.kill_on_drop(true);
-    let stdin = stdin.to_vec();
+pub(super) fn finish(command: Command, stdin: &[u8]) -> impl Future<Output = ShimOutput> {
+    let output = run_to_end(command, stdin);
     async move {
-        let mut child = command.spawn().unwrap();
-        let mut pipe = child.stdin.take().unwrap();
-        let feeding = tokio::spawn(async move {
-            // It may have ended without reading all.
-            let _ = pipe.write_all(&stdin).await;
-        });
-        let output = tokio::time::timeout(LONG, child.wait_with_output()).await;
-        let output = output.unwrap_or_else(|_| panic!("{caller}: no end within {LONG:?}")).unwrap();
-        feeding.await.unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Said {
-            code: output.status.code().unwrap_or(-1),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
+        let output = output.await;
+        ShimOutput { code: output.code.unwrap_or(-1), stdout: text(&output.stdout), stderr: output.stderr }
     }
 }
 
-/// The worlds that transcripts are about.
+/// Returns the emulator's configuration for a transcript's `world`.
 fn config(world: &str) -> EmulatorConfig {
     let mut config = EmulatorConfig::default();
     let only_instance = |spec: InstanceSpec| vec![spec];
@@ -207,19 +190,19 @@ fn config(world: &str) -> EmulatorConfig {
     config
 }
 
-/// The instance of every world.
+/// Returns the instance of every world.
 pub(super) const fn instance() -> &'static str {
     INSTANCE
 }
 
-/// An HTTP proxy that takes every name to one address.
-async fn carry(mut stream: TcpStream, asked: Asked, to: SocketAddr) -> std::io::Result<()> {
+/// An HTTP proxy that connects every name to one address.
+async fn carry(mut stream: TcpStream, log: ProxyLog, to: SocketAddr) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    asked.note(head.split(' ').nth(1).unwrap_or_default());
+    log.record(head.split(' ').nth(1).unwrap_or_default());
     let mut onward = TcpStream::connect(to).await?;
     for stream in [&stream, &onward] {
         stream.set_nodelay(true)?;

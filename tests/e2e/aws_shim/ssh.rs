@@ -1,4 +1,4 @@
-//! `aws ec2-instance-connect ssh` where aws-cli starts ssh and itself again: with no program but ours.
+//! `aws ec2-instance-connect ssh` without the subprocesses that aws-cli starts.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -21,7 +21,7 @@ async fn ssh_works_by_tunnel_and_directly() {
     assert_eq!((said.code, said.stdout, said.stderr), (3, format!("{user}\n"), "err\n".to_owned()));
     eventually("the tunnel is closed", || (scene.world.emulator.open_tunnels() == 0).then_some(()));
 
-    // The same host key is the right one on the other way, and no tunnel is opened on it.
+    // The host key is valid for the direct connection too, which opens no tunnel.
     let port = sshd.addr.port().to_string();
     let direct = [
         "--os-user",
@@ -33,13 +33,13 @@ async fn ssh_works_by_tunnel_and_directly() {
         "--ssh-port",
         &port,
     ];
-    scene.proxy.asked();
+    scene.proxy.take_targets();
     let mut command = scene.aws(&args(&direct));
     command.env("EICE_HOST_KEY", "strict");
     let said = finish(command, b"echo $SSH_CONNECTION\n").await;
     assert_eq!(said.code, 0, "{}", said.stderr);
     assert!(said.stdout.starts_with("127.0.0.1 "), "{}", said.stdout);
-    assert_eq!(scene.proxy.asked(), Vec::<String>::new());
+    assert_eq!(scene.proxy.take_targets(), Vec::<String>::new());
     sshd.is_idle();
 }
 

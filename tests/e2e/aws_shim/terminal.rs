@@ -1,9 +1,9 @@
-//! `aws` at a terminal: a shell in it, a passphrase that is not shown, and what needs no terminal.
+//! `aws` at a terminal: a shell, a passphrase prompt, and what refuses a terminal.
 
 use super::scene::{Scene, instance};
 use crate::lab::{Sshd, Tty, keygen};
 
-/// `aws ec2-instance-connect COMMAND --instance-id … MORE` at a terminal.
+/// Starts `aws ec2-instance-connect COMMAND --instance-id … MORE` at a terminal.
 fn at_terminal(scene: &Scene, command: &str, more: &[&str]) -> Tty {
     let program = scene.home.path().join("aws");
     let args = [&["ec2-instance-connect", command, "--instance-id", instance()], more].concat();

@@ -1,38 +1,38 @@
-//! Recorded runs of aws-cli (`fixtures/awscli`): what was asked, and what it answered.
+//! Recorded runs of aws-cli (`fixtures/awscli`): command lines and results.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::scene::{Said, Scene, finish, instance};
+use super::scene::{Scene, ShimOutput, finish, instance};
 
-/// The files, one a topic.
+/// The files, one for each topic.
 pub(super) const TOPICS: [&str; 5] = ["usage", "identity", "send-key", "open-tunnel", "ssh"];
 
-/// One run.
+/// One recorded run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Transcript {
-    /// Behind `aws`. `{INSTANCE}`, `{KEY}` (a public key), `{HOME}` and `{SSH_PORT}` stand for what differs from run to run.
+    /// The arguments. `{INSTANCE}`, `{KEY}` (a public key), `{HOME}` and `{SSH_PORT}` are replaced in each run.
     pub(super) argv: Vec<String>,
     /// The world that it runs in.
     #[serde(default = "default_world", skip_serializing_if = "is_default_world")]
     pub(super) world: String,
-    /// Added to the environment; null takes a variable away.
+    /// Added to the environment; null removes a variable.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) env: BTreeMap<String, Option<String>>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) stdin: String,
-    /// Where ours is meant to differ, and how.
+    /// The intended difference of the shim, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ours: Option<Ours>,
-    /// What it came to; absent until it is recorded.
+    /// The result; absent until it is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) said: Option<Recorded>,
 }
 
-/// What aws-cli answered, with what differs from run to run replaced.
+/// The result of aws-cli, with varying parts replaced.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Recorded {
@@ -41,16 +41,16 @@ pub(super) struct Recorded {
     pub(super) stderr: String,
 }
 
-/// How ours differs.
+/// How the shim differs.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ours {
-    /// Why.
+    /// The reason.
     pub(super) why: String,
-    /// The exit status, where that differs as well.
+    /// The exit status, if it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) code: Option<i32>,
-    /// What must stand in stdout or stderr; the rest may be anything.
+    /// Texts that stdout or stderr must contain; the rest is not compared.
     pub(super) contains: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ fn file(topic: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/awscli/{topic}.json"))
 }
 
-/// The transcripts of `topic`.
+/// Loads the transcripts of `topic`.
 pub(super) fn load(topic: &str) -> Vec<Transcript> {
     let text = std::fs::read_to_string(file(topic)).unwrap();
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{topic}: {error}"))
@@ -79,7 +79,7 @@ pub(super) fn store(topic: &str, transcripts: &[Transcript]) {
 }
 
 impl Transcript {
-    /// Runs it in `scene`.
+    /// Runs the command line in `scene`.
     pub(super) async fn run(&self, scene: &Scene) -> Recorded {
         let argv: Vec<String> = self.argv.iter().map(|arg| fill(arg, scene)).collect();
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
@@ -107,8 +107,8 @@ fn fill(text: &str, scene: &Scene) -> String {
         .replace("{SSH_PORT}", &ssh_port(scene))
 }
 
-/// `said` without what differs from run to run: ids of requests, times, ports, folders, versions.
-fn normal(said: &Said, scene: &Scene) -> Recorded {
+/// Replaces the varying parts of `said`: request ids, times, ports, folders, versions.
+fn normal(said: &ShimOutput, scene: &Scene) -> Recorded {
     let text = |text: &str| {
         let text = text
             .replace(scene.home.path().to_str().unwrap(), "{HOME}")

@@ -1,4 +1,4 @@
-//! What AWS answers: no such instance, no endpoint that can be used, no permission, a wrong clock.
+//! Errors of AWS: no such instance, no usable endpoint, no permission, a wrong clock.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use eice::emulator::{Backend, EmulatorConfig, InstanceSpec};
 use eice::model::{ContainerShell, Fault, Shell, Stage, StageEvent, TerminalRequest};
 
 use super::{Expected, fails, impatient, refused};
-use crate::lab::{Container, Docker, Sshd, World, console};
+use crate::lab::{Container, Docker, Sshd, World, open_terminal};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sshd_down() {
@@ -35,10 +35,10 @@ async fn silent_sshd() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_key() {
-    // Its sshd never hears of the key: no EC2 Instance Connect on the instance.
+    // The sshd does not read pushed keys: EC2 Instance Connect is not installed.
     let sshd = Sshd::start();
     let world = World::of(&sshd).await;
-    sshd.takes_keys_from("http://127.0.0.1:9");
+    sshd.set_metadata_url("http://127.0.0.1:9");
     fails(&world, Stage::Authentication, Fault::Authentication, &["ec2-instance-connect"]).await;
     sshd.is_idle();
 }
@@ -47,10 +47,10 @@ async fn wrong_key() {
 async fn expired_key() {
     let sshd = Sshd::start();
     let instances = vec![InstanceSpec { backend: Backend::Forward(sshd.addr), ..InstanceSpec::default() }];
-    // Every key has expired by the time that it is asked for.
+    // Every key has expired when sshd reads it.
     let world =
         World::with(EmulatorConfig { instances, key_lifetime_secs: 0, ..EmulatorConfig::default() }).await;
-    sshd.takes_keys_from(&world.emulator.access().metadata_url(&world.instance()));
+    sshd.set_metadata_url(&world.emulator.access().metadata_url(&world.instance()));
     let mut target = world.target();
     target.os_user = sshd.user.name.parse().unwrap();
     let expected = Expected { stage: Stage::Authentication, fault: Fault::Authentication, words: &["60"] };
@@ -75,11 +75,11 @@ async fn missing_container() {
     drop(host);
     sshd.is_idle();
     world.settled().await;
-    // The same with a container that is there, so that only its name was at fault.
+    // An existing container works, so only the name was wrong.
     let container = Container::start(Docker::SH, "A=b");
     target.shell = Shell::Container(ContainerShell::new(container.name.parse().unwrap()));
     let host = world.host(&target).await;
-    let mut shell = console(&*host, &TerminalRequest::default()).await;
+    let mut shell = open_terminal(&*host, &TerminalRequest::default()).await;
     shell.line("echo he''re").await;
     shell.until("here").await;
     shell.close().await;

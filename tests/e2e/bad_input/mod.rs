@@ -1,5 +1,5 @@
-//! What goes wrong on the way to a shell: each fault ends within its deadline, names the stage and what to do, and
-//! leaves nothing behind. All through the real client stack, against the emulator's knobs.
+//! Faults on the way to a shell: each fails within its deadline, names the stage and a hint, and leaks nothing. The
+//! real client stack runs against the emulator's injected faults.
 
 mod calls;
 mod endpoint;
@@ -14,19 +14,19 @@ use eice::{aws, connect, tunnel};
 
 use crate::lab::World;
 
-/// How long a fault that is answered may take to be told.
+/// How long a fault that is answered may take to be reported.
 const AT_ONCE: Duration = Duration::from_secs(8);
 
-/// The stages' deadlines where a test waits for one.
+/// The timeout of each stage in tests that wait for one.
 const SHORT: Duration = Duration::from_millis(700);
 
-/// How often each fault is met: what one attempt leaves behind, they leave so many times.
+/// How often each fault is repeated, so that a small leak adds up.
 const ATTEMPTS: usize = 5;
 
-/// The pools of connections to the APIs, each of which begins a task of its own when it first has one to spare.
+/// The connection pools of the APIs: each starts one task when it first has an idle connection.
 const POOLS: usize = 2;
 
-/// Sets every deadline that a silent peer can use up to [`SHORT`].
+/// Sets every timeout that a silent peer can exhaust to [`SHORT`].
 fn impatient(_: &mut aws::AwsConfig, tunnel: &mut tunnel::Config, connect: &mut connect::ConnectConfig) {
     tunnel.timeouts.tcp = SHORT;
     tunnel.timeouts.proxy = SHORT;
@@ -40,11 +40,11 @@ fn impatient(_: &mut aws::AwsConfig, tunnel: &mut tunnel::Config, connect: &mut 
 struct Expected<'a> {
     stage: Stage,
     fault: Fault,
-    /// Words that the message, its causes or the hint must have.
+    /// Words that the message, its causes or the hint must contain.
     words: &'a [&'a str],
 }
 
-/// Connects, which must fail as expected, and then again: the second attempt finds what the first left behind.
+/// Asserts that connecting fails as expected, repeatedly, and leaks nothing.
 #[track_caller]
 fn refused<'a>(
     world: &'a World,
@@ -83,7 +83,7 @@ fn refused<'a>(
                 before = Some(world.settled().await);
             }
         }
-        before.unwrap().is_restored_but_for(POOLS).await;
+        before.unwrap().assert_leaks_at_most(POOLS).await;
         assert_eq!(world.emulator.open_tunnels(), 0, "{caller}");
         last.unwrap()
     }
@@ -100,7 +100,7 @@ async fn fails_with(faults: Faults, stage: Stage, fault: Fault, words: &[&str]) 
     let connector = world.client(impatient);
     let target = world.target();
     refused(&world, &connector, &target, Expected { stage, fault, words }).await;
-    // Nothing stays broken.
+    // Connecting works again once the fault is gone.
     world.emulator.faults().clear();
     world.host(&world.target()).await.close().await;
     world.emulator.shutdown().await;

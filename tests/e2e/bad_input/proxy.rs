@@ -1,4 +1,4 @@
-//! A proxy on the way to the endpoint.
+//! Faults of a proxy in front of the endpoint.
 
 use std::net::SocketAddr;
 
@@ -44,12 +44,12 @@ async fn proxy_missing_or_silent() {
     refused(&world, &connector, &target, expected).await;
 }
 
-/// A proxy that reads a request and says `answer`; nothing when that is empty.
+/// Starts a proxy that reads a request and replies with `answer`, or not at all when that is empty.
 async fn proxy(answer: &'static str) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let serving = tokio::spawn(async move {
-        // One at a time, in this one task: the census counts tasks.
+        // Sequentially in one task: the leak check counts tasks.
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut head = [0; 4096];

@@ -1,7 +1,7 @@
-//! `eice cp` as a person and a script have it, to a real sshd and into a container of a real Docker engine.
+//! `eice cp` for users and scripts, to a real sshd and into a container of a real Docker engine.
 
 mod container;
-mod copies;
+mod destinations;
 mod interrupted;
 mod workspace;
 
@@ -9,17 +9,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 
-use crate::lab::{self, Station, eice, text};
+use crate::lab::{self, ClientMachine, eice, text};
 
-/// Enough that a copy of it can be met on its way, in bytes.
+/// Large enough that a copy can be interrupted, in bytes.
 const LARGE: usize = 64 << 20;
 
-/// `len` bytes, the same ones for the same `len`.
+/// Returns `len` bytes, determined by `len`.
 fn noise(len: usize) -> Vec<u8> {
     lab::noise(len as u64, len)
 }
 
-/// All that is below `folder`, by its path there.
+/// Returns the relative paths of everything below `folder`.
 fn tree(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -36,20 +36,20 @@ fn tree(folder: &Path) -> Vec<String> {
     found
 }
 
-/// The one line of JSON that a copy printed.
+/// Returns the line of JSON that a copy printed.
 #[track_caller]
-fn told(output: &Output) -> serde_json::Value {
+fn report(output: &Output) -> serde_json::Value {
     let line = text(&output.stdout);
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?} {}", text(&output.stderr)))
 }
 
-impl Station {
-    /// Where a relative path of the instance is on this machine.
+impl ClientMachine {
+    /// Returns the local path of a relative path on the instance.
     fn there(&self, path: &str) -> PathBuf {
         self.sshd.home().join(path)
     }
 
-    /// `eice cp ARGS`, in which `@` stands for `USER@INSTANCE`.
+    /// Runs `eice cp ARGS`, in which `@` is replaced by `USER@INSTANCE`.
     async fn cp(&self, args: &[&str]) -> Output {
         self.cp_with(args, Vec::new()).await
     }

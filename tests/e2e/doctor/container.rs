@@ -42,7 +42,7 @@ async fn container_cannot_be_opened() {
     ill.fails("container", 69, &["paused", "docker unpause"]).await;
     docker.run(["unpause", &container.name]);
     ill.passes().await;
-    // Its own shell goes on; there is none for anybody else.
+    // Its running shell is not affected, but no other can start.
     docker.run(["exec", &container.name, "rm", "/bin/sh"]);
     let report = ill.fails("shell", 69, &["the image needs a POSIX sh"]).await;
     assert_eq!(step(&report, "container")["outcome"], "passed");

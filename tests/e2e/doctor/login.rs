@@ -9,7 +9,7 @@ async fn sshd_rejects_key() {
     let patient = Patient::new(World::of(&sshd).await);
     patient.passes().await;
     sshd.is_idle();
-    sshd.takes_keys_from("http://127.0.0.1:9");
+    sshd.set_metadata_url("http://127.0.0.1:9");
     let report = patient.fails("authentication", 77, &["package ec2-instance-connect"]).await;
     assert_eq!(step(&report, "key-exchange")["outcome"], "passed");
     sshd.is_idle();
@@ -21,7 +21,7 @@ async fn sshd_limits_channels() {
     let patient = Patient::new(World::of(&sshd).await);
     patient.fails("channel", 69, &["MaxSessions"]).await;
     sshd.is_idle();
-    // One is enough for the login shell and too few for a container.
+    // One channel is enough for the login shell but not for a container.
     let sshd = Sshd::with("MaxSessions 1", &[]);
     let patient = Patient::new(World::of(&sshd).await);
     patient.passes().await;

@@ -1,5 +1,5 @@
-//! `eice doctor` against every fault that the emulator and real parts can have: what failed first, what it exits with,
-//! and whether what it tells to do is what mends it.
+//! `eice doctor` against every fault that the emulator and real servers can have: the first failure, the exit code, and
+//! whether following the advice fixes it.
 
 mod container;
 mod login;
@@ -11,20 +11,20 @@ mod target;
 use eice::emulator::{EmulatorConfig, IamPolicy};
 use serde_json::{Value, json};
 
-use crate::lab::{INSTANCE, Said, Shell, World, eventually};
+use crate::lab::{ClientShell, CommandOutput, INSTANCE, World, eventually};
 
 const ENDPOINT: &str = "eice-0123456789abcdef0";
 
-/// A person who asks the doctor.
+/// A user of `eice doctor`.
 struct Patient {
     world: World,
-    shell: Shell,
+    shell: ClientShell,
     args: Vec<String>,
 }
 
 impl Patient {
     fn new(world: World) -> Self {
-        let shell = Shell::new(&world);
+        let shell = ClientShell::new(&world);
         let user = world.target().os_user;
         Self { world, shell, args: vec!["doctor".into(), format!("{user}@{INSTANCE}")] }
     }
@@ -38,17 +38,17 @@ impl Patient {
         self
     }
 
-    async fn ask(&self, more: &[&str]) -> Said {
+    async fn ask(&self, more: &[&str]) -> CommandOutput {
         let args: Vec<_> = self.args.iter().map(String::as_str).chain(more.iter().copied()).collect();
         let said = self.shell.run(&args, b"").await;
         eventually("the doctor leaves no tunnel", || (self.world.emulator.open_tunnels() == 0).then_some(()));
         let secret = self.world.emulator.access().secret_access_key().to_owned();
         let stdout = String::from_utf8_lossy(&said.stdout).into_owned();
-        assert!(!stdout.contains(&secret) && !said.stderr.contains(&secret), "a secret was told");
+        assert!(!stdout.contains(&secret) && !said.stderr.contains(&secret), "a secret was printed");
         said
     }
 
-    /// The report, which must have this exit code and first failure, whose words must hold all of `words`.
+    /// Returns the report; asserts its exit code and its first failure, whose text must contain all of `words`.
     #[track_caller]
     fn fails<'a>(
         &'a self,
@@ -69,7 +69,7 @@ impl Patient {
             for word in words {
                 assert!(failed.to_string().contains(word), "{caller}: no {word:?} in {failed:#}");
             }
-            // Nothing after it passed by accident: it was tried for its own sake, or not reached.
+            // Every later step was either tried independently or not reached.
             assert_eq!(report["steps"].as_array().unwrap().len(), 19);
             report
         }
@@ -90,7 +90,7 @@ impl Patient {
     }
 }
 
-/// A world that does not take long over what cannot be reached.
+/// Returns a configuration that gives up quickly on what cannot be reached.
 fn quick() -> EmulatorConfig {
     EmulatorConfig { dial_timeout_ms: 300, ..EmulatorConfig::default() }
 }
@@ -105,7 +105,7 @@ fn outcomes(report: &Value, of: &str) -> Vec<String> {
     steps.map(|step| step["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// What the default user may do, but for `action`.
+/// Returns the default user's policy without `action`.
 fn without(action: &str) -> Value {
     json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "NotAction": action, "Resource": "*"},

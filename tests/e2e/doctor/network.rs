@@ -1,4 +1,4 @@
-//! Security groups, the tunnel, and what answers at its far end.
+//! Security groups, the tunnel, and the server behind it.
 
 use std::net::SocketAddr;
 
@@ -32,7 +32,7 @@ async fn missing_security_group_rule() {
         assert_eq!(banner["outcome"], "failed", "the proof: {report:#}");
         assert!(banner["hint"].as_str().unwrap().contains("see security-groups"), "{banner:#}");
 
-        // Not readable is no failure; then the tunnel's own end is the first, and says what could be found out.
+        // Unreadable groups are no failure; then the tunnel's failure is the first, with everything that is known.
         patient.set_policy(&without("ec2:DescribeSecurityGroups"));
         let report = patient.fails("banner", 69, &["ec2:DescribeSecurityGroups"]).await;
         let groups = step(&report, "security-groups");
@@ -63,7 +63,7 @@ async fn cidr_rule_in_instance_group() {
     let message = |report: &Value| step(report, "security-groups")["message"].as_str().unwrap().to_owned();
     lets_in("10.0.0.0/16");
     assert!(message(&patient.passes().await).contains("10.0.0.0/16, if that holds the endpoint's address"));
-    // The instance sees the client now, which comes from loopback.
+    // The instance now sees the client's address, which is loopback.
     emulator.edit_endpoint(&ENDPOINT.parse().unwrap(), |spec| spec.preserve_client_ip = true);
     let report = patient.fails("banner", 69, &["network ACLs"]).await;
     assert!(message(&report).contains("10.0.0.0/16, if that holds the clients' addresses"), "{report:#}");

@@ -1,4 +1,4 @@
-//! What a policy does not allow, and the statement that would.
+//! Missing permissions, and the printed statement that grants them.
 
 use serde_json::json;
 

@@ -1,9 +1,9 @@
-//! The report as a person reads it.
+//! The report as text.
 
 use super::{ENDPOINT, Patient, outcomes, step, without};
 use crate::lab::World;
 
-/// The text with what differs from one run to the next replaced.
+/// Replaces the varying parts of the text.
 fn normalised(text: &str, world: &World) -> String {
     let port = world.emulator.access().tunnel_addr().port().to_string();
     let text = text.replace(&port, "PORT");
@@ -27,7 +27,7 @@ fn normalised(text: &str, world: &World) -> String {
     let lines = text.lines().map(|line| {
         let line = words(line);
         match time(&line) {
-            // In the table the columns stay where they are.
+            // Keeps the columns of the table.
             Some(time) if ["ok ", "FAIL", "warn", "skip"].iter().any(|mark| line.starts_with(mark)) => {
                 line.replacen(time, &format!("{:>1$}", "TIME", time.len()), 1)
             }
@@ -38,7 +38,7 @@ fn normalised(text: &str, world: &World) -> String {
     lines.map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-/// The first number with decimals and a unit of time.
+/// Returns the first decimal number with a unit of time.
 fn time(line: &str) -> Option<&str> {
     let units = [" ms", " s"].map(|unit| line.match_indices(unit).map(move |(at, _)| (at, unit.len())));
     units.into_iter().flatten().find_map(|(at, unit)| {
@@ -61,8 +61,8 @@ async fn healthy_report() {
     assert_eq!(report["account"], "123456789012");
     assert_eq!(report["endpoint"], ENDPOINT);
     let said = patient.ask(&[]).await;
-    insta::assert_snapshot!("healthy_report", normalised(&said.good(), &patient.world));
-    // It says that it was the first use, and does not make it one.
+    insta::assert_snapshot!("healthy_report", normalised(&said.expect_success(), &patient.world));
+    // It reports a first use without pinning the key.
     assert!(step(&report, "key-exchange")["message"].as_str().unwrap().contains("was not kept"));
     assert!(!patient.shell.file("state/eice/host_keys.json").exists());
 }

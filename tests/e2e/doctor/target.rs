@@ -1,4 +1,4 @@
-//! Credentials, instance and endpoint: what there is, in which state, and whether it fits together.
+//! Credentials, instance and endpoint: existence, state, and whether they fit together.
 
 use eice::emulator::{AddressType, EndpointState, InstanceState};
 
@@ -23,7 +23,7 @@ async fn wrong_region_or_instance() {
     let mut patient = Patient::builtin().await;
     patient.args[1] = "i-0fffffffffffffff0".into();
     let report = patient.fails("instance", 66, &["i-0fffffffffffffff0", "eu-west-1", "123456789012"]).await;
-    // There is nothing to push a key to; the permission to look endpoints up is there.
+    // No instance to push a key to; endpoints can be looked up.
     assert_eq!(step(&report, "endpoint")["outcome"], "passed");
     assert_eq!(step(&report, "key-push")["outcome"], "not-reached");
     patient.args[1] = "no-such-name".into();

@@ -1,4 +1,4 @@
-//! What cannot be forwarded, and who is told.
+//! Forwards that fail, and how the failure is reported.
 
 use std::net::TcpListener as StdListener;
 
@@ -8,19 +8,19 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::{Forwarder, LONG, by_socks, echo, server, spec};
-use crate::lab::{Said, Station};
+use crate::lab::{ClientMachine, CommandOutput};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn remote_refusal_is_reported() {
-    let station = Station::start().await;
+    let client = ClientMachine::start().await;
     let dead = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let forwarder = Forwarder::start(&station, &["-L", &spec(dead)]);
+    let forwarder = Forwarder::start(&client, &["-L", &spec(dead)]);
     let mut stream = TcpStream::connect(forwarder.at(ForwardKind::Local)).await.unwrap();
     assert_eq!(timeout(LONG, stream.read(&mut [0])).await.unwrap().unwrap_or(0), 0, "it is closed");
     forwarder.says("the server cannot connect to it: nobody listens there");
-    forwarder.ends(&station);
+    forwarder.ends(&client);
 
-    let strict = Station::with("AllowTcpForwarding no").await;
+    let strict = ClientMachine::with("AllowTcpForwarding no").await;
     let forwarder = Forwarder::start(&strict, &["-L", &spec(dead), "-D", "0"]);
     let mut stream = TcpStream::connect(forwarder.at(ForwardKind::Local)).await.unwrap();
     assert_eq!(timeout(LONG, stream.read(&mut [0])).await.unwrap().unwrap_or(0), 0);
@@ -32,7 +32,7 @@ async fn remote_refusal_is_reported() {
     );
     forwarder.ends(&strict);
     let args = ["ssh", "-N", "-R", "0:localhost:9", &strict.destination];
-    let said = Said::from(strict.run(&args, b"").await);
+    let said = CommandOutput::from(strict.run(&args, b"").await);
     assert_eq!(said.code, Some(69), "{}", said.stderr);
     assert!(
         said.stderr.contains("-R localhost:0 to localhost:9") && said.stderr.contains("AllowTcpForwarding")
@@ -42,35 +42,35 @@ async fn remote_refusal_is_reported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn listen_failure_precedes_aws_calls() {
-    let station = Station::start().await;
+    let client = ClientMachine::start().await;
     let taken = StdListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let begun = station.world.emulator.open_tunnels();
+    let begun = client.world.emulator.open_tunnels();
     for option in [["-L", &format!("{port}:localhost:9")], ["-D", &port]] {
-        let said = station.ssh(&option, "echo ran", b"").await;
+        let said = client.ssh(&option, "echo ran", b"").await;
         assert_eq!((said.code, said.stdout.as_slice()), (Some(69), &b""[..]), "{option:?}: {}", said.stderr);
         assert!(said.stderr.contains(&format!("cannot listen on localhost:{port}")), "{}", said.stderr);
         assert!(said.stderr.contains("hint: something listens there already"), "{}", said.stderr);
     }
     assert_eq!(begun, 0);
-    // The far side's port as well, before the command runs; sshd is content with one of the loopback's two addresses.
+    // The remote port as well, before the command runs; sshd needs only one of the two loopback addresses.
     let _also = StdListener::bind(format!("[::1]:{port}"));
-    let said = station.ssh(&["-R", &format!("{port}:localhost:9")], "echo ran", b"").await;
+    let said = client.ssh(&["-R", &format!("{port}:localhost:9")], "echo ran", b"").await;
     assert_eq!((said.code, said.stdout.as_slice()), (Some(69), &b""[..]), "{}", said.stderr);
     assert!(said.stderr.contains("something listens there already"), "{}", said.stderr);
     for wrong in [vec!["-L", "1:2"], vec!["-R", "80"], vec!["-D", "/x"], vec!["-N"], vec!["--json"]] {
-        let args = [&["ssh"], wrong.as_slice(), &[station.destination.as_str()]].concat();
-        assert_eq!(Said::from(station.run(&args, b"").await).code, Some(64), "{wrong:?}");
+        let args = [&["ssh"], wrong.as_slice(), &[client.destination.as_str()]].concat();
+        assert_eq!(CommandOutput::from(client.run(&args, b"").await).code, Some(64), "{wrong:?}");
     }
-    station.is_idle();
+    client.is_idle();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connection_limit_holds() {
     const MAX: usize = 256;
-    let station = Station::start().await;
+    let client = ClientMachine::start().await;
     let to = server(echo).await;
-    let forwarder = Forwarder::start(&station, &["-L", &spec(to)]);
+    let forwarder = Forwarder::start(&client, &["-L", &spec(to)]);
     let at = forwarder.at(ForwardKind::Local);
     let mut open = Vec::new();
     for n in 0..MAX {
@@ -86,7 +86,7 @@ async fn connection_limit_holds() {
     let mut one = TcpStream::connect(at).await.unwrap();
     assert_eq!(timeout(LONG, one.read(&mut [0])).await.unwrap().unwrap_or(0), 0, "one more is closed");
     forwarder.says("256 forwarded connections are open");
-    // Room for one makes room for one.
+    // A closed connection frees capacity for another.
     drop(open.pop());
     timeout(LONG, async {
         loop {
@@ -100,5 +100,5 @@ async fn connection_limit_holds() {
     .await
     .unwrap();
     drop(open);
-    forwarder.ends(&station);
+    forwarder.ends(&client);
 }

@@ -1,4 +1,4 @@
-//! What the console of an instance may say, and what is made of it.
+//! Host keys from the console output of an instance.
 
 use eice::emulator::{Builtin, EmulatorConfig, IamPolicy};
 use eice::ssh::host_keys::{KeyOrigin, MemoryHostKeys};
@@ -15,12 +15,12 @@ async fn says(posted: &str, latest: Option<&str>) -> Lab {
         ..InstanceSpec::default()
     }];
     let world = World::with(EmulatorConfig { instances, ..EmulatorConfig::default() }).await;
-    let shell = Shell::new(&world);
+    let shell = ClientShell::new(&world);
     Lab { world, shell }
 }
 
 impl Lab {
-    async fn connects(&self, mode: &str) -> Said {
+    async fn connects(&self, mode: &str) -> CommandOutput {
         self.shell.run(&["ssh", "--host-key", mode, INSTANCE, "--", "true"], b"").await
     }
 
@@ -62,12 +62,12 @@ async fn keyless_console_only_fails_console_mode() {
         );
         assert!(lab.listed().await.is_empty(), "{text:?}");
         assert_eq!(lab.asked(), 2, "as it stands, and as it was posted");
-        lab.connects("tofu").await.good();
+        lab.connects("tofu").await.expect_success();
         let listed = lab.listed().await;
         assert_eq!((listed.len(), &listed[0]["origin"]), (1, &json!("first-use")));
         let asked = lab.asked();
-        lab.connects("tofu").await.good();
-        lab.connects("console").await.good();
+        lab.connects("tofu").await.expect_success();
+        lab.connects("console").await.expect_success();
         assert_eq!(lab.asked(), asked, "only a first key is asked for");
     }
 }
@@ -97,7 +97,7 @@ async fn missing_permission_prints_statement() {
     let statement: Value = serde_json::from_str(&hint[start..=end]).unwrap();
     less["Statement"].as_array_mut().unwrap().push(statement);
     set(&less);
-    lab.connects("console").await.good();
+    lab.connects("console").await.expect_success();
     assert_eq!(lab.listed().await[0]["origin"], "console");
 }
 
@@ -111,7 +111,7 @@ async fn denied_console_keeps_tofu() {
     let policy: IamPolicy = serde_json::from_value(policy).unwrap();
     assert!(lab.world.emulator.set_policies(lab.world.emulator.access().access_key_id(), vec![policy]));
     let said = lab.connects("tofu").await;
-    said.good();
+    said.expect_success();
     assert_eq!(lab.listed().await[0]["origin"], "first-use");
     assert_eq!(lab.asked(), 1);
 }
@@ -127,17 +127,17 @@ async fn last_boot_counts() {
         refused(&said, 76, &[both[0], both[1], "is not on its console", "eice host-keys import"]);
         assert!(lab.listed().await.is_empty(), "{mode}");
         lab.prints(&format!("{}{}", printed(&strange), printed(&own)));
-        lab.connects(mode).await.good();
+        lab.connects(mode).await.expect_success();
         assert_eq!(lab.listed().await[0]["origin"], "console", "{mode}");
-        lab.host_keys(&["forget", INSTANCE], b"").await.good();
+        lab.host_keys(&["forget", INSTANCE], b"").await.expect_success();
     }
-    // A system that prints only fingerprints.
+    // A system that prints fingerprints only.
     lab.prints(&format!(
         "ec2: -----BEGIN SSH HOST KEY FINGERPRINTS-----\r\nec2: 256 {} root@freebsd (ED25519)\r\n\
          ec2: -----END SSH HOST KEY FINGERPRINTS-----\r\n",
         fingerprint(&own)
     ));
-    lab.connects("console").await.good();
+    lab.connects("console").await.expect_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,16 +145,16 @@ async fn latest_console_then_posted_one() {
     let lab = says("", Some("the ring has gone round")).await;
     let own = lab.own_key().await;
     lab.prints(&printed(&own));
-    lab.connects("console").await.good();
+    lab.connects("console").await.expect_success();
     assert_eq!(lab.asked(), 2);
-    lab.host_keys(&["forget", INSTANCE], b"").await.good();
-    // What is older than Nitro gives only what was posted.
+    lab.host_keys(&["forget", INSTANCE], b"").await.expect_success();
+    // Instances older than Nitro have only the posted output.
     assert!(
         lab.world
             .emulator
             .edit_instance(&lab.world.instance(), |spec| spec.instance_type = "t2.micro".into())
     );
-    lab.connects("console").await.good();
+    lab.connects("console").await.expect_success();
     assert_eq!(lab.asked(), 4);
 }
 
@@ -162,7 +162,7 @@ async fn latest_console_then_posted_one() {
 async fn console_call_overlaps_the_dial() {
     let world = World::builtin().await;
     world.emulator.faults().update(|faults| {
-        // The way through the tunnel takes more than six times this: TLS, upgrade, identification, key exchange.
+        // Connecting takes more than six times this: TLS, upgrade, identification, key exchange.
         faults.latency_ms = 100;
         faults.api_action = Some("GetConsoleOutput".into());
         faults.api_delay_ms = 200;
@@ -194,7 +194,7 @@ async fn console_text_is_not_kept() {
         if code == 0 {
             let store = fs::read_to_string(lab.shell.file("state/eice/host_keys.json")).unwrap();
             assert!(!store.contains("hunter2"), "{store}");
-            lab.host_keys(&["forget", INSTANCE], b"").await.good();
+            lab.host_keys(&["forget", INSTANCE], b"").await.expect_success();
         }
     }
 }

@@ -1,18 +1,18 @@
-//! What OpenSSH makes of our keys, and we of its.
+//! Exchanging host keys with OpenSSH.
 
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::lab::{program, run_ok};
+use crate::lab::{output, program, run_ok};
 
-/// A line of OpenSSH's options.
+/// Returns the arguments for one of OpenSSH's options.
 fn option(text: String) -> [String; 2] {
     ["-o".to_owned(), text]
 }
 
 impl Lab {
-    /// Runs the system's ssh through the tunnel with `options`; a pushed key is not what this is about, so only the
-    /// exchange of keys must succeed: `Permission denied` is as good as a shell.
+    /// Runs the system's ssh through the tunnel with `options`. No key is pushed, so `Permission denied` shows that the
+    /// key exchange has succeeded.
     async fn openssh(&self, sshd: &Sshd, options: &[String]) -> String {
         let mut command = Command::new(program("ssh"));
         command
@@ -30,7 +30,7 @@ impl Lab {
         ];
         command.args(fixed.into_iter().flatten()).args(options);
         command.arg(format!("{}@{INSTANCE}", sshd.user.name)).arg("true").stdin(Stdio::null());
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let output = tokio::task::spawn_blocking(move || output(&mut command)).await.unwrap();
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 }
@@ -39,7 +39,7 @@ impl Lab {
 async fn ssh_accepts_exported_keys() {
     let (sshd, other) = (Sshd::start(), Sshd::start());
     let lab = Lab::new(&sshd).await;
-    lab.ssh(&sshd, "tofu").await.good();
+    lab.ssh(&sshd, "tofu").await.expect_success();
     let file = lab.shell.file("known_hosts");
     let command = format!("KnownHostsCommand={EICE} host-keys export %H");
     let by_command = [option("UserKnownHostsFile=/dev/null".into()), option(command.clone())]
@@ -57,23 +57,23 @@ async fn ssh_accepts_exported_keys() {
         (&["export", INSTANCE], &by_file),
         (&["export"], &by_command),
     ] {
-        let exported = lab.host_keys(args, b"").await.good();
+        let exported = lab.host_keys(args, b"").await.expect_success();
         assert_eq!(exported.lines().count(), 1, "{exported}");
         assert_eq!(exported.contains(INSTANCE), !args.contains(&"--hashed"), "{exported}");
         fs::write(&file, exported).unwrap();
         let said = lab.openssh(&sshd, options).await;
         assert!(said.contains("Permission denied (publickey)"), "{args:?}: {said}");
     }
-    // The proof that it was looked at: another machine is refused.
-    lab.becomes(&other, None).await;
+    // The file is really used: another machine is refused.
+    lab.set_instance(&other, None).await;
     for options in [&by_file, &by_command] {
         let said = lab.openssh(&other, options).await;
         assert!(said.contains("REMOTE HOST IDENTIFICATION HAS CHANGED"), "{said}");
     }
-    // For a host that is not pinned, or is no instance at all, nothing is printed and nothing fails.
+    // For a host that is not pinned or no instance, the output is empty and the exit status 0.
     for host in ["i-0000000000000000f", "example.org", "[127.0.0.1]:22", ""] {
         let said = lab.host_keys(&["export", host], b"").await;
-        assert_eq!((said.good().as_str(), said.stderr.as_str()), ("", ""), "{host:?}");
+        assert_eq!((said.expect_success().as_str(), said.stderr.as_str()), ("", ""), "{host:?}");
     }
 }
 
@@ -87,29 +87,32 @@ async fn keyscan_output_is_imported() {
     assert!(scanned_text.contains("ssh-ed25519"), "{scanned_text}");
 
     let said = lab.host_keys(&["import", "-"], &scanned).await;
-    assert!(said.good().contains("pinned 0") && said.good().contains("about other hosts 1"), "{said:?}");
+    assert!(
+        said.expect_success().contains("pinned 0") && said.expect_success().contains("about other hosts 1"),
+        "{said:?}"
+    );
     let map = format!("[127.0.0.1]:{port}={INSTANCE}");
     let said = lab.host_keys(&["import", "-", "--map", &map, "--region", "eu-west-1"], &scanned).await;
-    assert!(said.good().starts_with("pinned 1"), "{said:?}");
+    assert!(said.expect_success().starts_with("pinned 1"), "{said:?}");
     assert_eq!(lab.listed().await[0]["scope"], format!("aws/-/eu-west-1/{INSTANCE}"));
-    lab.ssh(&sshd, "strict").await.good();
+    lab.ssh(&sshd, "strict").await.expect_success();
 
-    // The same hashed, by the instance's id this time.
-    lab.host_keys(&["forget", INSTANCE], b"").await.good();
+    // The same with hashed names, by the instance's id.
+    lab.host_keys(&["forget", INSTANCE], b"").await.expect_success();
     let file = lab.shell.file("known_hosts");
     fs::write(&file, format!("{INSTANCE} {}\ngithub.com {}\n", sshd.host_key(), sshd.host_key())).unwrap();
     let name = file.to_str().unwrap();
     run_ok("ssh-keygen", ["-q", "-H", "-f", name]);
     assert!(!fs::read_to_string(&file).unwrap().contains(INSTANCE));
     let said = lab.host_keys(&["import", name], b"").await;
-    assert!(said.good().contains("hashed names of nobody named here 2"), "{said:?}");
+    assert!(said.expect_success().contains("hashed names of nobody named here 2"), "{said:?}");
     let account = lab.world.emulator.access().account_id().to_owned();
     let args = ["import", name, "--instance", INSTANCE, "--account", &account, "--region", "eu-west-1"];
     let said = lab.host_keys(&args, b"").await;
-    assert!(said.good().starts_with("pinned 1"), "{said:?}");
+    assert!(said.expect_success().starts_with("pinned 1"), "{said:?}");
     assert_eq!(lab.listed().await[0]["scope"], format!("aws/{account}/eu-west-1/{INSTANCE}"));
-    assert!(lab.host_keys(&args, b"").await.good().starts_with("pinned 0, known already 1"));
-    lab.ssh(&sshd, "strict").await.good();
+    assert!(lab.host_keys(&args, b"").await.expect_success().starts_with("pinned 0, known already 1"));
+    lab.ssh(&sshd, "strict").await.expect_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]

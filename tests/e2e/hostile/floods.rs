@@ -1,6 +1,6 @@
-//! Control messages: too many, out of order, beyond what was agreed.
+//! Control messages: too many, out of order, beyond the window.
 
-use super::honest::Honest;
+use super::bystander::Bystander;
 use super::wire::{Wire, frame};
 use super::{gateway, has_not_grown};
 use crate::lab::{GatewayProgram, eventually};
@@ -8,33 +8,33 @@ use crate::lab::{GatewayProgram, eventually};
 const PROTOCOL: Option<&str> = Some("eicterm.v1");
 const ATTACH: &[u8] = b"\x10{\"cols\":80,\"rows\":24}";
 
-/// How many messages a flood has: far more than any burst that is allowed.
+/// The messages of a flood: far more than any allowed burst.
 const FLOOD: usize = 5000;
 
 fn binary(payload: &[u8]) -> Vec<u8> {
     frame(0x82, payload)
 }
 
-/// An ack of the position.
+/// Returns an ack of `position`.
 fn ack(position: u64) -> Vec<u8> {
     binary(&[&[2][..], &position.to_be_bytes()].concat())
 }
 
-/// Sends `bytes` after `attach`: the close code, and whether an `error` said why.
+/// Sends `bytes` after `attach`; returns the close code, and whether an `error` message gave the reason.
 async fn closed(gateway: &GatewayProgram, bytes: &[u8]) -> (Option<u16>, bool) {
     let mut wire = Wire::terminal(gateway.addr(), 7, PROTOCOL).await;
     wire.send(binary(ATTACH)).await.unwrap();
     let _ = wire.send(bytes).await;
     let said = wire.frames().await;
     let code = said.iter().find(|(opcode, _)| *opcode == 8).and_then(|(_, payload)| payload.first_chunk());
-    let told = said.iter().any(|(opcode, text)| *opcode == 1 && text.starts_with(b"{\"t\":\"error\""));
-    (code.map(|code| u16::from_be_bytes(*code)), told)
+    let has_reason = said.iter().any(|(opcode, text)| *opcode == 1 && text.starts_with(b"{\"t\":\"error\""));
+    (code.map(|code| u16::from_be_bytes(*code)), has_reason)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn protocol_violation_closes_with_4400() {
     let gateway = gateway("").await;
-    let honest = Honest::at_work(&gateway).await;
+    let bystander = Bystander::start(&gateway).await;
     let before = gateway.memory();
     let mut cases: Vec<(String, Vec<u8>)> = (0x01..0x80_u8)
         .filter(|opcode| ![0x01, 0x02, 0x03, 0x05, 0x10].contains(opcode))
@@ -59,7 +59,7 @@ async fn protocol_violation_closes_with_4400() {
     for (what, bytes) in &cases {
         assert_eq!(closed(&gateway, bytes).await, (Some(4400), true), "{what}");
     }
-    // Not attaching first.
+    // Other messages before `attach`.
     for first in [&b"\0ls\r"[..], b"\x03\0\0\0\0\0\0\0\x01", b"\x10", b"\x10[]", b"\x10{\"cols\":80}"] {
         let mut wire = Wire::terminal(gateway.addr(), 7, PROTOCOL).await;
         wire.send(binary(first)).await.unwrap();
@@ -69,8 +69,8 @@ async fn protocol_violation_closes_with_4400() {
     let mut wire = Wire::terminal(gateway.addr(), 7, PROTOCOL).await;
     wire.send(binary(deep.as_bytes())).await.unwrap();
     assert_eq!(wire.close_code().await, Some(4400), "JSON in JSON in JSON");
-    eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
-    honest.unharmed().await;
+    eventually("only the bystander is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
+    bystander.assert_unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }
@@ -78,7 +78,7 @@ async fn protocol_violation_closes_with_4400() {
 #[tokio::test(flavor = "multi_thread")]
 async fn control_floods_are_closed() {
     let gateway = gateway("").await;
-    let honest = Honest::at_work(&gateway).await;
+    let bystander = Bystander::start(&gateway).await;
     let before = gateway.memory();
     for (what, one) in [
         ("resizes", binary(&[1, 0, 80, 0, 24])),
@@ -103,8 +103,8 @@ async fn control_floods_are_closed() {
         let _ = wire.send(one.repeat(FLOOD)).await;
         assert_eq!(wire.close_code().await, Some(4400));
     }
-    eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
-    honest.unharmed().await;
+    eventually("only the bystander is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
+    bystander.assert_unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }
@@ -112,20 +112,20 @@ async fn control_floods_are_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ack_and_window_violations_close() {
     let gateway = gateway("").await;
-    let honest = Honest::at_work(&gateway).await;
+    let bystander = Bystander::start(&gateway).await;
     let before = gateway.memory();
-    // An ack, then a smaller one.
+    // An ack, then one of a lower position.
     let mut wire = Wire::terminal(gateway.addr(), 8, PROTOCOL).await;
     wire.send([binary(ATTACH), binary(b"\0echo 0123456789\r")].concat()).await.unwrap();
     wire.until("0123456789").await;
     let _ = wire.send([ack(10), ack(9)].concat()).await;
     assert_eq!(wire.close_code().await, Some(4400));
-    // Input beyond the window, for a program that does not read.
+    // Input beyond the window of a program that does not read.
     let mut wire = Wire::terminal(gateway.addr(), 8, PROTOCOL).await;
     wire.send([binary(ATTACH), binary(b"\0stty raw -echo; echo now; sleep 1000\r")].concat()).await.unwrap();
     let mut piece = vec![b'x'; 32 << 10];
     piece[0] = 0;
-    // The window is 1 MiB; what the PTY and the ways to it hold goes beyond.
+    // The window is 1 MiB; the PTY and the buffers before it hold some more.
     for _ in 0..1024 {
         if wire.send(binary(&piece)).await.is_err() {
             break;
@@ -133,8 +133,8 @@ async fn ack_and_window_violations_close() {
     }
     assert_eq!(wire.close_code().await, Some(4400));
     drop(wire);
-    eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
-    honest.unharmed().await;
+    eventually("only the bystander is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
+    bystander.assert_unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }

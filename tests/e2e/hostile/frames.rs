@@ -1,6 +1,6 @@
-//! Frames that WebSocket (RFC 6455) forbids, and frames that are too much.
+//! Frames that WebSocket (RFC 6455) forbids, and frames that are too large.
 
-use super::honest::Honest;
+use super::bystander::Bystander;
 use super::wire::{Wire, frame, head};
 use super::{gateway, has_not_grown};
 use crate::lab::{GatewayProgram, eventually};
@@ -8,7 +8,7 @@ use crate::lab::{GatewayProgram, eventually};
 /// The largest message of the legacy protocol, in bytes.
 const MAX_MESSAGE: u64 = 16 << 20;
 
-/// A terminal, by either protocol, in which a shell runs.
+/// Opens a terminal by either protocol and waits for its shell.
 async fn terminal(gateway: &GatewayProgram, protocol: Option<&str>) -> Wire {
     let mut wire = Wire::terminal(gateway.addr(), 6, protocol).await;
     if protocol.is_some() {
@@ -17,10 +17,10 @@ async fn terminal(gateway: &GatewayProgram, protocol: Option<&str>) -> Wire {
     wire
 }
 
-/// Sends `bytes` on a new terminal; the code with which the gateway closes it, or `None`.
+/// Sends `bytes` on a new terminal; returns the gateway's close code, if any.
 async fn closed(gateway: &GatewayProgram, protocol: Option<&str>, bytes: &[u8]) -> Option<u16> {
     let mut wire = terminal(gateway, protocol).await;
-    // It may be cut in the middle of it.
+    // The connection may be cut while sending.
     let _ = wire.send(bytes).await;
     let code = wire.close_code().await;
     drop(wire);
@@ -30,7 +30,7 @@ async fn closed(gateway: &GatewayProgram, protocol: Option<&str>, bytes: &[u8]) 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_frames_close_with_code() {
     let gateway = gateway("").await;
-    let honest = Honest::at_work(&gateway).await;
+    let bystander = Bystander::start(&gateway).await;
     let before = gateway.memory();
     let fin = 0x80_u8;
     let mut cases: Vec<(String, Vec<u8>, &[u16])> = Vec::new();
@@ -74,8 +74,8 @@ async fn invalid_frames_close_with_code() {
             assert!(code.is_some_and(|code| codes.contains(&code)), "{what}, {protocol:?}: {code:?}");
         }
     }
-    eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
-    honest.unharmed().await;
+    eventually("only the bystander is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
+    bystander.assert_unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }
@@ -83,9 +83,9 @@ async fn invalid_frames_close_with_code() {
 #[tokio::test(flavor = "multi_thread")]
 async fn huge_messages_use_bounded_memory() {
     let gateway = gateway("").await;
-    let honest = Honest::at_work(&gateway).await;
+    let bystander = Bystander::start(&gateway).await;
     let before = gateway.memory();
-    // Ten that announce the largest message, and send nothing of it: nothing is spent on them.
+    // Ten that announce the largest message and send nothing of it: no memory is allocated.
     let mut announcing = Vec::new();
     for _ in 0..10 {
         let mut wire = terminal(&gateway, None).await;
@@ -95,7 +95,7 @@ async fn huge_messages_use_bounded_memory() {
     }
     has_not_grown(&gateway, before);
     drop(announcing);
-    // One that never ends its message, up to the limit and then beyond: at most one largest message is kept.
+    // A message that never ends, up to the limit and beyond: at most one largest message is buffered.
     let mut endless = terminal(&gateway, None).await;
     let piece = vec![b'x'; 64 << 10];
     endless.send(frame(0x02, &piece)).await.unwrap();
@@ -106,7 +106,7 @@ async fn huge_messages_use_bounded_memory() {
     assert!(kept < before + 3 * MAX_MESSAGE, "{} MiB became {} MiB", before >> 20, kept >> 20);
     let _ = endless.send(frame(0x00, b"x")).await;
     assert_eq!(endless.close_code().await, Some(1009));
-    // Fragments of nothing, without an end.
+    // Endless empty fragments.
     let mut nothing = terminal(&gateway, None).await;
     nothing.send(frame(0x02, b"")).await.unwrap();
     for _ in 0..200 {
@@ -118,8 +118,8 @@ async fn huge_messages_use_bounded_memory() {
     let mut large = terminal(&gateway, Some("eicterm.v1")).await;
     let _ = large.send(frame(0x82, &vec![0; (64 << 10) + 2])).await;
     assert_eq!(large.close_code().await, Some(1009));
-    eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
-    honest.unharmed().await;
+    eventually("only the bystander is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
+    bystander.assert_unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }
@@ -130,7 +130,7 @@ async fn input_after_close_is_ignored() {
     let folder = tempfile::tempdir().unwrap();
     for protocol in [None, Some("eicterm.v1")] {
         let mut wire = terminal(&gateway, protocol).await;
-        // The shell is there: it would take what comes.
+        // The shell is ready and would read more input.
         wire.send(frame(0x81, b"echo o''n\r")).await.unwrap();
         wire.until("on").await;
         let file = folder.path().join("after-close");

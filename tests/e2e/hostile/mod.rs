@@ -1,14 +1,14 @@
-//! Hostile clients of `eice serve`, a process of its own in front of the emulator: nothing gets in, its memory stays
-//! bounded, and somebody honest beside them has a terminal that answers all the while.
+//! Hostile clients of `eice serve`, a separate process in front of the emulator: they get no access, its memory stays
+//! bounded, and the terminal of an ordinary user keeps answering.
 //!
-//! Each attack comes from a loopback address of its own, as from another machine.
+//! Each attack uses its own loopback address, like another machine.
 
+mod bystander;
 mod floods;
 mod frames;
-mod heads;
-mod honest;
+mod headers;
 mod memory;
-mod neighbours;
+mod neighbors;
 mod open_files;
 mod origins;
 mod paths;
@@ -18,15 +18,15 @@ mod wire;
 
 use crate::lab::{GatewayProgram, World};
 
-/// What an attack may leave of the gateway's memory, in bytes: pools that the allocator keeps, caches, one terminal.
+/// The memory that may remain after an attack, in bytes: allocator pools, caches, one terminal.
 const MAX_GROWTH: u64 = 48 << 20;
 
-/// A gateway with these lines of configuration in `[gateway]`.
+/// Starts a gateway with `lines` in the `[gateway]` section.
 async fn gateway(lines: &str) -> GatewayProgram {
     GatewayProgram::start(World::builtin().await, lines)
 }
 
-/// What the gateway has more than `before`, in MiB, for the log; it must be little.
+/// Asserts that the gateway's memory has hardly grown since `before`, and prints the growth.
 #[track_caller]
 fn has_not_grown(gateway: &GatewayProgram, before: u64) {
     let now = gateway.memory();

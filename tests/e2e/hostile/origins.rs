@@ -1,10 +1,10 @@
-//! Pages of other sites, and names that are not ours.
+//! Pages of other sites, and foreign host names.
 
 use super::gateway;
 use super::wire::{ask, request, upgrade};
 use crate::lab::{GatewayProgram, PUBLIC_HOST, PUBLIC_ORIGIN, TOKEN, WORKSPACE};
 
-/// Every route that changes or tells something. The page's own files are nobody's, and given to any.
+/// Returns every route that changes or discloses something. The page's files are public.
 fn routes() -> Vec<(&'static str, String)> {
     let of = |rest: &str| format!("/workspaces/{WORKSPACE}{rest}");
     vec![
@@ -23,7 +23,7 @@ fn routes() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The cookie of somebody who is signed in: `name=value`.
+/// Signs in and returns the cookie as `name=value`.
 async fn cookie(gateway: &GatewayProgram) -> String {
     let bearer = format!("Bearer {TOKEN}");
     let headers = [("Origin", PUBLIC_ORIGIN), ("Authorization", bearer.as_str())];
@@ -60,14 +60,14 @@ async fn foreign_origin_is_refused() {
     ];
     let mut from = 20;
     for (method, path) in routes() {
-        // Below every limit of rates: each route from an address of its own.
+        // Each route from its own address, to stay below every rate limit.
         from += 1;
         for origin in origins {
             for credential in [("Authorization", bearer.as_str()), ("Cookie", cookie.as_str())] {
                 let headers = [("Origin", origin), credential];
                 let answer = ask(gateway.addr(), from, request(method, &path, &headers)).await;
                 assert_eq!(answer.status, 403, "{method} {path} {origin}: {answer:?}");
-                // Nor may a script of that page read it.
+                // A script of that page must not be able to read it.
                 assert!(!answer.head.contains("access-control-allow-origin: "), "{answer:?}");
             }
         }
@@ -81,7 +81,7 @@ async fn foreign_origin_is_refused() {
         let headers = [("Origin", origin), ("Cookie", cookie.as_str())];
         assert_eq!(ask(gateway.addr(), 60, upgrade(WORKSPACE, &headers)).await.status, 403, "{origin}");
     }
-    // Still signed in: nobody else signed us out. Ours opens, in whatever case a proxy writes it.
+    // Still signed in. The gateway's own origin is accepted, in any case.
     for origin in [PUBLIC_ORIGIN, "HTTP://Acme.Example", "http://acme.example:80"] {
         let headers = [("Origin", origin), ("Cookie", cookie.as_str())];
         assert_eq!(ask(gateway.addr(), 61, upgrade(WORKSPACE, &headers)).await.status, 101, "{origin}");
@@ -90,7 +90,7 @@ async fn foreign_origin_is_refused() {
     gateway.stop().await;
 }
 
-/// A form, an image, a link of another site: the browser sends the cookie (an old one would) and no `Origin`.
+/// A form, an image or a link of another site: old browsers send the cookie without an `Origin`.
 #[tokio::test(flavor = "multi_thread")]
 async fn cookie_without_origin_is_read_only() {
     let gateway = gateway("").await;
@@ -107,7 +107,7 @@ async fn cookie_without_origin_is_read_only() {
     }
     let headers = [("Cookie", cookie.as_str())];
     assert_eq!(ask(gateway.addr(), 62, upgrade(WORKSPACE, &headers)).await.status, 401);
-    // A forged Origin or Referer without a credential is none.
+    // A forged Origin or Referer is no credential.
     let forged = [("Origin", PUBLIC_ORIGIN), ("Referer", "http://acme.example/"), ("X-Molecule-Org-Id", "x")];
     assert_eq!(ask(gateway.addr(), 62, upgrade(WORKSPACE, &forged)).await.status, 401);
     gateway.stop().await;
@@ -151,7 +151,7 @@ async fn foreign_host_is_refused() {
             assert!(matches!(answer.status, 400 | 403 | 404 | 405), "{method} {target}{path}: {answer:?}");
         }
     }
-    // Somebody else's server is not reached through us, by whatever method.
+    // The gateway does not proxy to other servers, by any method.
     for (method, target) in [("CONNECT", "evil.test:443"), ("CONNECT", "acme.example:80"), ("TRACE", "/")] {
         let answer = ask(addr, 90, request(method, target, &[("Authorization", &bearer)])).await;
         assert!(matches!(answer.status, 400..=499), "{method} {target}: {answer:?}");

@@ -1,4 +1,4 @@
-//! Paths that climb, and ids that are none.
+//! Path traversal and invalid ids.
 
 use eice::emulator::InstanceState;
 
@@ -6,7 +6,7 @@ use super::gateway;
 use super::wire::{Answer, ask, request};
 use crate::lab::{PUBLIC_ORIGIN, TOKEN, WORKSPACE};
 
-/// What no answer may have: the beginning of a file of this machine, or of the program's.
+/// The start of local files, which no response may contain.
 const FOREIGN: [&str; 5] = ["root:", "[package]", "[[workspace]]", "allowed_origins", "BEGIN"];
 
 #[track_caller]
@@ -49,7 +49,7 @@ async fn path_traversal_is_refused() {
     for path in &paths {
         for method in ["GET", "PUT", "DELETE"] {
             let answer = ask(gateway.addr(), 16, request(method, path, &[])).await;
-            // After many of them nothing more is looked at.
+            // After many failures the client is rate limited.
             is_refused(&answer, &format!("{method} {path}"));
         }
     }
@@ -96,7 +96,7 @@ async fn invalid_id_is_not_looked_up() {
             assert!(!answer.head.contains("x-evil"), "{answer:?}");
         }
     }
-    // The same id in other letters is the same workspace or none; it is no other.
+    // The same id in another case is the same workspace or none.
     let shown = ask(gateway.addr(), 18, request("GET", &format!("/workspaces/{upper}"), &headers)).await;
     assert!(shown.status == 404 || shown.body.contains(WORKSPACE), "{shown:?}");
     assert_eq!(gateway.world.emulator.open_tunnels(), 0);
@@ -104,11 +104,11 @@ async fn invalid_id_is_not_looked_up() {
     assert!(log.lines().all(|line| line.len() < 4000), "a path is logged within bounds");
 }
 
-/// Of somebody who may write files: still only below the workspace's own folder.
+/// With permission to write files, only paths below the workspace's folder are writable.
 #[tokio::test(flavor = "multi_thread")]
 async fn file_write_stays_in_workspace() {
     let gateway = gateway("").await;
-    // So that what gets through is told apart, and harms no machine.
+    // Accepted paths fail at the stopped instance, which distinguishes them and writes nothing.
     gateway.world.emulator.set_instance_state(&gateway.world.instance(), InstanceState::Stopped);
     let bearer = format!("Bearer {TOKEN}");
     let put = |path: &str, body: &str| {
@@ -144,12 +144,12 @@ async fn file_write_stays_in_workspace() {
     }
     is_refused(&ask(gateway.addr(), 31, put("/%ff", "{\"content\":\"pwned\"}")).await, "%ff");
     assert_eq!(gateway.world.emulator.records().len(), 0, "AWS was asked for nothing");
-    // A path that is one goes as far as the instance.
+    // A valid path reaches the instance.
     assert_eq!(ask(gateway.addr(), 31, put("/a/b", "{\"content\":\"x\"}")).await.status / 100, 5);
     gateway.stop().await;
 }
 
-/// `path` without its percent-encoding.
+/// Returns `path` percent-decoded.
 fn decoded(path: &str) -> String {
     let mut pieces = path.split('%');
     let mut decoded = pieces.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Those who take their time: to say something, or to listen.
+//! Clients that send or read slowly.
 
 use std::time::{Duration, Instant};
 
@@ -7,27 +7,27 @@ use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
-use super::honest::Honest;
+use super::bystander::Bystander;
 use super::wire::{PATIENCE, Wire, ask, frame, get, request};
 use super::{gateway, has_not_grown};
 use crate::lab::{TOKEN, WORKSPACE, eventually};
 
-/// Room for so many connections, of which the attackers open several times as many.
-const ROOM: usize = 24;
+/// The connection limit; the attackers open several times as many.
+const MAX_CONNECTIONS: usize = 24;
 
-/// How long somebody who does not read keeps that up.
+/// How long a client does not read.
 const DEAF: Duration = Duration::from_secs(5);
 
-/// How fast a slow one sends its bytes.
+/// The interval between a slow client's bytes.
 const DRIP: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_connections_are_evicted() {
-    let gateway = gateway(&format!("[limits]\nmax_connections = {ROOM}")).await;
+    let gateway = gateway(&format!("[limits]\nmax_connections = {MAX_CONNECTIONS}")).await;
     let (addr, before) = (gateway.addr(), gateway.memory());
-    let honest = Honest::at_work(&gateway).await;
+    let bystander = Bystander::start(&gateway).await;
     let mut slow = JoinSet::new();
-    for number in 0..4 * ROOM {
+    for number in 0..4 * MAX_CONNECTIONS {
         let mut wire = Wire::open(addr, 2).await;
         slow.spawn(async move {
             let began = Instant::now();
@@ -56,20 +56,20 @@ async fn slow_connections_are_evicted() {
         let took = took.expect("it is cut");
         assert!(took < PATIENCE, "one was left alone for {took:?}");
     }
-    honest.unharmed().await;
+    bystander.assert_unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stalled_bodies_are_evicted() {
-    let gateway = gateway(&format!("[limits]\nmax_connections = {ROOM}")).await;
+    let gateway = gateway(&format!("[limits]\nmax_connections = {MAX_CONNECTIONS}")).await;
     let (addr, before) = (gateway.addr(), gateway.memory());
-    let honest = Honest::at_work(&gateway).await;
+    let bystander = Bystander::start(&gateway).await;
     let bearer = format!("Bearer {TOKEN}");
     let ticket = format!("/workspaces/{WORKSPACE}/terminal/ticket");
     let mut slow = JoinSet::new();
-    for number in 0..3 * ROOM {
+    for number in 0..3 * MAX_CONNECTIONS {
         let mut wire = Wire::open(addr, 3).await;
         let headers = [("Authorization", bearer.as_str()), ("Content-Length", "16384")];
         let said = match number % 6 {
@@ -80,7 +80,7 @@ async fn stalled_bodies_are_evicted() {
                 "/auth/session",
                 &[("Transfer-Encoding", "chunked"), ("Expect", "100-continue")],
             ),
-            // More answers than the system keeps for somebody who reads none.
+            // More answers than the kernel buffers for a client that does not read.
             _ => get("/health", &[]).repeat(10_000),
         };
         slow.spawn(async move {
@@ -92,7 +92,7 @@ async fn stalled_bodies_are_evicted() {
     while let Some(ended) = slow.join_next().await {
         ended.expect("it is cut");
     }
-    honest.unharmed().await;
+    bystander.assert_unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }
@@ -101,7 +101,7 @@ async fn stalled_bodies_are_evicted() {
 async fn stalled_viewers_use_bounded_memory() {
     let gateway = gateway("").await;
     let addr = gateway.addr();
-    let honest = Honest::at_work(&gateway).await;
+    let bystander = Bystander::start(&gateway).await;
     let before = gateway.memory();
     let mut deaf = Vec::new();
     for protocol in [None, Some("eicterm.v1"), None, Some("eicterm.v1")] {
@@ -116,7 +116,7 @@ async fn stalled_viewers_use_bounded_memory() {
         deaf.push(wire);
     }
     assert_eq!(gateway.world.emulator.open_tunnels(), 5);
-    // Until it says no more, as a full window or a full socket stops it, and then on for a while.
+    // Until output stops at a full window or socket, and a while longer.
     let (mut last, mut same) = (0, 0);
     eventually("the memory settles", || {
         let now = gateway.memory();
@@ -126,8 +126,8 @@ async fn stalled_viewers_use_bounded_memory() {
     });
     has_not_grown(&gateway, before);
     drop(deaf);
-    eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
-    honest.unharmed().await;
+    eventually("only the bystander's is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
+    bystander.assert_unharmed().await;
     gateway.is_idle();
     gateway.stop().await;
 }

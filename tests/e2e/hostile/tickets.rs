@@ -1,4 +1,4 @@
-//! Tickets and tokens in the wrong hands and the wrong places.
+//! Misused tickets and tokens.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::lab::{GatewayProgram, OTHER_TOKEN, OTHER_WORKSPACE, PUBLIC_ORIGIN, TO
 
 const OURS: (&str, &str) = ("Origin", PUBLIC_ORIGIN);
 
-/// A ticket to [`WORKSPACE`], asked for by a page of ours.
+/// Requests a ticket to [`WORKSPACE`] from an allowed origin.
 async fn ticket(gateway: &GatewayProgram) -> String {
     let bearer = format!("Bearer {TOKEN}");
     let path = format!("/workspaces/{WORKSPACE}/terminal/ticket");
@@ -18,7 +18,7 @@ async fn ticket(gateway: &GatewayProgram) -> String {
     body["ticket"].as_str().unwrap().to_owned()
 }
 
-/// The status of an attempt to open a terminal from 127.0.0.`from`.
+/// Tries to open a terminal from 127.0.0.`from`; returns the status.
 async fn tried(gateway: &GatewayProgram, from: u8, workspace: &str, headers: &[(&str, &str)]) -> u16 {
     ask(gateway.addr(), from, upgrade(workspace, headers)).await.status
 }
@@ -31,7 +31,7 @@ fn offer(ticket: &str) -> String {
 async fn ticket_is_single_use_and_scoped() {
     let gateway = gateway("").await;
     let protocol = "Sec-WebSocket-Protocol";
-    // As it is meant, once; and the ticket is not taken up as the protocol.
+    // Used correctly, once; the ticket is not selected as the subprotocol.
     let good = offer(&ticket(&gateway).await);
     let mut wire = Wire::open(gateway.addr(), 10).await;
     wire.send(upgrade(WORKSPACE, &[OURS, (protocol, &good)])).await.unwrap();
@@ -39,12 +39,12 @@ async fn ticket_is_single_use_and_scoped() {
     assert_eq!(answer.status, 101, "{answer:?}");
     assert!(answer.head.contains("sec-websocket-protocol: eicterm.v1\r\n"), "{answer:?}");
     assert!(!answer.head.contains("ticket"), "{answer:?}");
-    // Replayed: while the socket is open, and after.
+    // Replayed, while the socket is open and afterwards.
     assert_eq!(tried(&gateway, 10, WORKSPACE, &[OURS, (protocol, &good)]).await, 401);
     drop(wire);
     assert_eq!(tried(&gateway, 10, WORKSPACE, &[OURS, (protocol, &good)]).await, 401);
 
-    // Ten at once with one ticket: one of them.
+    // Of ten concurrent uses of one ticket, one succeeds.
     let raced = offer(&ticket(&gateway).await);
     let mut racing = tokio::task::JoinSet::new();
     for _ in 0..10 {
@@ -59,7 +59,7 @@ async fn ticket_is_single_use_and_scoped() {
     assert_eq!(raced.iter().filter(|(status, _)| *status == 101).count(), 1);
     drop(raced);
 
-    // Another workspace, another page, no page, somebody else's cookie or word beside it.
+    // Another workspace, another origin, no origin, or combined with a foreign cookie or token.
     let other = "http://other.example";
     for (from, workspace, headers, status) in [
         (12, OTHER_WORKSPACE, &[OURS][..], 401),
@@ -112,7 +112,7 @@ async fn misplaced_credentials_are_ignored() {
     ] {
         cases.push(upgrade(WORKSPACE, &[OURS, header]));
     }
-    // Twice, and one of them good.
+    // Two Authorization headers, one of them valid.
     cases.push(upgrade(WORKSPACE, &[OURS, ("Authorization", &bearer), ("Authorization", "Bearer x")]));
     cases.push(upgrade(WORKSPACE, &[("Authorization", "Bearer x"), ("Authorization", &bearer)]));
     let first = String::from_utf8(upgrade(WORKSPACE, &[OURS])).unwrap();
@@ -122,7 +122,7 @@ async fn misplaced_credentials_are_ignored() {
         assert!(matches!(answer.status, 400 | 401 | 403), "{}: {answer:?}", String::from_utf8_lossy(case));
         assert!(!answer.body.contains(TOKEN) && !answer.body.contains(&ticket));
     }
-    // The ticket is still good: nothing of all that was it.
+    // The ticket is still valid: none of these attempts used it.
     assert_eq!(
         tried(&gateway, 1, WORKSPACE, &[OURS, ("Sec-WebSocket-Protocol", &offer(&ticket))]).await,
         101
@@ -145,7 +145,7 @@ async fn token_guesses_are_rate_limited() {
         refused += u32::from(status == 429);
     }
     assert!(refused >= 30, "only {refused} of 60 guesses were throttled");
-    // The right one is good from there as well as from elsewhere.
+    // The valid token is accepted from that address and from another one.
     let bearer = format!("Bearer {TOKEN}");
     for from in [13, 14] {
         assert_eq!(tried(&gateway, from, WORKSPACE, &[OURS, ("Authorization", &bearer)]).await, 101);

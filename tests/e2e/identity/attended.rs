@@ -1,4 +1,4 @@
-//! Credentials that a person is needed for: the code of an MFA device, a process that asks.
+//! Credentials that a local_user is needed for: the code of an MFA device, a process that asks.
 
 use super::{ROLE, Scene, key_id, secret};
 use crate::lab::{INSTANCE, Tty};

@@ -5,7 +5,7 @@ use std::fs;
 use eice::workspace::BearerToken;
 
 use super::{PLACES, Scene, profiles};
-use crate::lab::{INSTANCE, Person, Program, TOKEN, Viewer, WORKSPACE, eventually, request};
+use crate::lab::{INSTANCE, LocalUser, Program, TOKEN, Viewer, WORKSPACE, eventually, request};
 
 /// A verb: its name, its arguments, and whether `--directory` makes the instance a workspace.
 type Verb = (&'static str, &'static [&'static str], bool);
@@ -111,13 +111,13 @@ async fn every_verb_follows_the_precedence() {
 #[tokio::test(flavor = "multi_thread")]
 async fn proxy_command_follows_the_precedence() {
     let scene = Scene::start().await;
-    let person = Person::new(&scene.world);
-    let file = person.write("aws-config", profiles());
+    let local_user = LocalUser::new(&scene.world);
+    let file = local_user.write("aws-config", profiles());
     for (place, option) in
         [("option", &["--profile", "option"][..]), ("environment", &[]), ("variable", &[]), ("default", &[])]
     {
-        person.configure(option).await;
-        let mut command = person.command("ssh");
+        local_user.configure(option).await;
+        let mut command = local_user.command("ssh");
         command.args([INSTANCE, "true"]).env("AWS_CONFIG_FILE", &file);
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
             command.env_remove(name);

@@ -77,12 +77,12 @@ async fn machine_credentials_come_last() {
     {
         // A default profile comes before them.
         scene.write("[profile bare]\n");
-        scene.run(&STS, variables).await.good();
+        scene.run(&STS, variables).await.expect_success();
         assert_eq!(scene.callers(), ["default"], "{path}");
         assert!(metadata.asked.lock().unwrap().is_empty());
         // A profile without credentials leaves it to them, as in aws-cli.
         let said = scene.run(&[&STS[..], &["--profile", "bare"]].concat(), variables).await;
-        said.good();
+        said.expect_success();
         assert_eq!(scene.callers(), [MACHINE], "{path}");
         let asked = std::mem::take(&mut *metadata.asked.lock().unwrap());
         assert!(asked.iter().any(|line| line.starts_with(path)), "{asked:?}");

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 
 use eice::emulator::{EmulatorConfig, IamPolicy, IamRole, IamUser};
 
-use crate::lab::{Said, Shell, World};
+use crate::lab::{ClientShell, CommandOutput, World};
 
 /// The places that can name a principal, the strongest first; each names the principal of the same name.
 pub(super) const PLACES: [&str; 5] = ["option", "workspace", "environment", "variable", "default"];
@@ -28,7 +28,7 @@ pub(super) const ROLE: &str = "arn:aws:iam::123456789012:role/terminal";
 /// An account with a principal for each place, and a user with a profile for each.
 pub(super) struct Scene {
     pub(super) world: World,
-    pub(super) shell: Shell,
+    pub(super) shell: ClientShell,
     /// How many records were looked at.
     seen: Mutex<usize>,
 }
@@ -61,7 +61,7 @@ impl Scene {
         let role = IamRole { name: "terminal".into(), policies: vec![everything()], ..IamRole::default() };
         let config = EmulatorConfig { principals, roles: vec![role], ..EmulatorConfig::default() };
         let world = World::with(config).await;
-        let mut shell = Shell::new(&world);
+        let mut shell = ClientShell::new(&world);
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
             shell.unset(name);
         }
@@ -95,7 +95,7 @@ impl Scene {
     }
 
     /// Runs `eice ARGS` with `variables` as well.
-    pub(super) async fn run(&self, args: &[&str], variables: &[(&str, String)]) -> Said {
+    pub(super) async fn run(&self, args: &[&str], variables: &[(&str, String)]) -> CommandOutput {
         let mut command = self.detached(args);
         command.envs(variables.iter().map(|(name, value)| (*name, value)));
         crate::lab::run_to_end(command, b"").await

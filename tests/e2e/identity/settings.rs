@@ -1,7 +1,7 @@
 //! Roles, names and settings of profiles, and what a user reads when they cannot be used.
 
 use super::{PLACES, ROLE, Scene};
-use crate::lab::{INSTANCE, Said};
+use crate::lab::{CommandOutput, INSTANCE};
 
 const STS: [&str; 3] = ["aws", "sts", "get-caller-identity"];
 const SSH: [&str; 4] = ["ssh", INSTANCE, "--", "true"];
@@ -28,10 +28,10 @@ async fn role_profile_is_assumed_in_every_form() {
         std::fs::write(scene.shell.file("get"), script).unwrap();
         scene.write(&role(&more.replace("sh get", &format!("sh {}", scene.shell.file("get").display()))));
         let said = scene.run(&[&["ssh", "--profile", "role"], &SSH[1..]].concat(), &env).await;
-        said.good();
+        said.expect_success();
         assert_eq!(scene.callers(), ["terminal"], "{verb}: {said:?}");
         let said = scene.run(&[&STS[..], &["--profile", "role"]].concat(), &env).await;
-        assert!(said.good().contains(":assumed-role/terminal/"), "{verb}: {said:?}");
+        assert!(said.expect_success().contains(":assumed-role/terminal/"), "{verb}: {said:?}");
         scene.callers();
     }
 }
@@ -76,7 +76,7 @@ async fn retry_settings_count_for_every_call() {
         let push = push.map(|word| if word == "key.pub" { key.to_str().unwrap() } else { word });
         for args in [&["policy", INSTANCE][..], &STS, &push] {
             scene.world.emulator.faults().update(|faults| faults.api_throttled = 4);
-            scene.run(args, &env(&[(name, "6")])).await.good();
+            scene.run(args, &env(&[(name, "6")])).await.expect_success();
         }
         std::fs::remove_file(scene.shell.file("key")).unwrap();
     }
@@ -93,8 +93,8 @@ async fn empty_endpoint_urls_count_as_unset() {
     scene.write(&format!("[default]\nendpoint_url = {url}\n"));
     let empty = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL_STS"]
         .map(|name| (name, String::new()));
-    scene.run(&SSH, &empty).await.good();
-    scene.run(&STS, &empty).await.good();
+    scene.run(&SSH, &empty).await.expect_success();
+    scene.run(&STS, &empty).await.expect_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,11 +112,11 @@ async fn shim_takes_its_forms_from_the_profile() {
     .unwrap();
     let account = [&STS[..], &["--query", "Account"]].concat();
     let by_option = [&account[..], &["--profile", "text"]].concat();
-    assert_eq!(scene.run(&by_option, &[]).await.good(), "123456789012\n");
+    assert_eq!(scene.run(&by_option, &[]).await.expect_success(), "123456789012\n");
     let variable = [("AWS_PROFILE", "text".to_owned())];
-    assert_eq!(scene.run(&account, &variable).await.good(), "123456789012\n");
+    assert_eq!(scene.run(&account, &variable).await.expect_success(), "123456789012\n");
     let over = [("AWS_PROFILE", "text".to_owned()), ("AWS_DEFAULT_OUTPUT", "json".to_owned())];
-    assert_eq!(scene.run(&account, &over).await.good(), "\"123456789012\"\n");
+    assert_eq!(scene.run(&account, &over).await.expect_success(), "\"123456789012\"\n");
     let said = scene.run(&[&STS[..], &["--nonsense"]].concat(), &variable).await;
     assert_eq!(said.code, Some(252), "{said:?}");
     let bad = ["aws", "--query", "a[", "sts", "get-caller-identity"];
@@ -156,7 +156,7 @@ async fn unusable_credentials_say_why_in_a_few_words() {
         ("", set(&[("AWS_MAX_ATTEMPTS", "x")]), (78, 255), &["AWS_MAX_ATTEMPTS"]),
     ] {
         scene.write(file);
-        let check = |said: &Said, code: i32| {
+        let check = |said: &CommandOutput, code: i32| {
             assert_eq!(said.code, Some(code), "{variables:?}: {said:?}");
             for word in words {
                 assert!(said.stderr.contains(word), "{variables:?}: no {word:?} in {}", said.stderr);

@@ -1,4 +1,4 @@
-//! Scenes in a headless Chromium, played by the scripts of `web/e2e`.
+//! Runs the scripts of `web/e2e` in a headless Chromium.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,10 +10,10 @@ use tokio::time::timeout;
 
 use super::program;
 
-/// How long a script may take, with several tests on two slow processors: its own waits end long before.
+/// How long a script may take. Its own waits are much shorter; this allows for several tests on two slow cores.
 const SCRIPT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Where the screenshots are kept.
+/// Returns the folder for screenshots.
 fn kept() -> PathBuf {
     let folder = std::env::var_os("EICE_TEST_OUT")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/e2e"), PathBuf::from);
@@ -21,8 +21,8 @@ fn kept() -> PathBuf {
     folder
 }
 
-/// Plays the scenes of `web/e2e/SCRIPT` with the gateway at `place`, a link or an address, and with what `more` says; they
-/// must succeed and leave these screenshots. What they say of it.
+/// Runs `web/e2e/SCRIPT` against the gateway at `place`, a link or an address, with the arguments `more`. Asserts that
+/// it succeeds and writes `pictures`, and returns the JSON that it prints.
 pub(crate) async fn plays(script: &str, place: &str, more: &[&str], pictures: &[&str]) -> Value {
     let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
     let modules = web.join("node_modules/playwright-core");
@@ -32,7 +32,7 @@ pub(crate) async fn plays(script: &str, place: &str, more: &[&str], pictures: &[
     let mut node = Command::new(program("node"));
     node.arg(web.join("e2e").join(script)).arg(place).arg(kept()).args(more);
     let playing = node.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = timeout(SCRIPT_TIMEOUT, playing).await.expect("the scenes end").unwrap();
+    let output = timeout(SCRIPT_TIMEOUT, playing).await.expect("the script ends in time").unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     for picture in pictures {

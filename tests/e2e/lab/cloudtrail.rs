@@ -1,4 +1,4 @@
-//! CloudTrail's LookupEvents, asked as an auditor would.
+//! CloudTrail's LookupEvents, as an auditor calls it.
 
 use std::net::SocketAddr;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use super::http::request;
 
 const TARGET: &str = "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents";
 
-/// The records of the events named `event`, newest first, as the service has them.
+/// Returns the records of the events named `event`, newest first.
 pub(crate) async fn events(
     api: SocketAddr,
     credentials: &Credentials,

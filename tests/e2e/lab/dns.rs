@@ -1,28 +1,28 @@
-//! A real DNS server on a loopback address of its own.
+//! A real DNS server on its own loopback address.
 
 use std::fs;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
-use super::part::Part;
+use super::managed_process::ChildProcess;
 use super::require::program;
 use super::run_dir::RunDir;
 use super::wait::eventually;
 
-/// How many addresses are tried: another process may have port 53 of one.
+/// How many addresses are tried: another process may be using port 53 of one.
 const ADDRESSES_TRIED: u8 = 10;
 
-/// A running dnsmasq that knows the names it was told and asks nobody else.
+/// A running dnsmasq that resolves only the given names and has no upstream server.
 #[derive(Debug)]
 pub(crate) struct Dns {
-    part: Part,
-    /// Where it answers, on port 53.
+    part: ChildProcess,
+    /// Its address; the port is 53.
     pub(crate) address: Ipv4Addr,
     dir: RunDir,
 }
 
 impl Dns {
-    /// Answers 127.0.0.1 for `names`, and for every other one that there is none.
+    /// Answers 127.0.0.1 for `names` and NXDOMAIN for every other name.
     #[track_caller]
     pub(crate) fn start(names: &[&str]) -> Self {
         let (dnsmasq, dir) = (program("dnsmasq"), RunDir::new("dns"));
@@ -39,7 +39,7 @@ impl Dns {
             server.args(names.iter().map(|name| format!("--host-record={name},127.0.0.1")));
             let refusal = fs::File::create(dir.join("refusal")).unwrap();
             server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(refusal);
-            let mut part = Part::start(&mut server);
+            let mut part = ChildProcess::start(&mut server);
             let answers = eventually("the DNS server is up", || {
                 let is_up = fs::read_to_string(&log).is_ok_and(|text| text.contains("started"));
                 is_up.then_some(true).or((!part.is_running()).then_some(false))
@@ -53,7 +53,7 @@ impl Dns {
         panic!("port 53 of {ADDRESSES_TRIED} loopback addresses is taken");
     }
 
-    /// Whether it was asked for `name`.
+    /// Returns whether `name` was queried.
     pub(crate) fn was_asked_for(&self, name: &str) -> bool {
         let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
         log.lines().any(|line| line.contains("query[") && line.contains(name))

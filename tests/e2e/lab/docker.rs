@@ -1,4 +1,4 @@
-//! A real Docker engine of our own, one for each test process.
+//! A private Docker engine, one for each test process.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -6,14 +6,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use super::part::Part;
+use super::managed_process::ChildProcess;
 use super::reaper;
 use super::require::{program, root, run, run_ok};
 use super::run_dir::RunDir;
 use super::user::{locked, unique};
 use super::wait::eventually;
 
-/// What the images have of busybox: enough for a shell session.
+/// The busybox applets in the images: enough for a shell session.
 const APPLETS: &[&str] = &[
     "awk",
     "cat",
@@ -63,12 +63,12 @@ const APPLETS: &[&str] = &[
     "yes",
 ];
 
-/// A private engine: its own socket, data and networks (none), beside the machine's own if there is one.
+/// A private engine with its own socket and data and without networks, independent of the machine's own engine.
 #[derive(Debug)]
 pub(crate) struct Docker {
-    part: Part,
+    part: ChildProcess,
     dir: RunDir,
-    /// The group that may use the socket.
+    /// The group that has access to the socket.
     pub(crate) group: String,
 }
 
@@ -81,7 +81,7 @@ impl Docker {
     /// The same with bash.
     pub(crate) const BASH: &str = "eice-test:bash";
 
-    /// The engine of this test process, started when first asked for.
+    /// Returns the engine of this test process, started on first use.
     #[track_caller]
     pub(crate) fn shared() -> &'static Self {
         SHARED.get_or_init(Self::start)
@@ -89,14 +89,14 @@ impl Docker {
 
     #[track_caller]
     fn start() -> Self {
-        let docker = Self::of_its_own();
+        let docker = Self::private();
         docker.import(Self::BASH, true);
         docker
     }
 
-    /// An engine of a test's own, which may be stopped; only the image with `sh` is there.
+    /// Starts an engine for one test, which may stop it; it has only the image with `sh`.
     #[track_caller]
-    pub(crate) fn of_its_own() -> Self {
+    pub(crate) fn private() -> Self {
         root("a Docker engine");
         program("docker");
         let dir = RunDir::new("docker");
@@ -109,21 +109,21 @@ impl Docker {
         docker
     }
 
-    /// Stops the engine and what runs in it.
+    /// Stops the engine and its containers.
     #[track_caller]
     pub(crate) fn stop(&mut self) {
         self.part.terminate();
     }
 
-    /// Starts it again where it was.
+    /// Starts it again with the same data.
     #[track_caller]
     pub(crate) fn start_again(&mut self) {
         self.part = Self::serve(&self.dir, &self.group);
     }
 
-    /// Runs an engine in `dir` and waits until it answers.
+    /// Starts an engine in `dir` and waits until it answers.
     #[track_caller]
-    fn serve(dir: &RunDir, group: &str) -> Part {
+    fn serve(dir: &RunDir, group: &str) -> ChildProcess {
         let log = fs::File::create(dir.join("log")).unwrap();
         let mut engine = Command::new(program("dockerd"));
         engine.arg("--data-root").arg(dir.join("data")).arg("--exec-root").arg(dir.join("exec"));
@@ -131,7 +131,7 @@ impl Docker {
         engine.args(["-H", &socket(dir)]);
         engine.args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"]);
         engine.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let mut part = Part::start(&mut engine);
+        let mut part = ChildProcess::start(&mut engine);
         let host = socket(dir);
         eventually("the Docker engine answers", || {
             let text = || fs::read_to_string(dir.join("log")).unwrap_or_default();
@@ -141,7 +141,7 @@ impl Docker {
         part
     }
 
-    /// `DOCKER_HOST`.
+    /// Returns the value for `DOCKER_HOST`.
     pub(crate) fn host(&self) -> String {
         socket(&self.dir)
     }
@@ -153,7 +153,7 @@ impl Docker {
         run_ok("docker", ["-H".to_owned(), self.host()].into_iter().chain(args))
     }
 
-    /// Makes an image without a registry.
+    /// Builds an image without a registry.
     fn import(&self, name: &str, bash: bool) {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
@@ -178,7 +178,7 @@ impl Docker {
         self.import_root(root, name, &[path]);
     }
 
-    /// Makes the image `name` of what is in the folder `root`, with `changes` as in a Dockerfile.
+    /// Builds the image `name` from the folder `root`, with `changes` as in a Dockerfile.
     #[track_caller]
     pub(crate) fn import_root(&self, root: &Path, name: &str, changes: &[&str]) {
         let archive = self.dir.join(&unique("image"));
@@ -196,7 +196,7 @@ fn socket(dir: &RunDir) -> String {
     format!("unix://{}", dir.join("docker.sock").display())
 }
 
-/// Copies `file`, followed through links, to `to` below `root`, or to where it stands now.
+/// Copies `file`, resolving links, to `to` below `root`, or to its current path.
 fn copy_into(root: &Path, file: &Path, to: Option<&Path>) {
     let to = root.join(to.unwrap_or_else(|| file.strip_prefix("/").unwrap()));
     fs::create_dir_all(to.parent().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! `eice serve` as a process of its own, in front of the emulator.
+//! `eice serve` as a separate process, in front of the emulator.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -6,35 +6,36 @@ use std::net::SocketAddr;
 use eice::workspace::BearerToken;
 use tokio::time::timeout;
 
+use super::in_process_gateway::{TOKEN, WORKSPACE};
 use super::program::Program;
-use super::served::{TOKEN, WORKSPACE};
 use super::wait::eventually;
 use super::world::{INSTANCE, World};
 
-/// The name under which browsers know the gateway.
+/// The gateway's host name for browsers.
 pub(crate) const PUBLIC_HOST: &str = "acme.example";
-/// The one origin whose pages it lets in.
+/// The only allowed origin.
 pub(crate) const PUBLIC_ORIGIN: &str = "http://acme.example";
 /// A second workspace of the same instance.
 pub(crate) const OTHER_WORKSPACE: &str = "1a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
-/// The token of somebody who may open that one only.
+/// A token that opens only that workspace.
 pub(crate) const OTHER_TOKEN: &str = "e2e-other-0123456789abcdefghijklmnopqrstuvwxyz";
 
-/// The program, and the world that it serves.
+/// The running program and the emulated account that it serves.
 pub(crate) struct GatewayProgram {
-    // Dropped first, so that it does not mourn the world.
+    // Dropped first, so that it does not log errors about the missing emulator.
     pub(crate) program: Program,
     pub(crate) world: World,
     _folder: tempfile::TempDir,
 }
 
 impl GatewayProgram {
-    /// Serves the instance of `world` in two workspaces to pages of [`PUBLIC_ORIGIN`], with more lines of configuration.
+    /// Serves the instance of `world` in two workspaces to pages of [`PUBLIC_ORIGIN`]; `lines` are added to the
+    /// configuration.
     pub(crate) fn start(world: World, lines: &str) -> Self {
         Self::start_for(world, &[PUBLIC_ORIGIN], lines)
     }
 
-    /// The same to pages of other origins, the first of which is its own.
+    /// The same for other origins, the first of which is its own.
     pub(crate) fn start_for(world: World, origins: &[&str], lines: &str) -> Self {
         Self::launch(world, origins, lines, Program::start)
     }
@@ -81,19 +82,19 @@ impl GatewayProgram {
         self.program.addr()
     }
 
-    /// How much of this machine's memory it has, in bytes.
+    /// Returns its resident memory in bytes.
     pub(crate) fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.program.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
     }
 
-    /// Waits until nobody has a terminal any more: no tunnel is open.
+    /// Waits until no tunnel is open, and so no terminal.
     pub(crate) fn is_idle(&self) {
         eventually("the tunnels are closed", || (self.world.emulator.open_tunnels() == 0).then_some(()));
     }
 
-    /// Asks it to end; it must do so well, and have told no panic.
+    /// Stops it, asserts that it succeeds and has logged no panic, and returns its log.
     pub(crate) async fn stop(mut self) -> String {
         let status = self.program.part.terminate();
         let log = self.program.stderr();

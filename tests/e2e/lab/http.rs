@@ -1,4 +1,4 @@
-//! As much of an HTTP client as the tests need.
+//! A minimal HTTP client.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long an answer may take.
+/// How long a response may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Sends one request on a connection of its own, and returns status and body of the answer.
+/// Sends one request on its own connection; returns the response's status and body.
 pub(crate) async fn request(
     to: SocketAddr,
     method: &str,

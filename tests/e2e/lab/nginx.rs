@@ -1,32 +1,32 @@
-//! A real nginx of our own, with the lines that the documentation gives.
+//! A private nginx with the documented configuration.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
-use super::part::Part;
+use super::managed_process::ChildProcess;
 use super::require::program;
 use super::run_dir::RunDir;
 use super::wait::eventually;
 
-/// What docs/canvas.md has users write into the `http` block.
+/// Returns the `http` block of docs/canvas.md.
 pub(crate) fn documented() -> String {
     let page = include_str!("../../../docs/canvas.md");
     let (_, rest) = page.split_once("```nginx\n").expect("docs/canvas.md has a block for nginx");
     rest.split_once("```").unwrap().0.to_owned()
 }
 
-/// A private nginx: its own folder and port. Ended when it is dropped, and with the test process.
+/// A private nginx with its own folder and port, ended on drop and with the test process.
 #[derive(Debug)]
 pub(crate) struct Nginx {
-    _server: Part,
+    _server: ChildProcess,
     _dir: RunDir,
     pub(crate) addr: SocketAddr,
 }
 
 impl Nginx {
-    /// Serves `http`, the lines of an `http` block. In them, `replaced` stands in for what a test cannot have, each
-    /// of which must be there; LISTEN is where it listens.
+    /// Serves `http`, the lines of an `http` block. `replaced` substitutes what a test cannot have; each key must
+    /// occur. LISTEN is replaced by the listening address.
     #[track_caller]
     pub(crate) fn start(http: &str, replaced: &[(&str, &str)]) -> Self {
         let nginx = program("nginx");
@@ -40,7 +40,7 @@ impl Nginx {
             .map(|kind| format!("{kind}_temp_path {};\n", dir.join(kind).display()))
             .concat();
         let pid = dir.join("pid");
-        // A free port may be taken by somebody else before nginx has it; then another one is tried.
+        // Another process may take a free port before nginx does; then another port is tried.
         let (server, addr) = eventually("nginx has a port of its own", || {
             let addr = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
             let http = http.replace("LISTEN", &addr.to_string());
@@ -55,7 +55,7 @@ impl Nginx {
             command.stdin(Stdio::null()).stdout(Stdio::null());
             let log = fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
             command.stderr(log);
-            let mut server = Part::start(&mut command);
+            let mut server = ChildProcess::start(&mut command);
             let answers = eventually("nginx answers, or ends", || {
                 if !server.is_running() {
                     return Some(false);

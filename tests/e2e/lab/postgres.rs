@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use rustix::process::Signal;
 
-use super::part::Part;
+use super::managed_process::ChildProcess;
 use super::require::{program, root, run_ok};
 use super::run_dir::RunDir;
 use super::user::unique;
@@ -31,11 +31,11 @@ const SETTINGS: [&str; 6] = [
     "autovacuum=off",
 ];
 
-/// A private PostgreSQL server: its own folder, socket and port. Ended without ado when it is dropped, and with the test
-/// process.
+/// A private PostgreSQL server: its own folder, socket and port. Ended without ado when it is dropped, and with the
+/// test process.
 #[derive(Debug)]
 pub(crate) struct Postgres {
-    server: Option<Part>,
+    server: Option<ChildProcess>,
     dir: RunDir,
     pub(crate) port: u16,
 }
@@ -90,7 +90,7 @@ impl Postgres {
         server.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
         server.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]));
         server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let mut part = Part::start(&mut server);
+        let mut part = ChildProcess::start(&mut server);
         let is_ready = eventually("PostgreSQL answers", || {
             if !part.is_running() {
                 return Some(false);
@@ -240,7 +240,7 @@ impl Database<'_> {
     /// Runs `sql` in a transaction that stays open until the answer is committed or dropped.
     #[track_caller]
     pub(crate) fn begin(&self, sql: &str) -> Transaction {
-        let mut psql = Part::start(self.psql().stdin(Stdio::piped()).stdout(Stdio::null()));
+        let mut psql = ChildProcess::start(self.psql().stdin(Stdio::piped()).stdout(Stdio::null()));
         let stdin = psql.child().stdin.as_mut().unwrap();
         stdin.write_all(format!("BEGIN; {sql}; SELECT 'has run';\n").as_bytes()).unwrap();
         let has_run = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
@@ -251,8 +251,8 @@ impl Database<'_> {
 
     /// Holds a lock on the table `workspaces` that not even a reader passes, until it is dropped.
     #[track_caller]
-    pub(crate) fn lock_workspaces(&self) -> Part {
-        let mut part = Part::start(self.psql().stdin(Stdio::piped()));
+    pub(crate) fn lock_workspaces(&self) -> ChildProcess {
+        let mut part = ChildProcess::start(self.psql().stdin(Stdio::piped()));
         // Its stdin stays open, and so does the transaction.
         part.child().stdin.as_mut().unwrap().write_all(b"BEGIN; LOCK TABLE workspaces;\n").unwrap();
         eventually("the table is locked", || {
@@ -272,7 +272,7 @@ impl Database<'_> {
 
 /// An open transaction. Dropping it rolls it back.
 pub(crate) struct Transaction {
-    psql: Part,
+    psql: ChildProcess,
 }
 
 impl Transaction {

@@ -1,4 +1,4 @@
-//! The processes of this machine, as /proc tells them.
+//! The processes of this machine, read from /proc.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,22 +8,22 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::wait::eventually_within;
 
-/// How long a killed process may take to be gone.
+/// How long a killed process may take to disappear.
 const GONE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A process, told apart from a later one with its number by when it began.
+/// A process, identified by its number and start time, since numbers are reused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
-    /// In clock ticks after the boot.
+    /// Start time in clock ticks since boot.
     pub(crate) started: u64,
     parent: u32,
-    /// For messages.
+    /// The command line, for messages.
     pub(crate) command: String,
 }
 
 impl Process {
-    /// The process `pid`, unless it is gone or a zombie.
+    /// Returns the process `pid`, unless it is gone or a zombie.
     pub(crate) fn find(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let after_name = &stat[stat.rfind(')')? + 2..];
@@ -40,13 +40,13 @@ impl Process {
         })
     }
 
-    /// All of them.
+    /// Returns all processes.
     pub(crate) fn all() -> Vec<Self> {
         let entries = fs::read_dir("/proc").unwrap();
         entries.filter_map(|entry| Self::find(entry.ok()?.file_name().to_str()?.parse().ok()?)).collect()
     }
 
-    /// Those that `pid` started, and those that they started.
+    /// Returns the children of `pid` and all their descendants.
     pub(crate) fn descendants(pid: u32) -> Vec<Self> {
         let all = Self::all();
         let mut found: Vec<Self> = Vec::new();
@@ -60,32 +60,32 @@ impl Process {
         found
     }
 
-    /// Those of the user `uid`.
+    /// Returns the processes of the user `uid`.
     pub(crate) fn of_user(uid: u32) -> Vec<Self> {
         let owner = |pid: u32| fs::metadata(format!("/proc/{pid}")).ok().map(|meta| meta.uid());
         Self::all().into_iter().filter(|process| owner(process.pid) == Some(uid)).collect()
     }
 
-    /// Those in the PID namespace of `pid`: all that runs in a container, given its first process.
+    /// Returns the processes in the PID namespace of `pid`: all of a container, given its first process.
     pub(crate) fn in_namespace_of(pid: u32) -> Vec<Self> {
         let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
         let Some(own) = namespace(pid) else { return Vec::new() };
         Self::all().into_iter().filter(|process| namespace(process.pid).as_ref() == Some(&own)).collect()
     }
 
-    /// Whether it is still there.
+    /// Returns whether it still exists.
     pub(crate) fn is_there(&self) -> bool {
         Self::find(self.pid).is_some_and(|now| now.started == self.started)
     }
 
-    /// Sends it `signal`, if it is still there.
+    /// Sends `signal` if it still exists.
     pub(crate) fn signal(&self, signal: Signal) {
         if let (true, Some(pid)) = (self.is_there(), Pid::from_raw(self.pid.cast_signed())) {
             let _ = kill_process(pid, signal);
         }
     }
 
-    /// Kills it and waits until it is gone.
+    /// Kills it and waits until it has disappeared.
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
         eventually_within(GONE_TIMEOUT, "a killed process is gone", || (!self.is_there()).then_some(()));

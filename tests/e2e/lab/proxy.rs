@@ -1,4 +1,4 @@
-//! A proxy that keeps where it was asked to go.
+//! A proxy that records its targets.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,46 +7,46 @@ use std::sync::{Arc, Mutex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
-/// Where a proxy was asked to go, in order.
+/// The targets that clients requested, in order.
 #[derive(Clone, Default)]
-pub(crate) struct Asked(Arc<Mutex<Vec<String>>>);
+pub(crate) struct ProxyLog(Arc<Mutex<Vec<String>>>);
 
-impl Asked {
-    pub(crate) fn note(&self, to: &str) {
-        self.0.lock().unwrap().push(to.to_owned());
+impl ProxyLog {
+    pub(crate) fn record(&self, target: &str) {
+        self.0.lock().unwrap().push(target.to_owned());
     }
 }
 
-/// A listener on loopback whose connections are led on as it was told.
+/// A proxy on a loopback port.
 pub(crate) struct Proxy {
     pub(crate) addr: SocketAddr,
-    asked: Asked,
+    log: ProxyLog,
     task: AbortHandle,
 }
 
 impl Proxy {
-    /// Has `serve` take each connection, which notes where it was asked to go.
+    /// Starts a proxy whose connections are served by `serve`, which records their targets.
     pub(crate) async fn start<F, W>(serve: F) -> Self
     where
-        F: Fn(TcpStream, Asked) -> W + Send + 'static,
+        F: Fn(TcpStream, ProxyLog) -> W + Send + 'static,
         W: Future<Output = io::Result<()>> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let asked = Asked::default();
-        let keep = asked.clone();
+        let log = ProxyLog::default();
+        let shared = log.clone();
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, keep.clone()));
+                tokio::spawn(serve(stream, shared.clone()));
             }
         });
-        Self { addr, asked, task: task.abort_handle() }
+        Self { addr, log, task: task.abort_handle() }
     }
 
-    /// Where it was asked to go since this was asked the last time.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut *self.asked.0.lock().unwrap())
+    /// Returns the targets since the last call.
+    pub(crate) fn take_targets(&self) -> Vec<String> {
+        std::mem::take(&mut *self.log.0.lock().unwrap())
     }
 }
 

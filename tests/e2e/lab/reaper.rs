@@ -1,7 +1,7 @@
-//! Cleans up behind a test process that could not: killed, aborted, or ended with its statics still alive.
+//! Cleans up after a test process that could not: killed, aborted, or ended with live statics.
 //!
-//! A shell of its own group reads what there is to clean up from a pipe. When the pipe ends, for whatever reason,
-//! the test process is gone, and the list is worked off from its end.
+//! A shell in its own process group reads from a pipe what must be cleaned up. When the pipe ends, for any reason, the
+//! test process is gone, and the list is processed in reverse order.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -27,7 +27,7 @@ printf '%s' "$list" | while read -r what name more; do
         user) id "$name" && { for p in $(ps -o pid= -U "$name"); do kill -KILL "$p"; done; userdel "$name"; } ;;
         group) groupdel "$name" ;;
         folder)
-            # Whatever still names this folder, which has a random name, was started for it.
+            # The folder's name is random: a process whose command line has it was started for it.
             grep -lsF "$name" /proc/[0-9]*/cmdline | while IFS=/ read -r _ _ p _; do
                 [ "$p" = $$ ] || kill -KILL "$p"
             done
@@ -37,7 +37,7 @@ printf '%s' "$list" | while read -r what name more; do
 done >/dev/null 2>&1
 "#;
 
-#[allow(clippy::zombie_processes, reason = "it outlives this process; that is what it is for")]
+#[allow(clippy::zombie_processes, reason = "it outlives this process on purpose")]
 static LIST: LazyLock<Mutex<ChildStdin>> = LazyLock::new(|| {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", &format!("trap '' INT TERM HUP; {SCRIPT}")]).current_dir("/").process_group(0);
@@ -48,26 +48,26 @@ static LIST: LazyLock<Mutex<ChildStdin>> = LazyLock::new(|| {
 
 fn add(line: &str) {
     let mut list = LIST.lock().unwrap_or_else(PoisonError::into_inner);
-    // One write: a line is whole or not there.
-    list.write_all(format!("{line}\n").as_bytes()).expect("the reaper listens");
+    // One write, so that no line is partial.
+    list.write_all(format!("{line}\n").as_bytes()).expect("the reaper reads");
 }
 
-/// Ends `process`.
+/// Registers `process` to be ended.
 pub(crate) fn ends(process: &Process) {
     add(&format!("process {} {}", process.pid, process.started));
 }
 
-/// Ends what the user `name` runs, and removes the user.
+/// Registers the user `name` to be removed with its processes.
 pub(crate) fn removes_user(name: &str) {
     add(&format!("user {name}"));
 }
 
-/// Removes the group `name`.
+/// Registers the group `name` to be removed.
 pub(crate) fn removes_group(name: &str) {
     add(&format!("group {name}"));
 }
 
-/// Unmounts what is mounted below `folder`, and removes it.
+/// Registers `folder` to be removed, with all mounts below it.
 pub(crate) fn removes_folder(folder: &Path) {
     add(&format!("folder {}", folder.display()));
 }

@@ -4,13 +4,16 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Where to look besides PATH: a user's PATH seldom has the servers.
+use super::child::output;
+use super::signals::restore_default_signals;
+
+/// Folders searched after PATH: a user's PATH rarely has the servers.
 const ALSO: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 
-/// The program `name`. A test that needs it fails without it.
+/// Returns the path of the program `name`; panics with installation instructions when it is missing.
 #[track_caller]
 pub(crate) fn program(name: &str) -> PathBuf {
-    super::signals::restore_default_signals();
+    restore_default_signals();
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path)
         .chain(ALSO.map(PathBuf::from))
@@ -21,7 +24,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
     })
 }
 
-/// The Debian package that brings `name`.
+/// Returns the Debian package that contains `name`.
 fn package(name: &str) -> &str {
     match name {
         "sshd" => "openssh-server",
@@ -39,25 +42,25 @@ fn package(name: &str) -> &str {
     }
 }
 
-/// Fails unless this process is root: an sshd that serves another user, and a Docker engine, need it.
+/// Panics unless this process is root, which `what` needs.
 #[track_caller]
 pub(crate) fn root(what: &str) {
     assert!(
         rustix::process::geteuid().is_root(),
-        "{what} needs root: run the tests as root (a container will do)"
+        "{what} needs root: run the tests as root, for example in a container"
     );
 }
 
-/// Runs `name` with `args` and returns what came of it.
+/// Runs `name` with `args` and returns its output.
 #[track_caller]
 pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> Output {
     let file = if name.contains('/') { Path::new(name).to_owned() } else { program(name) };
     let mut command = Command::new(file);
     command.args(args).stdin(Stdio::null());
-    command.output().unwrap_or_else(|error| panic!("cannot run {name}: {error}"))
+    output(&mut command)
 }
 
-/// Runs `name` with `args`; it must succeed. Returns its stdout.
+/// Runs `name` with `args`, asserts that it succeeds, and returns its stdout.
 #[track_caller]
 pub(crate) fn run_ok<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> String {
     let args: Vec<_> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();

@@ -1,4 +1,4 @@
-//! A private folder that sshd trusts.
+//! Private folders that sshd trusts.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use super::reaper;
 
-/// A folder under /run, removed when it is dropped. Its parents belong to root and nobody else may write there:
-/// sshd runs no AuthorizedKeysCommand from anywhere else, and a socket's path stays short.
+/// A folder under /run, removed on drop. Its parents are writable by root only, which sshd requires for an
+/// AuthorizedKeysCommand, and the paths of sockets stay short.
 #[derive(Debug)]
 pub(crate) struct RunDir {
     path: PathBuf,
@@ -23,12 +23,12 @@ impl RunDir {
         Self { path }
     }
 
-    /// `name` in it.
+    /// Returns the path of `name` in the folder.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Writes `text` to `name` in it, with `mode`.
+    /// Writes `text` to `name` in the folder, with `mode`.
     pub(crate) fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
         let path = self.join(name);
         fs::write(&path, text).unwrap();

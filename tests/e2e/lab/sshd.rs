@@ -1,4 +1,4 @@
-//! A real OpenSSH sshd on a loopback port, which asks the emulated metadata service for the pushed keys.
+//! A real OpenSSH sshd on a loopback port, which gets the pushed keys from the emulated metadata service.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -6,52 +6,52 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::keys::keygen;
-use super::part::Part;
+use super::managed_process::ChildProcess;
 use super::process::Process;
 use super::require::{program, root};
 use super::run_dir::RunDir;
 use super::user::User;
-use super::wait::eventually;
+use super::wait::{WAIT_TIMEOUT, eventually, poll};
 
-/// How many free ports are tried: another process may take one before sshd does.
+/// How many free ports are tried: another process may take one first.
 const PORTS_TRIED: u32 = 10;
 
-/// What EC2 Instance Connect's own package runs for AuthorizedKeysCommand, save for its signature checks.
+/// What EC2 Instance Connect's package runs as AuthorizedKeysCommand, without its signature checks.
 const KEYS_COMMAND: &str = r#"#!/bin/sh
 exec curl -sf --max-time 5 "$(cat "$(dirname "$0")/metadata-url")/latest/meta-data/managed-ssh-keys/active-keys/$1/"
 "#;
 
-/// A running sshd with a user of its own.
+/// A running sshd with its own user.
 #[derive(Debug)]
 pub(crate) struct Sshd {
-    // Dropped in this order: the server, then the user and what it runs, then the folder.
-    part: Part,
+    // Dropped in this order: the server, then the user and its processes, then the folder.
+    part: ChildProcess,
     pub(crate) user: User,
     pub(crate) addr: SocketAddr,
     dir: RunDir,
 }
 
 impl Sshd {
-    /// An sshd with the defaults of OpenSSH, save for where its keys come from.
+    /// Starts an sshd with the defaults of OpenSSH, except for the source of its keys.
     #[track_caller]
     pub(crate) fn start() -> Self {
         Self::with("", &[])
     }
 
-    /// With more lines in its configuration, and its user in `groups`.
+    /// The same with more lines of configuration, and its user in `groups`.
     #[track_caller]
     pub(crate) fn with(lines: &str, groups: &[&str]) -> Self {
         Self::of_kind("ed25519", lines, groups)
     }
 
-    /// With a host key of `kind`, as ssh-keygen names it.
+    /// The same with a host key of `kind`, in the notation of ssh-keygen.
     #[track_caller]
     pub(crate) fn of_kind(kind: &str, lines: &str, groups: &[&str]) -> Self {
         root("an sshd that serves another user");
         let (sshd, dir) = (program("sshd"), RunDir::new("sshd"));
         let curl = program("curl");
         let user = User::new(&dir.join("home"), groups);
-        // Where sshd goes before it has authenticated anybody.
+        // sshd's privilege separation directory.
         fs::create_dir_all("/run/sshd").unwrap();
         let host_key = dir.join("host_key");
         keygen(kind, "", "", &host_key);
@@ -75,7 +75,7 @@ impl Sshd {
             let mut server = Command::new(&sshd);
             server.arg("-D").arg("-f").arg(config).arg("-E").arg(&log);
             server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            let mut part = Part::start(&mut server);
+            let mut part = ChildProcess::start(&mut server);
             let listens = eventually("sshd listens", || {
                 let text = fs::read_to_string(&log).unwrap_or_default();
                 text.contains("Server listening on").then_some(true).or((!part.is_running()).then_some(false))
@@ -89,27 +89,27 @@ impl Sshd {
         panic!("{PORTS_TRIED} ports that were free were all taken");
     }
 
-    /// Tells it where the emulated metadata service of its instance is.
-    pub(crate) fn takes_keys_from(&self, metadata_url: &str) {
+    /// Sets the URL of its instance's emulated metadata service.
+    pub(crate) fn set_metadata_url(&self, metadata_url: &str) {
         self.dir.write("metadata-url", metadata_url, 0o644);
     }
 
-    /// What it logged.
+    /// Returns its log.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
-    /// The public half of its host key, as `ssh-ed25519 AAAA…`.
+    /// Returns the public half of its host key, as `ssh-ed25519 AAAA…`.
     pub(crate) fn host_key(&self) -> String {
         fs::read_to_string(self.dir.join("host_key.pub")).unwrap().trim().to_owned()
     }
 
-    /// The home folder of its user.
+    /// Returns the home of its user.
     pub(crate) fn home(&self) -> PathBuf {
         self.dir.join("home")
     }
 
-    /// The processes that serve connections, and what they run.
+    /// Returns the processes that serve connections, and their descendants.
     pub(crate) fn serving(&self) -> Vec<Process> {
         let mut serving = Process::descendants(self.part.process.pid);
         for process in self.user.processes() {
@@ -120,22 +120,18 @@ impl Sshd {
         serving
     }
 
-    /// Waits until nobody is served any more and nothing of the user runs.
+    /// Waits until no connection is served and the user has no process.
     #[track_caller]
     pub(crate) fn is_idle(&self) {
         let mut left = Vec::new();
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        while std::time::Instant::now() < deadline {
+        let idle = poll(WAIT_TIMEOUT, || {
             left = self.serving();
-            if left.is_empty() {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        panic!("still there after 20 s: {left:#?}\n{}", self.log());
+            left.is_empty().then_some(())
+        });
+        assert!(idle.is_some(), "still there after {WAIT_TIMEOUT:?}: {left:#?}\n{}", self.log());
     }
 
-    /// Ends the server, so that nothing listens any more.
+    /// Kills the server, so that its port is closed.
     pub(crate) fn stop(&mut self) {
         self.part.kill();
     }

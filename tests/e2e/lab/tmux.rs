@@ -1,4 +1,4 @@
-//! tmux as somebody's terminal: what is on its screen, and keys.
+//! A user's terminal in tmux: its screen and keys.
 
 use std::fs;
 use std::path::Path;
@@ -8,9 +8,9 @@ use super::process::Process;
 use super::program::EICE;
 use super::reaper;
 use super::require::program;
-use super::wait::eventually;
+use super::wait::{WAIT_TIMEOUT, poll};
 
-/// A window of 100x30 with a bash in it, which ends with this.
+/// A 100x30 window that runs bash, closed on drop.
 pub(crate) struct Tmux {
     socket: String,
     /// The bash.
@@ -18,7 +18,7 @@ pub(crate) struct Tmux {
 }
 
 impl Tmux {
-    /// Opens the window. `eice` is the program under test, and nothing but `env` and `home` is in its environment.
+    /// Opens the window. `eice` is the program under test; the environment has only `env` and `home`.
     #[track_caller]
     pub(crate) fn start(env: &[(&str, String)], home: &Path) -> Self {
         let socket = home.join("tmux").display().to_string();
@@ -41,12 +41,12 @@ impl Tmux {
         tmux
     }
 
-    /// Types `text` as it is.
+    /// Types `text` verbatim.
     pub(crate) fn types(&self, text: &str) {
         tmux(&self.socket, &["send-keys", "-l", "--", text]);
     }
 
-    /// Presses keys by their tmux names: `Enter`, `C-c`, `C-z`.
+    /// Presses keys, by their tmux names: `Enter`, `C-c`, `C-z`.
     pub(crate) fn press(&self, keys: &[&str]) {
         tmux(&self.socket, &[&["send-keys"], keys].concat());
     }
@@ -57,7 +57,7 @@ impl Tmux {
         self.press(&["Enter"]);
     }
 
-    /// What is on the screen.
+    /// Returns the content of the screen.
     pub(crate) fn screen(&self) -> String {
         tmux(&self.socket, &["capture-pane", "-p"])
     }
@@ -68,36 +68,34 @@ impl Tmux {
         self.until_screen(text, |screen| screen.contains(text));
     }
 
-    /// Waits until the screen is as `is_so` wants it.
+    /// Waits until `is_so` accepts the screen.
     #[track_caller]
     pub(crate) fn until_screen(&self, what: &str, is_so: impl Fn(&str) -> bool) {
         let mut screen = String::new();
-        let so = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            eventually(what, || {
-                screen = self.screen();
-                is_so(&screen).then_some(())
-            });
-        }));
-        assert!(so.is_ok(), "no {what:?} on the screen:\n{screen}");
+        let found = poll(WAIT_TIMEOUT, || {
+            screen = self.screen();
+            is_so(&screen).then_some(())
+        });
+        assert!(found.is_some(), "no {what:?} on the screen:\n{screen}");
     }
 
-    /// Makes the window another size.
+    /// Resizes the window.
     pub(crate) fn resize(&self, cols: u16, rows: u16) {
         tmux(&self.socket, &["resize-window", "-x", &cols.to_string(), "-y", &rows.to_string()]);
     }
 
-    /// The processes that the bash started.
+    /// Returns the processes that bash started.
     pub(crate) fn jobs(&self) -> Vec<Process> {
         Process::descendants(self.shell.pid)
     }
 
-    /// Closes the window, as by its button.
+    /// Closes the window.
     pub(crate) fn close(&self) {
         tmux(&self.socket, &["kill-server"]);
     }
 }
 
-/// Runs a command of tmux. A server that is gone says nothing.
+/// Runs a tmux command; returns nothing when the server is gone.
 fn tmux(socket: &str, args: &[&str]) -> String {
     let mut command = Command::new(program("tmux"));
     let output = command.env_clear().env("LANG", "C.UTF-8").args(["-S", socket]).args(args).output().unwrap();

@@ -1,4 +1,4 @@
-//! A program at a terminal of its own, as a person has it.
+//! A program on its own pseudoterminal, as a user runs it.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,10 +12,10 @@ use rustix::termios::{self, Termios};
 use super::process::Process;
 use super::program::EICE;
 use super::reaper;
-use super::wait::eventually;
+use super::signals::restore_default_signals;
+use super::wait::{WAIT_TIMEOUT, eventually, poll};
 
-/// A program as the leader of a terminal's foreground, with its stderr in a file so that it can be told apart, or on
-/// the terminal as well.
+/// A program in the foreground of a terminal. Its stderr goes to a file, to distinguish it, or to the terminal as well.
 pub(crate) struct Tty {
     pty: Arc<Pty>,
     child: std::process::Child,
@@ -26,7 +26,7 @@ pub(crate) struct Tty {
 }
 
 impl Tty {
-    /// Starts `eice ARGS` in a terminal of 100x30 with nothing but `env` and `home`.
+    /// Starts `eice ARGS` in a terminal of 100x30; the environment has only `env` and `home`.
     #[track_caller]
     pub(crate) fn start(args: &[&str], env: &[(&str, String)], home: &Path, stderr: Option<&Path>) -> Self {
         Self::of(Path::new(EICE), args, env, home, stderr)
@@ -41,7 +41,7 @@ impl Tty {
         home: &Path,
         stderr: Option<&Path>,
     ) -> Self {
-        super::signals::restore_default_signals();
+        restore_default_signals();
         let (pty, pts) = pty_process::blocking::open().unwrap();
         pty.resize(pty_process::Size::new(30, 100)).unwrap();
         let before = termios::tcgetattr(&pty).unwrap();
@@ -60,7 +60,7 @@ impl Tty {
         let (reader, heard) = (Arc::clone(&pty), Arc::clone(&said));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // An error is the end: nobody has the terminal open any more.
+            // An error is the end: no process has the terminal open any more.
             while let Ok(read @ 1..) = (&*reader).read(&mut buffer) {
                 heard.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..read]);
             }
@@ -68,39 +68,34 @@ impl Tty {
         Self { pty, child, process, before, said, read_to: 0 }
     }
 
-    /// Types `text` as it is.
+    /// Types `text` verbatim.
     pub(crate) fn types(&self, text: &str) {
         (&*self.pty).write_all(text.as_bytes()).unwrap();
     }
 
-    /// Makes the window another size, which the kernel tells the program.
+    /// Resizes the window; the kernel notifies the program.
     pub(crate) fn resize(&self, rows: u16, cols: u16) {
         self.pty.resize(pty_process::Size::new(rows, cols)).unwrap();
     }
 
-    /// All that was said so far.
+    /// Returns the whole output so far.
     pub(crate) fn said(&self) -> String {
         String::from_utf8_lossy(&self.said.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
-    /// Waits until `text` is said, after what was waited for before.
+    /// Waits until `text` is printed after the text that was waited for before.
     #[track_caller]
     pub(crate) fn until(&mut self, text: &str) {
         let (said, from) = (Arc::clone(&self.said), self.read_to);
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        while std::time::Instant::now() < deadline {
+        let found = poll(WAIT_TIMEOUT, || {
             let said = said.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(at) = said[from..].windows(text.len()).position(|window| window == text.as_bytes()) {
-                self.read_to = from + at + text.len();
-                return;
-            }
-            drop(said);
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        panic!("no {text:?} in {:?}", &self.said()[..]);
+            said[from..].windows(text.len()).position(|window| window == text.as_bytes())
+        });
+        let at = found.unwrap_or_else(|| panic!("no {text:?} in {:?}", self.said()));
+        self.read_to = from + at + text.len();
     }
 
-    /// Whether the terminal is as it was before the program began.
+    /// Returns whether the terminal has the mode that it had before the program started.
     pub(crate) fn is_restored(&self) -> bool {
         let now = termios::tcgetattr(&*self.pty).unwrap();
         (now.local_modes, now.input_modes, now.output_modes, now.control_modes)
@@ -112,7 +107,7 @@ impl Tty {
             )
     }
 
-    /// Waits for the end, which must leave the terminal as it was.
+    /// Waits for the end of the program and asserts that it has restored the terminal's mode.
     #[track_caller]
     pub(crate) fn ends(&mut self) -> ExitStatus {
         let (said, child) = (Arc::clone(&self.said), &mut self.child);
@@ -122,7 +117,7 @@ impl Tty {
         status
     }
 
-    /// Whether the program is stopped, as by Ctrl-Z.
+    /// Returns whether the program is stopped, as by Ctrl-Z.
     pub(crate) fn is_stopped(&self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.pid)).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))

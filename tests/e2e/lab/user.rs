@@ -1,4 +1,4 @@
-//! A throw-away OS user.
+//! Temporary OS users.
 
 use std::path::Path;
 use std::process;
@@ -10,32 +10,32 @@ use super::reaper;
 use super::require::{root, run, run_ok};
 use super::wait::eventually_within;
 
-/// How long another process may hold the lock of the password file.
+/// How long another process may lock the password file.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// A user that is there as long as this; then it goes with all that it runs.
+/// A user that is removed on drop, with all its processes.
 #[derive(Debug)]
 pub(crate) struct User {
     pub(crate) name: String,
     pub(crate) uid: u32,
 }
 
-/// A name that no other test, in this or another process, uses.
+/// Returns a name that no other test, in this or another process, uses.
 pub(crate) fn unique(prefix: &str) -> String {
     format!("{prefix}{}x{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl User {
-    /// A user whose home is `home`, which is made, and whose shell is bash; also in `groups`.
+    /// Creates a user in `groups` with the home `home`, which is created, and the shell bash.
     #[track_caller]
     pub(crate) fn new(home: &Path, groups: &[&str]) -> Self {
         root("making a user");
         let name = unique("eice");
         reaper::removes_user(&name);
         let (groups, home) = (groups.join(","), home.to_str().unwrap());
-        // `*`: without a password a user counts as locked, and sshd lets nobody in.
+        // `*`: sshd refuses a user without a password field as locked.
         let mut args = vec!["-m", "-k", "/nonexistent", "-d", home, "-s", "/bin/bash", "-p", "*", "-U"];
         if !groups.is_empty() {
             args.extend(["-G", &groups]);
@@ -46,7 +46,7 @@ impl User {
         Self { name, uid }
     }
 
-    /// What it runs.
+    /// Returns its processes.
     pub(crate) fn processes(&self) -> Vec<Process> {
         Process::of_user(self.uid)
     }
@@ -61,7 +61,7 @@ impl Drop for User {
     }
 }
 
-/// Runs a program that edits the password file, again while another one does.
+/// Runs a program that edits the password file; retries while another one has it locked.
 pub(crate) fn locked(name: &str, args: &[&str]) {
     const CANNOT_LOCK: [Option<i32>; 2] = [Some(1), Some(10)];
     eventually_within(LOCK_TIMEOUT, name, || {

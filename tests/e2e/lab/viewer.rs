@@ -1,4 +1,4 @@
-//! Today's Canvas client: TEXT frames are keystrokes, BINARY frames are output, a TEXT frame is an error.
+//! The current Canvas client: TEXT frames are keystrokes, BINARY frames are output, a TEXT frame is an error.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,23 +11,27 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// How long the gateway may take to say what is waited for.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+use super::transcript::{Source, Transcript};
 
-/// A browser tab with a terminal in it.
+/// How long the gateway may take for one message.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long [`Viewer::until`] waits, however much other output comes meanwhile.
+const UNTIL_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A browser tab with a terminal.
 pub(crate) struct Viewer {
     socket: WebSocketStream<TcpStream>,
-    unread: Vec<u8>,
+    transcript: Transcript,
 }
 
 /// How a terminal ended for its viewer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Farewell {
-    /// Output that nobody waited for.
+pub(crate) struct Closed {
+    /// The remaining output.
     pub(crate) output: String,
     /// The errors, each a TEXT frame.
     pub(crate) errors: Vec<String>,
-    /// The close frame's code and reason; none when the socket just broke.
+    /// The close frame's code and reason; `None` when the socket ended without one.
     pub(crate) close: Option<(u16, String)>,
 }
 
@@ -39,7 +43,7 @@ impl Viewer {
             .expect("the upgrade")
     }
 
-    /// The same with any headers; the status of a refusal.
+    /// The same with any headers; returns the status of a refusal.
     pub(crate) async fn try_open(
         gateway: SocketAddr,
         workspace: &str,
@@ -52,7 +56,7 @@ impl Viewer {
         }
         let stream = TcpStream::connect(gateway).await.unwrap();
         match timeout(ANSWER_TIMEOUT, tokio_tungstenite::client_async(request, stream)).await.unwrap() {
-            Ok((socket, _)) => Ok(Self { socket, unread: Vec::new() }),
+            Ok((socket, _)) => Ok(Self { socket, transcript: Transcript::default() }),
             Err(Error::Http(response)) => Err(response.status()),
             Err(error) => panic!("the upgrade broke: {error}"),
         }
@@ -68,49 +72,30 @@ impl Viewer {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
-    /// Reads until `text` came, and returns all up to its end.
+    /// Reads until `text` has come, and returns the output up to its end.
     #[track_caller]
     pub(crate) fn until(&mut self, text: &str) -> impl Future<Output = String> {
-        let caller = std::panic::Location::caller();
-        async move {
-            // What was searched already: a flood is searched once.
-            let mut searched = 0;
-            loop {
-                let mut windows = self.unread[searched..].windows(text.len());
-                if let Some(at) = windows.position(|window| window == text.as_bytes()) {
-                    let said: Vec<u8> = self.unread.drain(..searched + at + text.len()).collect();
-                    return String::from_utf8_lossy(&said).into_owned();
-                }
-                searched = self.unread.len().saturating_sub(text.len());
-                let so_far = || String::from_utf8_lossy(&self.unread).into_owned();
-                match timeout(ANSWER_TIMEOUT, self.socket.next()).await {
-                    Ok(Some(Ok(Message::Binary(data)))) => self.unread.extend_from_slice(&data),
-                    Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
-                    Ok(other) => panic!("{caller}: {other:?} before {text:?}, after {:?}", so_far()),
-                    Err(_) => panic!("{caller}: no {text:?} in {ANSWER_TIMEOUT:?}, but {:?}", so_far()),
-                }
-            }
-        }
+        self.read_until(text, UNTIL_TIMEOUT)
     }
 
-    /// Reads until so many pings came, and nothing else.
+    /// Reads until `count` pings have come; anything but output in between fails.
     pub(crate) async fn pings(&mut self, count: usize) {
-        let mut came = 0;
-        while came < count {
+        let mut received = 0;
+        while received < count {
             match timeout(ANSWER_TIMEOUT, self.socket.next()).await.expect("a ping in time") {
-                Some(Ok(Message::Ping(_))) => came += 1,
-                Some(Ok(Message::Binary(data))) => self.unread.extend_from_slice(&data),
-                other => panic!("{other:?} after {came} pings"),
+                Some(Ok(Message::Ping(_))) => received += 1,
+                Some(Ok(Message::Binary(data))) => self.transcript.push(&data),
+                other => panic!("{other:?} after {received} pings"),
             }
         }
     }
 
     /// Reads to the end.
-    pub(crate) async fn finish(mut self) -> Farewell {
+    pub(crate) async fn finish(mut self) -> Closed {
         let (mut errors, mut close) = (Vec::new(), None);
         loop {
             match timeout(ANSWER_TIMEOUT, self.socket.next()).await.expect("it ends in time") {
-                Some(Ok(Message::Binary(data))) => self.unread.extend_from_slice(&data),
+                Some(Ok(Message::Binary(data))) => self.transcript.push(&data),
                 Some(Ok(Message::Text(text))) => errors.push(text.to_string()),
                 Some(Ok(Message::Close(frame))) => {
                     close =
@@ -120,7 +105,7 @@ impl Viewer {
                 Some(Err(_)) | None => break,
             }
         }
-        Farewell { output: String::from_utf8_lossy(&self.unread).into_owned(), errors, close }
+        Closed { output: self.transcript.into_text(), errors, close }
     }
 
     /// Closes the tab.
@@ -131,8 +116,23 @@ impl Viewer {
         {}
     }
 
-    /// Vanishes without a word, as a browser that is killed: the kernel closes its socket.
+    /// Disappears like a killed browser: the kernel closes the socket without a close frame.
     pub(crate) fn vanish(self) {
         drop(self);
+    }
+}
+
+impl Source for Viewer {
+    fn transcript(&mut self) -> &mut Transcript {
+        &mut self.transcript
+    }
+
+    async fn read_more(&mut self) -> Result<(), String> {
+        match self.socket.next().await {
+            Some(Ok(Message::Binary(data))) => self.transcript.push(&data),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            other => return Err(format!("{other:?}")),
+        }
+        Ok(())
     }
 }

@@ -1,28 +1,49 @@
-//! Waiting for what tells nobody: a process that is gone, a line in a log.
+//! Waiting for what sends no event: a process that is gone, a line in a log. Every wait has a bound.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long an event may take.
-const DEADLINE: Duration = Duration::from_secs(20);
-/// How often it is looked at what cannot be waited for.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+pub(super) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
+/// The pause between two looks.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Waits until `look` has something, and returns it; fails after 20 s, telling `what` was waited for.
-#[track_caller]
-pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
-    eventually_within(DEADLINE, what, look)
-}
-
-/// The same within `deadline`.
-#[track_caller]
-pub(crate) fn eventually_within<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + deadline;
+/// Calls `look` until it returns something, or until `timeout` has passed.
+pub(crate) fn poll<T>(timeout: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + timeout;
     loop {
         if let Some(found) = look() {
-            return found;
+            return Some(found);
         }
-        assert!(Instant::now() < end, "not within {deadline:?}: {what}");
-        thread::sleep(LOOK_EVERY);
+        if Instant::now() >= deadline {
+            return None;
+        }
+        thread::sleep(POLL_INTERVAL);
     }
+}
+
+/// The same without blocking the runtime's thread, for what the runtime itself has to finish.
+pub(crate) async fn poll_async<T>(timeout: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        if let Some(found) = look().await {
+            return Some(found);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// Waits until `look` returns something; panics after 20 s with `what` was waited for.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_within(WAIT_TIMEOUT, what, look)
+}
+
+/// The same within `timeout`.
+#[track_caller]
+pub(crate) fn eventually_within<T>(timeout: Duration, what: &str, look: impl FnMut() -> Option<T>) -> T {
+    poll(timeout, look).unwrap_or_else(|| panic!("not within {timeout:?}: {what}"))
 }

@@ -1,4 +1,4 @@
-//! The emulator and the client stack that is pointed at it, in this process.
+//! The emulator and a client of it, in this process.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,32 +11,32 @@ use eice::ssh::host_keys::MemoryHostKeys;
 use eice::{aws, tunnel};
 use eice_proto::InstanceId;
 
-use super::{Census, Console, Sshd};
+use super::{LeakCheck, Sshd, TerminalClient};
 
-/// The instance of the emulator's default world.
+/// The instance of the emulator's default configuration.
 pub(crate) const INSTANCE: &str = "i-0123456789abcdef0";
 
 /// An emulated AWS account with one instance, and a client of it.
 pub(crate) struct World {
     pub(crate) emulator: Emulator,
     pub(crate) connector: Arc<Connector>,
-    /// Where the instance's own sshd listens, when it is a real one.
+    /// The address of the instance's sshd, when it is a real one.
     sshd: Option<SocketAddr>,
     os_user: String,
 }
 
 impl World {
-    /// With the emulator's own SSH server.
+    /// Starts an account whose instance runs the emulator's built-in SSH server.
     pub(crate) async fn builtin() -> Self {
         Self::with(EmulatorConfig::default()).await
     }
 
-    /// With a real sshd as the instance.
+    /// Starts an account whose instance is a real sshd.
     pub(crate) async fn of(sshd: &Sshd) -> Self {
         Self::of_at(sshd, EmulatorConfig::default().tunnel_host).await
     }
 
-    /// The same with the endpoints under the name `tunnel_host`.
+    /// The same with `tunnel_host` as the host name of the endpoints.
     pub(crate) async fn of_at(sshd: &Sshd, tunnel_host: String) -> Self {
         let backend = Backend::Forward(sshd.addr);
         let instances = vec![InstanceSpec { backend, ..InstanceSpec::default() }];
@@ -44,11 +44,11 @@ impl World {
             Self::with(EmulatorConfig { instances, tunnel_host, ..EmulatorConfig::default() }).await;
         world.sshd = Some(sshd.addr);
         world.os_user.clone_from(&sshd.user.name);
-        sshd.takes_keys_from(&world.emulator.access().metadata_url(&world.instance()));
+        sshd.set_metadata_url(&world.emulator.access().metadata_url(&world.instance()));
         world
     }
 
-    /// With any configuration.
+    /// Starts an account with this configuration.
     pub(crate) async fn with(config: EmulatorConfig) -> Self {
         install_crypto();
         let emulator = Emulator::start(config).await.unwrap();
@@ -56,7 +56,7 @@ impl World {
         Self { emulator, connector, sshd: None, os_user: "ec2-user".into() }
     }
 
-    /// Another client of the same account, tuned.
+    /// Returns another client of the same account, configured by `tune`.
     pub(crate) fn client(
         &self,
         tune: impl FnOnce(&mut aws::AwsConfig, &mut tunnel::Config, &mut connect::ConnectConfig),
@@ -73,7 +73,7 @@ impl World {
         connector(&self.emulator, keys, tune)
     }
 
-    /// The AWS client alone.
+    /// Returns the AWS client alone.
     pub(crate) fn aws(&self) -> aws::Aws {
         aws::Aws::new(aws_config(&self.emulator))
     }
@@ -82,8 +82,8 @@ impl World {
         INSTANCE.parse().unwrap()
     }
 
-    /// Takes the permission for `action` from the client.
-    pub(crate) fn denies(&self, action: &str) {
+    /// Denies `action` to the client.
+    pub(crate) fn deny(&self, action: &str) {
         let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "NotAction": action, "Resource": "*"},
         ]});
@@ -91,14 +91,14 @@ impl World {
         assert!(self.emulator.set_policies(&key, vec![serde_json::from_value(policy).unwrap()]));
     }
 
-    /// The instance, with its user.
+    /// Returns the instance as a target, with its user.
     pub(crate) fn target(&self) -> InstanceTarget {
         let mut target = InstanceTarget::new(self.instance());
         target.os_user = self.os_user.parse().unwrap();
         target
     }
 
-    /// Opens a connection to `target`; it must succeed.
+    /// Opens a connection to `target` and asserts that it succeeds.
     pub(crate) async fn host(&self, target: &InstanceTarget) -> Box<dyn Host> {
         self.try_host(target).await.unwrap_or_else(|error| panic!("{error}: {}", error.chain()))
     }
@@ -107,41 +107,39 @@ impl World {
         self.connector.connect(&Target::from(target.clone()), &|_: StageEvent| {}).await
     }
 
-    /// Runs `command` on the instance without a PTY, to its end.
-    pub(crate) async fn command(&self, command: &str) -> (Box<dyn Host>, Console) {
+    /// Starts `command` on the instance without a PTY.
+    pub(crate) async fn command(&self, command: &str) -> (Box<dyn Host>, TerminalClient) {
         let mut target = self.target();
         target.shell = Shell::Command(command.to_owned());
         let host = self.host(&target).await;
-        let console = console(&*host, &TerminalRequest::without_pty()).await;
-        (host, console)
+        let terminal = open_terminal(&*host, &TerminalRequest::without_pty()).await;
+        (host, terminal)
     }
 
-    /// What there is when nothing goes on: counted after a first connection came and went, which fills caches and
-    /// pools.
-    pub(crate) async fn census(&self) -> Census {
+    /// Counts tasks and connections while idle, after a first connection has filled caches and pools.
+    pub(crate) async fn leak_check(&self) -> LeakCheck {
         let host = self.host(&self.target()).await;
         host.close().await;
         drop(host);
         self.settled().await
     }
 
-    /// What there is, once nothing but the pools is left of what was: its tasks, and its sockets to the tunnel and
-    /// to sshd, of which there must be none.
-    pub(crate) async fn settled(&self) -> Census {
+    /// Counts tasks and connections once only pooled connections are left: no socket to the tunnel or to sshd.
+    pub(crate) async fn settled(&self) -> LeakCheck {
         let mut of = vec![self.emulator.access().tunnel_addr()];
         of.extend(self.sshd);
         of.extend(self.emulator.ssh_addr(&self.instance()));
-        Census::settled(&of, self.emulator.access().api_addr()).await
+        LeakCheck::settled(&of, self.emulator.access().api_addr()).await
     }
 }
 
 /// Opens a terminal on `host`.
-pub(crate) async fn console(host: &dyn Host, request: &TerminalRequest) -> Console {
+pub(crate) async fn open_terminal(host: &dyn Host, request: &TerminalRequest) -> TerminalClient {
     let opened = host.open_terminal(request, &|_: StageEvent| {}).await;
-    Console::new(opened.unwrap_or_else(|error| panic!("{error}: {}", error.chain())))
+    TerminalClient::new(opened.unwrap_or_else(|error| panic!("{error}: {}", error.chain())))
 }
 
-/// The process's TLS provider, as `main` installs it.
+/// Installs the process's TLS provider, as `main` does.
 pub(crate) fn install_crypto() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

@@ -1,4 +1,4 @@
-//! An engine that is there, that is not, and that comes back; and what a diagnosis says of it.
+//! An engine that is available, stopped, and started again; and its diagnosis.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +7,11 @@ use eice::model::{
 };
 
 use super::{LABEL, engine, engine_at, target, workspace};
-use crate::lab::{Docker, World, console};
+use crate::lab::{Docker, World, open_terminal};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_engine_is_reported_and_found_again() {
-    let mut docker = Docker::of_its_own();
+    let mut docker = Docker::private();
     let host = docker.host();
     let path = host.strip_prefix("unix://").unwrap().to_owned();
     let engine = engine_at(&host);
@@ -34,7 +34,7 @@ async fn stopped_engine_is_reported_and_found_again() {
     run(&docker);
     engine.ready(&target).await.unwrap();
     let open = engine.connect(&target, &|_: StageEvent| {}).await.unwrap();
-    let mut shell = console(&*open, &TerminalRequest::default()).await;
+    let mut shell = open_terminal(&*open, &TerminalRequest::default()).await;
     shell.line("echo he''re").await;
     shell.until("here").await;
 
@@ -55,18 +55,18 @@ async fn stopped_engine_is_reported_and_found_again() {
     assert_eq!(report.first_failure().unwrap().name, Check::Engine);
 
     tokio::task::block_in_place(|| docker.start_again());
-    // It was stopped with the engine.
+    // The container was stopped with the engine.
     assert!(matches!(engine.ready(&target).await, Err(NotReady::Container)));
     docker.run(["start", "ws-own"]);
     engine.ready(&target).await.unwrap();
     let again = engine.connect(&target, &|_: StageEvent| {}).await.unwrap();
-    let mut shell = console(&*again, &TerminalRequest::default()).await;
+    let mut shell = open_terminal(&*again, &TerminalRequest::default()).await;
     shell.line("exit 4").await;
     assert_eq!(shell.finish().await.2, Exit::Code(4));
     docker.run(["rm", "-f", "ws-own"]);
 }
 
-/// What came of each check, save those that are skipped.
+/// Returns the outcome of each check that was not skipped.
 fn outcomes(report: &Report) -> Vec<(Check, CheckOutcome)> {
     let all = report.steps().iter().map(|step| (step.name, step.outcome));
     all.filter(|(_, outcome)| *outcome != CheckOutcome::Skipped).collect()
@@ -95,7 +95,7 @@ async fn diagnosis_has_instance_format() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn diagnosis_is_bounded() {
-    // It takes connections and says nothing.
+    // A server that accepts connections and never answers.
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("docker.sock");
     let _silent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
@@ -145,10 +145,10 @@ async fn connector_without_engine_fails() {
     with.ready(&target).await.unwrap();
     let report = Connect::diagnose(&with, &target, &|_: StageEvent| {}).await.unwrap();
     assert!(report.is_ok(), "{report:#?}");
-    // One that is tuned otherwise has it as well.
+    // A connector with another SSH configuration has the engine as well.
     let tuned = with.with_ssh_config(eice::ssh::Config::bulk());
     let host = tuned.connect(&target, &|_: StageEvent| {}).await.unwrap();
-    let mut shell = console(&*host, &TerminalRequest::default()).await;
+    let mut shell = open_terminal(&*host, &TerminalRequest::default()).await;
     shell.line("exit").await;
     shell.finish().await;
     container.is_idle();

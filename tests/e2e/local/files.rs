@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::served::{Gateway, PUBLIC_NAME};
+use super::gateway::{Gateway, PUBLIC_NAME};
 use crate::lab::{Docker, TOKEN, request};
 
-/// Writes files; the status and the body of the answer.
+/// Writes files; returns the response's status and body.
 async fn put(gateway: &Gateway, path: &str, body: &Value) -> (u16, Value) {
     let path = format!("/workspaces/{}/{path}", gateway.workspace);
     let token = format!("Bearer {TOKEN}");

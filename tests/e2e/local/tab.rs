@@ -1,4 +1,4 @@
-//! A tab on a local workspace that speaks `eicterm.v1`.
+//! A browser tab on a local workspace, by `eicterm.v1`.
 
 use std::time::Duration;
 
@@ -10,16 +10,17 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-use super::served::{Gateway, PUBLIC_NAME, bearer};
+use super::gateway::{Gateway, PUBLIC_NAME, bearer};
+use crate::lab::{Source, Transcript};
 
-/// How long it may take until the gateway says what is waited for.
+/// How long a message, or an expected output, may take.
 const SOON: Duration = Duration::from_secs(30);
 
-/// A tab that speaks `eicterm.v1`.
+/// A browser tab that uses `eicterm.v1`.
 pub(super) struct Tab {
     socket: WebSocketStream<TcpStream>,
-    unread: Vec<u8>,
-    said: Vec<Value>,
+    transcript: Transcript,
+    messages: Vec<Value>,
 }
 
 impl Tab {
@@ -36,7 +37,7 @@ impl Tab {
         }
         let stream = TcpStream::connect(addr).await.unwrap();
         let (socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-        let mut tab = Self { socket, unread: Vec::new(), said: Vec::new() };
+        let mut tab = Self { socket, transcript: Transcript::default(), messages: Vec::new() };
         let attach = format!("\u{10}{{\"cols\":{cols},\"rows\":{rows}}}");
         tab.send(attach.as_bytes()).await;
         tab
@@ -50,27 +51,14 @@ impl Tab {
         self.send(&[b"\0", text.as_bytes()].concat()).await;
     }
 
-    /// Reads until the terminal said `text`, and returns the messages that came meanwhile, save the first.
+    /// Reads until the terminal printed `text`, and returns the `stage` messages that came meanwhile.
     pub(super) async fn until_output(&mut self, text: &str) -> Vec<Value> {
-        loop {
-            let found = self.unread.windows(text.len()).position(|window| window == text.as_bytes());
-            if let Some(at) = found {
-                self.unread.drain(..at + text.len());
-                let said = std::mem::take(&mut self.said);
-                return said.into_iter().filter(|message| message["t"] == "stage").collect();
-            }
-            match timeout(SOON, self.socket.next()).await {
-                Ok(Some(Ok(Message::Binary(data)))) => self.unread.extend_from_slice(&data),
-                Ok(Some(Ok(Message::Text(text)))) => self.said.push(serde_json::from_str(&text).unwrap()),
-                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
-                other => {
-                    panic!("{other:?} before {text:?}, after {:?}", String::from_utf8_lossy(&self.unread))
-                }
-            }
-        }
+        self.read_until(text, SOON).await;
+        let messages = std::mem::take(&mut self.messages);
+        messages.into_iter().filter(|message| message["t"] == "stage").collect()
     }
 
-    /// Reads to the end: the `exit` message and the close code.
+    /// Reads to the end; returns the `exit` message and the close code.
     pub(super) async fn finish(mut self) -> (Value, Option<u16>) {
         let (mut exit, mut close) = (Value::Null, None);
         while let Some(Ok(message)) = timeout(SOON, self.socket.next()).await.expect("it ends in time") {
@@ -86,5 +74,21 @@ impl Tab {
             }
         }
         (exit, close)
+    }
+}
+
+impl Source for Tab {
+    fn transcript(&mut self) -> &mut Transcript {
+        &mut self.transcript
+    }
+
+    async fn read_more(&mut self) -> Result<(), String> {
+        match self.socket.next().await {
+            Some(Ok(Message::Binary(data))) => self.transcript.push(&data),
+            Some(Ok(Message::Text(text))) => self.messages.push(serde_json::from_str(&text).unwrap()),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            other => return Err(format!("{other:?}")),
+        }
+        Ok(())
     }
 }

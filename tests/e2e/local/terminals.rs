@@ -1,4 +1,4 @@
-//! What a terminal in a container does.
+//! Terminals in containers.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use eice::model::{Exit, Fault, Shell, Signal, Size, Stage, StageEvent, TerminalE
 use tokio::time::timeout;
 
 use super::{ENV, host, open, target, workspace};
-use crate::lab::{Container, Docker, Process, console, eventually, unique};
+use crate::lab::{Container, Docker, Process, eventually, open_terminal, unique};
 
-/// How long something may take that should happen at once.
+/// How long something immediate may take.
 const SOON: Duration = Duration::from_secs(20);
 
 fn sized(cols: u16, rows: u16) -> TerminalRequest {
@@ -20,11 +20,11 @@ fn sized(cols: u16, rows: u16) -> TerminalRequest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn first_output_has_size() {
-    // What a shell says by itself first.
+    // The first output of each shell.
     for (image, first) in [(Docker::SH, "\r\n\r\nBusyBox v"), (Docker::BASH, "bash-")] {
         let container = workspace(image);
         let host = host(&container).await;
-        let mut shell = console(&*host, &sized(132, 43)).await;
+        let mut shell = open_terminal(&*host, &sized(132, 43)).await;
         let prompt = shell.until("# ").await;
         let prompt = prompt.trim_start_matches("\u{1b}[?2004h");
         assert!(prompt.starts_with(first), "{image}: {prompt:?}");
@@ -62,7 +62,7 @@ async fn bash_is_preferred_over_sh() {
     }
 }
 
-/// An image with a program and no shell.
+/// Builds an image with a program and without a shell; returns its name.
 fn shell_less() -> &'static str {
     const NAME: &str = "eice-test:no-shell";
     let root = tempfile::tempdir().unwrap();
@@ -85,7 +85,7 @@ async fn missing_shell_is_reported() {
         assert_eq!(error.message(), format!("container {name} cannot start a shell"));
         assert_eq!(error.hint(), Some("the image needs a POSIX sh"));
     }
-    assert!(began.elapsed() < SOON, "no deadline was waited for");
+    assert!(began.elapsed() < SOON, "no timeout was needed");
     docker.run(["rm", "-f", &name]);
 
     let container = workspace(Docker::SH);
@@ -94,7 +94,7 @@ async fn missing_shell_is_reported() {
         shell.line(&format!("exit {code}")).await;
         assert_eq!(shell.finish().await.2, Exit::Code(code));
         let host = super::host(&container).await;
-        let command = console(&*host, &TerminalRequest::command(format!("exit {code}"))).await;
+        let command = open_terminal(&*host, &TerminalRequest::command(format!("exit {code}"))).await;
         assert_eq!(command.finish().await.2, Exit::Code(code));
     }
 }
@@ -104,15 +104,15 @@ async fn command_has_streams_and_stdin_eof() {
     let container = workspace(Docker::SH);
     let host = host(&container).await;
     let line = "echo words >&2; cat; echo \"end $1$0\"; exit 3";
-    let mut command = console(&*host, &TerminalRequest::command(line)).await;
+    let mut command = open_terminal(&*host, &TerminalRequest::command(line)).await;
     let every: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     command.bytes(every.clone()).await;
     command.end_input().await;
     let (stdout, stderr, exit) = command.finish().await;
     assert!(stdout.starts_with(&every) && &stdout[every.len()..] == b"end sh\n", "{} bytes", stdout.len());
     assert_eq!((&stderr[..], exit), (&b"words\n"[..], Exit::Code(3)));
-    // Without any input at all.
-    let mut quiet = console(&*host, &TerminalRequest::command("cat | wc -c")).await;
+    // Without any input.
+    let mut quiet = open_terminal(&*host, &TerminalRequest::command("cat | wc -c")).await;
     quiet.end_input().await;
     assert_eq!(quiet.finish().await.0, b"0\n");
     host.close().await;
@@ -124,7 +124,7 @@ async fn frame_like_output_passes() {
     let container = workspace(Docker::SH);
     let (_host, mut shell) = open(&container).await;
     for octal in ["\\001\\000\\000\\000\\377\\377\\377\\377", "\\002", "\\000"] {
-        // A pause, so that it stands at the beginning of a piece.
+        // A pause, so that the text starts a new chunk.
         shell.line(&format!("sleep 0.2; printf '{octal}'; sleep 0.2; echo be''hind")).await;
         let said = shell.until("behind").await;
         let byte = char::from(octal.as_bytes()[3] - b'0');
@@ -136,7 +136,7 @@ async fn frame_like_output_passes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn detach_keys_are_input() {
     let container = workspace(Docker::SH);
-    // Each key is one write, as a person types: the engine looks for its keys in these only.
+    // One write for each key, as when typing: the engine detects its detach keys only in single writes.
     let (_host, mut shell) = open(&container).await;
     shell
         .line("stty raw -echo; echo re''ady; head -c 4 | tr '\\020\\021' 'PQ'; stty sane; echo be''hind")
@@ -158,11 +158,11 @@ async fn signal_reaches_live_process_only() {
     let container = workspace(Docker::SH);
     let host = host(&container).await;
     let line = "trap 'echo heard; exit 5' TERM; echo ready; while :; do sleep 0.1; done";
-    let mut command = console(&*host, &TerminalRequest::command(line)).await;
+    let mut command = open_terminal(&*host, &TerminalRequest::command(line)).await;
     command.until("ready").await;
     command.control().signal(Signal::Term).await.unwrap();
     command.until("heard").await;
-    let mut killed = console(&*host, &TerminalRequest::command("echo ready; exec sleep 5000")).await;
+    let mut killed = open_terminal(&*host, &TerminalRequest::command("echo ready; exec sleep 5000")).await;
     killed.until("ready").await;
     killed.control().signal(Signal::Kill).await.unwrap();
     assert_eq!(killed.finish().await.2, Exit::Code(137));
@@ -184,11 +184,11 @@ async fn slow_reader_causes_backpressure() {
     let container = workspace(Docker::SH);
     let host = host(&container).await;
     let line = format!("dd if=/dev/zero bs=1M count={MIB} 2>/dev/null; touch /tmp/done; echo");
-    let mut command = console(&*host, &TerminalRequest::command(line)).await;
+    let mut command = open_terminal(&*host, &TerminalRequest::command(line)).await;
     eventually("it runs", || written(&container));
     let mut before = None;
-    // It comes to a stop: what it has written does not grow any more.
-    eventually("it is held up", || {
+    // The writer is blocked once its total stops growing.
+    eventually("the writer is blocked", || {
         let written = written(&container)?;
         std::thread::sleep(Duration::from_millis(300));
         before.replace(written).filter(|before| *before == written && written > 0)
@@ -200,7 +200,7 @@ async fn slow_reader_causes_backpressure() {
     assert_eq!(count, (MIB << 20) + 1);
 }
 
-/// How much `dd` in `container`, which busybox runs under the name of the shell, has written.
+/// Returns how many bytes `dd` in `container` has written; busybox runs it under the name of the shell.
 fn written(container: &Container) -> Option<u64> {
     let of = |process: Process| {
         let io = std::fs::read_to_string(format!("/proc/{}/io", process.pid)).ok()?;
@@ -241,7 +241,7 @@ async fn files_are_written() {
     }
     let path = quote("/opt/configs/it's.md").unwrap();
     let line = format!("cat /opt/configs/a/config.yaml {path}; wc -c </opt/configs/large; stat -c %a {path}");
-    let mut command = console(&*host, &TerminalRequest::command(line)).await;
+    let mut command = open_terminal(&*host, &TerminalRequest::command(line)).await;
     command.end_input().await;
     let (stdout, _, exit) = command.finish().await;
     assert_eq!(String::from_utf8_lossy(&stdout), format!("k: 'v'\n{}\n644\n", large.len()));
@@ -284,7 +284,7 @@ async fn container_stop_ends_terminals() {
             }
         }
     });
-    // Engines differ: some still know how an exec of a stopped container ended.
+    // Engines differ: some still report the status of an exec in a stopped container.
     match end.await.expect("it ends") {
         Some(Err(error)) => assert_eq!(error.to_string(), "the workspace's container has stopped"),
         Some(Ok(TerminalEvent::Exit(exit))) => assert_eq!(exit, Exit::Code(137)),

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::http::request;
-use super::{Census, Viewer, World};
+use super::{LeakCheck, Viewer, World};
 
 /// The token that opens the workspace.
 pub(crate) const TOKEN: &str = "e2e-token-0123456789abcdefghijklmnopqrstuvwxyz";
@@ -18,15 +18,15 @@ pub(crate) const TOKEN: &str = "e2e-token-0123456789abcdefghijklmnopqrstuvwxyz";
 pub(crate) const WORKSPACE: &str = "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
 
 /// A gateway that serves the instance of a [`World`].
-pub(crate) struct Served {
+pub(crate) struct InProcessGateway {
     pub(crate) addr: SocketAddr,
     pub(crate) gateway: Gateway,
     drain: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
 
-impl Served {
-    /// Serves `world`'s instance, with more lines in the workspace's entry.
+impl InProcessGateway {
+    /// Serves the instance of `world`; `lines` are added to the workspace's entry.
     pub(crate) async fn start(world: &World, lines: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -47,7 +47,7 @@ impl Served {
         Viewer::open(self.addr, WORKSPACE, TOKEN).await
     }
 
-    /// Sends a request about the workspace, with the token: the status, and the body, which is JSON or nothing.
+    /// Sends a request for the workspace, with the token; returns the status and the body, which is JSON or empty.
     pub(crate) async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
         let path = format!("/workspaces/{WORKSPACE}/{path}");
         let token = format!("Bearer {TOKEN}");
@@ -56,24 +56,24 @@ impl Served {
         (status, json.unwrap_or_else(|error| panic!("{error}: {status} {body}")))
     }
 
-    /// What there is when no tab is open, counted after a first one came and went. `backend` is where the instance's
-    /// sshd listens.
-    pub(crate) async fn census(&self, world: &World, backend: SocketAddr) -> Census {
+    /// Counts tasks and connections without an open tab, after a first tab was opened and closed to fill caches.
+    /// `backend` is the address of the instance's sshd.
+    pub(crate) async fn leak_check(&self, world: &World, backend: SocketAddr) -> LeakCheck {
         let mut viewer = self.viewer().await;
         viewer.line("echo wa''rm").await;
         viewer.until("warm").await;
         viewer.leave().await;
-        Census::settled(&[self.addr, backend], world.emulator.access().api_addr()).await
+        LeakCheck::settled(&[self.addr, backend], world.emulator.access().api_addr()).await
     }
 
-    /// Drains it, and waits until it is gone.
+    /// Drains it and waits for its end.
     pub(crate) async fn stop(self) {
         let _ = self.drain.send(());
         self.serving.await.unwrap().unwrap();
     }
 }
 
-/// A directory with the one workspace.
+/// Returns a directory file with the one workspace.
 pub(crate) fn directory(os_user: &str, lines: &str) -> String {
     let digest = BearerToken::new(TOKEN).unwrap().digest();
     format!(

@@ -1,5 +1,5 @@
-//! aws-cli itself, where there is one (`make test-awscli AWS=/path/to/aws`): it answers as its transcripts say, ours
-//! answers as it does, and how fast each of them is. With `EICE_AWSCLI_RECORD=1` the transcripts are written anew.
+//! Compares the shim with a real aws-cli (`make test-awscli AWS=/path/to/aws`): both match the transcripts; also
+//! compares their speed. `EICE_AWSCLI_RECORD=1` writes the transcripts again.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,9 +12,9 @@ use eice::emulator::{Backend, EmulatorConfig, InstanceSpec};
 use super::replay::agrees;
 use super::scene::{Aws, LONG, Scene, instance};
 use super::transcript::{self, TOPICS};
-use crate::lab::eventually;
+use crate::lab::poll;
 
-/// aws-cli, by the variable that `make test-awscli` sets.
+/// Returns the aws-cli that `make test-awscli` sets.
 fn aws_cli() -> Aws {
     let path = std::env::var_os("EICE_AWSCLI")
         .expect("EICE_AWSCLI names aws-cli v2: make test-awscli AWS=/path/to/aws");
@@ -55,7 +55,7 @@ async fn both_match_transcripts() {
     assert!(wrong.is_empty() || record, "{}", wrong.join("\n"));
 }
 
-/// The middle of `times` in milliseconds, and a text with the ninth tenth and the worst.
+/// Returns the median of `times` in milliseconds, and a text with the 90th percentile and the maximum.
 fn spread(mut times: Vec<Duration>) -> (f64, String) {
     times.sort();
     let ms = |n: usize| times[n.min(times.len() - 1)].as_secs_f64() * 1000.0;
@@ -92,7 +92,7 @@ async fn speed() {
         ("send-ssh-public-key", &push),
     ] {
         let mut times = (Vec::new(), Vec::new());
-        // In turns, after one each that warms the caches.
+        // Alternately, after one run each to warm the caches.
         for n in 0..=RUNS {
             for (scene, times) in [(&theirs, &mut times.0), (&ours, &mut times.1)] {
                 let began = Instant::now();
@@ -112,7 +112,7 @@ async fn speed() {
     };
     let theirs = Scene::with(config, aws_cli()).await;
     let ours = theirs.by(Aws::Ours);
-    // At odd times: aws-cli looks for input for 50 ms and sleeps for 50.
+    // At uneven intervals: aws-cli polls for input every 50 ms.
     for (what, idle) in [("echo, typing fast", 5..8), ("echo, after a pause", 200..300)] {
         let mut tunnels = (Tunnel::open(&theirs), Tunnel::open(&ours));
         let mut times = (Vec::new(), Vec::new());
@@ -127,18 +127,18 @@ async fn speed() {
     for _ in 0..3 {
         for (scene, times) in [(&theirs, &mut times.0), (&ours, &mut times.1)] {
             let tunnel = Tunnel::open(scene);
-            times.push(tokio::task::block_in_place(|| tunnel.there_and_back(MIB << 20)));
+            times.push(tokio::task::block_in_place(|| tunnel.round_trip(MIB << 20)));
         }
     }
     row("64 MiB there and back", times.0, times.1);
 }
 
-/// One of the milliseconds in `range`, another for each `n`.
+/// Returns one of the milliseconds in `range`, varying with `n`.
 fn pause(range: &std::ops::Range<u64>, n: u64) -> Duration {
     Duration::from_millis(range.start + n * 37 % (range.end - range.start))
 }
 
-/// A server that sends back what it gets.
+/// An echo server.
 struct Echo {
     addr: std::net::SocketAddr,
 }
@@ -147,7 +147,7 @@ impl Echo {
     fn start() -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
-        // It ends with the process: a thread for each of the few connections.
+        // One thread for each of the few connections; they end with the process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 stream.set_nodelay(true).unwrap();
@@ -169,12 +169,12 @@ impl Tunnel {
         let child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let mut tunnel = Self { child };
-        // Open once something came back.
+        // The tunnel is open once a byte has come back.
         tokio::task::block_in_place(|| tunnel.echo(Duration::ZERO));
         tunnel
     }
 
-    /// How long one byte takes there and back, after `idle`.
+    /// Measures the round trip of one byte after `idle`.
     fn echo(&mut self, idle: Duration) -> Duration {
         std::thread::sleep(idle);
         let (stdin, stdout) = (self.child.stdin.as_mut().unwrap(), self.child.stdout.as_mut().unwrap());
@@ -185,8 +185,8 @@ impl Tunnel {
         began.elapsed()
     }
 
-    /// How long `len` bytes take there and back.
-    fn there_and_back(mut self, len: usize) -> Duration {
+    /// Measures the round trip of `len` bytes.
+    fn round_trip(mut self, len: usize) -> Duration {
         let (mut stdin, stdout) = (self.child.stdin.take().unwrap(), self.child.stdout.as_mut().unwrap());
         let began = Instant::now();
         let feeding = std::thread::spawn(move || {
@@ -194,7 +194,7 @@ impl Tunnel {
             for _ in 0..len >> 20 {
                 stdin.write_all(&chunk).unwrap();
             }
-            // Kept open until all is back: the end of stdin makes aws-cli spin.
+            // Kept open until everything is back: at the end of stdin aws-cli spins.
             stdin
         });
         let (mut reader, mut left) = (BufReader::with_capacity(1 << 20, stdout), len);
@@ -213,9 +213,6 @@ impl Tunnel {
 impl Drop for Tunnel {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        let deadline = Instant::now() + LONG;
-        eventually("the tunnel ends", || {
-            (self.child.try_wait().ok().flatten().is_some() || Instant::now() > deadline).then_some(())
-        });
+        let _ = poll(LONG, || self.child.try_wait().ok().flatten());
     }
 }

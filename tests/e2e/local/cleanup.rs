@@ -1,4 +1,4 @@
-//! Whatever ends a terminal, nothing of it is left in the container, and no task here.
+//! However a terminal ends, it leaves no process in the container and no task here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{JOBS, has_jobs, host, open, workspace};
-use crate::lab::{Console, Container, Docker, console, eventually};
+use super::{JOBS, host, open, wait_for_jobs, workspace};
+use crate::lab::{Container, Docker, TerminalClient, eventually, open_terminal};
 
-/// Starts the jobs of [`JOBS`] from a shell in a container of `image`, lets `end` end the shell, and sees that nothing is
-/// left: no process, no task.
-async fn nothing_is_left_after(image: &str, end: impl AsyncFnOnce(&Container, Box<dyn Host>, Console)) {
+/// Starts the jobs of [`JOBS`] from a shell in a container of `image`, lets `end` end the shell, and asserts that no
+/// process and no task is left.
+async fn leaves_nothing_after(image: &str, end: impl AsyncFnOnce(&Container, Box<dyn Host>, TerminalClient)) {
     let container = workspace(image);
     let before = Handle::current().metrics().num_alive_tasks();
     let (host, mut shell) = open(&container).await;
     shell.line(JOBS).await;
     shell.until("started").await;
-    has_jobs(&container);
+    wait_for_jobs(&container);
     end(&container, host, shell).await;
     container.is_idle();
     eventually("no task is left", || (Handle::current().metrics().num_alive_tasks() <= before).then_some(()));
@@ -29,9 +29,9 @@ async fn nothing_is_left_after(image: &str, end: impl AsyncFnOnce(&Container, Bo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_terminal_leaves_nothing() {
-    nothing_is_left_after(Docker::BASH, async |container, _host, shell| {
+    leaves_nothing_after(Docker::BASH, async |container, _host, shell| {
         shell.close().await;
-        // Closing waits for the far side.
+        // Closing waits for the remote cleanup.
         assert_eq!(container.processes(), []);
     })
     .await;
@@ -39,17 +39,17 @@ async fn closed_terminal_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dropped_terminal_leaves_nothing() {
-    nothing_is_left_after(Docker::SH, async |_, _host, shell| drop(shell)).await;
+    leaves_nothing_after(Docker::SH, async |_, _host, shell| drop(shell)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_host_leaves_nothing() {
-    nothing_is_left_after(Docker::SH, async |container, host, _shell| {
+    leaves_nothing_after(Docker::SH, async |container, host, _shell| {
         host.close().await;
         assert_eq!(container.processes(), []);
     })
     .await;
-    nothing_is_left_after(Docker::SH, async |container, host, _shell| {
+    leaves_nothing_after(Docker::SH, async |container, host, _shell| {
         drop(host);
         container.is_idle();
     })
@@ -58,7 +58,7 @@ async fn closed_host_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shell_exit_ends_jobs() {
-    nothing_is_left_after(Docker::BASH, async |_, _host, mut shell| {
+    leaves_nothing_after(Docker::BASH, async |_, _host, mut shell| {
         shell.line("exit").await;
         shell.finish().await;
     })
@@ -87,7 +87,7 @@ async fn abandoned_attempt_leaves_nothing() {
             let mut request = TerminalRequest::default();
             request.pty = pty;
             let opening = host.open_terminal(&request, &|_: StageEvent| {});
-            // Dropped when the time is over, and when it was too late for that.
+            // Abandoned at the timeout, unless it has finished before.
             let _ = timeout(Duration::from_millis(after), opening).await;
         }
     }
@@ -107,7 +107,7 @@ async fn late_abandoned_shell_ends() {
     let engine = super::engine_at(&format!("unix://{}", socket.display()));
     let host = engine.connect(&super::target(&[&container.name]), &|_: StageEvent| {}).await.unwrap();
     let request = TerminalRequest::default();
-    // The watcher is there by then, and has nothing to end yet.
+    // The watcher has started by then, and the shell has not.
     let opening = timeout(LATE / 2, host.open_terminal(&request, &|_: StageEvent| {}));
     assert!(opening.await.is_err(), "it takes as long as the shell");
     timeout(LATE * 5, came.notified()).await.expect("the shell comes all the same");
@@ -115,11 +115,11 @@ async fn late_abandoned_shell_ends() {
     slow.abort();
 }
 
-/// How late a slow engine starts a shell: longer than a watcher looks for one.
+/// How late a slow engine starts a shell: later than a watcher stops looking for it.
 const LATE: Duration = Duration::from_secs(3);
 
-/// The engine of these tests behind `listener`, which starts what has a PTY after [`LATE`], whoever has gone by then, and
-/// says so once it runs.
+/// Proxies the tests' engine at `listener`, but starts an exec with a PTY only after [`LATE`], even if the client has
+/// gone, and notifies `came` once it runs.
 async fn slow_engine(listener: UnixListener, came: Arc<Notify>) {
     let engine = Docker::shared().host();
     let engine = engine.strip_prefix("unix://").unwrap();
@@ -151,7 +151,7 @@ async fn slow_engine(listener: UnixListener, came: Arc<Notify>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shell_without_watcher_is_refused() {
-    // Its `sh` does not care for watchers, and says so when the shell is there already.
+    // Its `sh` refuses to run a watcher, and fails when the shell already runs.
     let container = workspace(Docker::SH);
     let sh = "#!/bin/busybox sh\ncase $2 in 'echo; while'*) sleep 0.5; exit 9;; esac\nexec /bin/busybox sh \"$@\"\n";
     let put = "mkdir -p /usr/local/bin; printf %s \"$1\" >/usr/local/bin/sh; chmod 755 /usr/local/bin/sh";
@@ -170,7 +170,7 @@ async fn concurrent_shells_have_own_watchers() {
     let opened = futures_util::future::join_all((0..4).map(|n| {
         let host = &host;
         async move {
-            let mut shell = console(&**host, &TerminalRequest::default()).await;
+            let mut shell = open_terminal(&**host, &TerminalRequest::default()).await;
             shell.line(&format!("echo nu''mber={n}.; sleep 500{n} &")).await;
             shell.until(&format!("number={n}.")).await;
             shell

@@ -1,4 +1,4 @@
-//! Others' terminals answer while one floods its own and another is pasted into without being read.
+//! Other terminals stay responsive during a flood in one terminal and an unread paste in another.
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
@@ -6,21 +6,21 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use super::honest::Honest;
+use super::bystander::Bystander;
 use super::wire::{PATIENCE, Wire, frame};
 use super::{gateway, has_not_grown};
 use crate::lab::{GatewayProgram, OTHER_WORKSPACE, PUBLIC_HOST, TOKEN, eventually};
 
-/// How much of the flood is read before the neighbour is asked how it was, in bytes.
+/// How much of the flood is read, in bytes.
 const FLOOD: usize = 64 << 20;
 
-/// How much is pasted into a program that does not read, in bytes.
+/// The size of a paste into a program that does not read, in bytes.
 const PASTE: usize = 12 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flood_and_paste_spare_neighbors() {
     let gateway = gateway("").await;
-    let honest = Honest::at_work(&gateway).await;
+    let bystander = Bystander::start(&gateway).await;
     let before = gateway.memory();
     // Pasted into a program that does not read.
     let mut paste = Wire::terminal(gateway.addr(), 9, None).await;
@@ -29,21 +29,21 @@ async fn flood_and_paste_spare_neighbors() {
         paste.send(frame(0x82, &vec![b'x'; PASTE])).await.unwrap();
         paste
     });
-    // Read as fast as it comes.
+    // The flood is read at full speed.
     let read = read_flood(&gateway).await;
     assert!(read >= FLOOD);
-    // The largest paste is taken off the socket, so that its viewer is heard; one more is the most that is kept.
+    // The largest paste is read from the socket, so that close frames are still seen; at most one more is buffered.
     let paste = timeout(PATIENCE, &mut pasting).await.expect("the paste is taken").unwrap();
     let kept = gateway.memory();
     assert!(kept < before + 4 * PASTE as u64, "{} MiB became {} MiB", before >> 20, kept >> 20);
     drop(paste);
-    eventually("only the honest one is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
-    honest.unharmed().await;
+    eventually("only the bystander's is left", || (gateway.world.emulator.open_tunnels() == 1).then_some(()));
+    bystander.assert_unharmed().await;
     has_not_grown(&gateway, before);
     gateway.stop().await;
 }
 
-/// Runs `yes` in another workspace of the same instance and reads [`FLOOD`] of it; then Ctrl-C answers.
+/// Runs `yes` in another workspace of the same instance and reads [`FLOOD`] bytes; then Ctrl-C works.
 async fn read_flood(gateway: &GatewayProgram) -> usize {
     let url = format!("ws://{PUBLIC_HOST}/workspaces/{OTHER_WORKSPACE}/terminal");
     let mut request = url.into_client_request().unwrap();

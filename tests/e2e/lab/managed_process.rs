@@ -1,29 +1,31 @@
-//! A program that a test runs beside itself.
+//! A program that a test runs in the background.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use super::process::Process;
 use super::reaper;
+use super::signals::restore_default_signals;
+use super::wait::{eventually_within, poll};
 
-/// How long a part may take to end by itself when asked.
+/// How long a program may take to end after SIGTERM.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A running program, ended with all that it started when it is dropped, and when this process is killed.
+/// A running program. It is ended with all its descendants on drop, and when the test process is killed.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct ChildProcess {
     child: Child,
     pub(crate) process: Process,
 }
 
-impl Part {
-    /// Starts `command` in a process group of its own.
+impl ChildProcess {
+    /// Starts `command` in its own process group.
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Self {
-        super::signals::restore_default_signals();
+        restore_default_signals();
         let mut child = command
             .process_group(0)
             .spawn()
@@ -35,41 +37,38 @@ impl Part {
         Self { child, process }
     }
 
-    /// Its standard input, output and error, where they are pipes.
+    /// Returns the standard library's handle, which has the pipes.
     pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    /// Whether it has not ended yet.
+    /// Returns whether it has not ended yet.
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Kills it, and it alone, without a warning.
+    /// Kills only this process, with SIGKILL.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Asks it to end, and returns its exit status when it does so within the deadline.
+    /// Sends SIGTERM and returns the exit status; panics when it does not end in time.
     #[track_caller]
     pub(crate) fn terminate(&mut self) -> std::process::ExitStatus {
         self.process.signal(Signal::TERM);
-        super::wait::eventually_within(END_TIMEOUT, "a part ends when asked", || {
+        eventually_within(END_TIMEOUT, "a program ends after SIGTERM", || {
             self.child.try_wait().ok().flatten()
         })
     }
 }
 
-impl Drop for Part {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         let started = Process::descendants(self.process.pid);
         if self.is_running() {
             self.process.signal(Signal::TERM);
-            let end = Instant::now() + END_TIMEOUT;
-            while self.is_running() && Instant::now() < end {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            let _ = poll(END_TIMEOUT, || (!self.is_running()).then_some(()));
             self.kill();
         }
         for process in started {

@@ -1,19 +1,19 @@
-//! Which container a local workspace is.
+//! Finding the container of a local workspace.
 
 use eice::model::{Fault, NotReady, Stage, StageEvent, TerminalRequest};
 
 use super::{LABEL, engine, labelled, target, try_host, workspace};
-use crate::lab::{Container, Docker, console, unique};
+use crate::lab::{Container, Docker, open_terminal, unique};
 
-/// The container that opens for `names`.
+/// Returns the host name of the container that opens for `names`.
 async fn opens(names: &[&str]) -> String {
     let host = try_host(names).await.unwrap();
-    let mut shell = console(&*host, &TerminalRequest::command("hostname; cat")).await;
+    let mut shell = open_terminal(&*host, &TerminalRequest::command("hostname; cat")).await;
     shell.end_input().await;
     String::from_utf8(shell.finish().await.0).unwrap().trim().to_owned()
 }
 
-/// A container's own name for itself, which is the beginning of its id.
+/// Returns a container's host name: the start of its id.
 fn hostname(container: &Container) -> String {
     container.id()[..12].to_owned()
 }
@@ -29,7 +29,7 @@ async fn first_running_name_wins() {
     assert_eq!(opens(&names).await, hostname(&second));
     let first = labelled(names[0], Docker::SH);
     assert_eq!(opens(&names).await, hostname(&first));
-    // One that is stopped is passed over.
+    // A stopped container is skipped.
     Docker::shared().run(["stop", names[0]]);
     assert_eq!(opens(&names).await, hostname(&second));
     engine().ready(&target(&names)).await.unwrap();
@@ -46,7 +46,7 @@ async fn unlabelled_container_is_not_opened() {
         "as if it were not there"
     );
     assert!(matches!(engine().ready(&target(&[&name])).await, Err(NotReady::Container)));
-    // Nor is one found by what its id begins with, labelled or not.
+    // An id prefix does not match, with or without the label.
     let ours = workspace(Docker::SH);
     for id in [ours.id(), ours.id()[..12].to_owned(), ours.id()[..6].to_owned()] {
         assert_eq!(docker.run(["inspect", "-f", "{{.Name}}", &id]).trim(), format!("/{}", ours.name));
@@ -77,7 +77,7 @@ async fn open_host_keeps_its_container() {
     let aside = unique("aside-");
     docker.run(["rename", &first.name, &aside]);
     docker.run(["rename", &other.name, &first.name]);
-    let mut shell = console(&*host, &TerminalRequest::command("hostname; cat")).await;
+    let mut shell = open_terminal(&*host, &TerminalRequest::command("hostname; cat")).await;
     shell.end_input().await;
     assert_eq!(String::from_utf8(shell.finish().await.0).unwrap().trim(), hostname_of(&aside));
     docker.run(["rm", "-f", &aside]);

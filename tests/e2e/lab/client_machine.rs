@@ -1,13 +1,13 @@
-//! Somebody who uses the program: a home folder, credentials, and an instance with a real sshd.
+//! A user's machine: a home, credentials, and an instance with a real sshd.
 
-use std::io::Write;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
-use super::{INSTANCE, Said, Sshd, Tty, World, eice, eventually};
+use super::client_shell::run_for_output;
+use super::{CommandOutput, INSTANCE, Sshd, Tty, World, eice, eventually};
 
-/// A user of `eice` with an instance that runs a real sshd.
-pub(crate) struct Station {
+/// A home in which `eice` runs, and an instance that runs a real sshd.
+pub(crate) struct ClientMachine {
     pub(crate) world: World,
     pub(crate) home: tempfile::TempDir,
     /// `USER@INSTANCE`.
@@ -15,12 +15,12 @@ pub(crate) struct Station {
     pub(crate) sshd: Sshd,
 }
 
-impl Station {
+impl ClientMachine {
     pub(crate) async fn start() -> Self {
         Self::of(Sshd::start()).await
     }
 
-    /// With more lines in sshd's configuration.
+    /// The same with more lines of sshd's configuration.
     pub(crate) async fn with(lines: &str) -> Self {
         Self::of(Sshd::with(lines, &[])).await
     }
@@ -35,43 +35,32 @@ impl Station {
         self.world.emulator.access().env()
     }
 
-    /// A folder of this side.
+    /// Returns the local folder.
     pub(crate) fn here(&self) -> &Path {
         self.home.path()
     }
 
-    /// `eice ARGS` on pipes and in the folder of this side, to its end.
+    /// Runs `eice ARGS` on pipes in the local folder, to its end.
     pub(crate) async fn run(&self, args: &[&str], stdin: impl Into<Vec<u8>>) -> Output {
-        let stdin = stdin.into();
         let mut command = eice(self.home.path(), &self.env());
         command.args(args).current_dir(self.home.path());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let run = move || {
-            let mut child = command.spawn().unwrap();
-            let mut pipe = child.stdin.take().unwrap();
-            // One that ends before it has read all is an answer as well.
-            let feed = std::thread::spawn(move || drop(pipe.write_all(&stdin)));
-            let output = child.wait_with_output().unwrap();
-            feed.join().unwrap();
-            output
-        };
-        tokio::task::spawn_blocking(run).await.unwrap()
+        run_for_output(command, stdin.into()).await
     }
 
-    /// `eice ssh OPTIONS` at the instance with a command, on pipes, to its end.
-    pub(crate) async fn ssh(&self, options: &[&str], command: &str, stdin: &[u8]) -> Said {
+    /// Runs `command` on the instance by `eice ssh OPTIONS`, on pipes, to its end.
+    pub(crate) async fn ssh(&self, options: &[&str], command: &str, stdin: &[u8]) -> CommandOutput {
         let args = [&["ssh"], options, &[self.destination.as_str(), "--", command]].concat();
-        Said::from(self.run(&args, stdin).await)
+        CommandOutput::from(self.run(&args, stdin).await)
     }
 
-    /// `eice ssh OPTIONS` at the instance in a terminal.
+    /// Starts `eice ssh OPTIONS` to the instance in a terminal.
     #[track_caller]
     pub(crate) fn tty(&self, options: &[&str]) -> Tty {
         let args = [&["ssh"], options, &[self.destination.as_str()]].concat();
         Tty::start(&args, &self.env(), self.home.path(), None)
     }
 
-    /// The same with a shell that answers.
+    /// The same, and waits until the shell answers.
     #[track_caller]
     pub(crate) fn at_shell(&self, options: &[&str]) -> Tty {
         let mut tty = self.tty(options);
@@ -80,7 +69,7 @@ impl Station {
         tty
     }
 
-    /// Waits until nothing is left of what was: no process at the instance, no tunnel.
+    /// Waits until the instance has no process of a connection and no tunnel is open.
     #[track_caller]
     pub(crate) fn is_idle(&self) {
         self.sshd.is_idle();
@@ -88,7 +77,7 @@ impl Station {
     }
 }
 
-/// What a program said.
+/// Returns `bytes` as text.
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,4 +1,4 @@
-//! A person at their own machine, who is nobody there but themselves, with OpenSSH's programs.
+//! An unprivileged user of this machine, with OpenSSH's programs.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -6,56 +6,57 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::client_shell::run_to_end;
 use super::program::EICE;
 use super::require::{program, run_ok};
-use super::shell::run_to_end;
+use super::signals::restore_default_signals;
 use super::user::User;
-use super::{RunDir, Said, World};
+use super::{CommandOutput, RunDir, World};
 
-/// A user of this machine with an ssh configuration and the environment that an emulator asks for.
-pub(crate) struct Person {
-    // Dropped in this order: the user and what they run, then the folder.
+/// A user of this machine with an ssh configuration and the environment for an emulator.
+pub(crate) struct LocalUser {
+    // Dropped in this order: the user and its processes, then the folder.
     pub(crate) user: User,
     env: Vec<(&'static str, String)>,
     dir: RunDir,
 }
 
-impl Person {
-    /// Somebody who may use `world`, without any key.
+impl LocalUser {
+    /// Creates a user with the credentials of `world` and without a key.
     pub(crate) fn new(world: &World) -> Self {
         let dir = RunDir::new("me");
         let user = User::new(&dir.join("home"), &[]);
         let mut env = world.emulator.access().env();
-        // The emulator's own is in a folder that nobody else may enter.
+        // The emulator's own file is in a folder that only root can enter.
         let authority = fs::read_to_string(world.emulator.access().ca_file()).unwrap();
         let authority = dir.write("ca.pem", &authority, 0o644);
         env.retain(|(name, _)| *name != "AWS_CA_BUNDLE");
         env.push(("AWS_CA_BUNDLE", authority.display().to_string()));
-        let person = Self { user, env, dir };
+        let local_user = Self { user, env, dir };
         for folder in ["run", "home/.ssh"] {
-            let folder = person.file(folder);
+            let folder = local_user.file(folder);
             fs::create_dir(&folder).unwrap();
             fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
-            chown(&folder, Some(person.user.uid), Some(person.gid())).unwrap();
+            chown(&folder, Some(local_user.user.uid), Some(local_user.gid())).unwrap();
         }
-        person
+        local_user
     }
 
     fn gid(&self) -> u32 {
         run_ok("id", ["-g", &self.user.name]).trim().parse().unwrap()
     }
 
-    /// `name` below what is theirs: `home` is their home, `run` their runtime folder.
+    /// Returns the path of `name` in the user's folder: `home` is the home, `run` the runtime folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// Where the sockets of agents are.
+    /// Returns the folder of the agents' sockets.
     pub(crate) fn agents(&self) -> PathBuf {
         self.file("run/eice")
     }
 
-    /// Writes `text` to `name` in their home, as theirs.
+    /// Writes `text` to `name` in the user's home, owned by the user.
     pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let file = self.file("home").join(name);
         fs::write(&file, text).unwrap();
@@ -63,8 +64,9 @@ impl Person {
         file
     }
 
-    /// The program `name` (`eice` is ours) as they start it, at home.
+    /// Returns a command for the program `name` (`eice` is the program under test), run as the user in the home.
     pub(crate) fn command(&self, name: &str) -> Command {
+        restore_default_signals();
         let file = if name == "eice" { EICE.into() } else { program(name) };
         let mut command = Command::new(file);
         command.uid(self.user.uid).gid(self.gid()).current_dir(self.file("home")).env_clear();
@@ -74,23 +76,23 @@ impl Person {
         command
     }
 
-    /// Runs `name` with `args` to its end, with `input` on its stdin.
+    /// Runs `name` with `args` and `input` on stdin to its end.
     #[track_caller]
-    pub(crate) fn run(&self, name: &str, args: &[&str], input: &[u8]) -> impl Future<Output = Said> {
+    pub(crate) fn run(&self, name: &str, args: &[&str], input: &[u8]) -> impl Future<Output = CommandOutput> {
         let mut command = self.command(name);
         command.args(args);
         run_to_end(command, input)
     }
 
-    /// Makes what `eice ssh-config ARGS` prints their ssh configuration: that and nothing else.
+    /// Makes the output of `eice ssh-config ARGS` the user's whole ssh configuration.
     pub(crate) async fn configure(&self, args: &[&str]) -> String {
         let args = [&["ssh-config"], args].concat();
-        let printed = self.run("eice", &args, b"").await.good();
+        let printed = self.run("eice", &args, b"").await.expect_success();
         self.write(".ssh/config", &printed);
         printed
     }
 
-    /// Every file in their home, by its path, with its content.
+    /// Returns every file of the user, with its content.
     pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut found = Vec::new();
         let mut folders = vec![self.file("home"), self.file("run")];

@@ -1,20 +1,20 @@
-//! Local workspaces through `eice serve`: the platform's bodies and order, both browser protocols, and what is left.
+//! Local workspaces through `eice serve`: the platform's errors in its order, both browser protocols, and cleanup.
 
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::tab::Tab;
-use super::{JOBS, LABEL, has_jobs, labelled};
+use super::{JOBS, LABEL, labelled, wait_for_jobs};
 use crate::lab::{
     Container, Docker, Process, Program, TOKEN, Viewer, eventually, eventually_within, open_files, request,
     unique,
 };
 
-/// The name under which browsers know the gateway.
+/// The gateway's host name for browsers.
 pub(super) const PUBLIC_NAME: &str = "acme.example";
 
-/// What the platform's edge adds, where the gateway serves an organisation.
+/// The header that the platform's edge adds when the gateway serves an organization.
 const ORGANISATION: (&str, &str) = ("x-molecule-org-id", "acme");
 
 /// `eice serve` with one workspace that has no instance.
@@ -25,7 +25,7 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// In front of `docker`, with a workspace called `name`.
+    /// Starts a gateway for the engine at `docker_host` with a workspace called `name`.
     pub(super) fn start(docker_host: &str, name: &str) -> Self {
         Self::with(docker_host, name, &[])
     }
@@ -49,7 +49,7 @@ impl Gateway {
         Self { program: Program::start(&args, &all), workspace, _folder: folder }
     }
 
-    /// The names of the workspace's container, in order.
+    /// Returns the possible names of the workspace's container, in order.
     fn names(&self) -> [String; 2] {
         [format!("ws-{}", &self.workspace[..12]), format!("ws-{}", self.workspace)]
     }
@@ -59,14 +59,14 @@ impl Gateway {
         labelled(&self.names()[0], image)
     }
 
-    /// A tab of today's client.
+    /// Opens a tab of the current client.
     async fn tab(&self) -> Viewer {
         let token = format!("Bearer {TOKEN}");
         let headers = [("authorization", token.as_str()), ("host", PUBLIC_NAME)];
         Viewer::try_open(self.program.addr(), &self.workspace, &headers).await.unwrap()
     }
 
-    /// What is answered to somebody who asks for a terminal with `authorization`.
+    /// Requests a terminal with `authorization`; returns the status and body of the refusal.
     async fn refusal(&self, authorization: &str) -> (u16, Value) {
         let path = format!("/workspaces/{}/terminal", self.workspace);
         let headers = [
@@ -92,7 +92,7 @@ impl Gateway {
     }
 }
 
-/// With the token of these tests.
+/// Returns the header with the tests' token.
 pub(super) fn bearer() -> String {
     format!("Bearer {TOKEN}")
 }
@@ -105,9 +105,9 @@ async fn legacy_client_gets_80x24_and_1000() {
     viewer.line("stty size; echo ws=$MOLECULE_WS_ID; exit 4").await;
     viewer.until("24 80\r\n").await;
     viewer.until(&format!("ws={}", gateway.workspace)).await;
-    let farewell = viewer.finish().await;
-    assert_eq!(farewell.close, Some((1000, String::new())), "{farewell:?}");
-    assert!(farewell.errors.is_empty(), "{farewell:?}");
+    let closed = viewer.finish().await;
+    assert_eq!(closed.close, Some((1000, String::new())), "{closed:?}");
+    assert!(closed.errors.is_empty(), "{closed:?}");
     container.is_idle();
 }
 
@@ -115,11 +115,11 @@ async fn legacy_client_gets_80x24_and_1000() {
 async fn errors_before_upgrade_match_platform() {
     let name = unique("lead ");
     let gateway = Gateway::start(&Docker::shared().host(), &name);
-    // Who is not known learns nothing of containers.
+    // Without a valid token nothing about containers is disclosed.
     assert_eq!(gateway.refusal("Bearer wrong").await.0, 401);
     let not_running = (404, serde_json::json!({"error": "container not running"}));
     assert_eq!(gateway.refusal(&bearer()).await, not_running);
-    // Under each of its names.
+    // The container is found by each of its names.
     let named = name.replace(' ', "-");
     let names = gateway.names();
     for name in [&named, &names[1], &names[0]] {
@@ -132,7 +132,7 @@ async fn errors_before_upgrade_match_platform() {
         assert_eq!(gateway.refusal(&bearer()).await, not_running, "{name} is stopped");
         drop(container);
     }
-    // One that is only called so.
+    // A container with the right name but without the label.
     let _other = Container::start_as(&named, Docker::SH, &[]);
     assert_eq!(gateway.refusal(&bearer()).await, not_running);
     let report = gateway.diagnosis().await;
@@ -143,14 +143,14 @@ async fn errors_before_upgrade_match_platform() {
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_engine_is_503_until_it_starts() {
     let unavailable = (503, serde_json::json!({"error": "Docker not available"}));
-    // An organisation's workspaces are instances, engine or not.
+    // An organization's workspaces are instances, with or without an engine.
     let saas = Gateway::with(&Docker::shared().host(), "a", &[("MOLECULE_ORG_ID", "acme")]);
     let _container = saas.container(Docker::SH);
     assert_eq!(saas.refusal("Bearer wrong").await.0, 401);
     assert_eq!(saas.refusal(&bearer()).await, unavailable);
     assert_eq!(saas.diagnosis().await["first_failure"], "engine");
 
-    let mut docker = Docker::of_its_own();
+    let mut docker = Docker::private();
     let gateway = Gateway::start(&docker.host(), "a");
     assert_eq!(gateway.refusal(&bearer()).await.0, 404);
     tokio::task::block_in_place(|| docker.stop());
@@ -158,7 +158,7 @@ async fn missing_engine_is_503_until_it_starts() {
     let log = gateway.program.stderr();
     assert!(
         log.contains("cannot be reached") && log.contains(&docker.host()),
-        "the operator is told why: {log}"
+        "the log has the reason: {log}"
     );
     tokio::task::block_in_place(|| docker.start_again());
     let name = gateway.names()[0].clone();
@@ -201,7 +201,7 @@ async fn eicterm_client_resizes_and_gets_exit() {
     tab.types("stty size\r").await;
     tab.until_output("40 120\r\n").await;
     tab.send(&[1, 0, 91, 0, 31]).await;
-    // Told apart from the input that follows it.
+    // Checked separately from the input after it.
     tab.types("while [ \"$(stty size)\" != '31 91' ]; do sleep 0.1; done; echo resi''zed; exit 7\r").await;
     tab.until_output("resized").await;
     let (exit, close) = tab.finish().await;
@@ -215,17 +215,17 @@ async fn shell_failure_has_hint() {
     let container = gateway.container(Docker::SH);
     Docker::shared().run(["pause", &container.name]);
     let viewer = gateway.tab().await;
-    let farewell = viewer.finish().await;
+    let closed = viewer.finish().await;
     Docker::shared().run(["unpause", &container.name]);
-    assert_eq!(farewell.close, Some((4500, "shell failed".into())), "{farewell:?}");
-    assert!(farewell.errors[0].starts_with("Error: shell: "), "no wiring of AWS is at fault: {farewell:?}");
-    assert!(farewell.errors[0].contains("unpause"), "{farewell:?}");
+    assert_eq!(closed.close, Some((4500, "shell failed".into())), "{closed:?}");
+    assert!(closed.errors[0].starts_with("Error: shell: "), "no wiring of AWS is at fault: {closed:?}");
+    assert!(closed.errors[0].contains("unpause"), "{closed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flood_waits_and_ctrl_c_passes() {
     let gateway = Gateway::start(&Docker::shared().host(), "a");
-    // In bash, `yes` is a program with a name of its own.
+    // With bash, `yes` is a separate process.
     let container = gateway.container(Docker::BASH);
     let mut viewer = gateway.tab().await;
     viewer.line("echo wa''rm").await;
@@ -234,13 +234,13 @@ async fn flood_waits_and_ctrl_c_passes() {
     viewer
         .line("yes 0123456789abcdefghijklmnopqrstuvwxyz | head -c 10485760; echo be''hind; sleep 5000")
         .await;
-    // Nobody reads: the program is held up and the gateway keeps what it has.
+    // The viewer does not read: the program is blocked and the gateway's buffers stay bounded.
     eventually("the flood is on", || {
         container.processes().iter().any(|process| process.command.starts_with("yes")).then_some(())
     });
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    let is_held_up = container.processes().iter().any(|process| process.command.starts_with("yes"));
-    assert!(is_held_up, "10 MB went somewhere");
+    let is_blocked = container.processes().iter().any(|process| process.command.starts_with("yes"));
+    assert!(is_blocked, "10 MB were accepted");
     let grown = resident(gateway.program.pid()).saturating_sub(before);
     assert!(grown < 8 << 20, "the gateway grew by {grown} bytes");
     let said = viewer.until("behind").await;
@@ -259,7 +259,7 @@ async fn flood_waits_and_ctrl_c_passes() {
     container.is_idle();
 }
 
-/// How much memory the process `pid` has, in bytes.
+/// Returns the resident memory of the process `pid`, in bytes.
 fn resident(pid: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -288,13 +288,13 @@ async fn large_paste_arrives_intact() {
 async fn closed_tab_leaves_nothing() {
     let gateway = Gateway::start(&Docker::shared().host(), "a");
     let container = gateway.container(Docker::BASH);
-    // The first one fills caches.
+    // The first tab fills caches.
     for (round, vanishes) in [false, true, false, true].into_iter().enumerate() {
         let before = open_files(gateway.program.pid());
         let mut viewer = gateway.tab().await;
         viewer.line(JOBS).await;
         viewer.until("started").await;
-        has_jobs(&container);
+        wait_for_jobs(&container);
         assert!(Process::descendants(gateway.program.pid()).is_empty(), "no subprocess, ever");
         if vanishes {
             viewer.vanish();
@@ -318,16 +318,16 @@ async fn gateway_stop_closes_tabs_with_1001() {
     let mut viewer = gateway.tab().await;
     viewer.line(JOBS).await;
     viewer.until("started").await;
-    has_jobs(&container);
-    let told = tokio::spawn(viewer.finish());
+    wait_for_jobs(&container);
+    let finished = tokio::spawn(viewer.finish());
     assert!(tokio::task::block_in_place(|| gateway.program.part.terminate()).success());
     assert_eq!(container.processes(), [], "it waits until nothing is left");
-    assert_eq!(told.await.unwrap().close.map(|(code, _)| code), Some(1001));
+    assert_eq!(finished.await.unwrap().close.map(|(code, _)| code), Some(1001));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_gateway_leaves_nothing() {
-    /// How long it may take: the hang-up at once, the kill a second later.
+    /// The watcher sends SIGHUP at once and SIGKILL a second later.
     const BOUND: Duration = Duration::from_secs(8);
     let mut gateway = Gateway::start(&Docker::shared().host(), "a");
     let container = gateway.container(Docker::SH);

@@ -1,22 +1,22 @@
-//! Heads that no client should send: injected lines, two lengths, too much, and other protocols.
+//! Malformed request heads: injected lines, two lengths, too large, and other protocols.
 
 use std::net::SocketAddr;
 
 use tokio::task::JoinSet;
 
-use super::honest::Honest;
+use super::bystander::Bystander;
 use super::wire::{Wire, ask, get, request, upgrade};
 use super::{gateway, has_not_grown};
 use crate::lab::{PUBLIC_HOST, TOKEN, WORKSPACE};
 
-/// Sends `bytes` and reads all that comes until the gateway ends the connection: as text, however broken.
-async fn told(gateway: SocketAddr, bytes: Vec<u8>) -> String {
+/// Sends `bytes` and returns everything until the gateway ends the connection, as text.
+async fn exchange(gateway: SocketAddr, bytes: Vec<u8>) -> String {
     let mut wire = Wire::open(gateway, 19).await;
     let _ = wire.send(bytes).await;
     String::from_utf8_lossy(&wire.rest().await).into_owned()
 }
 
-/// The statuses of all answers in `text`.
+/// Returns the statuses of all responses in `text`.
 fn statuses(text: &str) -> Vec<u16> {
     text.match_indices("HTTP/1.1 ").map(|(at, _)| text[at + 9..at + 12].parse().unwrap()).collect()
 }
@@ -24,7 +24,7 @@ fn statuses(text: &str) -> Vec<u16> {
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_head_is_refused() {
     let gateway = gateway("").await;
-    let honest = Honest::at_work(&gateway).await;
+    let bystander = Bystander::start(&gateway).await;
     let before = gateway.memory();
     let good = String::from_utf8(upgrade(WORKSPACE, &[])).unwrap();
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
@@ -47,7 +47,7 @@ async fn malformed_head_is_refused() {
         ("a length of less than nothing", with("Content-Length: -1").into_bytes()),
         ("a length with a sign", with("Content-Length: +1").into_bytes()),
         ("a length that is too large", with("Content-Length: 99999999999999999999").into_bytes()),
-        ("an encoding that nobody has", with("Transfer-Encoding: gzip").into_bytes()),
+        ("an unsupported encoding", with("Transfer-Encoding: gzip").into_bytes()),
         ("an encoding after chunked", with("Transfer-Encoding: chunked, gzip").into_bytes()),
         ("an encoding in disguise", with("Transfer-Encoding: xchunked").into_bytes()),
         ("HTTP/0.9", b"GET /workspaces\r\n".to_vec()),
@@ -58,17 +58,17 @@ async fn malformed_head_is_refused() {
         ("the PROXY protocol", format!("PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n{good}").into_bytes()),
         ("noise", (0..=255_u8).cycle().take(4096).collect()),
     ] {
-        cases.spawn(async move { (what, told(addr, bytes).await) });
+        cases.spawn(async move { (what, exchange(addr, bytes).await) });
     }
     while let Some(case) = cases.join_next().await {
-        let (what, told) = case.unwrap();
-        let statuses = statuses(&told);
+        let (what, answer) = case.unwrap();
+        let statuses = statuses(&answer);
         let is_refused = |status: &u16| matches!(status, 400..=499 | 501 | 505);
         eprintln!("{what}: {statuses:?}");
-        assert!(statuses.iter().all(is_refused), "{what}: {told}");
-        assert!(statuses.len() <= 1, "{what}: {told}");
+        assert!(statuses.iter().all(is_refused), "{what}: {answer}");
+        assert!(statuses.len() <= 1, "{what}: {answer}");
     }
-    // More than is read of a head, at once or line by line.
+    // Larger than the limit of a head, in one line or in many.
     for (what, lines, status) in [
         ("64 KiB in one line", format!("X-A: {}", "a".repeat(64 << 10)), 431),
         ("1000 lines", "X-A: a\r\n".repeat(1000).trim_end().to_owned(), 431),
@@ -79,22 +79,22 @@ async fn malformed_head_is_refused() {
         } else {
             with(&lines)
         };
-        let statuses = statuses(&told(addr, bytes.into_bytes()).await);
+        let statuses = statuses(&exchange(addr, bytes.into_bytes()).await);
         eprintln!("{what}: {statuses:?}");
         assert!(statuses.iter().all(|s| *s == status || *s == 431 || *s == 400), "{what}: {statuses:?}");
     }
-    // A head without an end is cut at its bound, and not kept.
+    // A head without an end is cut at the limit, and not buffered.
     let mut wire = Wire::open(gateway.addr(), 19).await;
     wire.send("GET / HTTP/1.1\r\n").await.unwrap();
     while wire.send("X-A: a\r\n".repeat(512)).await.is_ok() {}
     drop(wire);
-    honest.unharmed().await;
+    bystander.assert_unharmed().await;
     has_not_grown(&gateway, before);
     gateway.is_idle();
     gateway.stop().await;
 }
 
-/// What a proxy in front believes to be one request must not be two for us, nor the other way round.
+/// A request that a proxy in front considers one must not be two here, and the reverse.
 #[tokio::test(flavor = "multi_thread")]
 async fn request_smuggling_is_refused() {
     let gateway = gateway("").await;
@@ -110,18 +110,18 @@ async fn request_smuggling_is_refused() {
     ] {
         let path = format!("/workspaces/{WORKSPACE}/terminal/ticket");
         let head = format!("POST {path} HTTP/1.1\r\nHost: {PUBLIC_HOST}\r\n{lines}{bearer}\r\n0\r\n\r\n");
-        let told = told(gateway.addr(), (head + &hidden).into_bytes()).await;
-        eprintln!("{what}: {:?}", statuses(&told));
-        assert!(statuses(&told).len() <= 1, "{what}: {told}");
-        assert!(!told.contains(WORKSPACE), "{what}: the hidden request was answered: {told}");
+        let answer = exchange(gateway.addr(), (head + &hidden).into_bytes()).await;
+        eprintln!("{what}: {:?}", statuses(&answer));
+        assert!(statuses(&answer).len() <= 1, "{what}: {answer}");
+        assert!(!answer.contains(WORKSPACE), "{what}: the hidden request was answered: {answer}");
     }
-    // A body that says what no body should, of a request that has a length: it is a body, not a request.
+    // A body that looks like a request, of a request with a length, is a body.
     let head = format!(
         "POST /auth/session HTTP/1.1\r\nHost: {PUBLIC_HOST}\r\nContent-Length: {}\r\n\r\n",
         hidden.len()
     );
-    let told = told(gateway.addr(), (head + &hidden).into_bytes()).await;
-    assert_eq!(statuses(&told), [401], "{told}");
+    let answer = exchange(gateway.addr(), (head + &hidden).into_bytes()).await;
+    assert_eq!(statuses(&answer), [401], "{answer}");
     gateway.stop().await;
 }
 
@@ -145,7 +145,7 @@ async fn other_protocols_are_refused() {
     gateway.stop().await;
 }
 
-/// What is logged of a request cannot drive the terminal that shows the log, nor forge a line of it.
+/// Logged request text can neither control the terminal that shows the log nor forge a line.
 #[tokio::test(flavor = "multi_thread")]
 async fn request_text_is_escaped_in_log() {
     let gateway = gateway("").await;

@@ -1,4 +1,4 @@
-//! Somebody who works in a terminal while others attack.
+//! An ordinary user who works in a terminal during an attack.
 
 use std::time::{Duration, Instant};
 
@@ -9,34 +9,33 @@ use tokio::time::timeout;
 use super::wire::{Wire, get};
 use crate::lab::{GatewayProgram, TOKEN, Viewer, WORKSPACE};
 
-/// How long any keystroke's echo or request may take, whatever others do, other tests included.
+/// How long an echo or a request may take, even with other tests running.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Within what time half of the echoes are there.
+/// The largest allowed median of the echoes.
 const RESPONSIVE: Duration = Duration::from_millis(500);
 
-/// How often somebody honest asks for something over a new connection.
-const ASKS_EVERY: Duration = Duration::from_millis(250);
+/// The interval of requests over new connections.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(250);
 
-/// An open terminal in which somebody types without a pause, and who asks for the list of workspaces now and then,
-/// once at least.
-pub(super) struct Honest {
+/// An open terminal with continuous typing, and regular requests for the list of workspaces, at least one.
+pub(super) struct Bystander {
     stop: oneshot::Sender<()>,
     working: JoinHandle<Work>,
 }
 
-/// What somebody honest went through.
+/// The bystander's measurements.
 #[derive(Debug, Default)]
 struct Work {
     echoes: Vec<Duration>,
     requests: u32,
-    /// The slowest.
+    /// The slowest response.
     answer: Duration,
 }
 
-impl Honest {
-    /// Opens a terminal and goes to work.
-    pub(super) async fn at_work(gateway: &GatewayProgram) -> Self {
+impl Bystander {
+    /// Opens a terminal and starts typing.
+    pub(super) async fn start(gateway: &GatewayProgram) -> Self {
         let addr = gateway.addr();
         let bearer = format!("Bearer {TOKEN}");
         let headers = [("authorization", bearer.as_str()), ("host", crate::lab::PUBLIC_HOST)];
@@ -55,13 +54,13 @@ impl Honest {
                 };
                 timeout(PATIENCE, line).await.unwrap_or_else(|_| panic!("no echo in time, after {number}"));
                 work.echoes.push(began.elapsed());
-                if asked.is_none_or(|asked| asked.elapsed() > ASKS_EVERY) {
+                if asked.is_none_or(|asked| asked.elapsed() > REQUEST_INTERVAL) {
                     let began = Instant::now();
                     asked = Some(began);
                     let request = async {
                         loop {
                             let mut wire = Wire::open(addr, 1).await;
-                            // One that had to make room before it was heard asks again, as browsers do.
+                            // A connection that was evicted before its request was read retries, as browsers do.
                             if wire.send(get("/workspaces", &[("Authorization", &bearer)])).await.is_ok()
                                 && let Some(answer) = wire.answer().await
                             {
@@ -82,14 +81,14 @@ impl Honest {
         Self { stop, working }
     }
 
-    /// Ends the work, which must have gone well.
-    pub(super) async fn unharmed(self) {
+    /// Stops, and asserts that everything was answered in time.
+    pub(super) async fn assert_unharmed(self) {
         let _ = self.stop.send(());
-        let Work { mut echoes, requests, answer } = self.working.await.expect("nothing held up the work");
+        let Work { mut echoes, requests, answer } = self.working.await.expect("the work was not blocked");
         echoes.sort();
         let (half, most) = (echoes[echoes.len() / 2], echoes[echoes.len() - 1]);
         eprintln!(
-            "honest: {} echoes in {half:?}, at most {most:?}; {requests} answers in at most {answer:?}",
+            "bystander: {} echoes in {half:?}, at most {most:?}; {requests} answers in at most {answer:?}",
             echoes.len()
         );
         assert!(half < RESPONSIVE, "half of the echoes took {half:?} and more");

@@ -1,4 +1,4 @@
-//! What is forwarded arrives whole, whichever way it goes and whatever it comes by.
+//! Forwarded data arrives complete, in each direction and by each kind of forward.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -10,14 +10,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::{Forwarder, LONG, by_socks, echo, server, spec, talks};
-use crate::lab::{INSTANCE, Program, Station, World, eventually, noise, run};
+use crate::lab::{ClientMachine, INSTANCE, Program, World, eventually, noise, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_connections_share_one_tunnel() {
     const LEN: usize = 2 << 20;
-    let station = Station::start().await;
+    let client = ClientMachine::start().await;
     let to = server(echo).await;
-    let forwarder = Forwarder::start(&station, &["-L", &spec(to), "-D", "0"]);
+    let forwarder = Forwarder::start(&client, &["-L", &spec(to), "-D", "0"]);
     let (local, socks) = (forwarder.at(ForwardKind::Local), forwarder.at(ForwardKind::Dynamic));
     let all = (0..50_u64).map(|n| {
         tokio::spawn(async move {
@@ -33,15 +33,15 @@ async fn fifty_connections_share_one_tunnel() {
     for one in futures_util::future::join_all(all).await {
         one.unwrap();
     }
-    assert_eq!(station.world.emulator.open_tunnels(), 1, "they share it");
+    assert_eq!(client.world.emulator.open_tunnels(), 1, "they share it");
     assert_eq!(forwarder.0.stderr().matches("eice: ").count(), 2, "{}", forwarder.0.stderr());
-    forwarder.ends(&station);
+    forwarder.ends(&client);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_close_is_forwarded() {
-    let station = Station::start().await;
-    // Answers only when it has heard the end of the question.
+    let client = ClientMachine::start().await;
+    // Answers only at the end of the question.
     let after = server(|mut stream: TcpStream| async move {
         let mut question = Vec::new();
         stream.read_to_end(&mut question).await.unwrap();
@@ -49,7 +49,7 @@ async fn half_close_is_forwarded() {
         stream.write_all(&question).await.unwrap();
     })
     .await;
-    // Ends first, and then takes note of what it hears.
+    // Ends its own direction first, and then reads.
     let (note, mut noted) = tokio::sync::mpsc::channel(1);
     let before = server(move |mut stream: TcpStream| {
         let note = note.clone();
@@ -62,14 +62,14 @@ async fn half_close_is_forwarded() {
         }
     })
     .await;
-    let forwarder = Forwarder::start(&station, &["-L", &spec(after)]);
+    let forwarder = Forwarder::start(&client, &["-L", &spec(after)]);
     let mut data = noise(7, 300_000);
     let heard = talks(TcpStream::connect(forwarder.at(ForwardKind::Local)).await.unwrap(), &data).await;
     data.reverse();
     assert!(heard == data);
-    forwarder.ends(&station);
+    forwarder.ends(&client);
 
-    let forwarder = Forwarder::start(&station, &["-L", &spec(before)]);
+    let forwarder = Forwarder::start(&client, &["-L", &spec(before)]);
     let mut stream = TcpStream::connect(forwarder.at(ForwardKind::Local)).await.unwrap();
     let mut all = Vec::new();
     timeout(LONG, stream.read_to_end(&mut all)).await.unwrap().unwrap();
@@ -77,12 +77,12 @@ async fn half_close_is_forwarded() {
     stream.write_all(&data).await.unwrap();
     stream.shutdown().await.unwrap();
     assert!(timeout(LONG, noted.recv()).await.unwrap().unwrap() == data);
-    forwarder.ends(&station);
+    forwarder.ends(&client);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn curl_uses_each_socks_version() {
-    let station = Station::start().await;
+    let client = ClientMachine::start().await;
     let page = noise(3, 1 << 20);
     let served = page.clone();
     let web = server(move |mut stream: TcpStream| {
@@ -99,7 +99,7 @@ async fn curl_uses_each_socks_version() {
         }
     })
     .await;
-    let forwarder = Forwarder::start(&station, &["-D", "0"]);
+    let forwarder = Forwarder::start(&client, &["-D", "0"]);
     let socks = forwarder.at(ForwardKind::Dynamic).to_string();
     let url = format!("http://localhost:{}/", web.port());
     let curl = async |kind: &str, url: &str| {
@@ -110,7 +110,7 @@ async fn curl_uses_each_socks_version() {
         let output = curl(kind, &url).await;
         assert!(output.stdout == page, "{kind}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    // Nobody listens there: the proxy says so, in each version's words.
+    // No listener: each SOCKS version has its reply for that.
     let dead = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://localhost:{}/", dead.port());
     for kind in ["--socks4a", "--socks5-hostname"] {
@@ -119,22 +119,22 @@ async fn curl_uses_each_socks_version() {
     }
     assert_eq!(by_socks(forwarder.at(ForwardKind::Dynamic), "localhost", dead.port()).await.unwrap_err(), 5);
     forwarder.says(&format!("localhost:{}: the server cannot connect to it", dead.port()));
-    // What is no SOCKS is told so, and hangs nobody.
+    // A client that does not speak SOCKS is reported, and others are not blocked.
     let mut stream = TcpStream::connect(forwarder.at(ForwardKind::Dynamic)).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     assert_eq!(timeout(LONG, stream.read(&mut [0; 9])).await.unwrap().unwrap_or(0), 0);
     forwarder.says(&format!("-D {socks}: the client does not speak SOCKS"));
-    forwarder.ends(&station);
+    forwarder.ends(&client);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn remote_port_is_forwarded() {
-    let station = Station::start().await;
+    let client = ClientMachine::start().await;
     let to = server(echo).await;
     let dead = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let forwarder = Forwarder::start(&station, &["-R", &spec(to), "-R", &spec(dead)]);
-    let told: Vec<_> = forwarder.0.ready.forwards.iter().map(|forward| forward.listen.clone()).collect();
-    forwarder.says(&format!("listens on {} of the instance", told[0]));
+    let forwarder = Forwarder::start(&client, &["-R", &spec(to), "-R", &spec(dead)]);
+    let listening: Vec<_> = forwarder.0.ready.forwards.iter().map(|forward| forward.listen.clone()).collect();
+    forwarder.says(&format!("listens on {} of the instance", listening[0]));
     let all = (0..8_u64).map(|n| {
         let at = forwarder.at(ForwardKind::Remote);
         tokio::spawn(async move {
@@ -145,22 +145,22 @@ async fn remote_port_is_forwarded() {
     for one in futures_util::future::join_all(all).await {
         one.unwrap();
     }
-    let nowhere = told[1].replace("localhost", "127.0.0.1");
+    let nowhere = listening[1].replace("localhost", "127.0.0.1");
     let mut stream = TcpStream::connect(nowhere).await.unwrap();
     assert_eq!(timeout(LONG, stream.read(&mut [0])).await.unwrap().unwrap_or(0), 0, "it is closed");
     forwarder.says("cannot connect: ");
-    forwarder.ends(&station);
+    forwarder.ends(&client);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unix_sockets_are_forwarded() {
-    let station = Station::start().await;
+    let client = ClientMachine::start().await;
     let to = server(echo).await;
-    let there = station.sshd.home().join("socket").display().to_string();
-    let here = station.here().join("socket").display().to_string();
-    // Here a socket, there a socket: what goes in here comes out at `to`, by way of the other forward.
-    let forwarder = Forwarder::start(&station, &["-R", &format!("{there}:localhost:{}", to.port())]);
-    let second = Forwarder::start(&station, &["-L", &format!("{here}:{there}")]);
+    let there = client.sshd.home().join("socket").display().to_string();
+    let here = client.here().join("socket").display().to_string();
+    // A local socket leads to a remote one, which leads back to `to` by the other forward.
+    let forwarder = Forwarder::start(&client, &["-R", &format!("{there}:localhost:{}", to.port())]);
+    let second = Forwarder::start(&client, &["-L", &format!("{here}:{there}")]);
     let data = noise(5, 200_000);
     let sent = data.clone();
     let path = here.clone();
@@ -186,10 +186,10 @@ async fn unix_sockets_are_forwarded() {
         Some(143)
     );
     assert!(!std::path::Path::new(&here).exists(), "the socket's file goes with it");
-    forwarder.ends(&station);
+    forwarder.ends(&client);
 }
 
-/// The emulator's own SSH server forwards as well, on its loopback.
+/// The emulator's built-in SSH server forwards as well, on its loopback.
 #[tokio::test(flavor = "multi_thread")]
 async fn emulator_forwards_both_ways() {
     let world = World::builtin().await;
