@@ -47,6 +47,7 @@ mod push_key;
 mod routes;
 mod secrets;
 mod serving;
+mod signals;
 mod ssh_config;
 mod sshd;
 mod static_binary;
