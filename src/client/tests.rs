@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a broken set-up ends the test")]
+
 use tokio::io::AsyncReadExt as _;
 
 use super::*;
