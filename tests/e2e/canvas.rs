@@ -14,7 +14,7 @@ async fn legacy_canvas_client_works() {
         "signedIn": 200,
         "protocol": "",
         "extensions": "",
-        // Nobody told a size.
+        // The client sends no size.
         "process": "size-24 80-term-xterm-256color",
         "echoed": "caf\u{e9}-\u{1f600}",
         "pasted": "1020000",
@@ -32,10 +32,10 @@ async fn allowed_origin_opens_terminal() {
     let sshd = Sshd::start();
     let origins = [
         "http://acme.localhost",
-        // Beside the gateway, and on a site of its own.
+        // Next to the gateway, and on a separate site.
         "http://canvas.acme.localhost",
         "http://canvas.localhost",
-        // The gateway's own page, by plain HTTP under a name.
+        // The gateway's own page, over plain HTTP under a host name.
         "http://acme.example",
     ];
     let gateway = GatewayProgram::start_for(World::of(&sshd).await, &origins, "");
@@ -53,9 +53,9 @@ async fn allowed_origin_opens_terminal() {
     let refused = |why: &str| json!({"status": 401, "why": why});
     assert_eq!(told["nobody"], refused("not-signed-in"));
     assert_eq!(told["wrong"], refused("wrong-token"));
-    // Another site's page does not keep the strict cookie; a sibling's does.
+    // A page of another site does not get the strict cookie; a sibling's page does.
     assert_eq!(told["signedIn"], json!([200, refused("not-signed-in"), 200, null]));
-    // The browser hides every answer from a page that is not allowed, and opens no socket for it.
+    // The browser hides every response from a page that is not allowed, and opens no socket for it.
     let hidden = json!({"status": 0, "why": "origin"});
     for evil in ["evil.acme.localhost", "evil.localhost"] {
         assert_eq!(told[evil], json!([hidden, hidden, 1006, 1006]), "{evil}");
@@ -64,7 +64,7 @@ async fn allowed_origin_opens_terminal() {
     let plain = told["plain"].as_str().unwrap();
     assert!(plain.starts_with("The token is good, but under http://acme.example "), "{plain}");
     assert!(plain.contains("Open the page by https"), "{plain}");
-    // It was the gateway that refused: twice an ordinary request and twice a socket, for each of the two.
+    // The gateway refused them: two HTTP requests and two sockets for each of the two pages.
     let (_, metrics) = request(gateway.addr(), "GET", "/metrics", &[], "").await;
     let line = "molecule_terminal_denials_total{reason=\"origin\"} ";
     let denied = metrics.lines().find_map(|text| text.strip_prefix(line)?.parse::<u32>().ok());

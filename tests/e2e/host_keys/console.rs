@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 
-/// The console as it was posted, and as it stands when that differs.
+/// Starts a lab whose console shows `posted` and, if given, `latest` as the latest output.
 async fn says(posted: &str, latest: Option<&str>) -> Lab {
     let instances = vec![InstanceSpec {
         backend: Backend::Builtin(Builtin::default()),

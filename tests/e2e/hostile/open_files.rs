@@ -1,4 +1,4 @@
-//! More connections than the gateway may have open files for.
+//! More connections than the gateway's limit of open files.
 
 use std::fs;
 
@@ -8,14 +8,14 @@ use super::gateway;
 use super::wire::{Wire, get};
 use crate::lab::{GatewayProgram, TOKEN};
 
-/// Idle connections that are closed for want of files only, and not because they are slow.
+/// Timeouts long enough that idle connections are closed only for lack of files.
 const PATIENT: &str = "[limits]\nheader_read_timeout_secs = 600";
 
 fn pid(gateway: &GatewayProgram) -> Pid {
     Pid::from_raw(gateway.program.pid().try_into().unwrap()).unwrap()
 }
 
-/// The number of files that the gateway has open.
+/// Returns the number of files that the gateway has open.
 fn open_files(gateway: &GatewayProgram) -> u64 {
     fs::read_dir(format!("/proc/{}/fd", gateway.program.pid())).unwrap().count() as u64
 }
@@ -25,7 +25,7 @@ fn set_limit(gateway: &GatewayProgram, limit: u64) {
     prlimit(Some(pid(gateway)), Resource::Nofile, limit).unwrap();
 }
 
-/// The status of a request over a connection of its own.
+/// Sends a request over a new connection and returns the status.
 async fn status(gateway: &GatewayProgram) -> u16 {
     let mut wire = Wire::open(gateway.addr(), 12).await;
     let bearer = format!("Bearer {TOKEN}");
@@ -41,7 +41,7 @@ async fn idle_connections_make_room_when_files_run_out() {
     let mut idle = Vec::new();
     for _ in 0..60 {
         idle.push(Wire::open(gateway.addr(), 13).await);
-        // Those that are closed meanwhile are the longest idle ones, never the newest.
+        // The longest-idle connections are closed, never the newest.
     }
     for _ in 0..3 {
         assert_eq!(status(&gateway).await, 200);

@@ -1,4 +1,4 @@
-//! A connection on which anything can be said, byte by byte.
+//! A raw connection that can send arbitrary bytes.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,19 +10,19 @@ use tokio::time::timeout;
 
 use crate::lab::{PUBLIC_HOST, TOKEN, WORKSPACE};
 
-/// How long the gateway may take to answer, or to cut a connection: more than any of its own deadlines.
+/// How long the gateway may take to respond or to close a connection: more than any of its own timeouts.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The longest head of an answer, in bytes.
+/// The longest head of a response, in bytes.
 const MAX_HEAD: usize = 64 << 10;
 
 pub(super) struct Wire {
     pub(super) stream: TcpStream,
-    /// The beginning of a frame that was read with the one before it.
+    /// The start of the next frame, read together with the previous one.
     unread: Vec<u8>,
 }
 
-/// An answer's status, head in lower case, and body.
+/// A response's status, head in lower case, and body.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -30,12 +30,12 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
-/// A `GET` with the gateway's own `Host`.
+/// Returns a `GET` with the gateway's own `Host`.
 pub(super) fn get(path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     request("GET", path, headers)
 }
 
-/// A request without a body; with `Host`, unless there is one, and as it stands otherwise.
+/// Returns a request without a body; adds `Host` if missing, and nothing else.
 pub(super) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut head = format!("{method} {path} HTTP/1.1\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -50,7 +50,7 @@ pub(super) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec
     (head + "\r\n").into_bytes()
 }
 
-/// The request that opens a terminal in `workspace`.
+/// Returns the request that opens a terminal in `workspace`.
 pub(super) fn upgrade(workspace: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let websocket = [
         ("Connection", "Upgrade"),
@@ -62,14 +62,14 @@ pub(super) fn upgrade(workspace: &str, headers: &[(&str, &str)]) -> Vec<u8> {
 }
 
 impl Wire {
-    /// A connection from 127.0.0.`from`.
+    /// Connects from 127.0.0.`from`.
     pub(super) async fn open(gateway: SocketAddr, from: u8) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::new(127, 0, 0, from), 0).into()).unwrap();
         Self { stream: socket.connect(gateway).await.unwrap(), unread: Vec::new() }
     }
 
-    /// An open terminal, with a bearer token and perhaps a subprotocol.
+    /// Opens a terminal with a bearer token and, optionally, a subprotocol.
     pub(super) async fn terminal(gateway: SocketAddr, from: u8, protocol: Option<&str>) -> Self {
         let mut wire = Self::open(gateway, from).await;
         let bearer = format!("Bearer {TOKEN}");
@@ -85,7 +85,7 @@ impl Wire {
         timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await.expect("what is sent is taken")
     }
 
-    /// The next answer; `None` when the connection ends without one.
+    /// Returns the next response; `None` when the connection ends without one.
     pub(super) async fn answer(&mut self) -> Option<Answer> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -103,10 +103,10 @@ impl Wire {
         Some(Answer { status, head, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
-    /// All that still comes until the gateway ends the connection, which it must do.
+    /// Returns the remaining bytes until the gateway closes the connection, which it must do.
     pub(super) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        // A reset is an end as well.
+        // A reset closes the connection as well.
         while let Ok(1..) =
             timeout(PATIENCE, self.stream.read_buf(&mut rest)).await.expect("the connection is ended")
         {
@@ -114,7 +114,7 @@ impl Wire {
         rest
     }
 
-    /// The gateway's frames up to its close frame, or to the end of the connection.
+    /// Returns the gateway's frames up to its close frame, or to the end of the connection.
     pub(super) async fn frames(&mut self) -> Vec<(u8, Vec<u8>)> {
         let mut said = std::mem::take(&mut self.unread);
         loop {
@@ -128,20 +128,20 @@ impl Wire {
         }
     }
 
-    /// The code with which the gateway closes the WebSocket; `None` when it just ends the connection.
+    /// Returns the close code of the WebSocket; `None` when the connection ends without a close frame.
     pub(super) async fn close_code(&mut self) -> Option<u16> {
         let frames = self.frames().await;
-        // A pong that was due may come after it.
+        // A pending pong may follow it.
         let (_, payload) = frames.into_iter().find(|(opcode, _)| *opcode == 8)?;
         Some(payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code)))
     }
 
-    /// Reads until the terminal printed `text`.
+    /// Reads until the terminal has printed `text`.
     pub(super) async fn until(&mut self, text: &str) {
         self.until_in(2, text).await;
     }
 
-    /// Reads until the gateway's messages have `text`.
+    /// Reads until the gateway's messages contain `text`.
     pub(super) async fn until_text(&mut self, text: &str) {
         self.until_in(1, text).await;
     }
@@ -163,7 +163,7 @@ impl Wire {
     }
 }
 
-/// One request over a connection of its own; the status, or 0 when there was no answer.
+/// Sends one request over a new connection and returns the status, or 0 without a response.
 pub(super) async fn ask(gateway: SocketAddr, from: u8, request: impl AsRef<[u8]>) -> Answer {
     let mut wire = Wire::open(gateway, from).await;
     let _ = wire.send(request).await;
@@ -171,14 +171,14 @@ pub(super) async fn ask(gateway: SocketAddr, from: u8, request: impl AsRef<[u8]>
     wire.answer().await.unwrap_or(none)
 }
 
-/// A client's frame; the mask is 0, which leaves the payload as it is.
+/// Returns a client's frame; the mask is 0, which leaves the payload unchanged.
 pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = head(first, payload.len() as u64);
     frame.extend_from_slice(payload);
     frame
 }
 
-/// The head of a client's frame that says that its payload has `length` bytes.
+/// Returns the head of a client's frame with a payload of `length` bytes.
 pub(super) fn head(first: u8, length: u64) -> Vec<u8> {
     let mut head = vec![first];
     match (u8::try_from(length), u16::try_from(length)) {
@@ -196,12 +196,12 @@ pub(super) fn head(first: u8, length: u64) -> Vec<u8> {
     head
 }
 
-/// The gateway's frames in `bytes`: opcode and payload; a cut one is left out.
+/// Returns the gateway's frames in `bytes` as opcode and payload, without a truncated one.
 pub(super) fn frames(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     parsed(bytes).0
 }
 
-/// The same, and the bytes of the cut one.
+/// The same, and the bytes of the truncated frame.
 fn parsed(mut bytes: &[u8]) -> (Vec<(u8, Vec<u8>)>, &[u8]) {
     let mut frames = Vec::new();
     while let [first, second, rest @ ..] = bytes {

@@ -1,11 +1,11 @@
-//! Credentials that a local_user is needed for: the code of an MFA device, a process that asks.
+//! Credentials that need the user: an MFA code, an interactive credential process.
 
 use super::{ROLE, Scene, key_id, secret};
 use crate::lab::{INSTANCE, Tty};
 
 const STS: [&str; 5] = ["aws", "sts", "get-caller-identity", "--query", "Arn"];
 
-/// The code that was typed, as STS got it.
+/// Returns the typed code, as received by STS.
 fn codes(scene: &Scene) -> Vec<serde_json::Value> {
     let records = scene.world.emulator.records();
     let assumed = records.iter().filter(|record| record.event_name == "AssumeRole");
@@ -54,7 +54,7 @@ async fn process_may_ask_on_the_terminal() {
     tty.types("42\r");
     assert!(tty.ends().success(), "{}", tty.said());
     assert_eq!(scene.callers(), ["option"]);
-    // Without a terminal it reads nothing, least of all what is for the command.
+    // Without a terminal it reads nothing: stdin belongs to the command.
     let said = crate::lab::run_to_end(scene.detached(&args), b"42\n").await;
     assert!(said.code == Some(78) && said.stderr.contains("credential_process"), "{said:?}");
 }

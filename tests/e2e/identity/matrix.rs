@@ -1,4 +1,4 @@
-//! Precedence, verb by verb: option, workspace's setting, environment's keys, profile's variable, default profile.
+//! Precedence in each verb: option, workspace setting, environment keys, AWS_PROFILE, default profile.
 
 use std::fs;
 
@@ -57,7 +57,7 @@ const VERBS: [Verb; 13] = [
 ];
 
 impl Scene {
-    /// A directory with the instance as a workspace that has a profile.
+    /// Returns a directory with the instance as a workspace that has a profile.
     fn directory(&self) -> String {
         let file = self.shell.file("directory.toml");
         fs::write(&file, directory("workspace")).unwrap();
@@ -89,7 +89,7 @@ async fn every_verb_follows_the_precedence() {
             for word in &mut args {
                 *word = word.replace("key.pub", scene.shell.file("key.pub").to_str().unwrap());
             }
-            // Behind the verb, before a `--` that ends the options.
+            // After the verb, before the `--` that ends the options.
             let options = 1;
             if in_workspace {
                 args.splice(options..options, ["--directory".to_owned(), directory.clone()]);

@@ -1,5 +1,5 @@
-//! Credentials of the machine: the container's endpoint and the instance's metadata service, where the environment says
-//! that they answer.
+//! Credentials of the machine: the container's endpoint and the instance metadata service, at addresses set by the
+//! environment.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -75,12 +75,12 @@ async fn machine_credentials_come_last() {
     ];
     for (variables, path) in [(&container[..], "GET /container "), (&instance, "GET /latest/meta-data/iam/")]
     {
-        // A default profile comes before them.
+        // A default profile takes precedence.
         scene.write("[profile bare]\n");
         scene.run(&STS, variables).await.expect_success();
         assert_eq!(scene.callers(), ["default"], "{path}");
         assert!(metadata.asked.lock().unwrap().is_empty());
-        // A profile without credentials leaves it to them, as in aws-cli.
+        // A profile without credentials falls through to them, as in aws-cli.
         let said = scene.run(&[&STS[..], &["--profile", "bare"]].concat(), variables).await;
         said.expect_success();
         assert_eq!(scene.callers(), [MACHINE], "{path}");

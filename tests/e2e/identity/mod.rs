@@ -1,5 +1,5 @@
-//! Whose credentials count, in every verb: each place that can name a principal names another one, and the emulator's
-//! records say who called.
+//! The precedence of credentials in every verb: each source names another principal, and the emulator records the
+//! caller.
 
 mod attended;
 mod matrix;
@@ -15,21 +15,21 @@ use eice::emulator::{EmulatorConfig, IamPolicy, IamRole, IamUser};
 
 use crate::lab::{ClientShell, CommandOutput, World};
 
-/// The places that can name a principal, the strongest first; each names the principal of the same name.
+/// The sources of a principal by descending precedence; each names the principal of the same name.
 pub(super) const PLACES: [&str; 5] = ["option", "workspace", "environment", "variable", "default"];
 
-/// The principal of the machine, whose keys come with a token.
+/// The principal of the machine, whose keys come with a session token.
 pub(super) const MACHINE: &str = "machine";
 pub(super) const SESSION_TOKEN: &str = "a-session-token";
 
 /// The role of the emulated account.
 pub(super) const ROLE: &str = "arn:aws:iam::123456789012:role/terminal";
 
-/// An account with a principal for each place, and a user with a profile for each.
+/// An account with a principal for each source, and a user with a profile for each.
 pub(super) struct Scene {
     pub(super) world: World,
     pub(super) shell: ClientShell,
-    /// How many records were looked at.
+    /// The number of records already checked.
     seen: Mutex<usize>,
 }
 
@@ -70,14 +70,14 @@ impl Scene {
         scene
     }
 
-    /// Writes the configuration file: a profile for each place, and `more`.
+    /// Writes the configuration file: a profile for each source, and `more`.
     pub(super) fn write(&self, more: &str) {
         let folder = self.shell.file(".aws");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("config"), profiles() + more).unwrap();
     }
 
-    /// The variables with which the places from `strongest` on name their principals.
+    /// Returns the variables with which the sources from `strongest` on name their principals.
     pub(super) fn variables(strongest: &str) -> Vec<(&'static str, String)> {
         let at = PLACES.iter().position(|place| *place == strongest).unwrap();
         let mut variables = Vec::new();
@@ -94,14 +94,14 @@ impl Scene {
         variables
     }
 
-    /// Runs `eice ARGS` with `variables` as well.
+    /// Runs `eice ARGS` with `variables` added.
     pub(super) async fn run(&self, args: &[&str], variables: &[(&str, String)]) -> CommandOutput {
         let mut command = self.detached(args);
         command.envs(variables.iter().map(|(name, value)| (*name, value)));
         crate::lab::run_to_end(command, b"").await
     }
 
-    /// `eice ARGS` without a terminal, even where the tests have one: it would ask there.
+    /// Returns `eice ARGS` without a terminal, even when the tests have one, where it would prompt.
     pub(super) fn detached(&self, args: &[&str]) -> Command {
         let plain = self.shell.command(args);
         let mut command = Command::new(crate::lab::program("setsid"));
@@ -110,7 +110,7 @@ impl Scene {
         command
     }
 
-    /// Who called since this was asked last: each name once, and roles by the role's.
+    /// Returns the callers since the last call: each name once, and roles by the role's name.
     pub(super) fn callers(&self) -> Vec<String> {
         let records = self.world.emulator.records();
         let mut seen = self.seen.lock().unwrap();
@@ -132,7 +132,7 @@ fn everything() -> IamPolicy {
         .unwrap()
 }
 
-/// A profile for each place.
+/// Returns a profile for each source.
 pub(super) fn profiles() -> String {
     let mut text = String::new();
     for place in PLACES {

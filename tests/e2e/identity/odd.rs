@@ -1,4 +1,4 @@
-//! Values that no tool writes: an error or a success, never a panic.
+//! Malformed configuration: an error or a success, never a panic.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -159,7 +159,7 @@ async fn gateway_reports_odd_settings_and_goes_on() {
         let (status, body) = request(program.addr(), "GET", &path, &headers, "").await;
         assert!(status == 200 && body.contains("retry_mode"), "{status} {body}");
     }
-    // An edited file counts without a restart.
+    // An edited file takes effect without a restart.
     scene.write(&super::profiles().replace("[profile option]", "[profile odd]"));
     let (_, body) = request(program.addr(), "GET", &path, &headers, "").await;
     assert_eq!(scene.callers(), ["option"], "{body}");

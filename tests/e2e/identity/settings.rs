@@ -1,4 +1,4 @@
-//! Roles, names and settings of profiles, and what a user reads when they cannot be used.
+//! Roles, names and settings of profiles, and the errors for unusable ones.
 
 use super::{PLACES, ROLE, Scene};
 use crate::lab::{CommandOutput, INSTANCE};
@@ -69,7 +69,7 @@ async fn retry_settings_count_for_every_call() {
         [("AWS_MAX_ATTEMPTS", ""), ("UNUSED", "[default]\nmax_attempts = 6\nretry_mode = legacy\n")]
     {
         scene.write(file);
-        // A call of ours, and two by the SDK.
+        // One call by eice, and two by the SDK.
         let push = ["push-key", INSTANCE, "--key", "key.pub"];
         crate::lab::keygen("ed25519", "", "", scene.shell.file("key"));
         let key = scene.shell.file("key.pub");
@@ -124,7 +124,7 @@ async fn shim_takes_its_forms_from_the_profile() {
     assert!(said.stderr.starts_with("{\n    \"Code\": \"ParamValidation\""), "{said:?}");
 }
 
-/// What a user reads, by the verb and by the shim: the exit codes, and words that are in both.
+/// Asserts the exit codes of the verb and of the shim, and `words` in both errors.
 #[tokio::test(flavor = "multi_thread")]
 async fn unusable_credentials_say_why_in_a_few_words() {
     let scene = Scene::start().await;

@@ -1,4 +1,4 @@
-//! A folder among the files of the platform's workspaces, on this machine as on an instance.
+//! A folder in the platform's workspace files, on this machine in place of an instance.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -8,10 +8,10 @@ use super::reaper;
 use super::user::{User, unique};
 use super::wait::eventually;
 
-/// Where the platform has a workspace's files (docs/canvas.md, section 5). It belongs to root.
+/// The platform's folder of workspace files (docs/canvas.md, section 5). It belongs to root.
 const PLATFORM: &str = "/opt/configs";
 
-/// A folder in it that belongs to a test's user, removed with all that is in it.
+/// A folder in it that belongs to a test's user, removed recursively on drop.
 #[derive(Debug)]
 pub(crate) struct Configs {
     pub(crate) name: String,
@@ -30,12 +30,12 @@ impl Configs {
         Self { name, path }
     }
 
-    /// `path` in it, on this machine.
+    /// Returns `path` in it, on this machine.
     pub(crate) fn there(&self, path: &str) -> PathBuf {
         self.path.join(path)
     }
 
-    /// `path` in it, as the platform names it: below the workspace's folder.
+    /// Returns `path` in it as the platform names it: relative to the workspace's folder.
     pub(crate) fn rel(&self, path: &str) -> String {
         format!("{}/{path}", self.name)
     }
@@ -44,7 +44,7 @@ impl Configs {
 impl Drop for Configs {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
-        // Only when it is empty: it may have been there before, or be another test's as well.
+        // Only when empty: it may have existed before, or be in use by another test.
         let _ = fs::remove_dir(PLATFORM);
     }
 }

@@ -1,4 +1,4 @@
-//! A real PostgreSQL of our own: one for all tests that leave it alone, others for those that stop it.
+//! Private PostgreSQL servers: one shared by the tests that do not stop it, one for each test that does.
 
 use std::fs;
 use std::io::Write;
@@ -15,11 +15,11 @@ use super::run_dir::RunDir;
 use super::user::unique;
 use super::wait::{eventually, eventually_within};
 
-/// Where Debian keeps each version's programs.
+/// Debian's folder of each version's programs.
 const VERSIONS: &str = "/usr/lib/postgresql";
-/// The user that may do everything.
+/// The superuser.
 const ADMIN: &str = "postgres";
-/// Who gets in by password, and only so.
+/// The role that must log in with a password.
 const BY_PASSWORD: &str = "by_password";
 
 const SETTINGS: [&str; 6] = [
@@ -31,8 +31,7 @@ const SETTINGS: [&str; 6] = [
     "autovacuum=off",
 ];
 
-/// A private PostgreSQL server: its own folder, socket and port. Ended without ado when it is dropped, and with the
-/// test process.
+/// A private PostgreSQL server with its own folder, socket and port. Killed on drop and with the test process.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     server: Option<ChildProcess>,
@@ -40,18 +39,18 @@ pub(crate) struct Postgres {
     pub(crate) port: u16,
 }
 
-/// Ended by the reaper when the test process is gone.
+/// Killed by the reaper when the test process is gone.
 static SHARED: OnceLock<Postgres> = OnceLock::new();
 
 impl Postgres {
-    /// The server of this test process, started when first asked for. Nobody stops it; each test has a database of its
-    /// own in it.
+    /// Returns the shared server of this test process, started on first use. Tests must not stop it; each has its own
+    /// database in it.
     #[track_caller]
     pub(crate) fn shared() -> &'static Self {
         SHARED.get_or_init(Self::start)
     }
 
-    /// One for a test that stops it.
+    /// Starts a server for a test that stops it.
     #[track_caller]
     pub(crate) fn start() -> Self {
         root("a PostgreSQL server");
@@ -61,7 +60,7 @@ impl Postgres {
         let mut initdb = as_admin("initdb");
         initdb.args(["-A", "trust", "-U", ADMIN, "--no-sync", "-E", "UTF8", "--locale=C", "-D"]).arg(&folder);
         succeeded(&mut initdb);
-        // By password from everywhere for the one user whose password is looked for, by name alone for the others.
+        // A password for the one role that is tested with passwords, trust for the others.
         let mut access =
             format!("local all {BY_PASSWORD} scram-sha-256\nhost all {BY_PASSWORD} all scram-sha-256\n");
         access += "local all all trust\nhost all all all trust\n";
@@ -76,13 +75,13 @@ impl Postgres {
         postgres
     }
 
-    /// Starts it again where it was.
+    /// Restarts it in the same folder and on the same port.
     #[track_caller]
     pub(crate) fn resume(&mut self) {
         assert!(self.try_resume(), "PostgreSQL does not start:\n{}", self.log());
     }
 
-    /// Starts it; false when it ends by itself, because its port was taken meanwhile.
+    /// Starts it and returns true; false when it exits because its port was taken meanwhile.
     fn try_resume(&mut self) -> bool {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.join("log")).unwrap();
         let mut server = as_admin("postgres");
@@ -101,13 +100,13 @@ impl Postgres {
         is_ready
     }
 
-    /// Stops it as an administrator does who does not wait for clients.
+    /// Stops it without waiting for clients, as an administrator would.
     #[track_caller]
     pub(crate) fn stop(&mut self) {
         self.end(Signal::INT);
     }
 
-    /// Stops it as a crash does.
+    /// Stops it as in a crash.
     #[track_caller]
     pub(crate) fn crash(&mut self) {
         self.end(Signal::QUIT);
@@ -139,7 +138,7 @@ impl Postgres {
         database
     }
 
-    /// Creates a database with the tables of April before migration 043: the status is a text.
+    /// Creates a database with the tables of April before migration 043: the status is of type text.
     #[track_caller]
     pub(crate) fn platform_before_043(&self) -> Database<'_> {
         let database = self.empty();
@@ -147,24 +146,24 @@ impl Postgres {
         database
     }
 
-    /// A new database with nothing in it.
+    /// Creates an empty database.
     #[track_caller]
     pub(crate) fn empty(&self) -> Database<'_> {
         let name = unique("db");
         let admin = Database { postgres: self, name: "postgres".into() };
-        // The template may be in use by another test that makes a database: it is tried again.
+        // The template may be in use by another test that creates a database: retry.
         eventually_within(std::time::Duration::from_secs(20), "a database is made", || {
             admin.try_run(&format!("CREATE DATABASE {name}")).status.success().then_some(())
         });
         Database { postgres: self, name }
     }
 
-    /// What the server said.
+    /// Returns the server's log.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
-    /// Its folder, with the socket and, in `data`, the configuration.
+    /// Returns its folder, with the socket and, in `data`, the configuration.
     pub(crate) fn folder(&self) -> PathBuf {
         self.dir.join("")
     }
@@ -191,17 +190,17 @@ pub(crate) struct Database<'a> {
 }
 
 impl Database<'_> {
-    /// Its address for the user who may do everything.
+    /// Returns its URL for the superuser.
     pub(crate) fn url(&self) -> String {
         self.url_of(ADMIN)
     }
 
-    /// The same for another user.
+    /// The same for another role.
     pub(crate) fn url_of(&self, user: &str) -> String {
         format!("postgres://{user}@127.0.0.1:{}/{}?sslmode=disable", self.postgres.port, self.name)
     }
 
-    /// Its address for a user who gets in by `password` alone; the user is made, or gets that password.
+    /// Returns its URL for a role that must use `password`; creates the role or sets its password.
     #[track_caller]
     pub(crate) fn url_by_password(&self, password: &str) -> String {
         self.run(&format!(
@@ -212,7 +211,7 @@ impl Database<'_> {
         self.url_of(&user)
     }
 
-    /// Runs `sql`; what it returns, a line a row, its columns divided by `|`.
+    /// Runs `sql` and returns one line for each row, with columns separated by `|`.
     #[track_caller]
     pub(crate) fn run(&self, sql: &str) -> String {
         let output = self.try_run(sql);
@@ -221,7 +220,7 @@ impl Database<'_> {
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
-    /// Records the migrations of a list, a file name a line.
+    /// Records the migrations of a list with one file name in each line.
     #[track_caller]
     fn record_migrations(&self, names: &str) {
         let values: Vec<String> = names.lines().map(|name| format!("('{name}')")).collect();
@@ -232,12 +231,12 @@ impl Database<'_> {
         self.try_run_as(ADMIN, sql)
     }
 
-    /// What comes of `sql` when `user` runs it.
+    /// Runs `sql` as `user` and returns the outcome.
     pub(crate) fn try_run_as(&self, user: &str, sql: &str) -> Output {
         self.psql().args(["-U", user, "-c", sql]).output().unwrap()
     }
 
-    /// Runs `sql` in a transaction that stays open until the answer is committed or dropped.
+    /// Runs `sql` in a transaction that stays open until the returned guard is committed or dropped.
     #[track_caller]
     pub(crate) fn begin(&self, sql: &str) -> Transaction {
         let mut psql = ChildProcess::start(self.psql().stdin(Stdio::piped()).stdout(Stdio::null()));
@@ -249,11 +248,11 @@ impl Database<'_> {
         Transaction { psql }
     }
 
-    /// Holds a lock on the table `workspaces` that not even a reader passes, until it is dropped.
+    /// Locks the table `workspaces` exclusively, readers included, until the guard is dropped.
     #[track_caller]
     pub(crate) fn lock_workspaces(&self) -> ChildProcess {
         let mut part = ChildProcess::start(self.psql().stdin(Stdio::piped()));
-        // Its stdin stays open, and so does the transaction.
+        // The transaction stays open as long as stdin does.
         part.child().stdin.as_mut().unwrap().write_all(b"BEGIN; LOCK TABLE workspaces;\n").unwrap();
         eventually("the table is locked", || {
             let held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted \
@@ -276,7 +275,7 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    /// Commits it.
+    /// Commits the transaction.
     #[track_caller]
     pub(crate) fn commit(mut self) {
         let child = self.psql.child();
@@ -285,7 +284,7 @@ impl Transaction {
     }
 }
 
-/// A program of the newest version that is installed.
+/// Returns the path of a program of the newest installed version.
 #[track_caller]
 fn binary(name: &str) -> PathBuf {
     let versions = fs::read_dir(VERSIONS).into_iter().flatten().filter_map(Result::ok);
@@ -296,7 +295,7 @@ fn binary(name: &str) -> PathBuf {
     installed.unwrap_or_else(|| program(name))
 }
 
-/// A program, run as the user that owns the server's files: PostgreSQL refuses to run as root.
+/// Returns a command that runs as the owner of the server's files: PostgreSQL refuses to run as root.
 #[track_caller]
 fn as_admin(name: &str) -> Command {
     let mut command = Command::new(program("setpriv"));

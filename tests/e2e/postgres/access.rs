@@ -1,5 +1,5 @@
-//! Who gets into which workspace, told from outside: the behaviours that the platform's own tests assert of its
-//! terminal (docs/canvas.md, section 6), with the database as it really is.
+//! Access to workspaces, seen from outside: the behaviors that the platform's tests assert of its terminal
+//! (docs/canvas.md, section 6), with a real database.
 
 use std::net::SocketAddr;
 
@@ -9,10 +9,10 @@ use super::serve::{HOST, serve};
 use super::{add_org_token, add_workspace, add_workspace_token, token};
 use crate::lab::{Database, INSTANCE, Postgres, Program, Viewer, World, request};
 
-/// Workspaces of one organisation and a stranger, each with a token, all on the instance.
+/// Workspaces of one organization and an unrelated one, each with a token, all on the instance.
 struct Scene {
     database: Database<'static>,
-    /// The instance's account; it is there as long as its terminals.
+    /// The instance's account; it must outlive its terminals.
     _world: World,
     gateway: Program,
     org: String,
@@ -23,7 +23,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// `more` is added to the gateway's environment.
+    /// Starts a gateway; `more` is added to its environment.
     async fn start(more: &[(&'static str, &str)]) -> Self {
         let database = Postgres::shared().platform();
         let add = |name: &str, parent: Option<WorkspaceId>| {
@@ -46,7 +46,7 @@ impl Scene {
         Self { database, _world: world, gateway, org, lead, left, right, stranger }
     }
 
-    /// What comes of asking for the terminal of `target`: 426 is who gets in, and does not speak WebSocket.
+    /// Requests the terminal of `target` without WebSocket and returns the response: 426 means that access is granted.
     async fn ask(
         &self,
         target: WorkspaceId,
@@ -119,7 +119,7 @@ async fn workspace_token_claims_only_itself() {
     assert_eq!(scene.ask(left, Some(&own), None).await.0, ADMITTED);
     assert_eq!(scene.ask(left, Some(&own), Some(left)).await.0, ADMITTED);
     refused(&scene.ask(left, Some(&own), Some(right)).await, 401, WRONG_CLAIM);
-    // Neither a sibling's token nor the lead's opens it, whatever is claimed.
+    // Neither a sibling's token nor the lead's opens it, whatever the claim.
     for (bearer, claim) in [(&brothers, None), (&brothers, Some(right)), (&token("lead-of-them"), Some(lead))]
     {
         refused(&scene.ask(left, Some(bearer), claim).await, 401, INVALID);
@@ -162,7 +162,7 @@ async fn revoked_token_closes_terminal() {
     viewer.until("here").await;
     scene.database.run("UPDATE workspace_auth_tokens SET revoked_at = now()");
     let begun = std::time::Instant::now();
-    // `finish` gives up when nothing came for 30 s.
+    // `finish` fails after 30 s without a frame.
     let farewell = viewer.finish().await;
     assert!(begun.elapsed() < std::time::Duration::from_secs(31), "{:?}", begun.elapsed());
     assert_eq!(farewell.close, Some((4403, "access revoked".into())), "{farewell:?}");

@@ -79,13 +79,13 @@ async fn stalled_database_queue_is_bounded() {
     let database = Postgres::shared().platform();
     let directory = directory(&database.url());
     let id = add_workspace(&database, "a", &[]);
-    // A row waits for its workspace's lock; what is added beyond the queue's length is lost, and at once.
+    // The row waits for its workspace's lock; rows beyond the queue's length are dropped immediately.
     let lock = database.lock_workspaces();
     let begun = std::time::Instant::now();
     for _ in 0..1000 {
         directory.note(opened(id)).await;
     }
-    // A single question to this database is given up after seconds.
+    // One query to this database times out after seconds.
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     drop(lock);
     eventually("the lock is gone", || {

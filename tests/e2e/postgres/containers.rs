@@ -1,4 +1,4 @@
-//! Containers that rows name, and rows that claim the same one.
+//! Container names in rows, and rows that claim the same container.
 
 use eice::model::Target;
 use eice::workspace::{Access, Directory, Principal, WorkspaceId};
@@ -63,11 +63,11 @@ async fn chosen_name_takes_no_container() {
     let database = Postgres::shared().platform();
     let directory = directory(&database.url());
     let owner = add_workspace(&database, "owner", &[("instance_id", "'shared-one'")]);
-    // Its own name is that of another's container, in another spelling.
+    // Its name is another workspace's container in another spelling.
     let thief = add_workspace(&database, "Shared ONE", &[]);
     assert!(!candidates(&directory, thief).await.contains(&"shared-one".to_owned()));
     assert_eq!(candidates(&directory, owner).await, ["shared-one"], "and the owner keeps it");
-    // Two names that fold to the same one.
+    // Two names that fold to the same container.
     let parent = format!("'{owner}'");
     let [a, b] =
         ["Same Name", "same-name"].map(|name| add_workspace(&database, name, &[("parent_id", &parent)]));
@@ -88,7 +88,7 @@ async fn named_container_opens_with_the_platforms_label() {
     });
     let _labeled = Container::start_as(&labeled, Docker::SH, &["--label", "molecule.platform.managed=true"]);
     let _plain = Container::start_as(&plain, Docker::SH, &[]);
-    // The engine is used by default, with an organization as well.
+    // Local workspaces are on by default, with an organization as well.
     let more = [("DOCKER_HOST", Docker::shared().host()), ("MOLECULE_ORG_ID", "org-abc".into())];
     let gateway =
         serve(&world, &database.url(), &more.each_ref().map(|(name, value)| (*name, value.as_str())));

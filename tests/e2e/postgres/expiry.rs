@@ -1,4 +1,4 @@
-//! Tokens that expire, and what is derived from them.
+//! Expiring tokens, and the tickets and sessions derived from them.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -47,7 +47,7 @@ async fn use_is_not_written_after_expiry() {
     let directory = directory(&database.url());
     let org = token("org");
     add_org_token(&database, &org);
-    // Until this is committed, the token is valid and the use waits for its row.
+    // Until this commits, the token is valid and recording its use waits for the row.
     let expiry = database.begin("UPDATE org_api_tokens SET expires_at = now()");
     assert!(directory.authenticate(&bearer(&org)).await.unwrap().is_some());
     let waiting = "SELECT count(*) FROM pg_stat_activity \
@@ -71,7 +71,7 @@ async fn workspace_tokens_may_expire_too() {
     assert!(directory.authenticate(&bearer(&own)).await.unwrap().is_none());
 }
 
-/// Asks for every route of the workspace.
+/// Requests every route of the workspace.
 async fn statuses(
     gateway: SocketAddr,
     id: WorkspaceId,

@@ -1,4 +1,4 @@
-//! The directory in the platform's database, on a real PostgreSQL.
+//! The PostgreSQL directory, on a real server.
 
 mod access;
 mod activities;
@@ -18,7 +18,7 @@ use eice::workspace::{BearerToken, WorkspaceId};
 
 use crate::lab::{Database, INSTANCE};
 
-/// The directory in the database at `url`.
+/// Returns the directory in the database at `url`.
 fn directory(url: &str) -> PostgresDirectory {
     tuned(url, |_| {})
 }
@@ -29,7 +29,7 @@ fn tuned(url: &str, tune: impl FnOnce(&mut Config)) -> PostgresDirectory {
     PostgresDirectory::new(config)
 }
 
-/// A token as the platform makes them: 43 characters.
+/// Returns a token in the platform's format: 43 characters.
 fn token(of: &str) -> String {
     format!("{of}-{}", "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG").chars().take(43).collect()
 }
@@ -38,12 +38,12 @@ fn bearer(text: &str) -> BearerToken {
     BearerToken::new(text).unwrap()
 }
 
-/// What the platform keeps of `token`, as SQL.
+/// Returns the stored form of `token`, as SQL.
 fn hash(token: &str) -> String {
     format!("'\\x{}'", bearer(token).digest())
 }
 
-/// A row of `workspaces`, and what may be in it besides, as SQL.
+/// Returns a row of `workspaces` with more columns, as SQL.
 fn add_workspace(database: &Database<'_>, name: &str, columns: &[(&str, &str)]) -> WorkspaceId {
     let id = WorkspaceId::random();
     let names: String = columns.iter().map(|(column, _)| format!(", {column}")).collect();
@@ -52,7 +52,7 @@ fn add_workspace(database: &Database<'_>, name: &str, columns: &[(&str, &str)]) 
     id
 }
 
-/// One on the instance of the emulator's world.
+/// Returns a row for the instance of the emulator's world.
 fn add_remote(database: &Database<'_>, name: &str) -> WorkspaceId {
     add_workspace(database, name, &[("status", "'online'"), ("instance_id", &format!("'{INSTANCE}'"))])
 }
@@ -69,7 +69,7 @@ fn add_org_token(database: &Database<'_>, token: &str) {
     database.run(&format!("INSERT INTO org_api_tokens (token_hash, prefix) VALUES ({hash}, '{prefix}')"));
 }
 
-/// Has `token` of an organization expire now.
+/// Expires `token` of an organization now.
 fn expire(database: &Database<'_>, token: &str) {
     database.run(&format!("UPDATE org_api_tokens SET expires_at = now() WHERE prefix = '{}'", &token[..8]));
 }

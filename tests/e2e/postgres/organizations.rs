@@ -1,4 +1,4 @@
-//! Tokens that are anchored at an organization.
+//! Tokens anchored at an organization.
 
 use eice::workspace::{Access, Directory, Kind, WorkspaceId};
 
@@ -56,7 +56,7 @@ async fn anchor_opens_its_organization_only() {
         principal.access
     };
     assert_eq!(access().await, Access::All, "a token without an anchor");
-    // The root, and a workspace below it, whose own root counts.
+    // The root, and a workspace below it: the workspace's root counts.
     for at in [tree.root, tree.child, tree.leaf] {
         anchor(&database, &org, &at.to_string());
         assert_eq!(access().await, tree.mine(), "{at}");
@@ -84,7 +84,7 @@ async fn anchor_may_be_the_control_planes_id() {
     let agent: WorkspaceId = AGENT.parse().unwrap();
     let mine = Access::Only([agent, tree.root, tree.child, tree.leaf].into());
     assert_eq!(access().await, mine);
-    // Below another root it is no root.
+    // Below another root it is not a root itself.
     database.run(&format!("UPDATE workspaces SET parent_id = '{}' WHERE id = '{AGENT}'", tree.other));
     assert_eq!(access().await, Access::Only([].into()));
 }
@@ -135,14 +135,14 @@ async fn other_organizations_are_forbidden_and_hidden() {
     for id in [tree.root, tree.child, tree.leaf] {
         assert_eq!(ask(&mine, &format!("/workspaces/{id}/terminal"), None).await.0, 426, "{id}");
     }
-    // One that does not exist is refused alike.
+    // A missing workspace is refused the same way.
     for id in [tree.other, tree.others_child, WorkspaceId::random()] {
         for route in ["", "/terminal", "/terminal/diagnose", "/terminal/sessions"] {
             let (status, body) = ask(&mine, &format!("/workspaces/{id}{route}"), None).await;
             assert_eq!((status, body.as_str()), (403, FORBIDDEN), "{route}");
         }
     }
-    // It claims nothing outside of its organization either.
+    // Claims outside its organization are refused too.
     let path = format!("/workspaces/{}/terminal", tree.leaf);
     assert_eq!(ask(&mine, &path, Some(tree.child)).await.0, 426);
     assert_eq!(ask(&mine, &path, Some(tree.others_child)).await.0, 401);
@@ -151,7 +151,7 @@ async fn other_organizations_are_forbidden_and_hidden() {
     assert!(list.contains("leaf") && !list.contains("other"), "{list}");
     assert!(ask(&all, "/workspaces", None).await.1.contains("others-child"));
 
-    // Sessions are listed by the same rule, and end when the anchor moves.
+    // The same rule filters the list of sessions, and sessions end when the anchor moves.
     let bearer = format!("Bearer {all}");
     let headers = [("host", HOST), ("authorization", bearer.as_str())];
     let _others = Viewer::try_open(addr, &tree.others_child.to_string(), &headers).await.unwrap();

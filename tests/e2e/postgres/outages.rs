@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{add_org_token, add_workspace, bearer, directory, token, tuned};
 use crate::lab::Postgres;
 
-/// What the gateway waits for an answer.
+/// The gateway's query timeout.
 const GATEWAY_PATIENCE: Duration = Duration::from_secs(5);
 
 fn chain(error: &DirectoryError) -> String {
@@ -25,7 +25,7 @@ fn chain(error: &DirectoryError) -> String {
     text
 }
 
-/// An outage, told before the gateway would tell it.
+/// Returns the text of the outage that `answer` is expected to be.
 async fn outage<T>(question: impl Future<Output = Result<T, DirectoryError>>) -> String {
     let begun = Instant::now();
     let Err(error) = question.await else { panic!("an answer") };
@@ -41,7 +41,7 @@ async fn restart_is_a_temporary_outage() {
         add_org_token(&database, &token("org"));
         (database.name.clone(), database.url(), add_workspace(&database, "a", &[]))
     };
-    // It is asked for the first time while the database is down.
+    // The first query happens while the database is down.
     let early = directory(&url);
     let directory = directory(&url);
     let org = bearer(&token("org"));
@@ -70,7 +70,7 @@ async fn restart_is_a_temporary_outage() {
     assert!(directory.authenticate(&org).await.unwrap().is_some());
     assert!(early.find(id).await.unwrap().is_some());
 
-    // Its connections do not survive a restart that nobody noticed, and the first question after it fails nobody.
+    // Pooled connections do not survive an unnoticed restart; the first query after it succeeds anyway.
     for _ in 0..2 {
         postgres.crash();
         postgres.resume();
@@ -92,11 +92,11 @@ async fn locked_table_is_a_temporary_outage() {
     let told = futures_util::future::join_all((0..6).map(|_| outage(directory.find(id)))).await;
     assert!(told.iter().any(|told| told.contains("no connection to the database became free")), "{told:?}");
     drop(lock);
-    // What is asked now waits for the lock's end at most.
+    // Queries now wait at most until the lock is released.
     assert!(directory.find(id).await.unwrap().is_some());
 }
 
-/// A network to a database, which can fall silent for the connections that it carries.
+/// A relay to a database that can stop forwarding its open connections.
 struct Network {
     address: SocketAddr,
     silent: watch::Sender<()>,
@@ -116,7 +116,7 @@ impl Network {
                         let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
                         tokio::select! {
                             _ = copy_bidirectional(&mut client, &mut server) => {}
-                            // The sockets stay open, and nobody reads them.
+                            // The sockets stay open and unread.
                             _ = falls_silent.changed() => std::future::pending().await,
                         }
                     });
@@ -126,7 +126,7 @@ impl Network {
         Self { address, silent }
     }
 
-    /// Nothing passes any more on the connections that there are. New ones are well.
+    /// Stops forwarding the open connections; new ones work.
     fn fall_silent(&self) {
         self.silent.send(()).unwrap();
     }
@@ -142,14 +142,14 @@ async fn silent_connection_is_replaced() {
     let directory = tuned(&url, |config| config.max_connections = 1);
     assert!(directory.find(id).await.unwrap().is_some());
 
-    // While nobody uses it, or on its way back to the pool: the next question may be lost with it.
+    // Cut while idle or on its way back to the pool: the next query may fail with it.
     network.fall_silent();
     let begun = Instant::now();
     let _ = directory.find(id).await;
     assert!(begun.elapsed() < GATEWAY_PATIENCE, "{:?}", begun.elapsed());
     assert!(directory.find(id).await.unwrap().is_some());
 
-    // In the middle of a question, which is given up by us or by whoever asked.
+    // Cut during a query, which times out or is canceled by the caller.
     for patience in [GATEWAY_PATIENCE, Duration::from_millis(500)] {
         let lock = database.lock_workspaces();
         let asked = tokio::time::timeout(patience, directory.find(id));

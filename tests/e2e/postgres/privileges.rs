@@ -1,4 +1,4 @@
-//! What the gateway's role must be able to do, and need not.
+//! The privileges of the gateway's role are sufficient and minimal.
 
 use eice::workspace::{Access, Activity, Directory, Principal};
 
@@ -7,7 +7,7 @@ use crate::lab::Postgres;
 
 const PAGE: &str = include_str!("../../../docs/postgres.md");
 
-/// The statements of the page that make the role.
+/// Returns the statements of the page that create the role.
 fn statements() -> &'static str {
     let start = PAGE.find("```sql\n").expect("the page has them") + "```sql\n".len();
     &PAGE[start..start + PAGE[start..].find("```").unwrap()]
@@ -47,7 +47,7 @@ async fn documented_grants_are_minimal() {
                    (SELECT count(last_used_at) FROM workspace_auth_tokens), (SELECT count(*) FROM activity_logs)";
     assert_eq!(database.run(written), "1|1|1");
 
-    // It can do nothing else with what is there.
+    // All other statements are denied.
     let as_role = |sql: &str| database.try_run_as("eice", sql).status.success();
     assert!(as_role("SELECT id FROM workspaces"), "the role can do what it may");
     for sql in [
@@ -64,7 +64,7 @@ async fn documented_grants_are_minimal() {
         assert!(!as_role(sql), "{sql}");
     }
 
-    // Without one of them, something does not work.
+    // Without any one of them, a feature fails.
     for grant in sql.split(';').map(str::trim).filter(|sql| sql.starts_with("GRANT ")) {
         let revoke = grant.replacen("GRANT", "REVOKE", 1).replacen(" TO ", " FROM ", 1);
         database

@@ -1,4 +1,4 @@
-//! The platform's version, by the schema of its database.
+//! Detection of the platform's version by its database schema.
 
 use eice::workspace::{Directory, Health, PlatformVersion};
 
@@ -25,7 +25,7 @@ async fn unreadable_migrations_are_a_warning() {
     let postgres = Postgres::shared();
     let warned = |platform| Health { warnings: vec!["unreadable-migrations"], ..healthy(platform) };
     assert_eq!(health(&postgres.platform_before_043()).await, warned(PlatformVersion::April2026));
-    // Another program's table of the same name.
+    // A table of the same name from another program.
     let database = postgres.platform();
     database
         .run("DROP TABLE schema_migrations; CREATE TABLE schema_migrations (version bigint, dirty boolean)");
@@ -35,7 +35,7 @@ async fn unreadable_migrations_are_a_warning() {
 #[tokio::test]
 async fn later_migrations_and_columns_are_warnings() {
     let database = Postgres::shared().platform();
-    // Its number is lower than that of the newest checked one.
+    // Its number is lower than the newest checked one.
     database.run(
         "INSERT INTO schema_migrations (filename) VALUES ('20260801000000_later.up.sql'), ('001_x.down.sql')",
     );
@@ -69,7 +69,7 @@ async fn migration_while_running_is_noticed() {
     tokio::time::timeout(std::time::Duration::from_secs(30), found).await.expect("the token expires");
     assert_eq!(directory.platform_version(), PlatformVersion::August2026);
 
-    // A column that goes is noticed by the query that fails.
+    // A dropped column is detected by the failing query.
     database.run("ALTER TABLE org_api_tokens DROP COLUMN expires_at");
     assert!(directory.authenticate(&bearer(&org)).await.is_err());
     assert!(directory.authenticate(&bearer(&org)).await.unwrap().is_some());
@@ -83,7 +83,7 @@ async fn hidden_expiry_is_an_outage() {
     add_org_token(&database, &org);
     expire(&database, &org);
     add_workspace(&database, "a", &[]);
-    // The privileges that April's schema needs: without expires_at.
+    // The privileges for April's schema, which has no expires_at.
     database.run(
         "CREATE ROLE april LOGIN; GRANT SELECT ON workspaces, workspace_auth_tokens TO april; \
          GRANT SELECT (id, prefix, token_hash, revoked_at, org_id) ON org_api_tokens TO april",

@@ -1,4 +1,4 @@
-//! `eice serve` on the platform's database, from outside.
+//! `eice serve` on the platform's database, seen from outside.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,16 +11,16 @@ use crate::lab::{Container, Docker, Postgres, Program, Viewer, World, eventually
 const OUTAGE: &str =
     r#"{"code":"platform_unavailable","error":"platform datastore unavailable — retry shortly"}"#;
 
-/// What the gateway goes by.
+/// The environment variables of the gateway.
 pub(super) const HOST: &str = "gateway.test";
 
-/// How long it is waited for what must happen.
+/// How long an expected event may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// In place of a variable's value: it is not set.
+/// As a variable's value: unset.
 const WITHOUT: &str = "\0";
 
-/// A gateway as a tenant starts it: by the platform's own variables.
+/// A gateway started with the platform's variables, as by a tenant.
 pub(super) fn serve(world: &World, url: &str, more: &[(&'static str, &str)]) -> Program {
     let mut env = world.emulator.access().env();
     env.retain(|(name, _)| !more.contains(&(*name, WITHOUT)));
@@ -44,7 +44,7 @@ async fn terminal(gateway: SocketAddr, id: WorkspaceId, token: &str) -> Result<V
     Viewer::try_open(gateway, &id.to_string(), &headers).await.map_err(|status| status.as_u16())
 }
 
-/// What the handshake of a terminal is answered with, where that is no terminal.
+/// Returns the response to a terminal's handshake that is refused.
 async fn upgrade(gateway: SocketAddr, id: WorkspaceId, token: &str) -> (u16, String) {
     let bearer = format!("Bearer {token}");
     let headers = [
@@ -79,14 +79,14 @@ async fn known_token_opens_instance() {
         viewer.line("exit").await;
         assert_eq!(viewer.finish().await.close.map(|(code, _)| code), Some(1000));
     }
-    // An unknown token, one of a removed workspace, one that was revoked.
+    // An unknown token, a removed workspace's token, a revoked token.
     let path = format!("/workspaces/{mine}/terminal");
     for wrong in [&token("nobody"), &of_removed] {
         assert_eq!(terminal(addr, mine, wrong).await.err(), Some(401));
         let (status, body) = get(addr, &path, wrong).await;
         assert_eq!((status, body.as_str()), (401, r#"{"error":"invalid workspace auth token"}"#));
     }
-    // Another workspace, a removed one and one that is not there.
+    // Another workspace, a removed one and a missing one.
     assert!(matches!(terminal(addr, other, &own).await.err(), Some(401 | 403 | 404)));
     assert!(terminal(addr, removed, &org).await.is_err());
     assert_eq!(terminal(addr, WorkspaceId::random(), &org).await.err(), Some(404));
@@ -97,7 +97,7 @@ async fn known_token_opens_instance() {
     assert_eq!(status, 200);
     assert!(body.contains("mine") && !body.contains("other"), "{body}");
 
-    // The last of them are written while it ends.
+    // The last rows are written during shutdown.
     let mut last = terminal(addr, mine, &own).await.unwrap_or_else(|status| panic!("{status}"));
     last.line("echo la''st").await;
     last.until("last").await;
@@ -111,7 +111,7 @@ async fn known_token_opens_instance() {
     assert_eq!(database.run(used), "1");
 }
 
-/// How often the directory has answered the gateway so far.
+/// Returns the number of directory answers so far.
 async fn answers(gateway: SocketAddr) -> u64 {
     const SERIES: &str = "molecule_terminal_directory_query_duration_seconds_count{outcome=\"answered\"} ";
     let (status, body) = get(gateway, "/metrics", "").await;
@@ -145,7 +145,7 @@ async fn last_used_is_set_once_per_login() {
     for table in ["workspace_auth_tokens", "org_api_tokens"] {
         database.run(&format!("UPDATE {table} SET last_used_at = '2020-01-01'"));
     }
-    // Two tokens and a workspace are asked for in a round.
+    // Each round looks up two tokens and a workspace.
     let (before, began) = (answers(addr).await, Instant::now());
     while answers(addr).await < before + 3 * 3 {
         assert!(began.elapsed() < PATIENCE, "nobody asks again");
@@ -155,7 +155,7 @@ async fn last_used_is_set_once_per_login() {
         viewer.line("echo st''ill here").await;
         viewer.until("still here").await;
     }
-    // What was to be written is written when it has ended.
+    // Pending writes are complete when it has ended.
     assert!(gateway.part.terminate().success());
     assert_eq!(database.run(used), "0");
 }
@@ -168,7 +168,7 @@ async fn row_without_instance_is_local() {
     let org = token("org");
     add_org_token(&database, &org);
 
-    // No engine: the platform's answer, and no instance.
+    // Without an engine: the platform's response, and no instance.
     let without = serve(&world, &database.url(), &[("DOCKER_HOST", "unix:///nonexistent/docker.sock")]);
     assert_eq!(terminal(without.addr(), id, &org).await.err(), Some(503));
     let (status, body) = upgrade(without.addr(), id, &org).await;
@@ -254,7 +254,7 @@ async fn invalid_instance_id_is_500() {
         assert_eq!((status, body), (500, expected), "{path}");
     }
     assert_eq!(get(addr, "/ready", "").await.0, 200, "the directory is well");
-    // Nobody else is harmed.
+    // Other workspaces still work.
     let (status, list) = get(addr, "/workspaces", &org).await;
     assert!(status == 200 && list.contains("good") && !list.contains("bad"), "{list}");
     let mut viewer = terminal(addr, good, &org).await.unwrap_or_else(|status| panic!("{status}"));
@@ -266,7 +266,7 @@ async fn invalid_instance_id_is_500() {
         |line: &&str| line.contains("ERROR") && line.contains(&bad.to_string()) && line.contains("canary");
     assert!(log.lines().any(|line| told(&line)), "the log names the row: {log}");
     assert!(!log.contains("directory outage") && !log.contains("\u{1b}[2J"), "{log}");
-    // Mended, it opens without a restart.
+    // Once fixed, it opens without a restart.
     database
         .run(&format!("UPDATE workspaces SET instance_id = '{}' WHERE id = '{bad}'", crate::lab::INSTANCE));
     let mut viewer = terminal(addr, bad, &org).await.unwrap_or_else(|status| panic!("{status}"));

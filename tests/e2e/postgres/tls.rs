@@ -1,4 +1,4 @@
-//! TLS to the database, as the URL asks for it.
+//! TLS to the database, as requested by the URL.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use super::{add_workspace, directory};
 use crate::lab::{Database, Postgres, run_ok};
 
-/// Makes the server speak TLS with a certificate for `localhost`, and returns the authority that signed it, as PEM.
+/// Enables TLS with a certificate for `localhost` on the server, and returns its CA certificate as PEM.
 fn with_tls(postgres: &mut Postgres) -> String {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,4 +1,4 @@
-//! Whose token it is, and when it was used.
+//! Token lookup, and the record of its use.
 
 use eice::workspace::{Access, Directory, Kind};
 
@@ -9,7 +9,7 @@ const ORG_USED: &str = "SELECT count(*) FROM org_api_tokens WHERE last_used_at >
 const WORKSPACE_USED: &str =
     "SELECT count(*) FROM workspace_auth_tokens WHERE last_used_at > now() - interval '1 minute'";
 
-/// A database of each schema.
+/// Returns a database for each schema.
 fn schemas() -> [Database<'static>; 3] {
     let postgres = Postgres::shared();
     [postgres.platform(), postgres.april(), postgres.platform_before_043()]

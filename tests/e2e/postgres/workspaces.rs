@@ -1,4 +1,4 @@
-//! What is read of `workspaces`.
+//! Reading of `workspaces` rows.
 
 use eice::model::{EndpointChoice, Target};
 use eice::workspace::{
@@ -12,7 +12,7 @@ async fn find(directory: &dyn Directory, id: WorkspaceId) -> Workspace {
     directory.find(id).await.unwrap().expect("it is there")
 }
 
-/// A database of each schema.
+/// Returns a database for each schema.
 fn schemas() -> [Database<'static>; 3] {
     let postgres = Postgres::shared();
     [postgres.platform(), postgres.april(), postgres.platform_before_043()]
@@ -178,7 +178,7 @@ async fn rows_decide(database: &Database<'_>) {
     assert!(!allowed(right, leaf).await && !allowed(leaf, far).await && !allowed(left, other_root).await);
     assert!(!allowed(leaf, WorkspaceId::random()).await);
 
-    // A circle, which nothing in the schema forbids.
+    // A cycle, which the schema does not forbid.
     database.run(&format!("UPDATE workspaces SET parent_id = '{leaf}' WHERE id = '{root}'"));
     assert!(!allowed(leaf, far).await);
     database.run("ALTER TABLE workspaces RENAME TO elsewhere");
