@@ -193,10 +193,10 @@ async fn lookup_does_not_change_the_pin() {
     layout["hosts"][format!("aws/-/eu-west-1/{INSTANCE}")] = pin;
     fs::write(store.path(), layout.to_string()).unwrap();
     let said = lab.ssh(&other, "tofu").await;
-    let both = [&*fingerprint(&sshd.host_key()), &*fingerprint(&other.host_key()), "contradicts itself"];
+    let both = [&*fingerprint(&sshd.host_key()), &*fingerprint(&other.host_key()), "contradict each other"];
     refused(&said, 76, &both);
     let said = lab.host_keys(&["export", INSTANCE], b"").await;
-    refused(&said, 76, &["contradicts itself"]);
+    refused(&said, 76, &["contradict each other"]);
     assert!(said.stdout.is_empty());
     let command = said_command(&lab.ssh(&other, "tofu").await.stderr, &full);
     assert!(run("sh", ["-c", &command.replacen("eice", EICE, 1)]).status.success(), "{command}");

@@ -82,7 +82,7 @@ async fn diagnosis_has_instance_format() {
     assert_eq!(report.steps().len(), Check::ALL.len());
     assert_eq!(report.subject().container.as_ref(), Some(&container.name));
     let skipped = report.step(Check::KeyPush).unwrap();
-    assert!(skipped.message.contains("nothing of AWS"), "{skipped:?}");
+    assert!(skipped.message.contains("AWS and SSH are not used"), "{skipped:?}");
     assert_eq!(container.processes(), [], "it waits until its shell is gone");
 
     Docker::shared().run(["stop", &container.name]);
