@@ -21,7 +21,7 @@
 //! |---|---|
 //! | `connect` | [`Client`] and what it is made of: `aws`, `tunnel`, `ssh`, `docker`, `connect` |
 //! | `files` | files on an instance, over one connection |
-//! | `gateway` | the axum gateway: `gateway`, `session`, `workspace`, `config` |
+//! | `gateway` | the axum gateway: `gateway`, `session`, `workspace` |
 //! | `emulator` | the local stand-in for AWS, without `connect` |
 //! | `bundled-roots` | Mozilla's root certificates, used where the system has none |
 //! | `cli`, `client` | the program `eice` and its client verbs; no library feature needs them |
@@ -68,7 +68,7 @@ pub mod aws;
 pub mod cli;
 #[cfg(feature = "connect")]
 pub mod client;
-#[cfg(feature = "gateway")]
+#[cfg(all(feature = "cli", feature = "gateway"))]
 pub mod config;
 #[cfg(feature = "connect")]
 pub mod connect;

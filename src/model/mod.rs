@@ -12,10 +12,12 @@ mod default_signals;
 pub mod echo;
 mod host;
 mod io;
+#[cfg(any(feature = "client", feature = "emulator"))]
 pub mod local;
 mod name;
 #[cfg(test)]
 mod noop_control;
+#[cfg(any(feature = "client", feature = "emulator"))]
 pub(crate) mod processes;
 mod report;
 mod size;
@@ -32,6 +34,7 @@ pub use name::InstanceName;
 pub(crate) use noop_control::NoopControl;
 pub use report::{Check, CheckOutcome, CheckResult, Fix, Report, Subject};
 pub use size::{InvalidSize, Size};
+#[cfg(any(feature = "connect", feature = "cli"))]
 pub(crate) use stage::error_chain;
 pub use stage::{Fault, Stage, StageError, StageEvent, StageObserver, StageState, escape_control};
 pub use stage_timer::{StageTimer, staged};
