@@ -144,7 +144,7 @@ mod tests {
     use crate::model::{Fault, Stage};
 
     #[test]
-    fn a_stage_error_reads_as_stage_message_cause_hint_and_request_id() {
+    fn stage_error_has_every_part() {
         let error = StageError::new(Stage::KeyPush, Fault::Denied, "AWS refuses SendSSHPublicKey")
             .with_source(io::Error::other("AccessDenied\u{1b}[2J"))
             .with_hint("allow ec2-instance-connect:SendSSHPublicKey")
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_without_a_stage_tells_the_whole_chain() {
+    fn failure_prints_the_error_chain() {
         let inner = io::Error::other("in use");
         let failure = Failure::because(exit::UNAVAILABLE, "cannot listen on 127.0.0.1:1", &inner);
         assert_eq!(failure.render(), "eice: cannot listen on 127.0.0.1:1: in use\n");

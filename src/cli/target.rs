@@ -329,7 +329,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_destination_is_an_instance_with_or_without_a_user() {
+    fn destination_may_name_a_user() {
         let plain: Destination = "i-0123456789abcdef0".parse().unwrap();
         assert_eq!(plain.user, None);
         let named: Destination = "ubuntu@i-0123456789abcdef0".parse().unwrap();
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_workspace_of_the_directory_brings_all_that_is_said_of_it() {
+    async fn directory_workspace_sets_the_target() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let id = "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
         let text = format!(

@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn environment_wins_and_problems_name_their_place() {
+    fn environment_wins_over_the_file() {
         let env = BTreeMap::from([
             ("EICE_A".to_owned(), "127.0.0.1:1".to_owned()),
             ("EICE_B".to_owned(), "nonsense".to_owned()),

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_ends_and_the_one_nearest_to_its_end_makes_room() {
+    fn entry_nearest_to_expiry_is_evicted() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
         let mut map = Bounded::new(2);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_room_for_one_at_the_least_and_for_no_more_than_its_limit() {
+    fn limit_is_at_least_one() {
         let now = Instant::now();
         let mut map = Bounded::new(0);
         for n in 0..1000 {

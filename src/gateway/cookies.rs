@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_random_httponly_strict_and_secure_behind_https() {
+    fn cookie_has_every_attribute() {
         let now = Instant::now();
         let plain = cookies("http://localhost:8080", 9);
         let (_, a) = plain.issue(token("t"), plain.ttl(None), now).unwrap();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_stands_for_its_token_until_it_ends_or_is_revoked() {
+    fn cookie_is_valid_until_revoked() {
         let cookies = cookies("http://localhost:8080", 9);
         let now = Instant::now();
         let (cookie, set) = cookies.issue(token("t1"), cookies.ttl(None), now).unwrap();

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_walk_is_shared_until_it_ends_and_dropped_with_its_last_waiter() {
+    async fn diagnosis_is_dropped_with_last_waiter() {
         let diagnoses = Diagnoses::default();
         let begun = Arc::new(AtomicUsize::new(0));
         let (mine, other, third) = (WorkspaceId::random(), WorkspaceId::random(), WorkspaceId::random());

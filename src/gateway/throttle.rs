@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded_and_the_oldest_is_forgotten() {
+    fn table_is_bounded() {
         let throttle = Throttle::new();
         let now = Instant::now();
         for n in 0..MAX_KEYS + 100 {

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_opens_one_socket_of_one_page_to_one_workspace_in_its_time() {
+    fn ticket_opens_one_socket() {
         let tickets = Tickets::new(Duration::from_secs(30));
         let (now, mine) = (Instant::now(), WorkspaceId::random());
         let origin: Origin = "https://acme.example".parse().unwrap();
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_is_one_of_the_subprotocols_that_are_offered() {
+    fn ticket_is_an_offered_subprotocol() {
         let mut headers = HeaderMap::new();
         assert_eq!(offered(&headers), None);
         headers.insert(SEC_WEBSOCKET_PROTOCOL, "eicterm.v1, ticket.abc".parse().unwrap());

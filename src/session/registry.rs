@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_follow_the_sessions_and_leave_nothing() {
+    fn counters_follow_the_sessions() {
         let registry = Registry::new();
         let config = Config { max_per_workspace: 2, max_per_user: 2, ..Config::default() };
         let add = |workspace: &str, user: &str| registry.add(Owner::new(workspace, user), &config);

@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_called_after_the_id_or_the_name() {
+    fn container_name_is_id_or_name() {
         let by_id = ["ws-0a1b2c3d-4e5", "ws-0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9"];
         assert_eq!(names("Dev Lead 2"), [by_id[0], by_id[1], "dev-lead-2"]);
         // What no container can be called, and what would turn into something else by folding (a Kelvin sign).

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_the_sha_256_of_the_token_as_sha256sum_prints_it() {
+    fn digest_is_sha256_of_the_token() {
         let digest = BearerToken::new("abc").unwrap().digest();
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(digest.to_string(), hex);

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 
 #[tokio::test]
-async fn a_role_is_assumed_with_its_external_id_and_its_credentials_sign() {
+async fn role_credentials_sign_requests() {
     let sts = Server::start(vec![ok("<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
         <AssumeRoleResult><AssumedRoleUser><Arn>arn:aws:sts::1:assumed-role/r/eice</Arn><AssumedRoleId>A:eice</AssumedRoleId>\
         </AssumedRoleUser><Credentials><AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
@@ -55,7 +55,7 @@ async fn a_role_is_assumed_with_its_external_id_and_its_credentials_sign() {
 }
 
 #[tokio::test]
-async fn a_profile_gives_region_credentials_and_endpoint_urls() {
+async fn profile_has_region_and_credentials() {
     let server = Server::start(vec![running("i-1")]).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("config");
@@ -91,7 +91,7 @@ async fn a_profile_gives_region_credentials_and_endpoint_urls() {
 }
 
 #[tokio::test]
-async fn https_is_trusted_by_the_ca_bundle_and_not_without_it() {
+async fn https_needs_the_ca_bundle() {
     let issued = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let bundle = dir.path().join("ca.pem");
@@ -129,7 +129,7 @@ async fn https_is_trusted_by_the_ca_bundle_and_not_without_it() {
 }
 
 #[tokio::test]
-async fn web_identity_is_assumed_without_a_signature() {
+async fn web_identity_call_is_unsigned() {
     let sts = Server::start(vec![ok("<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
         <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIAWEB</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
         <SessionToken>t</SessionToken><Expiration>2199-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>\

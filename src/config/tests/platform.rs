@@ -105,7 +105,7 @@ fn local_workspaces_depend_on_the_platform() {
 }
 
 #[test]
-fn local_workspaces_of_a_file_are_off_with_an_organization() {
+fn organization_disables_local_workspaces() {
     let read = |docker: &str, env: &BTreeMap<String, String>| {
         let text =
             format!("[gateway]\nallowed_hosts = ['a.example']\n[directory]\ntext = ''\n[docker]\n{docker}\n");

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_counts_as_far_as_trusted_proxies_wrote_it() {
+    fn header_counts_for_trusted_proxies() {
         let line: &[u8] = b"203.0.113.9, 198.51.100.1,192.0.2.1";
         assert_eq!(seen(&[line], 0), "10.0.0.1", "nobody is trusted");
         assert_eq!(seen(&[line], 1), "192.0.2.1");
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_may_have_a_port_and_one_in_ipv6_is_canonical() {
+    fn peer_address_is_canonical() {
         for (written, expected) in [
             ("192.0.2.1:1234", "192.0.2.1"),
             ("2001:db8::1", "2001:db8::1"),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_at_hand_is_loopback_and_private_networks_only_when_they_are_meant() {
+    fn local_peers_are_loopback_by_default() {
         for (address, private) in [
             ("127.0.0.1", true),
             ("127.9.9.9", true),

@@ -32,7 +32,7 @@ async fn refused(server: &Server, path: &str, headers: &[(&str, &str)], status: 
 }
 
 #[tokio::test]
-async fn every_refusal_has_its_status_and_its_body_and_dials_nothing() {
+async fn refusals_have_status_and_body() {
     let server = Server::start(script(Mode::Open)).await;
     let mine = terminal_of(MINE);
     let missing = json!({"error": "missing workspace auth token"});
@@ -73,7 +73,7 @@ async fn every_refusal_has_its_status_and_its_body_and_dials_nothing() {
 }
 
 #[tokio::test]
-async fn an_entry_that_is_wrong_is_no_outage_and_is_told_to_the_log_alone() {
+async fn invalid_entry_is_not_an_outage() {
     let memory = Arc::new(Memory::default());
     let id = memory.workspace(None);
     memory.token("abc", &[id]);
@@ -97,7 +97,7 @@ async fn an_entry_that_is_wrong_is_no_outage_and_is_told_to_the_log_alone() {
 }
 
 #[tokio::test]
-async fn who_shows_nothing_is_told_so_without_a_question_to_the_directory() {
+async fn missing_token_needs_no_query() {
     let memory = Arc::new(Memory::default());
     let id = memory.workspace(None).to_string();
     let server = Server::with(script(Mode::Open), memory.clone(), |_| {}, |_| Router::new()).await;
@@ -110,7 +110,7 @@ async fn who_shows_nothing_is_told_so_without_a_question_to_the_directory() {
 }
 
 #[tokio::test]
-async fn host_may_name_its_schemes_own_port_and_is_exact_otherwise() {
+async fn host_header_is_exact() {
     let origins: &[&str] = &["http://plain.test", "https://tls.test", "https://elsewhere.test"];
     let configure = |config: &mut Config| {
         *config = Config::new(origins.iter().map(|origin| origin.parse().unwrap()).collect());
@@ -143,7 +143,7 @@ async fn host_may_name_its_schemes_own_port_and_is_exact_otherwise() {
 }
 
 #[tokio::test]
-async fn a_bearer_opens_with_our_origin_and_without_any() {
+async fn bearer_needs_no_origin() {
     let server = Server::start(script(Mode::Open)).await;
     for headers in [&[BEARER][..], &[BEARER, ("Origin", ORIGIN)], &[("Authorization", "Bearer   abc ")]] {
         assert!(server.socket(&terminal_of(MINE), headers).await.is_ok(), "{headers:?}");
@@ -151,7 +151,7 @@ async fn a_bearer_opens_with_our_origin_and_without_any() {
 }
 
 #[tokio::test]
-async fn a_cookie_opens_for_our_page_and_for_nobody_else() {
+async fn cookie_opens_for_our_page_only() {
     let server = Server::start(script(Mode::Open)).await;
     let cookie = cookie(&server).await;
     let mine = terminal_of(MINE);
@@ -194,7 +194,7 @@ async fn signing_out_ends_the_cookie() {
 }
 
 #[tokio::test]
-async fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
+async fn cookie_is_hidden_from_scripts() {
     let server = Server::start(script(Mode::Open)).await;
     let answer = server.http("POST /auth/session", &[BEARER, ("Origin", ORIGIN)]).await;
     assert_eq!(answer.json()["name"], "ci");
@@ -226,7 +226,7 @@ async fn host_is_checked_everywhere_but_for_health() {
 }
 
 #[tokio::test]
-async fn a_page_of_an_origin_that_is_not_allowed_gets_its_files_and_nothing_else() {
+async fn foreign_page_gets_only_files() {
     let server = Server::start(script(Mode::Open)).await;
     let evil = ("Origin", "https://evil.test");
     let page = server.http("GET /", &[evil]).await;
@@ -252,7 +252,7 @@ async fn a_token_in_the_query_is_ignored() {
 }
 
 #[tokio::test]
-async fn a_terminal_without_an_upgrade_says_what_it_is() {
+async fn terminal_needs_an_upgrade() {
     let server = Server::start(script(Mode::Open)).await;
     let path = format!("GET {}", terminal_of(MINE));
     let answer = server.http(&path, &[BEARER]).await;
@@ -275,7 +275,7 @@ async fn a_terminal_without_an_upgrade_says_what_it_is() {
 }
 
 #[tokio::test]
-async fn an_outage_of_the_directory_is_503_and_never_not_found() {
+async fn directory_outage_is_503() {
     let server = Server::with(script(Mode::Open), Arc::new(Down), |_| {}, |_| Router::new()).await;
     let body =
         json!({"error": "platform datastore unavailable — retry shortly", "code": "platform_unavailable"});
@@ -311,7 +311,7 @@ async fn wrong_tokens_are_limited_by_peer() {
 }
 
 #[tokio::test]
-async fn workspaces_are_listed_and_shown_to_those_who_may_open_them() {
+async fn workspaces_need_access() {
     let server = Server::start(script(Mode::Open)).await;
     let list = server.http("GET /workspaces", &[BEARER]).await;
     let mine = json!({
@@ -329,7 +329,7 @@ async fn workspaces_are_listed_and_shown_to_those_who_may_open_them() {
 }
 
 #[tokio::test]
-async fn a_status_is_public_only_where_the_configuration_says_so() {
+async fn public_status_is_configurable() {
     let configure = |config: &mut Config| config.public_status = true;
     let server = Server::with(script(Mode::Open), directory(), configure, |_| Router::new()).await;
     let shown = server.http(&format!("GET /workspaces/{MINE}"), &[]).await;
@@ -344,7 +344,7 @@ async fn a_status_is_public_only_where_the_configuration_says_so() {
 }
 
 #[tokio::test]
-async fn routes_of_others_are_behind_the_same_checks() {
+async fn merged_routes_are_protected() {
     let more = |gateway: &Gateway| {
         let create = |Extension(principal): Extension<Principal>, body: String| async move {
             format!("{} made {body}", principal.name)

@@ -30,7 +30,7 @@ async fn who_is_at_hand_gets_in_with_nothing() {
 }
 
 #[tokio::test]
-async fn an_administrators_token_or_another_environment_ends_it() {
+async fn admin_token_disables_development() {
     let admin = |config: &mut Config| {
         config.platform.admin_token = BearerToken::new("secret").map(|token| token.digest());
     };
@@ -41,7 +41,7 @@ async fn an_administrators_token_or_another_environment_ends_it() {
 }
 
 #[tokio::test]
-async fn origin_restricts_here_as_well_and_a_credential_that_is_wrong_is_wrong() {
+async fn development_still_checks_credentials() {
     let server = start(|_| {}).await;
     assert_eq!(status(&server, &[("Origin", "https://evil.test")]).await, 403);
     assert_eq!(status(&server, &[("Host", "evil.test")]).await, 403);
@@ -56,7 +56,7 @@ async fn origin_restricts_here_as_well_and_a_credential_that_is_wrong_is_wrong()
 }
 
 #[tokio::test]
-async fn who_comes_through_a_proxy_is_not_at_hand_whatever_they_say() {
+async fn proxied_peer_is_not_local() {
     let server = start(|_| {}).await;
     for name in ["X-Forwarded-For", "Forwarded"] {
         assert_eq!(status(&server, &[PAGE, (name, "127.0.0.1")]).await, 401, "{name}");

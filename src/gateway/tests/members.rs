@@ -21,7 +21,7 @@ async fn start(reply: Reply) -> (Server, Plane) {
 }
 
 #[tokio::test]
-async fn a_member_opens_every_workspace_of_the_organisation_from_an_allowed_page() {
+async fn member_opens_every_workspace() {
     let (server, plane) = start(Reply::member("u_1")).await;
     let _mine = server.socket(&terminal(), &[SESSION, PAGE]).await.unwrap();
     let _others = server.socket(&format!("/workspaces/{OTHERS}/terminal"), &[SESSION, PAGE]).await.unwrap();
@@ -58,14 +58,14 @@ async fn a_session_counts_from_an_allowed_page_only() {
 }
 
 #[tokio::test]
-async fn who_is_no_member_is_told_as_if_there_were_no_cookie() {
+async fn non_member_gets_missing_token() {
     let (server, _plane) = start(Reply::stranger()).await;
     let answer = server.socket(&terminal(), &[SESSION, PAGE]).await.unwrap_err();
     assert_eq!((answer.status, answer.json()), (401, json!({"error": "missing workspace auth token"})));
 }
 
 #[tokio::test]
-async fn without_a_control_plane_nobodys_cookies_count() {
+async fn no_control_plane_ignores_cookies() {
     let server = Server::start(script(Mode::Open)).await;
     assert_eq!(server.socket(&terminal(), &[SESSION, PAGE]).await.unwrap_err().status, 401);
 }
@@ -95,7 +95,7 @@ async fn an_outage_is_503_and_ends_with_the_outage() {
 }
 
 #[tokio::test]
-async fn our_pages_cookie_is_not_told_to_the_control_plane() {
+async fn page_cookie_is_not_forwarded() {
     let (server, plane) = start(Reply::stranger()).await;
     let signed_in = server
         .http("POST /auth/session", &[("Authorization", "Bearer abc"), PAGE, ("Content-Length", "0")])
@@ -109,7 +109,7 @@ async fn our_pages_cookie_is_not_told_to_the_control_plane() {
 }
 
 #[tokio::test]
-async fn a_member_that_claims_to_be_a_workspace_is_believed_as_far_as_that_one_reaches() {
+async fn member_claims_are_limited() {
     let plane = Plane::start(Reply::member("u_1")).await;
     let memory = Arc::new(Memory::default());
     let root = memory.workspace(None);

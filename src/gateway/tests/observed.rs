@@ -49,7 +49,7 @@ async fn until_counted(server: &Server, series: &str, expected: f64) {
 }
 
 #[tokio::test]
-async fn a_terminal_is_counted_from_its_beginning_to_its_end() {
+async fn terminal_metrics_cover_its_life() {
     let server = Server::start(identified(Mode::Open)).await;
     assert_eq!(counted(&server, "sessions{state=\"open\"}").await, 0.0);
     let mut socket = server.terminal().await;
@@ -87,7 +87,7 @@ async fn a_terminal_is_counted_from_its_beginning_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_terminals_request_takes_as_long_as_its_upgrade_and_not_as_the_terminal() {
+async fn request_time_ends_at_the_upgrade() {
     let server = Server::start(identified(Mode::Open)).await;
     let socket = server.terminal().await;
     while server.gateway.sessions().list()[0].age.as_secs_f64() < 0.3 {
@@ -104,7 +104,7 @@ async fn a_terminals_request_takes_as_long_as_its_upgrade_and_not_as_the_termina
 }
 
 #[tokio::test]
-async fn failures_denials_and_outages_are_counted_by_their_reasons() {
+async fn failures_are_counted_by_reason() {
     let server = Server::start(identified(Mode::Fail(refused))).await;
     read_to_close(&mut server.terminal().await).await;
     server.idle().await;
@@ -136,7 +136,7 @@ async fn failures_denials_and_outages_are_counted_by_their_reasons() {
 }
 
 #[tokio::test]
-async fn metrics_are_told_whatever_host_says_and_can_be_switched_off() {
+async fn metrics_ignore_host_header() {
     let server = Server::start(script(Mode::Open)).await;
     let answer = server.http("GET /metrics", &[("Host", "10.0.0.7:8080")]).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "text/plain; version=0.0.4"));
@@ -164,7 +164,7 @@ async fn audited(script: Script) -> (Server, tempfile::TempDir, std::path::PathB
 }
 
 #[tokio::test]
-async fn the_audit_log_has_who_opened_what_through_which_tunnel_and_how_it_ended() {
+async fn audit_log_covers_a_terminal() {
     let (server, _dir, path) = audited(identified(Mode::Open)).await;
     let mut socket = server.terminal().await;
     socket.send(Message::text("secret typed")).await.unwrap();
@@ -214,7 +214,7 @@ async fn the_audit_log_has_who_opened_what_through_which_tunnel_and_how_it_ended
 }
 
 #[tokio::test]
-async fn failures_and_denials_are_recorded_and_nothing_from_outside_breaks_a_line() {
+async fn audit_lines_are_escaped() {
     let (server, _dir, path) = audited(identified(Mode::Fail(refused))).await;
     read_to_close(&mut server.terminal().await).await;
     server.idle().await;
@@ -245,7 +245,7 @@ async fn failures_and_denials_are_recorded_and_nothing_from_outside_breaks_a_lin
 }
 
 #[tokio::test]
-async fn a_denial_names_who_asked_where_that_is_known_and_never_what_they_showed() {
+async fn denial_names_the_caller() {
     let (server, _dir, path) = audited(script(Mode::Open)).await;
     let mut config = Config::new(vec![ORIGIN.parse().unwrap()]);
     config.platform.admin_token = BearerToken::new("canary-admin").map(|token| token.digest());
@@ -298,7 +298,7 @@ async fn a_flood_of_denials_does_not_fill_the_file() {
 }
 
 #[tokio::test]
-async fn a_viewer_that_breaks_a_rule_is_recorded_with_the_code_it_was_sent() {
+async fn violation_is_audited_with_code() {
     let (server, _dir, path) = audited(identified(Mode::Open)).await;
     let few = |config: &mut Config| config.max_control_rate = 5;
     let mut config = Config::new(vec![ORIGIN.parse().unwrap()]);
@@ -317,7 +317,7 @@ async fn a_viewer_that_breaks_a_rule_is_recorded_with_the_code_it_was_sent() {
 }
 
 #[tokio::test]
-async fn where_the_audit_log_is_required_and_cannot_be_written_no_terminal_opens() {
+async fn required_audit_blocks_terminals() {
     let server = Server::start(script(Mode::Open)).await;
     let audit = server.gateway.audit();
     audit.write_to(Some(AuditFile::open(Path::new("/dev/full")).unwrap()), true).unwrap();
@@ -363,7 +363,7 @@ impl Directory for Noting {
 }
 
 #[tokio::test]
-async fn the_directory_notes_openings_and_ends_and_a_drain_waits_for_it() {
+async fn drain_waits_for_activities() {
     for (mode, expected) in [
         (Mode::Open, &[("terminal.open", false), ("terminal.close", false)][..]),
         (Mode::Fail(refused), &[("terminal.open", true)]),

@@ -16,7 +16,7 @@ fn number(answer: &Answer, name: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_peer_learns_what_is_left_and_is_refused_above() {
+async fn rate_headers_count_down() {
     let server = start(|config| config.rate_limit = 3).await;
     for (n, headers) in [&[][..], &[("Authorization", "Basic x")], &[WRONG]].into_iter().enumerate() {
         let answer = server.http("GET /workspaces", headers).await;
@@ -76,7 +76,7 @@ async fn refused_hosts_and_origins_use_up_no_budget() {
 }
 
 #[tokio::test]
-async fn a_token_has_an_allowance_of_its_own_wherever_it_is_used() {
+async fn token_has_its_own_rate() {
     let configure = |config: &mut Config| {
         config.token_rate_limit = 3;
         config.trusted_proxies = 1;
@@ -100,7 +100,7 @@ async fn a_token_has_an_allowance_of_its_own_wherever_it_is_used() {
 }
 
 #[tokio::test]
-async fn behind_trusted_proxies_each_peer_has_its_own_allowance() {
+async fn proxied_peers_have_own_rates() {
     let configure = |config: &mut Config| {
         config.rate_limit = 1;
         config.max_wrong_tokens = 1;
@@ -129,7 +129,7 @@ async fn behind_trusted_proxies_each_peer_has_its_own_allowance() {
 }
 
 #[tokio::test]
-async fn wrong_tokens_are_counted_by_the_peer_behind_the_proxies() {
+async fn wrong_tokens_count_per_proxied_peer() {
     let configure = |config: &mut Config| {
         config.max_wrong_tokens = 1;
         config.trusted_proxies = 1;

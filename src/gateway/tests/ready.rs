@@ -35,7 +35,7 @@ impl Directory for Switched {
 }
 
 #[tokio::test]
-async fn it_is_ready_while_its_directory_answers_whoever_asks() {
+async fn ready_follows_the_directory() {
     let directory = Arc::new(Switched::default());
     let server = Server::with(
         script(Mode::Open),
@@ -85,7 +85,7 @@ async fn until(server: &Server, status: u16) -> Answer {
 }
 
 #[tokio::test]
-async fn a_directory_that_does_not_answer_in_time_is_not_ready() {
+async fn slow_directory_is_not_ready() {
     let directory = Arc::new(Switched { hangs: true, ..Switched::default() });
     let configure = |config: &mut Config| config.directory_timeout = Duration::from_millis(20);
     let server = Server::with(script(Mode::Open), directory, configure, |_| Router::new()).await;

@@ -43,7 +43,7 @@ impl Write for Log {
 }
 
 #[tokio::test]
-async fn no_token_cookie_query_or_keystroke_is_logged() {
+async fn secrets_are_not_logged() {
     let log = Log::default();
     let _guard = log.capture();
 

@@ -116,7 +116,7 @@ env = {{ LANG = "C" }}
 }
 
 #[test]
-fn what_only_an_instance_has_is_refused_without_one() {
+fn instance_settings_need_an_instance() {
     let only = [
         "os_user = 'a'",
         "region = 'a'",
@@ -160,7 +160,7 @@ async fn a_token_opens_what_the_file_says() {
 }
 
 #[tokio::test]
-async fn another_files_entries_take_the_place_of_all_before() {
+async fn reload_replaces_every_entry() {
     let directory = FileDirectory::parse(&whole()).unwrap();
     let token = BearerToken::new("abc").unwrap();
     assert!(directory.authenticate(&token).await.unwrap().is_some());
@@ -249,7 +249,7 @@ workspaces = ["3a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9", "x"]
 }
 
 #[test]
-fn syntax_twice_the_same_and_wrong_shapes_are_problems() {
+fn malformed_files_are_problems() {
     assert_eq!(problems("\n[[workspace\nx =").first().map(|p| p.starts_with("line 2: ")), Some(true));
     assert!(problems("workspace = 1")[0].contains("write [[workspace]]"));
     assert!(problems("[token]\nname = \"x\"")[0].contains("write [[token]]"));
@@ -267,7 +267,7 @@ fn syntax_twice_the_same_and_wrong_shapes_are_problems() {
 }
 
 #[test]
-fn a_file_is_read_from_disk_and_no_further_than_its_bound() {
+fn file_size_is_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("workspaces.toml");
     assert!(matches!(FileDirectory::load(&path), Err(FileError::Read { .. })));

@@ -101,7 +101,7 @@ mod tests {
     use crate::workspace::WorkspaceId;
 
     #[test]
-    fn what_is_opened_is_a_request_and_what_is_closed_a_response() {
+    fn activity_has_request_and_response() {
         let workspace = WorkspaceId::random();
         let opened = Activity {
             workspace,

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_platforms_instances_have_the_user_ubuntu() {
+    fn platform_user_is_ubuntu() {
         assert_eq!(InstanceDefaults::default().os_user.as_str(), OS_USER);
     }
 }

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_says_where_and_its_password_is_not_shown() {
+    fn url_hides_its_password() {
         let url: DatabaseUrl =
             "postgres://eice:canary-pw@db.internal:6432/molecule?sslmode=require".parse().unwrap();
         assert_eq!(url.place(), "db.internal:6432/molecule");
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_read_as_the_platforms_driver_reads_them() {
+    fn url_parameters_match_lib_pq() {
         let options = |query: &str| {
             let url: DatabaseUrl = format!("postgres://u:p@h/d?{query}").parse().unwrap();
             url.options().get_options().unwrap_or_default().to_owned()

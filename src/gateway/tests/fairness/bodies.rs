@@ -46,7 +46,7 @@ async fn bodies_of_one_user_leave_memory_to_others() {
 }
 
 #[tokio::test]
-async fn requests_of_one_user_leave_connections_to_others() {
+async fn one_user_leaves_connections() {
     let server = start(script(Mode::Hang), |_| {}).await;
     let mut waiting = Vec::new();
     for _ in 0..128 {

@@ -39,7 +39,7 @@ async fn a_wrong_token_is_looked_up_once() {
 }
 
 #[tokio::test]
-async fn made_up_sessions_leave_the_control_plane_to_members() {
+async fn forged_sessions_leave_the_plane() {
     let plane = Plane::start(Reply::member("u_1")).await;
     let configure = |config: &mut Config| config.platform.control_plane = Some(plane.config("acme"));
     let server = start(script(Mode::Open), configure).await;

@@ -72,7 +72,7 @@ async fn one_users_diagnoses_leave_some_to_others() {
 }
 
 #[tokio::test]
-async fn writes_to_one_workspace_leave_slots_for_another() {
+async fn one_workspace_leaves_write_slots() {
     let server = start(script(Mode::Hang), |config| config.max_file_requests_per_user = 9).await;
     let mut writes = Vec::new();
     for n in 0..4 {
