@@ -51,7 +51,7 @@ impl Failure {
         self
     }
 
-    /// Adds lines of detail, told between the message and the hint.
+    /// Adds lines of detail between the message and the hint.
     #[must_use]
     pub fn with_details<L: Into<String>>(mut self, lines: impl IntoIterator<Item = L>) -> Self {
         self.details.extend(lines.into_iter().map(Into::into));

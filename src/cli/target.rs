@@ -207,7 +207,7 @@ impl TargetArgs {
     /// goes before what the directory says.
     ///
     /// # Errors
-    /// When there is none, or several, or it cannot be told.
+    /// There is none, or several, or the lookup failed.
     pub(crate) async fn locate(
         &self,
         connector: &Connector,

@@ -1,4 +1,4 @@
-//! What is counted of every request, and recorded of those that were denied.
+//! The access log: metrics of every request, and audit records of denied ones.
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -17,18 +17,18 @@ use super::auth::peer;
 use crate::telemetry::metrics::OTHER;
 use crate::workspace::{Principal, WorkspaceId};
 
-/// How much of an origin is recorded, in characters: one that was refused may be anything.
+/// How much of an origin is recorded, in characters: a refused one may be any text.
 const MAX_ORIGIN: usize = 200;
 
-/// The routes whose denials are recorded: those of a workspace, and where a token is traded for a cookie.
+/// The routes whose denials are recorded: those of a workspace, and sign-in.
 const RECORDED: [&str; 2] = ["/workspaces/{id}", "/auth/session"];
 
-/// Who asks: unset until that is known. A request's extension, for what is recorded of it whatever comes of it.
+/// The authenticated caller, set late; a request extension, so that failed requests are attributed too.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asker(Arc<OnceLock<Principal>>);
 
 impl Asker {
-    /// Notes that the request with these extensions is `principal`'s.
+    /// Sets the caller of the request with these extensions.
     pub(super) fn is(extensions: &Extensions, principal: &Principal) {
         if let Some(Self(asker)) = extensions.get() {
             let _ = asker.set(principal.clone());
@@ -36,7 +36,7 @@ impl Asker {
     }
 }
 
-/// What is asked for.
+/// The request, for metrics and audit records.
 pub(super) struct Asked {
     method: &'static str,
     /// The pattern of the route; the page's files have none.
@@ -48,7 +48,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// What `parts` ask for; from now on they can be told who asks.
+    /// Describes the request `parts`, and adds the caller's extension to them.
     pub(super) fn of(parts: &mut Parts) -> Self {
         let asker = Asker::default();
         parts.extensions.insert(asker.clone());
@@ -62,7 +62,7 @@ impl Asked {
         }
     }
 
-    /// It was answered with `response`, after `took`.
+    /// Counts and records `response`, sent after `took`.
     pub(super) fn answered(&self, state: &State, response: &Response, took: Duration) {
         let route = self.route.as_ref().map_or("page", MatchedPath::as_str);
         let status = response.status();
@@ -92,18 +92,18 @@ impl Asked {
     }
 }
 
-/// The workspace that a path names, if it is one's id.
+/// Returns the workspace in a path, if it is a valid id.
 fn workspace(path: &str) -> Option<WorkspaceId> {
     path.strip_prefix("/workspaces/")?.split('/').next()?.parse().ok()
 }
 
-/// The origin that a request names, whatever it is.
+/// Returns the origin that a request names, valid or not.
 pub(super) fn origin(headers: &HeaderMap) -> Option<String> {
     let text = String::from_utf8_lossy(headers.get(ORIGIN)?.as_bytes());
     Some(text.chars().take(MAX_ORIGIN).collect())
 }
 
-/// A method by its name; one that nobody knows is [`OTHER`], since a client may make up any number.
+/// Returns the method's name; an unknown one is [`OTHER`], since a client may invent any number.
 fn method(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or(OTHER)

@@ -1,4 +1,4 @@
-//! What is said to a request that gets no further.
+//! Errors of requests, as responses.
 
 use std::time::Duration;
 
@@ -15,60 +15,60 @@ use crate::model::NotReady;
 use crate::session::OpenError;
 use crate::workspace::DirectoryError;
 
-/// Why a request got no further, in a word: an extension of the answer.
+/// The reason of a refusal, in a word: an extension of the response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Denied(pub(super) &'static str);
 
-/// Why a request gets no further. The bodies of 401, 404, 429 and 503 are the platform's.
+/// Why a request is refused. The bodies of 401, 404, 429 and 503 are the platform's.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// `Host` names nobody that we are.
+    /// `Host` is not one of ours.
     Host,
     /// `Origin` is not on the list.
     Origin,
     /// A page of another site made a browser send it, without an `Origin`.
     CrossSite,
-    /// It is for another tenant: that there is this one is not told.
+    /// It is for another tenant; the response does not reveal this one.
     WrongTenant,
     /// It names no tenant, and must.
     MissingTenant,
     /// The path has no workspace in it.
     MissingId,
-    /// There is neither a bearer token nor a cookie that counts.
+    /// There is neither a bearer token nor a valid cookie.
     MissingToken,
-    /// There is one, and it is nobody's.
+    /// The credential is unknown.
     InvalidToken,
     /// This peer sent too many wrong tokens.
     Throttled(Duration),
-    /// This peer, or what it showed, sent too many requests.
+    /// The peer or credential sent too many requests.
     TooManyRequests(Allowance),
-    /// The caller claims to be several workspaces, or none that there could be.
+    /// The claimed workspace is malformed or ambiguous.
     MalformedClaim,
-    /// The caller claims to be a workspace that is not theirs.
+    /// The caller may not act for the claimed workspace.
     WrongClaim,
-    /// The workspace that the caller speaks for may not reach this one.
+    /// The claimed workspace may not reach this one.
     Unrelated,
     /// The organization's token does not open this workspace, if there is one.
     OtherOrganization,
-    /// There is no such workspace, or none that is the caller's: which of the two is not told.
+    /// A missing workspace and somebody else's return the same 404.
     NotFound,
-    /// The directory cannot answer.
+    /// The directory is out.
     Unavailable(DirectoryError),
-    /// The directory answers with what opens nothing, until somebody mends it.
+    /// The directory's record of the workspace is invalid, until an operator fixes it.
     Unusable(DirectoryError),
     /// There is no such session in that workspace.
     SessionNotFound,
-    /// The request is not as the route wants it: this is wrong with it.
+    /// The request is malformed: the reason.
     Request(String),
-    /// The body has more bytes than these.
+    /// The body exceeds this many bytes.
     TooLarge(usize),
-    /// As much of this is under way as may be.
+    /// A concurrency limit is reached.
     Busy(&'static str),
-    /// Files were not written: the body of the answer.
+    /// Files were not written: the body of the response.
     Write(Value),
-    /// The control plane cannot answer.
+    /// The control plane is out.
     ControlPlane(ControlPlaneError),
-    /// Connecting is not worth trying.
+    /// The target is not ready.
     NotReady(NotReady),
     /// No more terminals may be opened.
     Terminals(OpenError),
@@ -78,14 +78,14 @@ pub(super) enum Refusal {
     Handshake(StatusCode, String),
     /// It took too long.
     Timeout,
-    /// It cannot be recorded, and must be.
+    /// It cannot be audited, which is required.
     Unrecorded,
-    /// It panicked: a fault of this program.
+    /// The handler panicked: a fault of this program.
     Panicked,
 }
 
 impl Refusal {
-    /// The reason's stable name, as it stands in metrics and audit records.
+    /// Returns the reason's stable name in metrics and audit records.
     fn name(&self) -> &'static str {
         match self {
             Self::Host => "host",
@@ -190,7 +190,7 @@ impl IntoResponse for Refusal {
                     }),
                 )
             }
-            // Neither a 503, since trying again does not help, nor a 4xx, since it is no fault of the caller's.
+            // Not a 503, since a retry does not help, and not a 4xx, since the caller is not at fault.
             Self::Unusable(error) => {
                 tracing::error!(error = error as &dyn std::error::Error, "wrong entry in the directory");
                 (
@@ -226,7 +226,7 @@ impl IntoResponse for Refusal {
                         StatusCode::SERVICE_UNAVAILABLE,
                         json!({"error": message, "code": "too_many_terminals"}),
                     ),
-                    // The caller's own share, as any other rate or quota of theirs.
+                    // The caller's own share, like any other quota.
                     OpenError::WorkspaceFull(_) | OpenError::UserFull(_) => (
                         StatusCode::TOO_MANY_REQUESTS,
                         json!({
@@ -313,10 +313,10 @@ impl From<OpenError> for Refusal {
     }
 }
 
-/// When to come back after a 503, or when too much is under way, in seconds.
+/// The `Retry-After` of a 503 or a concurrency limit, in seconds.
 const RETRY_SECONDS: u64 = 2;
 
-/// `duration` in seconds, rounded up, at least 1.
+/// Returns `duration` in seconds, rounded up, at least 1.
 pub(super) fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }

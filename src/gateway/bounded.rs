@@ -1,25 +1,25 @@
-//! A map that can neither grow nor keep anything for ever.
+//! A bounded map with expiry.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::time::Instant;
 
-/// A map whose entries end, and that has room for so many: the one nearest to its end makes room for another.
+/// A map of at most `max` entries with expiry: when full, the entry nearest to its expiry is evicted.
 #[derive(Debug)]
 pub(super) struct Bounded<K, V> {
     max: usize,
     entries: HashMap<K, (Instant, V)>,
-    /// The keys in the order of their ends.
+    /// The keys by expiry.
     ends: BTreeSet<(Instant, K)>,
 }
 
 impl<K: Copy + Ord + Hash, V> Bounded<K, V> {
-    /// Room for `max` entries, one at the least.
+    /// Returns a map of at most `max` entries, at least one.
     pub(super) fn new(max: usize) -> Self {
         Self { max: max.max(1), entries: HashMap::new(), ends: BTreeSet::new() }
     }
 
-    /// Keeps `value` for `key` until `until`, instead of what was kept before.
+    /// Inserts `value` for `key` until `until`, replacing an earlier one.
     pub(super) fn insert(&mut self, key: K, value: V, until: Instant) {
         self.take(&key);
         while self.entries.len() >= self.max
@@ -31,22 +31,22 @@ impl<K: Copy + Ord + Hash, V> Bounded<K, V> {
         self.entries.insert(key, (until, value));
     }
 
-    /// What is kept for `key`, and until when, if that is after `now`.
+    /// Returns the value for `key` and its expiry, if that is after `now`.
     pub(super) fn entry(&mut self, key: &K, now: Instant) -> Option<(Instant, &mut V)> {
         self.entries.get_mut(key).filter(|(until, _)| *until > now).map(|(until, value)| (*until, value))
     }
 
-    /// What is kept for `key` at `now`.
+    /// Returns the value for `key` at `now`.
     pub(super) fn get(&self, key: &K, now: Instant) -> Option<&V> {
         self.entries.get(key).filter(|(until, _)| *until > now).map(|(_, value)| value)
     }
 
-    /// Takes out what was kept for `key` at `now`.
+    /// Removes and returns the value for `key` at `now`.
     pub(super) fn remove(&mut self, key: &K, now: Instant) -> Option<V> {
         self.take(key).filter(|(until, _)| *until > now).map(|(_, value)| value)
     }
 
-    /// Takes everything out.
+    /// Removes every entry.
     pub(super) fn clear(&mut self) {
         self.entries.clear();
         self.ends.clear();
@@ -58,7 +58,7 @@ impl<K: Copy + Ord + Hash, V> Bounded<K, V> {
         Some(taken)
     }
 
-    /// How many entries there are, those that ended included.
+    /// Returns the number of entries, expired ones included.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         assert_eq!(self.entries.len(), self.ends.len());
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!((map.get(&'a', now), map.get(&'b', at(5))), (Some(&1), None));
         map.insert('c', 3, at(7));
         assert_eq!((map.get(&'a', now), map.get(&'b', now), map.get(&'c', now)), (Some(&1), None, Some(&3)));
-        // The same key again takes no other's room, and its end moves.
+        // The same key again evicts nothing, and moves its expiry.
         map.insert('c', 4, at(20));
         map.insert('d', 5, at(30));
         assert_eq!((map.get(&'a', now), map.get(&'c', now), map.get(&'d', now)), (None, Some(&4), Some(&5)));

@@ -1,4 +1,4 @@
-//! What the gateway is told.
+//! The gateway's settings.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use crate::setters::setters;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// The origins whose pages may open terminals, compared exactly. Without one, no browser gets in.
+    /// The origins whose pages may open terminals, compared exactly. Without one, no browser is admitted.
     pub allowed_origins: Vec<Origin>,
-    /// What `Host` may say, against DNS rebinding. The default is the hosts of the allowed origins.
+    /// The values of `Host`, against DNS rebinding. The default is the hosts of the allowed origins.
     pub allowed_hosts: Vec<Host>,
     /// Whether the page's cookie carries `Secure`. The default is whether every allowed origin is https.
     pub secure_cookie: bool,
-    /// Whether `GET /workspaces/{id}` tells anyone who knows the id its status, as the platform's does. The
-    /// default is no.
+    /// Whether `GET /workspaces/{id}` returns the status without authentication, as the platform's does. The default is
+    /// no.
     pub public_status: bool,
-    /// Whether `GET /metrics` tells anyone what is counted. The default is yes, as the platform's does.
+    /// Whether `GET /metrics` is served, without authentication. The default is yes, as on the platform.
     pub metrics: bool,
     /// How often the server pings a viewer: edge proxies cut sockets that are idle for about 100 s. The default
     /// is 25 s.
     pub ping_interval: Duration,
-    /// How long a viewer may give no sign of life before it is taken for gone. The default is 75 s.
+    /// How long a viewer may be silent before it counts as gone. The default is 75 s.
     pub dead_peer_timeout: Duration,
-    /// How long a ticket is good for. The default is 30 s.
+    /// The lifetime of a ticket. The default is 30 s.
     pub ticket_ttl: Duration,
     /// How long a viewer that speaks `eicterm.v1` may take to attach. The default is 10 s.
     pub attach_timeout: Duration,
@@ -62,7 +62,7 @@ pub struct Config {
     pub directory_timeout: Duration,
     /// How long a peer may take to send a request's head. The default is 10 s.
     pub header_read_timeout: Duration,
-    /// How long whoever is connected may take nothing of what there is for them, before the connection is ended:
+    /// How long a peer may accept no pending data before its connection is closed:
     /// output of a terminal, or an answer. What flow control holds back is not there yet. The default is 120 s. Only
     /// Linux can tell.
     pub write_stall_timeout: Duration,

@@ -61,7 +61,7 @@ const MAX_USER_ID: usize = 200;
 const KEPT_CONNECTION: Duration = Duration::from_secs(30);
 
 /// The cookies of a request that may be a session with the control plane: all but those of our own page, which are
-/// nobody else's. `Debug` does not show them; they are wiped when dropped.
+/// no others. `Debug` does not show them; they are wiped on drop.
 #[derive(Clone)]
 pub(super) struct SessionCookies(Arc<Zeroizing<String>>);
 
@@ -145,7 +145,7 @@ impl Members {
         self.answers().clear();
     }
 
-    /// The member of the organisation whose session `cookies` are; `None` when they are nobody's.
+    /// Returns the organization's member whose session `cookies` are; `None` if they are no member's.
     pub(super) async fn member(
         &self,
         plane: &ControlPlane,

@@ -22,10 +22,10 @@ pub(super) enum Diagnosed {
     Late,
 }
 
-/// A walk through the stages of connecting. It goes on while somebody waits for it, and is abandoned with the last.
+/// A diagnosis in progress. It runs while a caller waits for it, and is dropped with the last.
 pub(super) type Walk = BoxFuture<'static, Diagnosed>;
 
-/// The walks that somebody waits for.
+/// The diagnoses in progress.
 #[derive(Default)]
 pub(super) struct Diagnoses {
     under_way: Mutex<HashMap<WorkspaceId, WeakShared<Walk>>>,
@@ -46,7 +46,7 @@ impl Diagnoses {
         begin: impl FnOnce() -> Walk,
     ) -> Result<Shared<Walk>, Exceeded> {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever asks after a walk has ended wants to know what is now.
+        // A later request wants the current state.
         under_way.retain(|_, walk| walk.upgrade().is_some_and(|walk| walk.peek().is_none()));
         if let Some(walk) = under_way.get(&workspace).and_then(WeakShared::upgrade) {
             return Ok(walk);
@@ -64,12 +64,12 @@ impl Diagnoses {
         Ok(walk)
     }
 
-    /// How many wait for the walk for `workspace`.
+    /// Returns the number of callers that wait for the diagnosis of `workspace`.
     #[cfg(test)]
     pub(super) fn waiting(&self, workspace: WorkspaceId) -> usize {
         let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         let walk = under_way.get(&workspace).and_then(WeakShared::upgrade);
-        // Less the one that asks here.
+        // Without this handle itself.
         walk.and_then(|walk| walk.strong_count()).map_or(0, |waiting| waiting - 1)
     }
 }

@@ -12,7 +12,7 @@ use super::characters::Characters;
 use super::observe::Observation;
 use super::rate::Rate;
 use super::socket::{self, CloseMessage, Liveness, Loss, Sink, Stream};
-use super::text::{Farewell, warning};
+use super::text::{EndMessage, warning};
 use crate::session::{End, Event, Viewer, ViewerInput};
 
 /// How long an unfinished character waits for its next byte before it is sent as it is.
@@ -45,7 +45,7 @@ pub(super) async fn serve(socket: WebSocket, mut viewer: Viewer, config: &Config
     };
     let close_message = match ending {
         Ending::Session(end) => {
-            let Farewell { line, code, reason } = Farewell::new(end.as_ref());
+            let EndMessage { line, code, reason } = EndMessage::new(end.as_ref());
             Ok(CloseMessage { lines: line.into_iter().collect(), close: Some((code, reason)) })
         }
         Ending::Fault(code) => Ok(CloseMessage::fault(code, |reason| format!("Error: {reason}\r\n"))),

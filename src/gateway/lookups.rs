@@ -20,7 +20,7 @@ use crate::workspace::Principal;
 /// How many good credentials are remembered, and as many wrong ones; then the one nearest to its end is forgotten.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// How long a credential is known to be good after its last use. It is looked up all the same, but waits for nobody.
+/// How long a credential is known to be good after its last use. It is still looked up, without waiting in the queue.
 const GOOD_TTL: Duration = Duration::from_secs(3600);
 
 /// How many lookups of unknown credentials may wait or be active, and how many of those of one peer.

@@ -113,7 +113,7 @@ pub struct Gateway {
     state: Arc<State>,
 }
 
-/// What every request looks at.
+/// The state of every request.
 #[derive(Debug)]
 struct State {
     config: RwLock<Arc<Config>>,
@@ -132,7 +132,7 @@ struct State {
     rates: RateLimits,
     /// The requests of known users that are in progress.
     in_progress: Shares<String>,
-    /// Who sent tokens, or tickets, that are nobody's.
+    /// The peers that sent unknown tokens or tickets.
     wrong_tokens: Throttle<IpAddr>,
     token_lookups: Lookups,
     session_lookups: Lookups,
@@ -141,7 +141,7 @@ struct State {
     /// Whether it was logged that an unconfigured proxy is in front.
     warned_of_proxy: AtomicBool,
     tickets: Tickets,
-    /// The sockets that are open, farewells included, and what the directory is still being told of them.
+    /// The open sockets, closing ones included, and their pending activities.
     viewers: TaskTracker,
     metrics: Metrics,
     audit: Audit,
@@ -149,7 +149,7 @@ struct State {
     activities: Shares<String>,
 }
 
-/// The routes of a gateway with `config`, for whoever serves them by other means than [`Gateway::serve`].
+/// Returns the routes of a gateway with `config`, to serve them by other means than [`Gateway::serve`].
 pub fn router(config: Config, directory: Arc<dyn Directory>, connect: Arc<dyn Connect>) -> Router {
     Gateway::new(config, directory, connect).router()
 }

@@ -1,4 +1,4 @@
-//! What is counted and recorded of one terminal.
+//! Metrics and audit records of one terminal.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,38 +10,38 @@ use tokio::time::timeout;
 
 use super::State;
 use super::audit::{Record, Unwritten, credential};
-use super::text::Farewell;
+use super::text::EndMessage;
 use crate::model::{Exit, HostIds, Shell, StageState, Target};
 use crate::session::{self, End, Observer, Outcome, Step};
 use crate::telemetry::metrics::GaugeGuard;
 use crate::workspace::{Activity, Principal, Workspace, WorkspaceId};
 
-/// How many activities wait for the directory at once; more are dropped, and counted.
+/// The most activities that wait for the directory; further ones are dropped and counted.
 const MAX_ACTIVITIES: usize = 256;
 
-/// How many of them may be of one user.
+/// The most of them per user.
 const MAX_ACTIVITIES_PER_USER: usize = 64;
 
 /// One terminal, from the request for it to its end.
 pub(super) struct Observation {
     state: Arc<State>,
-    /// What every record of it has.
+    /// The members of every record.
     base: Record,
     workspace: WorkspaceId,
     now: Mutex<Now>,
 }
 
-/// How far it is.
+/// Its progress.
 #[derive(Default)]
 struct Now {
-    /// The gauge of the state that it is in.
+    /// The gauge of its current state.
     session: Option<GaugeGuard>,
     tunnel: Option<GaugeGuard>,
     ids: HostIds,
     connect: Option<Duration>,
     close_code: Option<u16>,
     has_ended: bool,
-    /// The note of its opening, which that of its end comes after.
+    /// The activity of its opening, which precedes that of its end.
     noting: Option<JoinHandle<()>>,
 }
 
@@ -75,18 +75,18 @@ impl Observation {
         Self { state: Arc::clone(state), base, workspace: workspace.id, now: Mutex::default() }
     }
 
-    /// Records that it is asked for: nothing has been opened yet.
+    /// Records the request, before anything is opened.
     pub(super) async fn requested(&self) -> Result<(), Unwritten> {
         self.state.audit.record_first(&self.record("terminal.request")).await
     }
 
-    /// Its browser socket is there until the value is dropped.
+    /// Counts its browser socket until the value is dropped.
     pub(super) fn attached(&self) -> GaugeGuard {
         let protocol = self.base.protocol.unwrap_or_default();
         GaugeGuard::count(self.state.metrics.viewers.with_label_values(&[protocol]))
     }
 
-    /// The socket is being closed with `code`: `Err` tells, in a word, how it ended without one of ours.
+    /// Records that the socket is closed with `code`; `Err` is a word for an end without one of our codes.
     pub(super) fn closing(&self, code: Result<u16, &'static str>) {
         let closes = &self.state.metrics.closes;
         match code {
@@ -96,7 +96,7 @@ impl Observation {
         self.now().close_code = code.ok();
     }
 
-    /// A ping of the viewer's was answered after this long.
+    /// Records the latency of a viewer's ping.
     pub(super) fn answered(&self, took: Duration) {
         self.state.metrics.echo.with_label_values(&["gateway"]).observe(took.as_secs_f64());
     }
@@ -109,7 +109,7 @@ impl Observation {
         self.state.metrics.sessions.with_label_values(&[state])
     }
 
-    /// A record of `event`, with what is known by now.
+    /// Returns a record of `event` with everything known so far.
     fn record(&self, event: &'static str) -> Record {
         let now = self.now();
         let ids = now.ids.clone();
@@ -152,7 +152,7 @@ impl Observation {
         record.input_bytes = Some(ended.input_bytes);
         record.output_bytes = Some(ended.output_bytes);
         if let Outcome::End(end) = ended.outcome {
-            record.close_code = Some(Farewell::new(Some(end)).code);
+            record.close_code = Some(EndMessage::new(Some(end)).code);
             match end {
                 End::Exit(Exit::Code(code)) => record.exit_code = Some(*code),
                 End::Exit(Exit::Signal { name, .. }) => record.exit_signal = Some(name.clone()),
@@ -168,12 +168,12 @@ impl Observation {
             }
         }
         self.state.audit.record(&record);
-        // What never opened is an opening that failed.
+        // An end without an opening is a failed opening.
         let method = if was_open { "terminal.close" } else { "terminal.open" };
         self.note(&Record { event: method, ..record }, Some(ended.duration));
     }
 
-    /// Has the directory note `record`, in the background, behind what it was asked to note before.
+    /// Passes `record` to the directory in the background, after earlier ones.
     fn note(&self, record: &Record, took: Option<Duration>) {
         let state = Arc::clone(&self.state);
         let user = self.base.principal.clone().unwrap_or_default();
@@ -238,7 +238,7 @@ impl Observer for Observation {
 }
 
 impl Drop for Observation {
-    /// A request whose socket never came has an end as well.
+    /// A request without a socket ends as well.
     fn drop(&mut self) {
         if !self.now().has_ended {
             let record = Record { end: Some("no-socket"), ..self.record("terminal.close") };
@@ -247,7 +247,7 @@ impl Drop for Observation {
     }
 }
 
-/// A line for people.
+/// Returns a human-readable line.
 fn summary(record: &Record) -> String {
     let who = record.principal.as_deref().unwrap_or("somebody");
     match (record.event, record.error.is_some(), record.end) {

@@ -1,7 +1,7 @@
 //! Limits requests per minute: by credential for known users, by peer for everybody else (docs/canvas.md, section 1.4).
 //!
-//! A known user's requests count against the credential alone, so that nobody who shares an address with them can use
-//! up what they may send. Requests without a valid credential, the page's files, links from other sites, probes and
+//! A known user's requests count against the credential alone, so that others behind the same address cannot use up
+//! their budget. Requests without a valid credential, the page's files, links from other sites, probes and
 //! preflights each have a budget of their own per peer. What `Host`, `Origin` or the tenant refuses counts against
 //! none: the refusal costs no more than a 429 would.
 
@@ -31,7 +31,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 const MAX_IN_PROGRESS: usize = 2048;
 const MAX_IN_PROGRESS_PER_USER: usize = 128;
 
-/// How many requests one may send in a window.
+/// The budget of a window.
 pub(super) const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 /// How many of them are left.
 pub(super) const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -76,12 +76,12 @@ pub(super) struct RateLimits {
     credentials: Throttle<Fingerprint>,
 }
 
-/// What somebody may still send.
+/// The rest of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Allowance {
     limit: u32,
     remaining: u32,
-    /// How long the window lasts still.
+    /// The rest of the window.
     pub(super) reset: Duration,
 }
 

@@ -5,7 +5,7 @@ use crate::session::{End, Kill, Limit};
 
 /// The end of a session for its viewer: a last line, a close code and a short reason.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Farewell {
+pub(super) struct EndMessage {
     pub(super) line: Option<String>,
     pub(super) code: u16,
     pub(super) reason: String,
@@ -36,7 +36,7 @@ const MAX_LINE: usize = 4096;
 /// The longest reason of a close frame, in bytes (RFC 6455, section 5.5: 125 less the code).
 const MAX_REASON: usize = 123;
 
-impl Farewell {
+impl EndMessage {
     /// Returns the message for `end`; `None` if the session ended without one.
     pub(super) fn new(end: Option<&End>) -> Self {
         match end {
@@ -139,7 +139,7 @@ mod tests {
     use crate::model::Exit;
 
     fn line(error: StageError) -> String {
-        Farewell::new(Some(&End::Failed(error))).line.unwrap()
+        EndMessage::new(Some(&End::Failed(error))).line.unwrap()
     }
 
     #[test]
@@ -190,20 +190,20 @@ mod tests {
             .with_request_id(Some(hostile.clone()))
             .with_source(std::io::Error::other(hostile.clone()));
         for end in [End::Failed(error), End::Broken(std::io::Error::other(hostile))] {
-            let farewell = Farewell::new(Some(&end));
-            let line = farewell.line.unwrap();
+            let message = EndMessage::new(Some(&end));
+            let line = message.line.unwrap();
             let line = line.strip_suffix("\r\n").unwrap();
             assert!(!line.chars().any(char::is_control), "{line:?}");
-            assert!(line.len() <= MAX_LINE && farewell.reason.len() <= MAX_REASON);
+            assert!(line.len() <= MAX_LINE && message.reason.len() <= MAX_REASON);
         }
         assert_eq!(truncated("\u{20ac}".repeat(9), 10), "\u{20ac}\u{20ac}\u{2026}");
     }
 
     #[test]
     fn exit_closes_with_1000() {
-        let farewell = Farewell::new(Some(&End::Exit(Exit::Code(3))));
-        assert_eq!(farewell, Farewell { line: None, code: 1000, reason: String::new() });
-        assert_eq!(Farewell::new(Some(&End::Drained)).code, 1001);
-        assert_eq!(Farewell::new(None).code, 1011);
+        let message = EndMessage::new(Some(&End::Exit(Exit::Code(3))));
+        assert_eq!(message, EndMessage { line: None, code: 1000, reason: String::new() });
+        assert_eq!(EndMessage::new(Some(&End::Drained)).code, 1001);
+        assert_eq!(EndMessage::new(None).code, 1011);
     }
 }

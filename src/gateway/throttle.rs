@@ -1,4 +1,4 @@
-//! How often somebody may do something.
+//! Counts events per key in fixed windows.
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::bounded::Bounded;
 
-/// How many are remembered. When there are more, the longest remembered is forgotten.
+/// The most keys; beyond it the oldest is evicted.
 const MAX_KEYS: usize = 10_000;
 
 /// Counts by key, each in a window that begins with its first.

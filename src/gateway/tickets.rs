@@ -1,4 +1,4 @@
-//! Tickets: a browser can put no header on a WebSocket, so it shows one of these as a subprotocol.
+//! Tickets: a browser cannot add headers to a WebSocket, so it sends a ticket as a subprotocol.
 
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::owned::Owned;
 use super::secret::{Fingerprint, random};
 use crate::workspace::WorkspaceId;
 
-/// What stands before a ticket in `Sec-WebSocket-Protocol`.
+/// The prefix of a ticket in `Sec-WebSocket-Protocol`.
 const PREFIX: &str = "ticket.";
 
 /// How many tickets are valid at once; then the credential with the most loses the one nearest to its end.
@@ -30,7 +30,7 @@ type Owner = Option<Fingerprint>;
 
 #[derive(Debug)]
 struct Ticket {
-    /// What its issuer was let in by: it opens as much as that does when it is used.
+    /// The issuer's grant: the ticket opens what that opens when it is used.
     grant: Grant,
     origin: Option<Origin>,
 }
@@ -40,12 +40,12 @@ impl Tickets {
         Self { ttl: RwLock::new(ttl), valid: Mutex::new(Owned::new(MAX_TICKETS)) }
     }
 
-    /// How long a ticket is good for.
+    /// The lifetime of a ticket.
     pub(super) fn ttl(&self) -> Duration {
         *self.ttl.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tickets that are issued from now on are good for `ttl`.
+    /// Sets the lifetime of later tickets.
     pub(super) fn set_ttl(&self, ttl: Duration) {
         *self.ttl.write().unwrap_or_else(PoisonError::into_inner) = ttl;
     }
@@ -66,8 +66,8 @@ impl Tickets {
         Some(text)
     }
 
-    /// What the issuer of the ticket `offer` was let in by, when it is for `workspace` and this page. It is used up,
-    /// whatever it was good for.
+    /// Returns the issuer's grant of the ticket `offer`, if it is for `workspace` and this page. The ticket is used up in
+    /// any case.
     pub(super) fn redeem(
         &self,
         offer: &str,
@@ -82,7 +82,7 @@ impl Tickets {
     }
 }
 
-/// The ticket that the request offers as a subprotocol.
+/// Returns the ticket that the request offers as a subprotocol.
 pub(super) fn offered(headers: &HeaderMap) -> Option<&str> {
     let lists = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
     let mut offers = lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(','));

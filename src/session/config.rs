@@ -1,4 +1,4 @@
-//! What the sessions are told.
+//! The sessions' settings.
 
 use std::time::Duration;
 

@@ -34,7 +34,7 @@ use super::entries::{read_token, read_workspace};
 use super::fields::{Problems, tables};
 use super::{BearerToken, Directory, DirectoryError, Principal, TokenDigest, Workspace, WorkspaceId};
 
-/// A directory read from a TOML file. The file is not looked at again: whoever wants that reads it anew, and has
+/// A directory read from a TOML file. The file is not read again: a caller that wants that reads it anew, and has
 /// [`Self::replace`] put it in place.
 #[derive(Debug)]
 pub struct FileDirectory {

@@ -385,7 +385,7 @@ fn refusal(to: &ForwardAddress, error: &ForwardError) -> String {
         ForwardError::Prohibited => format!(
             "{to}: {error}: AllowTcpForwarding, AllowStreamLocalForwarding or PermitOpen in its sshd_config"
         ),
-        ForwardError::Unreachable => format!("{to}: {error}: nobody listens there, or the name is not known"),
+        ForwardError::Unreachable => format!("{to}: {error}: nothing listens there, or the name is unknown"),
         _ => format!("{to}: {error}"),
     }
 }

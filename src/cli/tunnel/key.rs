@@ -85,7 +85,7 @@ pub(super) struct Lent {
 }
 
 impl Lent {
-    /// Lends `key`, which ssh is not told of before `kept` has it known to the instance.
+    /// Lends `key`, which is offered to ssh only after `kept` pushed it to the instance.
     pub(super) fn new(key: EphemeralKey, kept: Arc<RefreshingKey>) -> Result<Self, Failure> {
         // One failure is enough: it ends the tunnel.
         let (tell, failures) = mpsc::channel(1);

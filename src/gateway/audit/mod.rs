@@ -1,4 +1,4 @@
-//! The audit log: who opened what, when, from where, and how it ended; and who was denied.
+//! The audit log: the caller, workspace, time, peer and end of each terminal, and denials.
 //!
 //! A record goes to the log under the target `eice::audit`, and to a file where there is one. Nothing in it is a
 //! secret, and nothing that came from outside can break a line.
@@ -20,14 +20,14 @@ pub use file::AuditFile;
 use file::Writer;
 pub(super) use record::{Record, credential};
 
-/// How long a record may take to be written before that is a failure.
+/// The timeout of writing a record.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The audit log. Without a file, records go to the log alone.
 #[derive(Debug)]
 pub struct Audit {
     sink: RwLock<Option<Sink>>,
-    /// Which denials are recorded: a flood cannot fill the disk. The metrics count all of them.
+    /// Samples denials, so that a flood cannot fill the disk. The metrics count all of them.
     denials: Sampler,
     metrics: Metrics,
 }
@@ -38,7 +38,7 @@ struct Sink {
     is_required: bool,
 }
 
-/// A record that had to be written was not.
+/// A required record could not be written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unwritten;
 
@@ -47,11 +47,10 @@ impl Audit {
         Self { sink: RwLock::new(None), denials: Sampler::new(), metrics }
     }
 
-    /// Writes into `file` from now on, instead of the file before; `None` ends that. With `is_required`, a terminal
-    /// whose request cannot be written does not open.
+    /// Switches to `file`, or to no file. With `is_required`, a terminal whose request cannot be written is refused.
     ///
     /// # Errors
-    /// When the thread that writes cannot be started.
+    /// The writer thread cannot be started.
     pub fn write_to(&self, file: Option<AuditFile>, is_required: bool) -> io::Result<()> {
         let mut sink = self.sink.write().unwrap_or_else(PoisonError::into_inner);
         *sink = match (file, sink.take()) {
@@ -67,7 +66,7 @@ impl Audit {
         Ok(())
     }
 
-    /// Waits until everything recorded so far was written, at most for some seconds.
+    /// Waits, within a bound, until all records so far are written.
     pub async fn flush(&self) {
         if let Some(Sink { writer, .. }) = self.sink()
             && timeout(WRITE_TIMEOUT, writer.flush()).await.is_err()
@@ -76,7 +75,7 @@ impl Audit {
         }
     }
 
-    /// Records, without waiting.
+    /// Records without waiting.
     pub(super) fn record(&self, record: &Record) {
         record.log();
         if let Some(Sink { writer, .. }) = self.sink()
@@ -86,7 +85,7 @@ impl Audit {
         }
     }
 
-    /// Records, and waits until that was written where it must be.
+    /// Records, and waits for the write if it is required.
     pub(super) async fn record_first(&self, record: &Record) -> Result<(), Unwritten> {
         match self.sink() {
             Some(Sink { writer, is_required: true }) => {

@@ -1,4 +1,4 @@
-//! What somebody is let in by.
+//! Credentials and grants.
 
 use std::sync::Arc;
 
@@ -9,39 +9,39 @@ use crate::gateway::cookies::PageCookie;
 use crate::gateway::secret::Fingerprint;
 use crate::workspace::{Access, BearerToken, Kind, Principal, WorkspaceId};
 
-/// What somebody is let in by. `Debug` shows none of its secrets.
+/// A validated credential. `Debug` shows no secrets.
 #[derive(Clone, Debug)]
 pub(in crate::gateway) enum Credential {
     /// A bearer token.
     Bearer(Arc<BearerToken>),
-    /// A cookie of our page's, which stands for a token until its owner signs out.
+    /// A cookie of our page, which represents a token until sign-out.
     Page(PageCookie),
     /// The cookies of a session with the control plane.
     Session(SessionCookies),
-    /// Nothing: the development mode.
+    /// None: development mode.
     Development,
 }
 
-/// What a terminal was opened by: it is asked again for as long as the terminal is open.
+/// What a terminal was opened with; re-validated while it is open.
 #[derive(Clone, Debug)]
 pub(in crate::gateway) struct Grant {
     pub(in crate::gateway) credential: Credential,
     pub(in crate::gateway) workspace: WorkspaceId,
-    /// The workspace that the caller spoke for, where they named another one.
+    /// The workspace that the caller claimed, if another one.
     pub(in crate::gateway) caller: Option<WorkspaceId>,
 }
 
-/// What it is asked for, whose a credential is.
+/// Why a credential is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::gateway) enum Purpose {
-    /// Somebody shows it. An answer of the control plane may be as old as answers are kept.
+    /// A request uses it. The control plane's answer may be cached.
     Use,
-    /// Something is open by it. The control plane is asked now, and the directory does not take it for a use.
+    /// A terminal is open with it. The control plane is queried now, and the directory does not count it as a use.
     Recheck,
 }
 
 impl Credential {
-    /// What tells it from every other one.
+    /// Returns its fingerprint.
     pub(in crate::gateway) fn fingerprint(&self) -> Option<Fingerprint> {
         match self {
             Self::Bearer(token) => Some(Fingerprint::of_token(token)),
@@ -51,7 +51,7 @@ impl Credential {
         }
     }
 
-    /// What its requests are counted by: a page's cookie counts as its token.
+    /// Returns the fingerprint for rate limits: a page's cookie counts as its token.
     pub(in crate::gateway) fn counts_as(&self) -> Option<Fingerprint> {
         match self {
             Self::Page(cookie) => Some(Fingerprint::of_token(&cookie.token)),
@@ -61,7 +61,7 @@ impl Credential {
 }
 
 impl State {
-    /// Who is let in by `credential` now; `None` when nobody is, any more.
+    /// Returns the owner of `credential`; `None` if it is no longer valid.
     pub(in crate::gateway) async fn whose(
         &self,
         credential: &Credential,
@@ -83,12 +83,12 @@ impl State {
         }
     }
 
-    /// Whether `token` is the administrator's. Digests are compared, in constant time.
+    /// Returns whether `token` is the administrator's; compares digests in constant time.
     pub(super) fn is_admin(&self, token: &BearerToken) -> bool {
         self.config().platform.admin_token.is_some_and(|admin| admin == token.digest())
     }
 
-    /// Whose `token` is: the administrator's, or whose the directory says.
+    /// Returns the owner of `token`: the administrator, or the directory's answer.
     pub(super) async fn owner_of(
         &self,
         token: &BearerToken,

@@ -1,4 +1,4 @@
-//! What keeps a request out before anybody asks who sent it: `Host`, `Origin`, the tenant.
+//! Checks before authentication: `Host`, `Origin`, the tenant.
 
 use std::sync::Arc;
 
@@ -12,11 +12,10 @@ use super::headers::{is_cross_site, is_navigation, only};
 use crate::gateway::answer::Refusal;
 use crate::gateway::{Config, Host, Origin, State};
 
-/// A path to a workspace that is not named.
+/// A path without a workspace id.
 const NAMELESS: &str = "/workspaces//";
 
-/// Middleware: refuses what `Host`, `Origin` or the tenant does not let in, before anything else looks at the
-/// request. Preflights pass through it as everything does.
+/// Middleware: checks `Host`, `Origin` and the tenant before anything else. Preflights are checked as well.
 pub(in crate::gateway) async fn guard(
     Shared(state): Shared<Arc<State>>,
     request: Request,
@@ -26,8 +25,8 @@ pub(in crate::gateway) async fn guard(
     pass(checked, request, next).await
 }
 
-/// Middleware for the page's own files: the same but for `Origin`. They hold nothing of anybody's, and a browser names
-/// the origin when it asks for a module's script: a page that is not let in must be able to say so.
+/// Middleware for the page's own files: the same without `Origin`. The files contain no user data, and a browser sends
+/// the origin with a module script: a page that is refused must be able to say so.
 pub(in crate::gateway) async fn guard_page(
     Shared(state): Shared<Arc<State>>,
     request: Request,
@@ -58,9 +57,8 @@ fn check(state: &State, request: &Request, minds_origin: bool) -> Result<(), Ref
     Ok(())
 }
 
-/// Refuses what a browser sends for a page of another site without an `Origin`: an image, a script, a frame. Nothing of
-/// that kind is meant for the gateway, and it would use up what the visitor may send. For the page's files a link is let
-/// through, and an `Origin` makes no difference.
+/// Refuses a browser's cross-site request without `Origin`: an image, a script, a frame. The gateway serves none of them,
+/// and they would use up the visitor's budget. For the page's files, links pass and `Origin` is not considered.
 fn check_site(request: &Request, minds_origin: bool) -> Result<(), Refusal> {
     let (method, headers) = (request.method(), request.headers());
     let is_let_in = if minds_origin { headers.contains_key(ORIGIN) } else { is_navigation(method, headers) };
@@ -75,14 +73,14 @@ fn check_host(config: &Config, request: &Request) -> Result<(), Refusal> {
     if allowed(host) && authority { Ok(()) } else { Err(Refusal::Host) }
 }
 
-/// Whether `host` is on the list, or is the host of an allowed origin that is, with its scheme's own port written.
+/// Returns whether `host` is on the list, or on it with the default port of an allowed origin's scheme.
 fn is_ours(config: &Config, host: &Host) -> bool {
     let is_listed = |host: &Host| config.allowed_hosts.contains(host);
     let is_at_origin = |origin: &Origin| origin.is_at(host) && is_listed(origin.host());
     is_listed(host) || config.allowed_origins.iter().any(is_at_origin)
 }
 
-/// A request that names an origin must name one of ours, exactly. It is a restriction, never a credential.
+/// A request's origin, if any, must be one of ours exactly. It restricts and is never a credential.
 fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Refusal> {
     let Some(origin) = only(headers, &ORIGIN) else { return Ok(()) };
     let origin = origin.ok().and_then(|text| text.parse::<Origin>().ok());

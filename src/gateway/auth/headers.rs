@@ -1,4 +1,4 @@
-//! What a request's headers say of who sent it.
+//! Credentials and origin in a request's headers.
 
 use axum::http::header::{AUTHORIZATION, ORIGIN, UPGRADE};
 use axum::http::request::Parts;
@@ -12,11 +12,10 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// What `Sec-Fetch-Site` says of a page of another site.
+/// `Sec-Fetch-Site` of another site's page.
 const CROSS_SITE: &str = "cross-site";
 
-/// The request's bearer token, by the platform's rule: the prefix `Bearer ` exactly, then trimmed; nothing left
-/// means that there is none.
+/// Returns the request's bearer token by the platform's rule: the exact prefix `Bearer `, then trimmed; empty means none.
 pub(in crate::gateway) fn bearer(headers: &HeaderMap) -> Result<Option<BearerToken>, Refusal> {
     let Some(value) = only(headers, &AUTHORIZATION) else { return Ok(None) };
     let value = value.map_err(|()| Refusal::InvalidToken)?;
@@ -26,14 +25,13 @@ pub(in crate::gateway) fn bearer(headers: &HeaderMap) -> Result<Option<BearerTok
     }
 }
 
-/// The origin that the request names; it was checked before.
+/// Returns the request's origin, which was checked before.
 pub(in crate::gateway) fn origin(headers: &HeaderMap) -> Option<Origin> {
     only(headers, &ORIGIN)?.ok()?.parse().ok()
 }
 
-/// Whether a page of ours made the browser send this. `Origin` says so, and was checked before; a browser leaves
-/// it out of a page's own GETs, where `Sec-Fetch-Site`, which no script can set, says it. A WebSocket always
-/// carries `Origin`.
+/// Returns whether our page sent this: by `Origin`, which was checked before, or by `Sec-Fetch-Site`, which no script can
+/// set, for a page's own GETs, which have no `Origin`. A WebSocket always has `Origin`.
 pub(super) fn come_from_our_page(parts: &Parts) -> bool {
     parts.headers.contains_key(ORIGIN)
         || (parts.method.is_safe()
@@ -41,30 +39,30 @@ pub(super) fn come_from_our_page(parts: &Parts) -> bool {
             && site(&parts.headers) == Some("same-origin"))
 }
 
-/// Whether another site's page made the browser send this, without saying which.
+/// Returns whether another site's page sent this without an origin.
 pub(super) fn come_from_another_site(parts: &Parts) -> bool {
     !parts.headers.contains_key(ORIGIN)
         && site(&parts.headers).is_some_and(|site| !matches!(site, "same-origin" | "none"))
 }
 
-/// What a browser says of the page that made it send this (W3C Fetch Metadata); nonsense is another site.
+/// Returns the relation of the sending page (W3C Fetch Metadata); an invalid value counts as another site.
 fn site(headers: &HeaderMap) -> Option<&str> {
     only(headers, &SEC_FETCH_SITE).map(|site| site.unwrap_or(CROSS_SITE))
 }
 
-/// Whether a browser sent this for a page of another site.
+/// Returns whether another site's page sent this.
 pub(in crate::gateway) fn is_cross_site(headers: &HeaderMap) -> bool {
     site(headers) == Some(CROSS_SITE)
 }
 
-/// Whether a browser sent this because it opens a page in a tab of its own: a link was followed.
+/// Returns whether this is a top-level navigation: a link was followed.
 pub(super) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::GET
         && only(headers, &SEC_FETCH_MODE) == Some(Ok("navigate"))
         && only(headers, &SEC_FETCH_DEST) == Some(Ok("document"))
 }
 
-/// The header `name`: absent, or its text, or an error when it is there twice or is no text.
+/// Returns the header `name`, if present; an error if it is repeated or not text.
 pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Result<&'a str, ()>> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;

@@ -1,16 +1,15 @@
-//! Who asks, and what they may open: the platform's order (docs/canvas.md, section 1.5), with its holes closed.
+//! Authentication and access, in the platform's order (docs/canvas.md, section 1.5), without its gaps.
 //!
-//! `Host`, `Origin` and the tenant are checked first, by [`guard()`]; they keep out, and let nobody in. Then, the
-//! first of these that is there decides:
+//! [`guard()`] checks `Host`, `Origin` and the tenant first; they only restrict. Then the first credential present decides:
 //!
-//! 1. a bearer token: the administrator's, else one that the directory knows; a wrong one is made good by nothing
-//! 2. the control plane's session cookie, where a control plane is configured
+//! 1. a bearer token: the administrator's, else the directory's; a wrong one is not replaced by another credential
+//! 2. the control plane's session cookie, if a control plane is configured
 //! 3. our own page's cookie
-//! 4. a ticket, on a terminal only; it is used up whoever is let in by what
-//! 5. nothing at all, in development mode, for peers at hand
+//! 4. a ticket, for a terminal only; it is used up even if another credential decides
+//! 5. none, in development mode, for local peers
 //!
-//! Both cookies count only from a page of ours. What somebody was let in by stays with their terminal, as a
-//! [`Grant`], and is asked again for as long as it is open.
+//! Both cookies count only from our pages. A terminal keeps its credential as a [`Grant`], which is re-validated while it
+//! is open.
 
 mod claim;
 mod credential;
@@ -44,24 +43,24 @@ use super::throttle::network;
 use super::{State, tickets};
 use crate::workspace::{Access, BearerToken, DirectoryError, Kind, Principal, Workspace, WorkspaceId};
 
-/// Somebody who is known and may open a workspace.
+/// An authenticated caller that may open a workspace.
 #[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) principal: Principal,
     pub(super) workspace: Workspace,
-    /// What they were let in by.
+    /// The validated credential.
     pub(super) grant: Grant,
 }
 
-/// Somebody who is known.
+/// An authenticated caller.
 struct Known {
     principal: Principal,
     credential: Credential,
-    /// The workspace that the ticket's issuer spoke for.
+    /// The workspace that the ticket's issuer claimed.
     caller: Option<WorkspaceId>,
 }
 
-/// Middleware for routes that others add: lets nobody in who is not known, and tells the handler who it is.
+/// Middleware for routes that others add: requires authentication, and passes the caller to the handler.
 pub(super) async fn require_principal(
     Shared(state): Shared<Arc<State>>,
     request: Request,
@@ -78,12 +77,12 @@ pub(super) async fn require_principal(
 }
 
 impl State {
-    /// Who sent the request; tickets do not count.
+    /// Authenticates the request; tickets do not count.
     pub(super) async fn authenticate(&self, parts: &Parts) -> Result<Principal, Refusal> {
         Ok(self.identify(parts, None).await?.principal)
     }
 
-    /// Who asks, and the workspace `id`, which they may open.
+    /// Authenticates the request and returns the workspace `id`, which the caller may open.
     pub(super) async fn admit(&self, parts: &Parts, id: &str) -> Result<Admitted, Refusal> {
         if id.is_empty() {
             return Err(Refusal::MissingId);
@@ -103,7 +102,7 @@ impl State {
         self.open(parts, self.identify(parts, ticket).await?, id).await
     }
 
-    /// What the directory answers; that it does not answer in time is an outage as well.
+    /// Returns the directory's answer; a timeout counts as an outage.
     pub(super) async fn ask<T>(
         &self,
         question: impl Future<Output = Result<T, DirectoryError>>,
@@ -120,7 +119,7 @@ impl State {
         Ok(answer.unwrap_or_else(|_| Err(DirectoryError::new("it did not answer in time")))?)
     }
 
-    /// Whose `token` is, for a request that shows nothing else; it is charged to the token, or else to its peer.
+    /// Returns the owner of `token`, the request's only credential; charges the token, or the peer if it is invalid.
     pub(super) async fn authenticate_bearer(
         &self,
         token: &BearerToken,
@@ -134,7 +133,7 @@ impl State {
         Ok(principal)
     }
 
-    /// Whose `token` is. A valid one is never refused; a wrong one counts against `peer`.
+    /// Returns the owner of `token`. A valid one is never refused; a wrong one counts against `peer`.
     async fn find_owner(&self, token: &BearerToken, peer: IpAddr) -> Result<Principal, Refusal> {
         let lookup = self.owner_of(token, Purpose::Use);
         let found = if self.is_admin(token) {
@@ -145,8 +144,8 @@ impl State {
         found.ok_or_else(|| self.wrong(peer))
     }
 
-    /// Who sent the request, by the order above. `ticket` is what the offered one was worth, if one was offered.
-    /// The request is charged to the credential, or to its peer where there is no valid one.
+    /// Authenticates the request in the order above. `ticket` is the grant of the offered ticket, if one was offered.
+    /// Charges the credential, or the peer without a valid one.
     async fn identify(&self, parts: &Parts, ticket: Option<Option<Grant>>) -> Result<Known, Refusal> {
         let token = match bearer(&parts.headers) {
             Ok(token) => token,
@@ -185,7 +184,7 @@ impl State {
             match found {
                 Ok(Some(principal)) => return known(principal, credential, None),
                 Ok(None) => {}
-                // What follows may be good for all that.
+                // A later credential may still be valid.
                 Err(refusal) => outage = Some(refusal),
             }
         }
@@ -203,8 +202,7 @@ impl State {
         Err(outage.unwrap_or(Refusal::MissingToken))
     }
 
-    /// The cookies that count, in their order: a cookie travels with whatever page makes the browser send it, and
-    /// only `Origin` tells which page that was.
+    /// Returns the cookies that count, in order: a browser sends cookies for any page, and only `Origin` identifies it.
     fn cookies_of(&self, parts: &Parts) -> impl Iterator<Item = Credential> {
         let counts = headers::come_from_our_page(parts);
         let has_control_plane = self.config().platform.control_plane.is_some();
@@ -213,8 +211,7 @@ impl State {
         session.map(Credential::Session).into_iter().chain(page.map(Credential::Page))
     }
 
-    /// Charges a request that nobody was found for. During an outage, a token that was valid a moment ago pays for it
-    /// itself.
+    /// Charges a request without a valid credential to its peer. During an outage, a recently valid token is charged.
     fn charge_unknown(&self, parts: &Parts, token: Option<Fingerprint>, refusal: Refusal) -> Refusal {
         match token.filter(|token| self.token_lookups.is_good(*token)) {
             Some(credential) => {
@@ -224,7 +221,7 @@ impl State {
         }
     }
 
-    /// The workspace `id`, when `known` may open it.
+    /// Returns the workspace `id` if `known` may open it.
     async fn open(&self, parts: &Parts, known: Known, id: &str) -> Result<Admitted, Refusal> {
         let Known { principal, credential, caller } = known;
         let target: Option<WorkspaceId> = id.parse().ok();
@@ -241,7 +238,7 @@ impl State {
         Ok(Admitted { principal, workspace, grant })
     }
 
-    /// Notes that `peer` showed something that is nobody's, and returns the error for it.
+    /// Counts an unknown credential of `peer`, and returns the error.
     fn wrong(&self, peer: IpAddr) -> Refusal {
         let config = self.config();
         let count = self.wrong_tokens.add(network(peer), config.wrong_token_window, Instant::now());

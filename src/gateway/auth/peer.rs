@@ -1,4 +1,4 @@
-//! Where a request comes from, with the proxies in front of the gateway seen through.
+//! The peer of a request, behind trusted proxies.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -12,46 +12,47 @@ use crate::gateway::{AtHand, State};
 
 pub(in crate::gateway) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Where the request comes from, as it was told from the settings of the moment it came; a request's extension.
+/// The peer, by the settings at the time of the request; a request extension.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::gateway) struct Peer(IpAddr);
 
 impl Peer {
-    /// Who is behind `trusted_proxies` proxies.
+    /// Returns the peer behind `trusted_proxies` proxies.
     ///
-    /// Each proxy adds whom it was called by at the right of `X-Forwarded-For`, so that with N of them the N-th
-    /// from the right was written by the outermost of ours, and what is left of it by anybody. Where that is not
-    /// there or no address, it is who is connected.
+    /// Each proxy appends its client to `X-Forwarded-For`, so that with N proxies the N-th entry from the right is the
+    /// outermost proxy's, and a client may write what is left of it. Without a valid entry there, the peer is the
+    /// connection's.
     pub(in crate::gateway) fn of(parts: &Parts, trusted_proxies: usize) -> Self {
         let forwarded = trusted_proxies.checked_sub(1).and_then(|n| nth_from_the_right(&parts.headers, n));
         Self(forwarded.unwrap_or_else(|| connected(&parts.extensions)).to_canonical())
     }
 }
 
-/// Where the request comes from.
+/// Returns the peer of the request.
 pub(in crate::gateway) fn peer(parts: &Parts) -> IpAddr {
     peer_of(&parts.extensions)
 }
 
-/// As [`peer`].
+/// Returns the same for a request.
 pub(in crate::gateway) fn peer_of(extensions: &Extensions) -> IpAddr {
     extensions.get::<Peer>().map_or_else(|| connected(extensions), |peer| peer.0)
 }
 
-/// Who is at the other end of the connection.
+/// Returns the address of the connection's other end.
 fn connected(extensions: &Extensions) -> IpAddr {
     let info = extensions.get::<ConnectInfo<SocketAddr>>();
     info.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip())
 }
 
-/// The address that has `n` to its right in `X-Forwarded-For`, whose lines are one list (RFC 9110, section 5.3).
+/// Returns the address with `n` entries to its right in `X-Forwarded-For`, whose lines form one list (RFC 9110, section
+/// 5.3).
 fn nth_from_the_right(headers: &HeaderMap, n: usize) -> Option<IpAddr> {
     let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
     let entry = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')).nth(n)?;
     address(std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']))
 }
 
-/// An address, perhaps with a port, as proxies write them: `192.0.2.1`, `192.0.2.1:1234`, `2001:db8::1`,
+/// Parses an address with an optional port: `192.0.2.1`, `192.0.2.1:1234`, `2001:db8::1`,
 /// `[2001:db8::1]:1234`, `[2001:db8::1]`.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
@@ -62,8 +63,8 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 impl State {
-    /// Whether a request comes from where the development mode lets everybody in: never through a proxy that was
-    /// not told of, and never on behalf of another site's page.
+    /// Returns whether development mode admits the request: not through an unconfigured proxy, and not from another site's
+    /// page.
     pub(super) fn is_at_hand(&self, parts: &Parts) -> bool {
         let config = self.config();
         let has_proxy = [X_FORWARDED_FOR, FORWARDED].iter().any(|name| parts.headers.contains_key(name));
@@ -76,7 +77,7 @@ impl State {
     }
 }
 
-/// Whether `address` is one of those.
+/// Returns whether `address` is one of those.
 fn is_within(those: AtHand, address: IpAddr) -> bool {
     let is_private = match address {
         IpAddr::V4(address) => address.is_private() || address.is_link_local(),
@@ -91,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    /// The peer of a request with these lines of `X-Forwarded-For`.
+    /// Returns the peer of a request with these lines of `X-Forwarded-For`.
     fn seen(lines: &[&[u8]], trusted_proxies: usize) -> String {
         let mut request = Request::new(());
         for line in lines {
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn header_counts_for_trusted_proxies() {
         let line: &[u8] = b"203.0.113.9, 198.51.100.1,192.0.2.1";
-        assert_eq!(seen(&[line], 0), "10.0.0.1", "nobody is trusted");
+        assert_eq!(seen(&[line], 0), "10.0.0.1", "no proxy is trusted");
         assert_eq!(seen(&[line], 1), "192.0.2.1");
         assert_eq!(seen(&[line], 2), "198.51.100.1");
         assert_eq!(seen(&[line], 3), "203.0.113.9");

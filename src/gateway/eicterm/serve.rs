@@ -16,7 +16,7 @@ use crate::gateway::Config;
 use crate::gateway::observe::Observation;
 use crate::gateway::rate::Rate;
 use crate::gateway::socket::{self, CloseMessage, Liveness, Loss, Sink, Stream};
-use crate::gateway::text::Farewell;
+use crate::gateway::text::EndMessage;
 use crate::session::{End, Event, Request, Reservation, Viewer, ViewerControl, ViewerInput};
 
 /// The most unanswered pings; further ones get no reply.
@@ -311,7 +311,7 @@ fn micros(duration: Duration) -> u64 {
 
 /// Returns the final message for `end`.
 fn final_message(end: Option<&End>) -> CloseMessage {
-    let Farewell { line, code, reason } = Farewell::new(end);
+    let EndMessage { line, code, reason } = EndMessage::new(end);
     let message = match end {
         Some(End::Exit(exit)) => Message::exit(exit),
         Some(End::Failed(error)) => Message::failed(error),

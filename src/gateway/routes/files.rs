@@ -28,8 +28,8 @@ use crate::gateway::shares::{Exceeded, Party, Permit};
 use crate::model::{StageError, StageEvent, Target, escape_control};
 use crate::workspace::Workspace;
 
-/// How much is told of what went wrong with one file, in bytes: a part of it are the far side's words.
-const MAX_TOLD: usize = 500;
+/// The longest error text per file, in bytes: it quotes the instance.
+const MAX_ERROR_TEXT: usize = 500;
 
 /// How much memory the bodies of requests that write files may take, and those of one user, in bodies of the largest
 /// size.
@@ -62,7 +62,7 @@ pub(in crate::gateway) async fn write_one(
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let Ok(Path(Place { id, path })) = place else {
-        // What is no UTF-8 is no path of a file; but that is told to those who are known.
+        // A path that is not UTF-8 is invalid; only authenticated callers learn that.
         state.authenticate(&parts).await?;
         return Err(Refusal::Request("invalid path".into()));
     };
@@ -72,7 +72,7 @@ pub(in crate::gateway) async fn write_one(
     let _permit = state.begin_writing(&admitted)?;
     match state.write_files(&admitted, &[File::new(rel, content)]).await?.pop() {
         None => Ok(Json(json!({"status": "saved", "path": path})).into_response()),
-        Some((_, told)) => Err(Refusal::Write(json!({"error": format!("failed to write file: {told}")}))),
+        Some((_, text)) => Err(Refusal::Write(json!({"error": format!("failed to write file: {text}")}))),
     }
 }
 
@@ -94,7 +94,7 @@ pub(in crate::gateway) async fn write_several(
     let mut wanted = BTreeMap::new();
     for (path, content) in files.files {
         let rel: RelPath = path.parse().map_err(|_| invalid())?;
-        // Two spellings of one path: which of the two would stay is nobody's guess.
+        // Two spellings of one path: the result would be ambiguous.
         if wanted.insert(rel, content).is_some() {
             return Err(invalid());
         }
@@ -102,8 +102,8 @@ pub(in crate::gateway) async fn write_several(
     let wanted: Vec<_> = wanted.into_iter().map(|(rel, content)| File::new(rel, content)).collect();
     let _permit = state.begin_writing(&admitted)?;
     let failed = state.write_files(&admitted, &wanted).await?;
-    if let Some((path, told)) = failed.first() {
-        let error = format!("failed to write file {}: {told}", escape_control(path));
+    if let Some((path, text)) = failed.first() {
+        let error = format!("failed to write file {}: {text}", escape_control(path));
         let written = count - failed.len();
         let failed: BTreeMap<_, _> = failed.iter().cloned().collect();
         return Err(Refusal::Write(json!({"error": error, "failed": failed, "written": written})));
@@ -156,7 +156,7 @@ impl State {
         Ok((value.map_err(|_| Refusal::Request("invalid request body".into()))?, memory))
     }
 
-    /// Writes `files` over one connection; those that were not written, with what is told of why.
+    /// Writes `files` over one connection. Returns the failed ones with their error texts.
     async fn write_files(
         &self,
         admitted: &Admitted,
@@ -183,7 +183,7 @@ impl State {
         let failed: Vec<_> = files
             .iter()
             .zip(results)
-            .filter_map(|(file, result)| Some((file.path.as_str().to_owned(), told(&result.err()?))))
+            .filter_map(|(file, result)| Some((file.path.as_str().to_owned(), error_text(&result.err()?))))
             .collect();
         tracing::info!(
             principal = principal.name, workspace = %workspace.id,
@@ -214,7 +214,7 @@ async fn read(
     Ok((bytes.freeze(), memory))
 }
 
-/// Where the files of `workspace` are: in its container beside the gateway, else on the instance itself.
+/// Returns the location of `workspace`'s files: its local container, else the instance.
 fn folder_of(workspace: &Workspace) -> &'static str {
     match &workspace.target {
         Target::Local(_) => CONTAINER_FOLDER,
@@ -222,15 +222,15 @@ fn folder_of(workspace: &Workspace) -> &'static str {
     }
 }
 
-/// No file was written, because the workspace was not reached.
-fn unreached(workspace: &Workspace, told: &str) -> Refusal {
-    tracing::info!(workspace = %workspace.id, error = told, "no file was written");
-    Refusal::Write(json!({"error": format!("failed to write file: {told}")}))
+/// Returns the error for an unreachable workspace: no file was written.
+fn unreached(workspace: &Workspace, text: &str) -> Refusal {
+    tracing::info!(workspace = %workspace.id, error = text, "no file was written");
+    Refusal::Write(json!({"error": format!("failed to write file: {text}")}))
 }
 
-/// What is told of a file that was not written. A part of it are the far side's words: no control character of theirs
-/// passes, and no more of them than [`MAX_TOLD`].
-fn told(error: &files::TransferError) -> String {
+/// Returns the error text for a file that was not written. It quotes the instance: escaped, and at most
+/// [`MAX_ERROR_TEXT`] bytes.
+fn error_text(error: &files::TransferError) -> String {
     let mut line = escape_control(&error.to_string());
     if let files::TransferError::Open(cause) = error {
         let _ = write!(line, ": {cause}");
@@ -238,7 +238,7 @@ fn told(error: &files::TransferError) -> String {
     finish(line, error.hint())
 }
 
-/// The same of a stage of connecting: its message and its way out, not the words of those whom it asked.
+/// Returns the text of a failed stage: its message and hint, without quotes of the remote.
 fn told_of_stage(error: &StageError) -> String {
     finish(error.to_string(), error.hint())
 }
@@ -247,8 +247,8 @@ fn finish(mut line: String, hint: Option<&str>) -> String {
     if let Some(hint) = hint {
         let _ = write!(line, ". {}", escape_control(hint));
     }
-    if line.len() > MAX_TOLD {
-        line.truncate(line.floor_char_boundary(MAX_TOLD));
+    if line.len() > MAX_ERROR_TEXT {
+        line.truncate(line.floor_char_boundary(MAX_ERROR_TEXT));
         line.push('…');
     }
     line

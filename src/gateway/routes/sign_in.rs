@@ -1,4 +1,4 @@
-//! A bearer token traded for the page's cookie, and the cookie's end.
+//! Sign-in with a bearer token, and sign-out.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -15,7 +15,7 @@ use crate::gateway::answer::Refusal;
 use crate::gateway::auth::bearer;
 use crate::gateway::secret::Fingerprint;
 
-/// `POST /auth/session`: trades a bearer token for a cookie that no script can read.
+/// `POST /auth/session`: exchanges a bearer token for a cookie that no script can read.
 pub(in crate::gateway) async fn sign_in(
     Shared(state): Shared<Arc<State>>,
     request: Request,
@@ -25,7 +25,7 @@ pub(in crate::gateway) async fn sign_in(
     let principal = state.authenticate_bearer(&token, &parts).await?;
     let now = Instant::now();
     let before = state.cookies.find(&parts.headers, now);
-    // The cookie that it replaces opens nothing any more.
+    // The cookie that it replaces becomes invalid.
     state.cookies.revoke(&parts.headers, now);
     let ttl = state.cookies.ttl(principal.valid_for(SystemTime::now()));
     let cookie = state.cookies.issue(token, ttl, now).map(|(cookie, header)| {
@@ -63,7 +63,7 @@ pub(in crate::gateway) async fn identity(
 pub(in crate::gateway) async fn sign_out(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
     let now = Instant::now();
     if let Some(cookie) = state.cookies.find(request.headers(), now) {
-        // Signing out is refused to nobody; it counts all the same.
+        // Sign-out is never refused, but counted.
         let _ = state.charge_credential(request.extensions(), Fingerprint::of_token(&cookie.token));
     }
     let cookie = state.cookies.revoke(request.headers(), now);

@@ -1,4 +1,4 @@
-//! Who gets in, and what everybody else is told.
+//! Access, and the responses to everyone else.
 
 use std::time::Duration;
 
@@ -159,10 +159,10 @@ async fn cookie_opens_for_our_page_only() {
     refused(&server, &mine, &[("Cookie", &cookie)], 401).await;
     refused(&server, &mine, &[("Cookie", &cookie), ("Sec-Fetch-Site", "same-origin")], 401).await;
     refused(&server, &mine, &[("Cookie", &cookie), ("Origin", "https://evil.test")], 403).await;
-    // A wrong bearer beside a good cookie is wrong.
+    // A wrong bearer with a valid cookie is refused.
     let both = [("Cookie", cookie.as_str()), ("Origin", ORIGIN), ("Authorization", "Bearer no")];
     refused(&server, &mine, &both, 401).await;
-    // One that nobody issued.
+    // An unknown cookie.
     let forged = format!("{}={}", cookie.split('=').next().unwrap(), "0".repeat(64));
     refused(&server, &mine, &[("Cookie", &forged), ("Origin", ORIGIN)], 401).await;
     assert_eq!(server.script.seen().connects, 0);
@@ -258,7 +258,7 @@ async fn terminal_needs_an_upgrade() {
     let answer = server.http(&path, &[BEARER]).await;
     assert_eq!((answer.status, answer.header("upgrade")), (426, "websocket"));
     assert!(answer.json()["error"].as_str().unwrap().contains("WebSocket"));
-    assert_eq!(server.http(&path, &[]).await.status, 401, "who is not known is not told more");
+    assert_eq!(server.http(&path, &[]).await.status, 401, "an unknown caller learns nothing");
     // A handshake of another version.
     let headers = [
         BEARER,

@@ -102,7 +102,7 @@ async fn slow_viewer_gets_everything() {
         }
         taken = server.script.seen().taken;
     }
-    assert!(taken < 700, "{taken} of {pieces} pieces of 32 KiB were taken though nobody reads");
+    assert!(taken < 700, "{taken} of {pieces} pieces of 32 KiB were taken without a reader");
     let (binary, _, close) = read_to_close(&mut socket).await;
     assert!(binary == said, "{} of {} bytes", binary.len(), said.len());
     assert_eq!(close, Some((1000, String::new())));

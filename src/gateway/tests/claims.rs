@@ -88,10 +88,10 @@ async fn related_workspace_is_admitted() {
         (NOWHERE.parse().unwrap(), 403, "one that is not there"),
     ];
     for (caller, status, who) in callers {
-        let (told, body) = tree.terminal(tree.a, "org", &caller.to_string()).await;
-        assert_eq!(told, status, "{who}: {body}");
+        let (seen, body) = tree.terminal(tree.a, "org", &caller.to_string()).await;
+        assert_eq!(seen, status, "{who}: {body}");
         if status == 403 {
-            assert_eq!((told, body), unrelated());
+            assert_eq!((seen, body), unrelated());
         }
     }
     assert_eq!(tree.server.script.seen().connects, 2);

@@ -338,8 +338,8 @@ async fn a_ticket_opens_one_terminal_once() {
     assert_eq!(said(&mut socket).await["t"], "hello");
     let again = server.socket(&path, &[page, offers]).await.unwrap_err();
     assert_eq!((again.status, &again.json()["error"]), (401, &json!("invalid workspace auth token")));
-    let nobody = server.http(&ask, &[page, ("Content-Length", "0")]).await;
-    assert_eq!(nobody.status, 401);
+    let refused = server.http(&ask, &[page, ("Content-Length", "0")]).await;
+    assert_eq!(refused.status, 401);
     let others = format!("POST /workspaces/{OTHERS}/terminal/ticket");
     let others = server.http(&others, &[("Authorization", "Bearer abc"), ("Content-Length", "0")]).await;
     assert_eq!(others.status, 401);

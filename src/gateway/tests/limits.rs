@@ -27,7 +27,7 @@ async fn eicterm(server: &Server) -> Socket {
 }
 
 /// The JSON messages of the kind `t` up to the close, and its code.
-async fn told(socket: &mut Socket, t: &str) -> (Vec<Value>, u16) {
+async fn messages(socket: &mut Socket, t: &str) -> (Vec<Value>, u16) {
     let mut found = Vec::new();
     loop {
         match next(socket).await {
@@ -66,7 +66,7 @@ async fn idle_terminal_closes_with_4408() {
         }
     }
     socket.send(Message::Binary(b"\x00x".as_slice().into())).await.unwrap();
-    let (warnings, code) = told(&mut socket, "warn").await;
+    let (warnings, code) = messages(&mut socket, "warn").await;
     assert_eq!((warnings.as_slice(), code), (&[json!({"t": "warn", "what": "idle", "secs": 1})][..], 4408));
     assert!(began.elapsed() >= SHORT * 3 / 2, "{:?}", began.elapsed());
     server.idle().await;
@@ -122,7 +122,7 @@ async fn max_duration_closes_with_4410() {
          The terminal has been open for as long as one may be.\r\n"
     );
     assert_eq!(close, Some((4410, "maximum duration".into())));
-    let (warnings, code) = told(&mut eicterm(&server).await, "warn").await;
+    let (warnings, code) = messages(&mut eicterm(&server).await, "warn").await;
     assert_eq!((warnings[0]["what"].as_str(), code), (Some("max"), 4410));
     server.idle().await;
 }

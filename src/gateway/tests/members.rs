@@ -104,8 +104,8 @@ async fn page_cookie_is_not_forwarded() {
     let both = format!("a=1; {ours}; b=2");
     assert!(server.socket(&terminal(), &[("Cookie", &both), PAGE]).await.is_ok());
     assert!(server.socket(&terminal(), &[("Cookie", &ours), PAGE]).await.is_ok());
-    let told: Vec<_> = plane.seen().into_iter().map(|question| question.cookie).collect();
-    assert_eq!(told, ["a=1; b=2"]);
+    let cookies: Vec<_> = plane.seen().into_iter().map(|question| question.cookie).collect();
+    assert_eq!(cookies, ["a=1; b=2"]);
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ const MINE: &str = "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
 const OTHERS: &str = "1a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
 /// One that it might, were it not removed.
 const REMOVED: &str = "2a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
-/// One that nobody made.
+/// An id of no workspace.
 const NOWHERE: &str = "3a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9";
 /// The only origin that is allowed.
 const ORIGIN: &str = "http://gateway.test:8080";

@@ -381,8 +381,8 @@ async fn drain_waits_for_activities() {
         server.drain();
         timeout(SOON, &mut server.task).await.unwrap().unwrap().unwrap();
         let notes = directory.notes.lock().unwrap();
-        let told: Vec<_> = notes.iter().map(|note| (note.method, note.error.is_some())).collect();
-        assert_eq!(told, expected);
+        let noted: Vec<_> = notes.iter().map(|note| (note.method, note.error.is_some())).collect();
+        assert_eq!(noted, expected);
         for note in notes.iter() {
             assert_eq!(note.workspace.to_string(), MINE);
             assert_eq!(note.details["principal"], "ci");

@@ -1,4 +1,4 @@
-//! Whether terminals can be opened, asked by whoever watches over the gateway.
+//! Readiness probes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -61,7 +61,7 @@ impl Lab {
         // The second query shows that the first round has ended.
         let mut found = 0;
         while found < 2 {
-            assert!(began.elapsed() < SOON, "nobody asked");
+            assert!(began.elapsed() < SOON, "no query arrived");
             tokio::task::yield_now().await;
             found += self.memory.asked().into_iter().filter(|question| *question == "find").count();
         }
@@ -354,7 +354,7 @@ async fn rechecks_are_shared_per_credential() {
     sockets.clear();
     let began = Instant::now();
     while lab.server.gateway.state.grants.is_watched() {
-        assert!(began.elapsed() < SOON, "it asks for nobody");
+        assert!(began.elapsed() < SOON, "a query arrived");
         tokio::task::yield_now().await;
     }
     // It starts again with the next terminal.

@@ -110,8 +110,8 @@ async fn secrets_are_not_logged() {
     }
     // Nor do the libraries that ask the control plane tell what they carry.
     for secret in ["canary-admin", "canary-session", "canary-stranger", "canary-outage", &ticket] {
-        let told = log.lines().find(|line| line.contains(secret) && !line.contains("tungstenite"));
-        assert!(told.is_none(), "{secret} is in {told:?}");
+        let line = log.lines().find(|line| line.contains(secret) && !line.contains("tungstenite"));
+        assert!(line.is_none(), "{secret} is in {line:?}");
     }
     assert!(!log.contains('\u{1b}'), "a path must not drive the terminal that shows the log");
 }

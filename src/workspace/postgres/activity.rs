@@ -8,7 +8,7 @@ use super::super::Activity;
 use super::database::Database;
 use super::error::Error;
 
-/// `agent_log` is the kind of activity that the platform's own API takes for this. Nobody's workspace acts, so that
+/// `agent_log` is the kind of activity that the platform's own API takes for this. No workspace is the actor, so that
 /// there is neither source nor target.
 const INSERT: &str = "INSERT INTO activity_logs \
      (workspace_id, activity_type, method, summary, request_body, response_body, duration_ms, status, error_detail) \

@@ -17,7 +17,7 @@ async fn remote_refusal_is_reported() {
     let forwarder = Forwarder::start(&client, &["-L", &spec(dead)]);
     let mut stream = TcpStream::connect(forwarder.at(ForwardKind::Local)).await.unwrap();
     assert_eq!(timeout(LONG, stream.read(&mut [0])).await.unwrap().unwrap_or(0), 0, "it is closed");
-    forwarder.says("the server cannot connect to it: nobody listens there");
+    forwarder.says("the server cannot connect to it: nothing listens there");
     forwarder.ends(&client);
 
     let strict = ClientMachine::with("AllowTcpForwarding no").await;
