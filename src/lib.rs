@@ -78,7 +78,11 @@ pub mod docker;
 pub mod emulator;
 #[cfg(feature = "files")]
 pub mod files;
-#[cfg(any(feature = "client", feature = "gateway", feature = "emulator"))]
+#[cfg(any(feature = "connect", feature = "emulator"))]
+#[cfg_attr(
+    not(all(feature = "client", feature = "gateway")),
+    allow(dead_code, reason = "each feature uses a part of it")
+)]
 mod listen;
 pub mod model;
 #[cfg(feature = "connect")]

@@ -34,7 +34,7 @@ pub use name::InstanceName;
 pub(crate) use noop_control::NoopControl;
 pub use report::{Check, CheckOutcome, CheckResult, Fix, Report, Subject};
 pub use size::{InvalidSize, Size};
-#[cfg(any(feature = "connect", feature = "cli"))]
+#[cfg(any(feature = "cli", test))]
 pub(crate) use stage::error_chain;
 pub use stage::{Fault, Stage, StageError, StageEvent, StageObserver, StageState, escape_control};
 pub use stage_timer::{StageTimer, staged};

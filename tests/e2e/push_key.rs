@@ -108,7 +108,7 @@ async fn invalid_public_key_is_never_sent() {
         (&["--key", "ecdsa.pub"], 64, "ecdsa-sha2-nistp256"),
         (&["--key", "/dev/zero"], 64, "larger"),
         (&["--key", "missing.pub"], 66, "missing.pub"),
-        (&["--key", "/dev/null"], 64, "no public key"),
+        (&["--key", "/dev/null"], 64, "not a public key"),
         (&[], 66, "id_ed25519.pub"),
     ] {
         let said = lab.push(args, b"").await;

@@ -80,7 +80,7 @@ impl Missing {
         let names: Vec<_> = self.0.iter().map(|(name, _)| name.as_str()).collect();
         let message = match names.as_slice() {
             [] => "the workspace has no container name".to_owned(),
-            names => format!("no container with the platform's label is named {}", names.join(" or ")),
+            names => format!("no container of the platform is named {}", names.join(" or ")),
         };
         StageError::new(Stage::Workspace, Fault::NotFound, message).with_hint("start the workspace")
     }
@@ -94,7 +94,7 @@ mod tests {
     fn missing_container_is_named() {
         let name = |text: &str| text.parse::<ContainerName>().unwrap();
         let none = Missing(vec![(name("ws-1"), None), (name("ws-12"), None)]).into_stage_error();
-        assert_eq!(none.message(), "no container with the platform's label is named ws-1 or ws-12");
+        assert_eq!(none.message(), "no container of the platform is named ws-1 or ws-12");
         assert_eq!(none.fault(), Fault::NotFound);
         let stopped =
             Missing(vec![(name("ws-1"), None), (name("ws-12"), Some("exited".into()))]).into_stage_error();

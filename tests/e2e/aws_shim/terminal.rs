@@ -48,7 +48,7 @@ async fn passphrase_is_hidden() {
     let mut tty = at_terminal(&scene, "ssh", &more);
     tty.until("Enter passphrase for key");
     tty.types("wrong\n");
-    tty.until("the passphrase is not the right one");
+    tty.until("the passphrase is wrong");
     assert_eq!(tty.ends().code(), Some(255));
     let mut tty = at_terminal(&scene, "ssh", &more);
     tty.until("Enter passphrase for key");

@@ -129,7 +129,7 @@ async fn last_used_is_set_once_per_login() {
     add_workspace_token(&database, id, &own);
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("serve.toml");
-    std::fs::write(&config, "[gateway]\nrecheck_secs = 1\n").unwrap();
+    std::fs::write(&config, "[gateway]\nrecheck_secs = 1\nrate_limit = 1000000\n").unwrap();
     let more = [("EICE_CONFIG", config.to_str().unwrap())];
     let mut gateway = serve(&world, &database.url(), &more);
     let addr = gateway.addr();
