@@ -102,15 +102,15 @@ pub struct SecurityGroupSpec {
     /// Its VPC.
     pub vpc: String,
     /// Its inbound rules.
-    pub ingress: Vec<SecurityGroupRule>,
+    pub ingress: Vec<SecurityGroupRuleSpec>,
     /// Its outbound rules.
-    pub egress: Vec<SecurityGroupRule>,
+    pub egress: Vec<SecurityGroupRuleSpec>,
 }
 
 impl SecurityGroupSpec {
     fn defaults() -> Vec<Self> {
         let vpc = EndpointSpec::default().vpc;
-        let ssh = |group: &str| SecurityGroupRule {
+        let ssh = |group: &str| SecurityGroupRuleSpec {
             ports: Some((22, 22)),
             groups: vec![group.into()],
             cidrs: Vec::new(),
@@ -121,7 +121,7 @@ impl SecurityGroupSpec {
                 name: "workspace".into(),
                 vpc: vpc.clone(),
                 ingress: vec![ssh(ENDPOINT_GROUP)],
-                egress: vec![SecurityGroupRule {
+                egress: vec![SecurityGroupRuleSpec {
                     ports: None,
                     groups: Vec::new(),
                     cidrs: vec!["0.0.0.0/0".into()],
@@ -141,7 +141,7 @@ impl SecurityGroupSpec {
 /// One TCP rule of a security group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct SecurityGroupRule {
+pub struct SecurityGroupRuleSpec {
     /// The first and the last port; `None` means all ports and protocols.
     pub ports: Option<(u16, u16)>,
     /// The groups at the other end.

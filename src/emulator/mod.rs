@@ -29,7 +29,7 @@ pub use access::EmulatorAccess;
 pub use clock::Clock;
 pub use config::{
     AddressType, Backend, Builtin, EmulatorConfig, EndpointSpec, EndpointState, IamRole, IamUser,
-    InstanceSpec, InstanceState, SecurityGroupRule, SecurityGroupSpec,
+    InstanceSpec, InstanceState, SecurityGroupRuleSpec, SecurityGroupSpec,
 };
 pub use error::EmulatorError;
 pub use faults::{

@@ -24,13 +24,13 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::ControlPlane;
-use super::auth::Purpose;
+use super::auth::AuthMode;
 use super::bounded::Bounded;
 use super::cookies::{is_of_a_page, pairs};
 use super::secret::Fingerprint;
 use crate::model::escape_control;
 use crate::roots::roots;
-use crate::workspace::{Access, Kind, Principal};
+use crate::workspace::{Access, CredentialKind, Principal};
 
 /// Who asks, as the control plane knows it.
 const AGENT: HeaderValue = HeaderValue::from_static("molecule-tenant-platform/session-verifier");
@@ -150,18 +150,18 @@ impl Members {
         &self,
         plane: &ControlPlane,
         cookies: &SessionCookies,
-        purpose: Purpose,
+        purpose: AuthMode,
     ) -> Result<Option<Principal>, ControlPlaneError> {
         let id = self.answer(plane, cookies, purpose).await?;
         Ok(id.map(|id| {
-            Principal::of_kind(format!("member:{}", escape_control(&id)), Kind::Member, Access::All)
+            Principal::of_kind(format!("member:{}", escape_control(&id)), CredentialKind::Member, Access::All)
         }))
     }
 
-    async fn answer(&self, plane: &ControlPlane, cookies: &SessionCookies, purpose: Purpose) -> Answer {
+    async fn answer(&self, plane: &ControlPlane, cookies: &SessionCookies, purpose: AuthMode) -> Answer {
         let asked = Instant::now();
         let key = Fingerprint::of(&[plane.slug().as_bytes(), cookies.0.as_bytes()]);
-        if purpose == Purpose::Use
+        if purpose == AuthMode::Use
             && let Some(known) = self.answers().get(&key, asked)
         {
             return Ok(known.clone());

@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::State;
-use super::answer::Refusal;
-use super::auth::{Credential, Grant, Purpose, may_speak_for};
+use super::auth::{AuthMode, Credential, Grant, may_speak_for};
 use super::cookies::PageCookie;
+use super::error::ApiError;
 use super::secret::Fingerprint;
 use crate::session::Kill;
 use crate::workspace::{Principal, Status, Workspace, WorkspaceId, can_communicate};
@@ -157,7 +157,7 @@ impl Answers {
             principals.entry(credential.fingerprint()).or_insert_with(|| {
                 let source =
                     if matches!(credential, Credential::Session(_)) { control_plane } else { directory };
-                source.ask(state.whose(credential, Purpose::Recheck)).boxed()
+                source.ask(state.whose(credential, AuthMode::Recheck)).boxed()
             });
             workspaces.entry(*workspace).or_insert_with(|| {
                 let found = state.ask(state.directory.find(*workspace));
@@ -208,7 +208,7 @@ struct Source {
 }
 
 impl Source {
-    async fn ask<T>(&self, question: impl Future<Output = Result<Option<T>, Refusal>>) -> Answer<T> {
+    async fn ask<T>(&self, question: impl Future<Output = Result<Option<T>, ApiError>>) -> Answer<T> {
         if self.is_out.load(Ordering::Relaxed) {
             return Answer::Unknown;
         }
@@ -216,7 +216,7 @@ impl Source {
             Ok(Some(yes)) => Answer::Yes(yes),
             Ok(None) => Answer::No,
             // The source is up; other queries may succeed.
-            Err(Refusal::Unusable(_)) => Answer::Unknown,
+            Err(ApiError::Unusable(_)) => Answer::Unknown,
             Err(_) => {
                 self.is_out.store(true, Ordering::Relaxed);
                 Answer::Unknown

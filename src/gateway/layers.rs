@@ -16,9 +16,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 
-use super::account::Asked;
-use super::answer::{Denied, Refusal};
+use super::access_log::RequestLog;
 use super::auth::{Peer, X_FORWARDED_FOR, peer};
+use super::error::{ApiError, DenyReason};
 use super::{Config, State};
 
 /// What the page may do: load its own files and speak to its own origin. Styles may be inline, because xterm.js
@@ -55,7 +55,7 @@ pub(super) struct Deadline {
 pub(super) async fn in_time(Shared(deadline): Shared<Deadline>, request: Request, next: Next) -> Response {
     let limit = (deadline.of)(&deadline.state.config());
     let answer = tokio::time::timeout(limit, next.run(request)).await;
-    answer.unwrap_or_else(|_| Refusal::Timeout.into_response())
+    answer.unwrap_or_else(|_| ApiError::Timeout.into_response())
 }
 
 /// Middleware: answers 500 when the request panics. Other requests and open terminals go on.
@@ -63,7 +63,7 @@ pub(super) async fn survive(request: Request, next: Next) -> Response {
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     answer.unwrap_or_else(|_| {
         tracing::error!("a request panicked");
-        Refusal::Panicked.into_response()
+        ApiError::Panicked.into_response()
     })
 }
 
@@ -77,7 +77,7 @@ pub(super) async fn finish(Shared(state): Shared<Arc<State>>, request: Request, 
         state.warn_of_proxy(peer(&parts));
     }
     let (peer, method) = (peer(&parts), parts.method.clone());
-    let asked = Asked::of(&mut parts);
+    let asked = RequestLog::of(&mut parts);
     let path: String = parts.uri.path().chars().take(MAX_LOGGED_PATH).flat_map(char::escape_debug).collect();
     let request = Request::from_parts(parts, body);
 
@@ -92,7 +92,8 @@ pub(super) async fn finish(Shared(state): Shared<Arc<State>>, request: Request, 
     }
     let took = began.elapsed();
     asked.answered(&state, &response, took);
-    let is_refused = response.status().is_client_error() || response.extensions().get::<Denied>().is_some();
+    let is_refused =
+        response.status().is_client_error() || response.extensions().get::<DenyReason>().is_some();
     let is_logged = !is_refused
         || state.refusals.admits(peer, |suppressed| {
             tracing::info!(target: "eice::gateway::access", suppressed, "refusals that were not logged");

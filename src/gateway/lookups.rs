@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::answer::Refusal;
 use super::bounded::Bounded;
+use super::error::ApiError;
 use super::secret::Fingerprint;
 use super::shares::Shares;
 use super::throttle::network;
@@ -54,15 +54,15 @@ impl Lookups {
         &self,
         credential: Fingerprint,
         peer: IpAddr,
-        lookup: impl Future<Output = Result<Option<Principal>, Refusal>>,
-    ) -> Result<Option<Principal>, Refusal> {
+        lookup: impl Future<Output = Result<Option<Principal>, ApiError>>,
+    ) -> Result<Option<Principal>, ApiError> {
         if lock(&self.wrong).get(&credential, Instant::now()).is_some() {
             return Ok(None);
         }
         let _turn = if self.is_good(credential) {
             None
         } else {
-            let busy = || Refusal::Busy("too many unknown credentials are being looked up");
+            let busy = || ApiError::Busy("too many unknown credentials are being looked up");
             let pending = self.pending.take(MAX_PENDING, [(network(peer), MAX_PENDING_PER_PEER)]);
             let pending = pending.map_err(|_| busy())?;
             Some((self.active.acquire().await.map_err(|_| busy())?, pending))
@@ -118,7 +118,7 @@ mod tests {
         Fingerprint::of(&[&n.to_be_bytes()])
     }
 
-    fn good() -> Result<Option<Principal>, Refusal> {
+    fn good() -> Result<Option<Principal>, ApiError> {
         Ok(Some(Principal::new("ann", Access::All)))
     }
 
@@ -133,7 +133,7 @@ mod tests {
             stuck.push(lookup);
         }
         let refused = lookups.run(fingerprint(999), PEER, ready(good())).now_or_never();
-        assert!(matches!(refused, Some(Err(Refusal::Busy(_)))), "the peer's share is used");
+        assert!(matches!(refused, Some(Err(ApiError::Busy(_)))), "the peer's share is used");
         let known = lookups.run(fingerprint(0), PEER, ready(good())).now_or_never();
         assert!(matches!(known, Some(Ok(Some(_)))));
         // Another peer's waits for its turn, and gets it.

@@ -23,18 +23,19 @@
 //!
 //! `docs/gateway.md` describes each.
 
-mod account;
-mod answer;
+mod access_log;
 mod audit;
 mod auth;
 mod bounded;
 mod characters;
 mod config;
+mod connection_limit;
 mod control_plane;
 mod cookies;
 mod cors;
 mod diagnoses;
 pub mod eicterm;
+mod error;
 mod grants;
 mod layers;
 mod legacy;
@@ -47,7 +48,6 @@ mod page;
 mod platform;
 mod rate;
 mod rate_limit;
-mod room;
 mod routes;
 mod sampler;
 mod secret;
@@ -82,7 +82,9 @@ use crate::workspace::Directory;
 pub use audit::{Audit, AuditFile};
 pub use config::Config;
 pub use origin::{Host, InvalidOrigin, Origin};
-pub use platform::{AtHand, ControlPlane, Environment, InvalidAtHand, InvalidControlPlane, Platform};
+pub use platform::{
+    ControlPlane, Environment, InvalidControlPlane, InvalidTrustedNetwork, Platform, TrustedNetwork,
+};
 pub use serve::Listening;
 pub use tls::{Pair, Tls, TlsError, TlsFiles};
 

@@ -12,7 +12,7 @@ use super::State;
 use super::audit::{Record, Unwritten, credential};
 use super::text::EndMessage;
 use crate::model::{Exit, HostIds, Shell, StageState, Target};
-use crate::session::{self, End, Observer, Outcome, Step};
+use crate::session::{self, End, Observer, Outcome, SessionStep};
 use crate::telemetry::metrics::GaugeGuard;
 use crate::workspace::{Activity, Principal, Workspace, WorkspaceId};
 
@@ -206,29 +206,31 @@ impl Observation {
 }
 
 impl Observer for Observation {
-    fn on_step(&self, step: Step<'_>) {
+    fn on_step(&self, step: SessionStep<'_>) {
         let metrics = &self.state.metrics;
         match step {
-            Step::Connecting => self.now().session = Some(GaugeGuard::count(self.sessions("connecting"))),
-            Step::Stage(event) => match event.state {
+            SessionStep::Connecting => {
+                self.now().session = Some(GaugeGuard::count(self.sessions("connecting")))
+            }
+            SessionStep::Stage(event) => match event.state {
                 StageState::Passed(took) => metrics.stage(event.stage.name(), true, took),
                 StageState::Failed(took) => metrics.stage(event.stage.name(), false, took),
                 StageState::Started => {}
             },
-            Step::Connected(ids) => {
+            SessionStep::Connected(ids) => {
                 let mut now = self.now();
                 now.ids = ids.clone();
                 now.tunnel = ids.endpoint.as_deref().map(|endpoint| metrics.tunnel(endpoint));
             }
-            Step::Opened(took) => self.opened(took),
-            Step::FirstOutput(took) => metrics.first_byte.observe(took.as_secs_f64()),
-            Step::Input(bytes) => metrics.bytes.with_label_values(&["in"]).inc_by(bytes as u64),
-            Step::Output(bytes) => metrics.bytes.with_label_values(&["out"]).inc_by(bytes as u64),
-            Step::RoundTrip(took) => {
+            SessionStep::Opened(took) => self.opened(took),
+            SessionStep::FirstOutput(took) => metrics.first_byte.observe(took.as_secs_f64()),
+            SessionStep::Input(bytes) => metrics.bytes.with_label_values(&["in"]).inc_by(bytes as u64),
+            SessionStep::Output(bytes) => metrics.bytes.with_label_values(&["out"]).inc_by(bytes as u64),
+            SessionStep::RoundTrip(took) => {
                 metrics.echo.with_label_values(&["instance"]).observe(took.as_secs_f64());
             }
-            Step::Ended(record) => self.ended(&record),
-            Step::Closed => {
+            SessionStep::Ended(record) => self.ended(&record),
+            SessionStep::Closed => {
                 let mut now = self.now();
                 now.session = None;
                 now.tunnel = None;

@@ -17,7 +17,7 @@ pub struct Platform {
     /// The environment, `MOLECULE_ENV`. The default is production.
     pub environment: Environment,
     /// The peers that need no credential in development mode. The default is this machine.
-    pub at_hand: AtHand,
+    pub at_hand: TrustedNetwork,
     /// The tenant's organization, `MOLECULE_ORG_ID`: requests for another one are refused. `None` refuses none.
     pub org_id: Option<String>,
     /// The control plane that verifies members by their cookies. With `None`, those cookies open nothing.
@@ -56,7 +56,7 @@ impl FromStr for Environment {
 /// The peers that development mode admits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum AtHand {
+pub enum TrustedNetwork {
     /// Peers on this machine.
     #[default]
     Loopback,
@@ -68,16 +68,16 @@ pub enum AtHand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it must be \"loopback\" or \"private\"")]
 #[non_exhaustive]
-pub struct InvalidAtHand;
+pub struct InvalidTrustedNetwork;
 
-impl FromStr for AtHand {
-    type Err = InvalidAtHand;
+impl FromStr for TrustedNetwork {
+    type Err = InvalidTrustedNetwork;
 
-    fn from_str(text: &str) -> Result<Self, InvalidAtHand> {
+    fn from_str(text: &str) -> Result<Self, InvalidTrustedNetwork> {
         match text {
             "loopback" => Ok(Self::Loopback),
             "private" => Ok(Self::Private),
-            _ => Err(InvalidAtHand),
+            _ => Err(InvalidTrustedNetwork),
         }
     }
 }
@@ -151,7 +151,7 @@ setters! {
     Platform {
         admin_token: Option<TokenDigest>,
         environment: Environment,
-        at_hand: AtHand,
+        at_hand: TrustedNetwork,
         org_id: Option<String>,
         control_plane: Option<ControlPlane>,
     }

@@ -16,8 +16,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::State;
-use super::answer::{Refusal, whole_seconds};
 use super::auth::{X_FORWARDED_FOR, is_cross_site, peer_of};
+use super::error::{ApiError, whole_seconds};
 use super::secret::Fingerprint;
 use super::shares::Permit;
 use super::throttle::{Throttle, network};
@@ -143,14 +143,14 @@ impl State {
         extensions: &Extensions,
         principal: &Principal,
         credential: Option<Fingerprint>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ApiError> {
         if let Some(credential) = credential {
             self.charge_credential(extensions, credential)?;
         }
         if let Some(Charge(charged)) = extensions.get() {
             let share = (principal.name.clone(), MAX_IN_PROGRESS_PER_USER);
             let permit = self.in_progress.take(MAX_IN_PROGRESS, [share]);
-            let busy = |_| Refusal::Busy("too many of your requests are in progress");
+            let busy = |_| ApiError::Busy("too many of your requests are in progress");
             let _ = charged.permit.set(permit.map_err(busy)?);
         }
         Ok(())
@@ -161,13 +161,13 @@ impl State {
         &self,
         extensions: &Extensions,
         credential: Fingerprint,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ApiError> {
         let config = self.config();
         if config.platform.is_development() {
             return Ok(());
         }
         let taken = self.rates.take_of_credential(credential, config.token_rate_limit, Instant::now());
-        let allowance = taken.map_err(Refusal::TooManyRequests)?;
+        let allowance = taken.map_err(ApiError::TooManyRequests)?;
         if let Some(Charge(charged)) = extensions.get() {
             let _ = charged.allowance.set(allowance);
         }
@@ -180,8 +180,8 @@ impl State {
         &self,
         headers: &HeaderMap,
         extensions: &Extensions,
-        refusal: Refusal,
-    ) -> Refusal {
+        refusal: ApiError,
+    ) -> ApiError {
         let config = self.config();
         if config.platform.is_development() {
             return refusal;
@@ -194,7 +194,7 @@ impl State {
                 }
                 refusal
             }
-            Err(allowance) => Refusal::TooManyRequests(allowance),
+            Err(allowance) => ApiError::TooManyRequests(allowance),
         }
     }
 }
@@ -218,7 +218,7 @@ pub(super) async fn limit(Shared(state): Shared<Arc<State>>, mut request: Reques
         Some(allowance) => *allowance,
         None => match state.rates.take_of_client(client, config.rate_limit, Instant::now()) {
             Ok(allowance) => allowance,
-            Err(allowance) => return Refusal::TooManyRequests(allowance).into_response(),
+            Err(allowance) => return ApiError::TooManyRequests(allowance).into_response(),
         },
     };
     allowance.write(response.headers_mut());
@@ -266,7 +266,7 @@ async fn limit_to(
             allowance.write(response.headers_mut());
             response
         }
-        Err(allowance) => Refusal::TooManyRequests(allowance).into_response(),
+        Err(allowance) => ApiError::TooManyRequests(allowance).into_response(),
     }
 }
 

@@ -21,8 +21,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
+use super::connection_limit::{ConnectionLimit, Slot};
 use super::linger::Lingering;
-use super::room::{Place, Room};
 use super::{Gateway, Tls, stall};
 use crate::listen;
 use crate::telemetry::metrics::GaugeGuard;
@@ -84,7 +84,7 @@ impl Gateway {
             routes,
             gateway: self,
             tls: tls.clone(),
-            room: Room::new(max),
+            room: ConnectionLimit::new(max),
             lingering: Lingering::new(),
             warned: None,
             stopping: stopping.clone(),
@@ -130,7 +130,7 @@ impl Gateway {
             gateway: self,
             routes: self.metrics_router(),
             tls: None,
-            room: Room::new(MAX_METRICS_CONNECTIONS),
+            room: ConnectionLimit::new(MAX_METRICS_CONNECTIONS),
             lingering: Lingering::new(),
             warned: None,
             stopping: CancellationToken::new(),
@@ -193,7 +193,7 @@ struct Server<'a> {
     gateway: &'a Gateway,
     routes: Router,
     tls: Option<Arc<Tls>>,
-    room: Room,
+    room: ConnectionLimit,
     lingering: Lingering,
     /// The time of the last warning about missing files.
     warned: Option<Instant>,
@@ -238,7 +238,7 @@ impl Server<'_> {
         sleep(listen::PAUSE).await;
     }
 
-    fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, place: Place) {
+    fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, place: Slot) {
         let state = &self.gateway.state;
         stall::end_within(&stream, state.config().write_stall_timeout);
         let open = GaugeGuard::count(state.metrics.connections.clone());
@@ -274,7 +274,7 @@ impl Server<'_> {
 struct Connection {
     routes: Router,
     peer: SocketAddr,
-    place: Arc<Place>,
+    place: Arc<Slot>,
     stopping: CancellationToken,
     header_read_timeout: Duration,
 }

@@ -9,9 +9,9 @@ use axum::extract::{Path, Request, State as Shared};
 use axum::http::header::UPGRADE;
 use axum::response::Response;
 
-use super::account::origin;
-use super::answer::Refusal;
+use super::access_log::origin;
 use super::auth::{Admitted, peer};
+use super::error::ApiError;
 use super::observe::Observation;
 use super::{State, eicterm, legacy};
 use crate::session;
@@ -31,7 +31,7 @@ pub(super) async fn open(
     id: Result<Path<String>, PathRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
     // A path that is not text names no workspace.
     let id = id.map_or_else(|_| char::REPLACEMENT_CHARACTER.into(), |Path(id)| id);
@@ -39,9 +39,9 @@ pub(super) async fn open(
     state.connect.ready(&workspace.target).await?;
     let upgrade = upgrade.map_err(|rejection| {
         if parts.headers.contains_key(UPGRADE) {
-            Refusal::Handshake(rejection.status(), rejection.body_text())
+            ApiError::Handshake(rejection.status(), rejection.body_text())
         } else {
-            Refusal::NotWebSocket
+            ApiError::NotWebSocket
         }
     })?;
     let owner = session::Owner::new(workspace.id.to_string(), principal.name.clone());

@@ -20,7 +20,7 @@ mod viewer;
 mod viewer_state;
 
 pub use config::Config;
-pub use observer::{Observer, Outcome, Record, Step};
+pub use observer::{Observer, Outcome, Record, SessionStep};
 pub use registry::{Owner, Summary};
 pub use sessions::{OpenError, Request, Reservation, Sessions};
 pub use viewer::{End, Event, InputClosed, Kill, Limit, Viewer, ViewerControl, ViewerInput};

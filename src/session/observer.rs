@@ -7,17 +7,17 @@ use crate::model::{HostIds, StageEvent};
 
 /// Receives each step in the life of one session.
 ///
-/// It is called on the session's task, so it must neither wait nor block. Its last steps are always [`Step::Ended`] and
-/// [`Step::Closed`], once each and in this order, even if the task panics.
+/// It is called on the session's task, so it must neither wait nor block. Its last steps are always [`SessionStep::Ended`] and
+/// [`SessionStep::Closed`], once each and in this order, even if the task panics.
 pub trait Observer: Send + Sync {
     /// Called for each step.
-    fn on_step(&self, step: Step<'_>);
+    fn on_step(&self, step: SessionStep<'_>);
 }
 
 /// A step in the life of a session.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Step<'a> {
+pub enum SessionStep<'a> {
     /// Connecting begins.
     Connecting,
     /// A stage started or ended.

@@ -5,7 +5,7 @@ use std::sync::{OnceLock, atomic::AtomicBool};
 use std::time::{Duration, Instant};
 
 use super::registry::Counts;
-use super::{Observer, Outcome, Record, Step};
+use super::{Observer, Outcome, Record, SessionStep};
 use crate::model::HostIds;
 
 /// Reports the steps of one session, and collects its record. Dropping it reports the final steps that are missing, so
@@ -30,11 +30,11 @@ impl<'a> SessionReporter<'a> {
             has_spoken: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
         };
-        reporter.step(Step::Connecting);
+        reporter.step(SessionStep::Connecting);
         reporter
     }
 
-    pub(super) fn step(&self, step: Step<'_>) {
+    pub(super) fn step(&self, step: SessionStep<'_>) {
         if let Some(observer) = self.observer {
             observer.on_step(step);
         }
@@ -46,22 +46,22 @@ impl<'a> SessionReporter<'a> {
     }
 
     pub(super) fn connected(&self, ids: HostIds) {
-        self.step(Step::Connected(self.ids.get_or_init(|| ids)));
+        self.step(SessionStep::Connected(self.ids.get_or_init(|| ids)));
     }
 
     /// Reports `length` bytes of input.
     pub(super) fn input(&self, length: usize) {
         self.counts.input.fetch_add(length as u64, Ordering::Relaxed);
-        self.step(Step::Input(length));
+        self.step(SessionStep::Input(length));
     }
 
     /// Reports `length` bytes of output.
     pub(super) fn output(&self, length: usize) {
         self.counts.output.fetch_add(length as u64, Ordering::Relaxed);
         if !self.has_spoken.swap(true, Ordering::Relaxed) {
-            self.step(Step::FirstOutput(self.elapsed()));
+            self.step(SessionStep::FirstOutput(self.elapsed()));
         }
-        self.step(Step::Output(length));
+        self.step(SessionStep::Output(length));
     }
 
     /// Reports the end with `outcome`, once.
@@ -69,7 +69,7 @@ impl<'a> SessionReporter<'a> {
         if self.has_ended.swap(true, Ordering::Relaxed) {
             return;
         }
-        self.step(Step::Ended(Record {
+        self.step(SessionStep::Ended(Record {
             outcome,
             ids: self.ids.get(),
             duration: self.elapsed(),
@@ -82,6 +82,6 @@ impl<'a> SessionReporter<'a> {
 impl Drop for SessionReporter<'_> {
     fn drop(&mut self) {
         self.ended(Outcome::Broke);
-        self.step(Step::Closed);
+        self.step(SessionStep::Closed);
     }
 }

@@ -13,7 +13,7 @@ use super::queue::{InputQueue, Piece};
 use super::registry::Counts;
 use super::reporter::SessionReporter;
 use super::viewer_state::ViewerState;
-use super::{Config, End, Event, Kill, Outcome, Request, Step};
+use super::{Config, End, Event, Kill, Outcome, Request, SessionStep};
 use crate::model::{
     Connect, Control, Fault, Host, Input, Output, Size, Stage, StageError, StageEvent, StageState, Terminal,
     TerminalEvent,
@@ -127,7 +127,7 @@ impl Run<'_> {
             ))
         })?;
         tracing::info!(key_push = ids.key_push, tunnel = ids.tunnel, "terminal opened");
-        self.reporter.step(Step::Opened(self.reporter.elapsed()));
+        self.reporter.step(SessionStep::Opened(self.reporter.elapsed()));
         // `run` detects a viewer that left.
         let _ = self.events.send(Event::Opened(ids)).await;
         Ok(())
@@ -211,7 +211,7 @@ impl Run<'_> {
             self.state.measure.notified().await;
             let round_trip = host.round_trip().await;
             if let Some(took) = round_trip {
-                self.reporter.step(Step::RoundTrip(took));
+                self.reporter.step(SessionStep::RoundTrip(took));
             }
             self.state.round_trip.send_replace(round_trip);
         }
@@ -293,7 +293,7 @@ impl crate::model::StageObserver for Stages<'_> {
             }
             state => tracing::debug!(stage = %event.stage, ?state, "stage"),
         }
-        self.reporter.step(Step::Stage(event));
+        self.reporter.step(SessionStep::Stage(event));
         // Dropped if the viewer is behind: an observer must not wait.
         let _ = self.events.try_send(Event::Stage(event));
     }

@@ -27,5 +27,5 @@ pub use directory::{Activity, Directory, DirectoryError, Health, Lineage, Status
 pub use file::{FileDirectory, FileError, Problem};
 pub use id::{InvalidWorkspaceId, WorkspaceId};
 pub use platform_version::PlatformVersion;
-pub use principal::{Access, Kind, Principal};
+pub use principal::{Access, CredentialKind, Principal};
 pub use token::{BearerToken, TokenDigest};

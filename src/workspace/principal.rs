@@ -12,7 +12,7 @@ pub struct Principal {
     /// The name in logs and audit records. Not a secret.
     pub name: String,
     /// The kind of credential that was presented.
-    pub kind: Kind,
+    pub kind: CredentialKind,
     /// The workspaces that the caller may open.
     pub access: Access,
     /// When the credential expires, if it does. Nothing that is derived from it is valid any longer.
@@ -22,11 +22,11 @@ pub struct Principal {
 /// A kind of credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum CredentialKind {
     /// The platform's administrator.
     Admin,
     /// A token of an organization: it speaks for every workspace that it opens.
-    Organisation,
+    Organization,
     /// A token of one workspace or a few: it speaks for those alone.
     Workspace,
     /// A member of the organization, by a browser's session.
@@ -50,15 +50,15 @@ impl Principal {
     #[must_use]
     pub fn new(name: impl Into<String>, access: Access) -> Self {
         let kind = match access {
-            Access::All => Kind::Organisation,
-            Access::Only(_) => Kind::Workspace,
+            Access::All => CredentialKind::Organization,
+            Access::Only(_) => CredentialKind::Workspace,
         };
         Self { name: name.into(), kind, access, expires_at: None }
     }
 
     /// Returns the owner of a credential of that kind.
     #[must_use]
-    pub fn of_kind(name: impl Into<String>, kind: Kind, access: Access) -> Self {
+    pub fn of_kind(name: impl Into<String>, kind: CredentialKind, access: Access) -> Self {
         Self { name: name.into(), kind, access, expires_at: None }
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::emulator::config::{EndpointSpec, InstanceSpec, InstanceState, SecurityGroupRule};
+use crate::emulator::config::{EndpointSpec, InstanceSpec, InstanceState, SecurityGroupRuleSpec};
 use crate::emulator::policy::is_within;
 use crate::emulator::world::{Target, World};
 use eice_proto::TunnelParams;
@@ -52,8 +52,8 @@ fn find(world: &World, params: &TunnelParams, client: IpAddr) -> Option<Target> 
             && addresses.contains(&Some(params.address))
     })?;
     let rules = |ids: &[String],
-                 which: fn(&crate::emulator::SecurityGroupSpec) -> &Vec<SecurityGroupRule>|
-     -> Vec<SecurityGroupRule> {
+                 which: fn(&crate::emulator::SecurityGroupSpec) -> &Vec<SecurityGroupRuleSpec>|
+     -> Vec<SecurityGroupRuleSpec> {
         let groups = state.security_groups.iter().filter(|group| ids.contains(&group.id));
         groups.flat_map(which).cloned().collect()
     };
@@ -69,11 +69,11 @@ fn find(world: &World, params: &TunnelParams, client: IpAddr) -> Option<Target> 
     Some(if port == 22 { instance.target } else { Target::Closed })
 }
 
-fn has_port(rule: &SecurityGroupRule, port: u16) -> bool {
+fn has_port(rule: &SecurityGroupRuleSpec, port: u16) -> bool {
     rule.ports.is_none_or(|(from, to)| (from..=to).contains(&port))
 }
 
-fn lets_out(rule: &SecurityGroupRule, instance: &InstanceSpec, address: IpAddr, port: u16) -> bool {
+fn lets_out(rule: &SecurityGroupRuleSpec, instance: &InstanceSpec, address: IpAddr, port: u16) -> bool {
     has_port(rule, port)
         && (rule.groups.iter().any(|group| instance.security_groups.contains(group))
             || rule.cidrs.iter().any(|block| is_within(address, block)))
@@ -82,7 +82,7 @@ fn lets_out(rule: &SecurityGroupRule, instance: &InstanceSpec, address: IpAddr, 
 /// Returns whether an inbound rule allows the connection. The endpoint's group always counts; a block is
 /// matched against the address that the instance sees (EC2 user guide, "Security groups for EC2 Instance
 /// Connect Endpoint").
-fn lets_in(rule: &SecurityGroupRule, endpoint: &EndpointSpec, client: IpAddr, port: u16) -> bool {
+fn lets_in(rule: &SecurityGroupRuleSpec, endpoint: &EndpointSpec, client: IpAddr, port: u16) -> bool {
     let seen = if endpoint.preserve_client_ip { client } else { endpoint.private_ip.into() };
     has_port(rule, port)
         && (rule.groups.iter().any(|group| endpoint.security_groups.contains(group))

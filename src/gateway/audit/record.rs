@@ -6,7 +6,7 @@ use eice_proto::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::workspace::{Kind, WorkspaceId};
+use crate::workspace::{CredentialKind, WorkspaceId};
 
 /// An audit record. Members that do not apply are omitted.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -146,12 +146,12 @@ impl Record {
 }
 
 /// The name of a kind of credential in records; the platform's own names where they exist (docs/canvas.md, section 10).
-pub(in crate::gateway) fn credential(kind: Kind) -> &'static str {
+pub(in crate::gateway) fn credential(kind: CredentialKind) -> &'static str {
     match kind {
-        Kind::Admin => "admin-token",
-        Kind::Organisation => "org-token",
-        Kind::Workspace => "workspace-token",
-        Kind::Member => "session",
-        Kind::Development => "development",
+        CredentialKind::Admin => "admin-token",
+        CredentialKind::Organization => "org-token",
+        CredentialKind::Workspace => "workspace-token",
+        CredentialKind::Member => "session",
+        CredentialKind::Development => "development",
     }
 }

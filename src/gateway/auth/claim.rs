@@ -9,8 +9,8 @@ use axum::http::request::Parts;
 use super::Credential;
 use super::headers::only;
 use crate::gateway::State;
-use crate::gateway::answer::Refusal;
-use crate::workspace::{Access, Kind, Principal, WorkspaceId, can_communicate};
+use crate::gateway::error::ApiError;
+use crate::workspace::{Access, CredentialKind, Principal, WorkspaceId, can_communicate};
 
 /// The header of the claim.
 pub(in crate::gateway) const X_WORKSPACE_ID: HeaderName = HeaderName::from_static("x-workspace-id");
@@ -23,22 +23,22 @@ impl State {
         target: &str,
         principal: &Principal,
         credential: &Credential,
-    ) -> Result<Option<WorkspaceId>, Refusal> {
+    ) -> Result<Option<WorkspaceId>, ApiError> {
         let claimed = match only(&parts.headers, &X_WORKSPACE_ID) {
             None => return Ok(None),
             Some(Ok(claimed)) if claimed.is_empty() || claimed == target => return Ok(None),
-            Some(claimed) => claimed.map_err(|()| Refusal::MalformedClaim)?,
+            Some(claimed) => claimed.map_err(|()| ApiError::MalformedClaim)?,
         };
-        let claimed: WorkspaceId = claimed.parse().map_err(|_| Refusal::MalformedClaim)?;
-        let target = target.parse().map_err(|_| Refusal::NotFound)?;
+        let claimed: WorkspaceId = claimed.parse().map_err(|_| ApiError::MalformedClaim)?;
+        let target = target.parse().map_err(|_| ApiError::NotFound)?;
         if claimed == target {
             return Ok(None);
         }
         if !may_speak_for(principal, credential, claimed) {
-            return Err(Refusal::WrongClaim);
+            return Err(ApiError::WrongClaim);
         }
         let may = self.ask(can_communicate(self.directory.as_ref(), claimed, target)).await?;
-        if may { Ok(Some(claimed)) } else { Err(Refusal::Unrelated) }
+        if may { Ok(Some(claimed)) } else { Err(ApiError::Unrelated) }
     }
 }
 
@@ -53,7 +53,7 @@ pub(in crate::gateway) fn may_speak_for(
     match credential {
         Credential::Bearer(_) | Credential::Page(_) => match &principal.access {
             Access::Only(own) => own.contains(&workspace),
-            _ => principal.kind == Kind::Organisation,
+            _ => principal.kind == CredentialKind::Organization,
         },
         Credential::Session(_) | Credential::Development => true,
     }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::gateway::State;
-use crate::gateway::answer::Refusal;
 use crate::gateway::control_plane::SessionCookies;
 use crate::gateway::cookies::PageCookie;
+use crate::gateway::error::ApiError;
 use crate::gateway::secret::Fingerprint;
-use crate::workspace::{Access, BearerToken, Kind, Principal, WorkspaceId};
+use crate::workspace::{Access, BearerToken, CredentialKind, Principal, WorkspaceId};
 
 /// A validated credential. `Debug` shows no secrets.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ pub(in crate::gateway) struct Grant {
 
 /// Why a credential is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum Purpose {
+pub(in crate::gateway) enum AuthMode {
     /// A request uses it. The control plane's answer may be cached.
     Use,
     /// A terminal is open with it. The control plane is queried now, and the directory does not count it as a use.
@@ -65,8 +65,8 @@ impl State {
     pub(in crate::gateway) async fn whose(
         &self,
         credential: &Credential,
-        purpose: Purpose,
-    ) -> Result<Option<Principal>, Refusal> {
+        purpose: AuthMode,
+    ) -> Result<Option<Principal>, ApiError> {
         match credential {
             Credential::Bearer(token) => self.owner_of(token, purpose).await,
             Credential::Page(cookie) if cookie.is_signed_out() => Ok(None),
@@ -77,7 +77,7 @@ impl State {
                 Ok(self.members.member(plane, cookies, purpose).await?)
             }
             Credential::Development => {
-                let principal = Principal::of_kind("development", Kind::Development, Access::All);
+                let principal = Principal::of_kind("development", CredentialKind::Development, Access::All);
                 Ok(Some(principal).filter(|_| self.config().platform.is_development()))
             }
         }
@@ -92,14 +92,14 @@ impl State {
     pub(super) async fn owner_of(
         &self,
         token: &BearerToken,
-        purpose: Purpose,
-    ) -> Result<Option<Principal>, Refusal> {
+        purpose: AuthMode,
+    ) -> Result<Option<Principal>, ApiError> {
         if self.is_admin(token) {
-            return Ok(Some(Principal::of_kind("admin-token", Kind::Admin, Access::All)));
+            return Ok(Some(Principal::of_kind("admin-token", CredentialKind::Admin, Access::All)));
         }
         match purpose {
-            Purpose::Use => self.ask(self.directory.authenticate(token)).await,
-            Purpose::Recheck => self.ask(self.directory.recheck(token)).await,
+            AuthMode::Use => self.ask(self.directory.authenticate(token)).await,
+            AuthMode::Recheck => self.ask(self.directory.recheck(token)).await,
         }
     }
 }

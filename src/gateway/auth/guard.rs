@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::headers::{is_cross_site, is_navigation, only};
-use crate::gateway::answer::Refusal;
+use crate::gateway::error::ApiError;
 use crate::gateway::{Config, Host, Origin, State};
 
 /// A path without a workspace id.
@@ -36,14 +36,14 @@ pub(in crate::gateway) async fn guard_page(
     pass(checked, request, next).await
 }
 
-async fn pass(checked: Result<(), Refusal>, request: Request, next: Next) -> Response {
+async fn pass(checked: Result<(), ApiError>, request: Request, next: Next) -> Response {
     match checked {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }
 }
 
-fn check(state: &State, request: &Request, minds_origin: bool) -> Result<(), Refusal> {
+fn check(state: &State, request: &Request, minds_origin: bool) -> Result<(), ApiError> {
     let config = &state.config();
     check_host(config, request)?;
     if minds_origin {
@@ -52,25 +52,25 @@ fn check(state: &State, request: &Request, minds_origin: bool) -> Result<(), Ref
     check_site(request, minds_origin)?;
     super::tenant::check(config, state.directory.platform_version(), request.headers())?;
     if request.uri().path().starts_with(NAMELESS) {
-        return Err(Refusal::MissingId);
+        return Err(ApiError::MissingId);
     }
     Ok(())
 }
 
 /// Refuses a browser's cross-site request without `Origin`: an image, a script, a frame. The gateway serves none of them,
 /// and they would use up the visitor's budget. For the page's files, links pass and `Origin` is not considered.
-fn check_site(request: &Request, minds_origin: bool) -> Result<(), Refusal> {
+fn check_site(request: &Request, minds_origin: bool) -> Result<(), ApiError> {
     let (method, headers) = (request.method(), request.headers());
     let is_let_in = if minds_origin { headers.contains_key(ORIGIN) } else { is_navigation(method, headers) };
-    if is_cross_site(headers) && !is_let_in { Err(Refusal::CrossSite) } else { Ok(()) }
+    if is_cross_site(headers) && !is_let_in { Err(ApiError::CrossSite) } else { Ok(()) }
 }
 
 /// Against DNS rebinding: `Host` must be one of ours, once. HTTP/1.0 without it is refused as well.
-fn check_host(config: &Config, request: &Request) -> Result<(), Refusal> {
+fn check_host(config: &Config, request: &Request) -> Result<(), ApiError> {
     let allowed = |text: &str| text.parse().is_ok_and(|host| is_ours(config, &host));
-    let host = only(request.headers(), &HOST).and_then(Result::ok).ok_or(Refusal::Host)?;
+    let host = only(request.headers(), &HOST).and_then(Result::ok).ok_or(ApiError::Host)?;
     let authority = request.uri().authority().is_none_or(|authority| allowed(authority.as_str()));
-    if allowed(host) && authority { Ok(()) } else { Err(Refusal::Host) }
+    if allowed(host) && authority { Ok(()) } else { Err(ApiError::Host) }
 }
 
 /// Returns whether `host` is on the list, or on it with the default port of an allowed origin's scheme.
@@ -81,11 +81,11 @@ fn is_ours(config: &Config, host: &Host) -> bool {
 }
 
 /// A request's origin, if any, must be one of ours exactly. It restricts and is never a credential.
-fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(origin) = only(headers, &ORIGIN) else { return Ok(()) };
     let origin = origin.ok().and_then(|text| text.parse::<Origin>().ok());
     match origin {
         Some(origin) if config.allowed_origins.contains(&origin) => Ok(()),
-        _ => Err(Refusal::Origin),
+        _ => Err(ApiError::Origin),
     }
 }

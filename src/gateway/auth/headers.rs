@@ -4,7 +4,7 @@ use axum::http::header::{AUTHORIZATION, ORIGIN, UPGRADE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method};
 
-use crate::gateway::answer::Refusal;
+use crate::gateway::error::ApiError;
 use crate::gateway::origin::Origin;
 use crate::workspace::BearerToken;
 
@@ -16,12 +16,12 @@ const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const CROSS_SITE: &str = "cross-site";
 
 /// Returns the request's bearer token by the platform's rule: the exact prefix `Bearer `, then trimmed; empty means none.
-pub(in crate::gateway) fn bearer(headers: &HeaderMap) -> Result<Option<BearerToken>, Refusal> {
+pub(in crate::gateway) fn bearer(headers: &HeaderMap) -> Result<Option<BearerToken>, ApiError> {
     let Some(value) = only(headers, &AUTHORIZATION) else { return Ok(None) };
-    let value = value.map_err(|()| Refusal::InvalidToken)?;
+    let value = value.map_err(|()| ApiError::InvalidToken)?;
     match value.strip_prefix("Bearer ").map(str::trim) {
         None | Some("") => Ok(None),
-        Some(token) => BearerToken::new(token).map(Some).ok_or(Refusal::InvalidToken),
+        Some(token) => BearerToken::new(token).map(Some).ok_or(ApiError::InvalidToken),
     }
 }
 

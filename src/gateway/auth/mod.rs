@@ -29,19 +29,21 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 pub(super) use claim::{X_WORKSPACE_ID, may_speak_for};
-pub(super) use credential::{Credential, Grant, Purpose};
+pub(super) use credential::{AuthMode, Credential, Grant};
 pub(super) use guard::{guard, guard_page};
 pub(super) use headers::{bearer, is_cross_site, origin};
 pub(super) use peer::{Peer, X_FORWARDED_FOR, peer, peer_of};
 pub(super) use tenant::X_MOLECULE_ORG_ID;
 
-use super::account::Asker;
-use super::answer::Refusal;
+use super::access_log::Caller;
 use super::control_plane::SessionCookies;
+use super::error::ApiError;
 use super::secret::Fingerprint;
 use super::throttle::network;
 use super::{State, tickets};
-use crate::workspace::{Access, BearerToken, DirectoryError, Kind, Principal, Workspace, WorkspaceId};
+use crate::workspace::{
+    Access, BearerToken, CredentialKind, DirectoryError, Principal, Workspace, WorkspaceId,
+};
 
 /// An authenticated caller that may open a workspace.
 #[derive(Debug)]
@@ -78,22 +80,22 @@ pub(super) async fn require_principal(
 
 impl State {
     /// Authenticates the request; tickets do not count.
-    pub(super) async fn authenticate(&self, parts: &Parts) -> Result<Principal, Refusal> {
+    pub(super) async fn authenticate(&self, parts: &Parts) -> Result<Principal, ApiError> {
         Ok(self.identify(parts, None).await?.principal)
     }
 
     /// Authenticates the request and returns the workspace `id`, which the caller may open.
-    pub(super) async fn admit(&self, parts: &Parts, id: &str) -> Result<Admitted, Refusal> {
+    pub(super) async fn admit(&self, parts: &Parts, id: &str) -> Result<Admitted, ApiError> {
         if id.is_empty() {
-            return Err(Refusal::MissingId);
+            return Err(ApiError::MissingId);
         }
         self.open(parts, self.identify(parts, None).await?, id).await
     }
 
     /// As [`Self::admit`], for a terminal: a ticket counts as well.
-    pub(super) async fn admit_to_terminal(&self, parts: &Parts, id: &str) -> Result<Admitted, Refusal> {
+    pub(super) async fn admit_to_terminal(&self, parts: &Parts, id: &str) -> Result<Admitted, ApiError> {
         if id.is_empty() {
-            return Err(Refusal::MissingId);
+            return Err(ApiError::MissingId);
         }
         let ticket = tickets::offered(&parts.headers).map(|offer| {
             let origin = origin(&parts.headers);
@@ -106,7 +108,7 @@ impl State {
     pub(super) async fn ask<T>(
         &self,
         question: impl Future<Output = Result<T, DirectoryError>>,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, ApiError> {
         let began = Instant::now();
         let answer = timeout(self.config().directory_timeout, question).await;
         let outcome = match &answer {
@@ -124,18 +126,18 @@ impl State {
         &self,
         token: &BearerToken,
         parts: &Parts,
-    ) -> Result<Principal, Refusal> {
+    ) -> Result<Principal, ApiError> {
         let found = self.find_owner(token, peer(parts)).await;
         let shown = Some(Fingerprint::of_token(token));
         let principal = found.map_err(|refusal| self.charge_unknown(parts, shown, refusal))?;
-        Asker::is(&parts.extensions, &principal);
+        Caller::is(&parts.extensions, &principal);
         self.charge_user(&parts.extensions, &principal, shown)?;
         Ok(principal)
     }
 
     /// Returns the owner of `token`. A valid one is never refused; a wrong one counts against `peer`.
-    async fn find_owner(&self, token: &BearerToken, peer: IpAddr) -> Result<Principal, Refusal> {
-        let lookup = self.owner_of(token, Purpose::Use);
+    async fn find_owner(&self, token: &BearerToken, peer: IpAddr) -> Result<Principal, ApiError> {
+        let lookup = self.owner_of(token, AuthMode::Use);
         let found = if self.is_admin(token) {
             lookup.await?
         } else {
@@ -146,7 +148,7 @@ impl State {
 
     /// Authenticates the request in the order above. `ticket` is the grant of the offered ticket, if one was offered.
     /// Charges the credential, or the peer without a valid one.
-    async fn identify(&self, parts: &Parts, ticket: Option<Option<Grant>>) -> Result<Known, Refusal> {
+    async fn identify(&self, parts: &Parts, ticket: Option<Option<Grant>>) -> Result<Known, ApiError> {
         let token = match bearer(&parts.headers) {
             Ok(token) => token,
             Err(refusal) => return Err(self.charge_unknown(parts, None, refusal)),
@@ -154,7 +156,7 @@ impl State {
         let shown = token.as_ref().map(Fingerprint::of_token);
         let found = self.find_out(parts, token, ticket).await;
         let known = found.map_err(|refusal| self.charge_unknown(parts, shown, refusal))?;
-        Asker::is(&parts.extensions, &known.principal);
+        Caller::is(&parts.extensions, &known.principal);
         self.charge_user(&parts.extensions, &known.principal, known.credential.counts_as())?;
         Ok(known)
     }
@@ -164,7 +166,7 @@ impl State {
         parts: &Parts,
         token: Option<BearerToken>,
         ticket: Option<Option<Grant>>,
-    ) -> Result<Known, Refusal> {
+    ) -> Result<Known, ApiError> {
         let peer = peer(parts);
         let known = |principal, credential, caller| Ok(Known { principal, credential, caller });
         if let Some(token) = token {
@@ -173,7 +175,7 @@ impl State {
         }
         let mut outage = None;
         for credential in self.cookies_of(parts) {
-            let lookup = self.whose(&credential, Purpose::Use);
+            let lookup = self.whose(&credential, AuthMode::Use);
             let found = match &credential {
                 Credential::Session(cookies) => {
                     self.session_lookups.run(cookies.fingerprint(), peer, lookup).await
@@ -190,16 +192,16 @@ impl State {
         }
         if let Some(ticket) = ticket {
             let grant = ticket.ok_or_else(|| self.wrong(peer))?;
-            let principal = self.whose(&grant.credential, Purpose::Use).await?;
-            let principal = principal.ok_or(Refusal::InvalidToken)?;
+            let principal = self.whose(&grant.credential, AuthMode::Use).await?;
+            let principal = principal.ok_or(ApiError::InvalidToken)?;
             return known(principal, grant.credential, grant.caller);
         }
-        if self.config().platform.is_development() && self.is_at_hand(parts) {
-            let principal = self.whose(&Credential::Development, Purpose::Use).await?;
-            let principal = principal.ok_or(Refusal::MissingToken)?;
+        if self.config().platform.is_development() && self.is_local_peer(parts) {
+            let principal = self.whose(&Credential::Development, AuthMode::Use).await?;
+            let principal = principal.ok_or(ApiError::MissingToken)?;
             return known(principal, Credential::Development, None);
         }
-        Err(outage.unwrap_or(Refusal::MissingToken))
+        Err(outage.unwrap_or(ApiError::MissingToken))
     }
 
     /// Returns the cookies that count, in order: a browser sends cookies for any page, and only `Origin` identifies it.
@@ -212,7 +214,7 @@ impl State {
     }
 
     /// Charges a request without a valid credential to its peer. During an outage, a recently valid token is charged.
-    fn charge_unknown(&self, parts: &Parts, token: Option<Fingerprint>, refusal: Refusal) -> Refusal {
+    fn charge_unknown(&self, parts: &Parts, token: Option<Fingerprint>, refusal: ApiError) -> ApiError {
         match token.filter(|token| self.token_lookups.is_good(*token)) {
             Some(credential) => {
                 self.charge_credential(&parts.extensions, credential).err().unwrap_or(refusal)
@@ -222,14 +224,14 @@ impl State {
     }
 
     /// Returns the workspace `id` if `known` may open it.
-    async fn open(&self, parts: &Parts, known: Known, id: &str) -> Result<Admitted, Refusal> {
+    async fn open(&self, parts: &Parts, known: Known, id: &str) -> Result<Admitted, ApiError> {
         let Known { principal, credential, caller } = known;
         let target: Option<WorkspaceId> = id.parse().ok();
         let is_bound = matches!(principal.access, Access::Only(_));
         if is_bound && !target.is_some_and(|target| principal.may_open(target)) {
             return Err(match principal.kind {
-                Kind::Organisation => Refusal::OtherOrganization,
-                _ => Refusal::InvalidToken,
+                CredentialKind::Organization => ApiError::OtherOrganization,
+                _ => ApiError::InvalidToken,
             });
         }
         let caller = self.check_claim(parts, id, &principal, &credential).await?.or(caller);
@@ -239,13 +241,13 @@ impl State {
     }
 
     /// Counts an unknown credential of `peer`, and returns the error.
-    fn wrong(&self, peer: IpAddr) -> Refusal {
+    fn wrong(&self, peer: IpAddr) -> ApiError {
         let config = self.config();
         let count = self.wrong_tokens.add(network(peer), config.wrong_token_window, Instant::now());
         if count.used > config.max_wrong_tokens {
-            Refusal::Throttled(count.left)
+            ApiError::Throttled(count.left)
         } else {
-            Refusal::InvalidToken
+            ApiError::InvalidToken
         }
     }
 }

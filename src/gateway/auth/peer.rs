@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderName};
 
 use super::headers::come_from_another_site;
-use crate::gateway::{AtHand, State};
+use crate::gateway::{State, TrustedNetwork};
 
 pub(in crate::gateway) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -65,7 +65,7 @@ fn address(text: &str) -> Option<IpAddr> {
 impl State {
     /// Returns whether development mode admits the request: not through an unconfigured proxy, and not from another site's
     /// page.
-    pub(super) fn is_at_hand(&self, parts: &Parts) -> bool {
+    pub(super) fn is_local_peer(&self, parts: &Parts) -> bool {
         let config = self.config();
         let has_proxy = [X_FORWARDED_FOR, FORWARDED].iter().any(|name| parts.headers.contains_key(name));
         let knows_proxies = !has_proxy || config.trusted_proxies > 0;
@@ -78,12 +78,12 @@ impl State {
 }
 
 /// Returns whether `address` is one of those.
-fn is_within(those: AtHand, address: IpAddr) -> bool {
+fn is_within(those: TrustedNetwork, address: IpAddr) -> bool {
     let is_private = match address {
         IpAddr::V4(address) => address.is_private() || address.is_link_local(),
         IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
     };
-    address.is_loopback() || (those == AtHand::Private && is_private)
+    address.is_loopback() || (those == TrustedNetwork::Private && is_private)
 }
 
 #[cfg(test)]
@@ -169,8 +169,8 @@ mod tests {
             ("2001:db8::1", false),
         ] {
             let address: IpAddr = address.parse().unwrap();
-            assert_eq!(is_within(AtHand::Loopback, address), address.is_loopback(), "{address}");
-            assert_eq!(is_within(AtHand::Private, address), private, "{address}");
+            assert_eq!(is_within(TrustedNetwork::Loopback, address), address.is_loopback(), "{address}");
+            assert_eq!(is_within(TrustedNetwork::Private, address), private, "{address}");
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::http::header::REFERER;
 use axum::http::{HeaderMap, HeaderName};
 
 use super::headers::{only, origin};
-use crate::gateway::answer::Refusal;
+use crate::gateway::error::ApiError;
 use crate::gateway::{Config, Origin};
 use crate::workspace::PlatformVersion;
 
@@ -22,7 +22,7 @@ const STATE: &str = "state=";
 /// without any tenant header is refused.
 ///
 /// Public routes such as `/health` are exempt by their exact paths and do not reach this check.
-pub(super) fn check(config: &Config, platform: PlatformVersion, headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn check(config: &Config, platform: PlatformVersion, headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(ours) = config.platform.org_id.as_deref() else { return Ok(()) };
     let names_us = only(headers, &X_MOLECULE_ORG_ID).is_some_and(|id| id == Ok(ours))
         || only(headers, &REPLAY_SOURCE)
@@ -38,9 +38,9 @@ pub(super) fn check(config: &Config, platform: PlatformVersion, headers: &Header
     }
     let names_none = [X_MOLECULE_ORG_ID, REPLAY_SOURCE].iter().all(|name| is_empty(headers, name));
     match platform {
-        PlatformVersion::April2026 => Err(Refusal::WrongTenant),
-        _ if names_none => Err(Refusal::MissingTenant),
-        _ => Err(Refusal::WrongTenant),
+        PlatformVersion::April2026 => Err(ApiError::WrongTenant),
+        _ if names_none => Err(ApiError::MissingTenant),
+        _ => Err(ApiError::WrongTenant),
     }
 }
 

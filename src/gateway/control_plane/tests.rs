@@ -14,7 +14,7 @@ fn cookies(line: &str) -> SessionCookies {
 
 /// Returns the user of the session cookie `line`.
 async fn ask(members: &Members, plane: &Plane, line: &str) -> Result<Option<String>, ControlPlaneError> {
-    let member = members.member(&plane.config("acme"), &cookies(line), Purpose::Use).await?;
+    let member = members.member(&plane.config("acme"), &cookies(line), AuthMode::Use).await?;
     Ok(member.map(|member| member.name))
 }
 
@@ -44,8 +44,9 @@ async fn member_query_matches_the_platform() {
     let plane = Plane::start(Reply::member("u_1")).await;
     let members = Members::new();
     for _ in 0..3 {
-        let member = members.member(&plane.config("acme"), &cookies("a=1; b=2"), Purpose::Use).await.unwrap();
-        let expected = Principal::of_kind("member:u_1", Kind::Member, Access::All);
+        let member =
+            members.member(&plane.config("acme"), &cookies("a=1; b=2"), AuthMode::Use).await.unwrap();
+        let expected = Principal::of_kind("member:u_1", CredentialKind::Member, Access::All);
         assert_eq!(member, Some(expected));
     }
     let question = Question {
@@ -130,7 +131,7 @@ async fn outages_are_not_cached() {
     assert_eq!(ask(&members, &plane, "s=1").await.unwrap().as_deref(), Some("member:u_1"));
 
     let gone = plane.stop().await;
-    let refused = members.member(&gone, &cookies("s=2"), Purpose::Use).await;
+    let refused = members.member(&gone, &cookies("s=2"), AuthMode::Use).await;
     assert!(refused.is_err());
 }
 
@@ -178,7 +179,7 @@ async fn organisations_are_told_apart() {
     let plane = Plane::start(Reply::member("u_1")).await;
     let members = Members::new();
     let ask = async |slug| {
-        let member = members.member(&plane.config(slug), &cookies("s=1"), Purpose::Use).await;
+        let member = members.member(&plane.config(slug), &cookies("s=1"), AuthMode::Use).await;
         member.unwrap().is_some()
     };
     assert!(ask("acme").await);
@@ -193,11 +194,11 @@ async fn recheck_bypasses_and_renews_cache() {
     let members = Members::new();
     let config = plane.config("acme");
     let ask = async |purpose| members.member(&config, &cookies("s=1"), purpose).await.unwrap().is_some();
-    assert!(ask(Purpose::Use).await);
+    assert!(ask(AuthMode::Use).await);
     plane.reply(Reply::stranger());
-    assert!(ask(Purpose::Use).await);
-    assert!(!ask(Purpose::Recheck).await);
-    assert!(!ask(Purpose::Use).await, "the newest answer is cached");
+    assert!(ask(AuthMode::Use).await);
+    assert!(!ask(AuthMode::Recheck).await);
+    assert!(!ask(AuthMode::Use).await, "the newest answer is cached");
 }
 
 #[tokio::test]
@@ -239,7 +240,7 @@ async fn untrusted_certificate_is_refused() {
         }
     });
     let plane = ControlPlane::new(&format!("https://localhost:{port}"), "acme").unwrap();
-    let ask = async |members: Members| members.member(&plane, &cookies("s=1"), Purpose::Use).await;
+    let ask = async |members: Members| members.member(&plane, &cookies("s=1"), AuthMode::Use).await;
     assert!(ask(Members::new()).await.is_err(), "no trusted authority signed it");
     let trusting = Members { trusted: Some(vec![certificate]), ..Members::new() };
     assert!(ask(trusting).await.unwrap().is_some());

@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use crate::gateway::State;
-use crate::gateway::answer::Refusal;
 use crate::gateway::auth::Admitted;
 use crate::gateway::diagnoses::{Diagnosed, Walk};
+use crate::gateway::error::ApiError;
 use crate::gateway::shares::Exceeded;
 use crate::model::StageEvent;
 use crate::workspace::Workspace;
@@ -26,7 +26,7 @@ pub(in crate::gateway) async fn diagnose(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
     let Admitted { principal, workspace, .. } = state.admit(&parts, &id).await?;
     tracing::info!(principal = principal.name, workspace = %workspace.id, "diagnosis requested");
@@ -34,8 +34,8 @@ pub(in crate::gateway) async fn diagnose(
     let limits = (config.max_diagnoses, config.max_diagnoses_per_user);
     let walk = state.diagnoses.join(workspace.id, &principal.name, limits, || walk(&state, workspace));
     let walk = walk.map_err(|exceeded| match exceeded {
-        Exceeded::Total => Refusal::Busy("too many diagnoses are under way"),
-        Exceeded::Share(_) => Refusal::Busy("too many diagnoses of yours are under way"),
+        Exceeded::Total => ApiError::Busy("too many diagnoses are under way"),
+        Exceeded::Share(_) => ApiError::Busy("too many diagnoses of yours are under way"),
     })?;
     Ok(match walk.await {
         Diagnosed::Report(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),

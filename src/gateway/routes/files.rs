@@ -22,8 +22,8 @@ use super::file_map::FileMap;
 use crate::files;
 use crate::files::workspace::{CONTAINER_FOLDER, File, MAX_FILES, RelPath, folder, write_all};
 use crate::gateway::State;
-use crate::gateway::answer::Refusal;
 use crate::gateway::auth::Admitted;
+use crate::gateway::error::ApiError;
 use crate::gateway::shares::{Exceeded, Party, Permit};
 use crate::model::{StageError, StageEvent, Target, escape_control};
 use crate::workspace::Workspace;
@@ -59,20 +59,20 @@ pub(in crate::gateway) async fn write_one(
     Shared(state): Shared<Arc<State>>,
     place: Result<Path<Place>, PathRejection>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let Ok(Path(Place { id, path })) = place else {
         // A path that is not UTF-8 is invalid; only authenticated callers learn that.
         state.authenticate(&parts).await?;
-        return Err(Refusal::Request("invalid path".into()));
+        return Err(ApiError::Request("invalid path".into()));
     };
     let admitted = state.admit(&parts, &id).await?;
-    let rel: RelPath = path.parse().map_err(|_| Refusal::Request("invalid path".into()))?;
+    let rel: RelPath = path.parse().map_err(|_| ApiError::Request("invalid path".into()))?;
     let (Content { content }, _memory) = state.read_json(&admitted, &parts, body).await?;
     let _permit = state.begin_writing(&admitted)?;
     match state.write_files(&admitted, &[File::new(rel, content)]).await?.pop() {
         None => Ok(Json(json!({"status": "saved", "path": path})).into_response()),
-        Some((_, text)) => Err(Refusal::Write(json!({"error": format!("failed to write file: {text}")}))),
+        Some((_, text)) => Err(ApiError::Write(json!({"error": format!("failed to write file: {text}")}))),
     }
 }
 
@@ -81,16 +81,16 @@ pub(in crate::gateway) async fn write_several(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let admitted = state.admit(&parts, &id).await?;
     let (Contents { files }, _memory) = state.read_json(&admitted, &parts, body).await?;
     let count = files.count();
     if count > MAX_FILES {
-        return Err(Refusal::Request(format!("too many files ({count}), max {MAX_FILES}")));
+        return Err(ApiError::Request(format!("too many files ({count}), max {MAX_FILES}")));
     }
     // The platform calls a path that it does not take a body that it does not take.
-    let invalid = || Refusal::Request("invalid request body".into());
+    let invalid = || ApiError::Request("invalid request body".into());
     let mut wanted = BTreeMap::new();
     for (path, content) in files.files {
         let rel: RelPath = path.parse().map_err(|_| invalid())?;
@@ -106,7 +106,7 @@ pub(in crate::gateway) async fn write_several(
         let error = format!("failed to write file {}: {text}", escape_control(path));
         let written = count - failed.len();
         let failed: BTreeMap<_, _> = failed.iter().cloned().collect();
-        return Err(Refusal::Write(json!({"error": error, "failed": failed, "written": written})));
+        return Err(ApiError::Write(json!({"error": error, "failed": failed, "written": written})));
     }
     let workspace = &admitted.workspace;
     let source = if matches!(workspace.target, Target::Local(_)) { "container" } else { "ec2-ssh" };
@@ -116,7 +116,7 @@ pub(in crate::gateway) async fn write_several(
 
 impl State {
     /// Takes one of the connections for files. A request whose body is not here yet has none.
-    fn begin_writing(&self, admitted: &Admitted) -> Result<Permit<Party>, Refusal> {
+    fn begin_writing(&self, admitted: &Admitted) -> Result<Permit<Party>, ApiError> {
         let config = self.config();
         let shares = [
             (Party::User(admitted.principal.name.clone()), config.max_file_requests_per_user),
@@ -124,7 +124,7 @@ impl State {
         ];
         let permit = self.writers.take(config.max_file_requests, shares);
         permit.map_err(|exceeded| {
-            Refusal::Busy(match exceeded {
+            ApiError::Busy(match exceeded {
                 Exceeded::Total => "too many requests that write files are under way",
                 Exceeded::Share(0) => "too many requests of yours that write files are under way",
                 Exceeded::Share(_) => "too many requests that write files of this workspace are under way",
@@ -138,22 +138,22 @@ impl State {
         admitted: &Admitted,
         parts: &Parts,
         body: Body,
-    ) -> Result<(T, Permit<String>), Refusal> {
+    ) -> Result<(T, Permit<String>), ApiError> {
         let config = self.config();
         let announced = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: u64| length > config.max_files_body as u64) {
-            return Err(Refusal::TooLarge(config.max_files_body));
+            return Err(ApiError::TooLarge(config.max_files_body));
         }
         let max = config.max_files_body;
         let take = |amount: usize| {
             let share = (admitted.principal.name.clone(), max.saturating_mul(MAX_BODIES_PER_USER));
             let taken = self.bodies.take_many(amount, max.saturating_mul(MAX_BODIES), [share]);
-            taken.map_err(|_| Refusal::Busy("too much is being written"))
+            taken.map_err(|_| ApiError::Busy("too much is being written"))
         };
         let reading = timeout(config.request_timeout, read(body, max, take));
-        let (bytes, memory) = reading.await.map_err(|_| Refusal::Timeout)??;
+        let (bytes, memory) = reading.await.map_err(|_| ApiError::Timeout)??;
         let value = serde_json::from_slice(&bytes);
-        Ok((value.map_err(|_| Refusal::Request("invalid request body".into()))?, memory))
+        Ok((value.map_err(|_| ApiError::Request("invalid request body".into()))?, memory))
     }
 
     /// Writes `files` over one connection. Returns the failed ones with their error texts.
@@ -161,7 +161,7 @@ impl State {
         &self,
         admitted: &Admitted,
         files: &[File],
-    ) -> Result<Vec<(String, String)>, Refusal> {
+    ) -> Result<Vec<(String, String)>, ApiError> {
         let Admitted { principal, workspace, .. } = admitted;
         if files.is_empty() {
             return Ok(Vec::new());
@@ -198,15 +198,15 @@ impl State {
 async fn read(
     body: Body,
     max: usize,
-    take: impl Fn(usize) -> Result<Permit<String>, Refusal>,
-) -> Result<(Bytes, Permit<String>), Refusal> {
+    take: impl Fn(usize) -> Result<Permit<String>, ApiError>,
+) -> Result<(Bytes, Permit<String>), ApiError> {
     let mut pieces = body.into_data_stream();
     let mut bytes = BytesMut::new();
     let mut memory = take(0)?;
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| Refusal::Request("invalid request body".into()))?;
+        let piece = piece.map_err(|_| ApiError::Request("invalid request body".into()))?;
         if piece.len() > max - bytes.len() {
-            return Err(Refusal::TooLarge(max));
+            return Err(ApiError::TooLarge(max));
         }
         memory.absorb(take(piece.len())?);
         bytes.extend_from_slice(&piece);
@@ -223,9 +223,9 @@ fn folder_of(workspace: &Workspace) -> &'static str {
 }
 
 /// Returns the error for an unreachable workspace: no file was written.
-fn unreached(workspace: &Workspace, text: &str) -> Refusal {
+fn unreached(workspace: &Workspace, text: &str) -> ApiError {
     tracing::info!(workspace = %workspace.id, error = text, "no file was written");
-    Refusal::Write(json!({"error": format!("failed to write file: {text}")}))
+    ApiError::Write(json!({"error": format!("failed to write file: {text}")}))
 }
 
 /// Returns the error text for a file that was not written. It quotes the instance: escaped, and at most

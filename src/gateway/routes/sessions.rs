@@ -10,8 +10,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::gateway::State;
-use crate::gateway::answer::Refusal;
 use crate::gateway::auth::Admitted;
+use crate::gateway::error::ApiError;
 use crate::proto::Timestamp;
 use crate::session::{Kill, Summary};
 use crate::workspace::WorkspaceId;
@@ -51,7 +51,7 @@ pub(in crate::gateway) async fn in_workspace(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Json<Vec<Session>>, Refusal> {
+) -> Result<Json<Vec<Session>>, ApiError> {
     let (parts, _) = request.into_parts();
     let Admitted { workspace, .. } = state.admit(&parts, &id).await?;
     Ok(Json(sessions(&state, |of| of == workspace.id)))
@@ -61,7 +61,7 @@ pub(in crate::gateway) async fn in_workspace(
 pub(in crate::gateway) async fn everywhere(
     Shared(state): Shared<Arc<State>>,
     request: Request,
-) -> Result<Json<Vec<Session>>, Refusal> {
+) -> Result<Json<Vec<Session>>, ApiError> {
     let (parts, _) = request.into_parts();
     let principal = state.authenticate(&parts).await?;
     Ok(Json(sessions(&state, |of| principal.may_open(of))))
@@ -72,14 +72,14 @@ pub(in crate::gateway) async fn end(
     Shared(state): Shared<Arc<State>>,
     Path((id, session)): Path<(String, String)>,
     request: Request,
-) -> Result<StatusCode, Refusal> {
+) -> Result<StatusCode, ApiError> {
     let (parts, _) = request.into_parts();
     let Admitted { principal, workspace, .. } = state.admit(&parts, &id).await?;
-    let session: Uuid = session.parse().map_err(|_| Refusal::SessionNotFound)?;
+    let session: Uuid = session.parse().map_err(|_| ApiError::SessionNotFound)?;
     // A session of another workspace is not found.
     let is_here = sessions(&state, |of| of == workspace.id).iter().any(|known| known.id == session);
     if !is_here || !state.sessions.kill(session, Kill::Request) {
-        return Err(Refusal::SessionNotFound);
+        return Err(ApiError::SessionNotFound);
     }
     tracing::info!(principal = principal.name, workspace = %workspace.id, %session, "terminal ended by request");
     Ok(StatusCode::NO_CONTENT)

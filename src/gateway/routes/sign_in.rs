@@ -11,17 +11,17 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::gateway::State;
-use crate::gateway::answer::Refusal;
 use crate::gateway::auth::bearer;
+use crate::gateway::error::ApiError;
 use crate::gateway::secret::Fingerprint;
 
 /// `POST /auth/session`: exchanges a bearer token for a cookie that no script can read.
 pub(in crate::gateway) async fn sign_in(
     Shared(state): Shared<Arc<State>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
-    let token = bearer(&parts.headers)?.ok_or(Refusal::MissingToken)?;
+    let token = bearer(&parts.headers)?.ok_or(ApiError::MissingToken)?;
     let principal = state.authenticate_bearer(&token, &parts).await?;
     let now = Instant::now();
     let before = state.cookies.find(&parts.headers, now);
@@ -45,7 +45,7 @@ pub(in crate::gateway) async fn sign_in(
 pub(in crate::gateway) async fn identity(
     Shared(state): Shared<Arc<State>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
     let principal = state.authenticate(&parts).await?;
     let cookie = state.cookies.find(&parts.headers, Instant::now());

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::gateway::State;
-use crate::gateway::answer::Refusal;
 use crate::gateway::auth::{Admitted, origin};
+use crate::gateway::error::ApiError;
 
 /// `POST /workspaces/{id}/terminal/ticket`: issues a ticket that opens one terminal there, once, as the second
 /// subprotocol.
@@ -18,7 +18,7 @@ pub(in crate::gateway) async fn ticket(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
     let Admitted { principal, grant, .. } = state.admit(&parts, &id).await?;
     let left = principal.valid_for(SystemTime::now());

@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::gateway::State;
-use crate::gateway::answer::Refusal;
 use crate::gateway::auth::Admitted;
+use crate::gateway::error::ApiError;
 use crate::model::{Shell, Target};
 use crate::workspace::{Principal, Status, Workspace, WorkspaceId};
 
@@ -49,7 +49,7 @@ impl From<Workspace> for Summary {
 pub(in crate::gateway) async fn list(
     Shared(state): Shared<Arc<State>>,
     request: Request,
-) -> Result<Json<Vec<Summary>>, Refusal> {
+) -> Result<Json<Vec<Summary>>, ApiError> {
     let (parts, _) = request.into_parts();
     let principal = state.authenticate(&parts).await?;
     let workspaces = state.ask(state.directory.list(&principal)).await?;
@@ -62,13 +62,13 @@ pub(in crate::gateway) async fn show(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
     match state.admit(&parts, &id).await {
         Ok(Admitted { workspace, .. }) => Ok(Json(Summary::from(workspace)).into_response()),
-        Err(Refusal::MissingToken) if state.config().public_status => {
-            let id: WorkspaceId = id.parse().map_err(|_| Refusal::NotFound)?;
-            let workspace = state.ask(state.directory.find(id)).await?.ok_or(Refusal::NotFound)?;
+        Err(ApiError::MissingToken) if state.config().public_status => {
+            let id: WorkspaceId = id.parse().map_err(|_| ApiError::NotFound)?;
+            let workspace = state.ask(state.directory.find(id)).await?.ok_or(ApiError::NotFound)?;
             Ok(Json(json!({"id": workspace.id, "status": workspace.status})).into_response())
         }
         Err(refusal) => Err(refusal),
@@ -81,10 +81,10 @@ impl State {
         &self,
         principal: &Principal,
         id: &str,
-    ) -> Result<Workspace, Refusal> {
-        let id: WorkspaceId = id.parse().map_err(|_| Refusal::NotFound)?;
+    ) -> Result<Workspace, ApiError> {
+        let id: WorkspaceId = id.parse().map_err(|_| ApiError::NotFound)?;
         let found = self.ask(self.directory.find(id)).await?;
-        found.filter(|workspace| is_open_to(principal, workspace)).ok_or(Refusal::NotFound)
+        found.filter(|workspace| is_open_to(principal, workspace)).ok_or(ApiError::NotFound)
     }
 }
 

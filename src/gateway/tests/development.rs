@@ -67,13 +67,13 @@ async fn proxied_peer_is_not_local() {
             config.platform.at_hand = at_hand;
         }
     };
-    let server = start(behind(crate::gateway::AtHand::Loopback)).await;
+    let server = start(behind(crate::gateway::TrustedNetwork::Loopback)).await;
     for (forwarded, expected) in
         [("203.0.113.9", 401), ("127.0.0.1, 203.0.113.9", 401), ("172.17.0.1", 401), ("127.0.0.1", 101)]
     {
         assert_eq!(status(&server, &[PAGE, ("X-Forwarded-For", forwarded)]).await, expected, "{forwarded}");
     }
-    let server = start(behind(crate::gateway::AtHand::Private)).await;
+    let server = start(behind(crate::gateway::TrustedNetwork::Private)).await;
     for (forwarded, expected) in [("203.0.113.9", 401), ("172.17.0.1", 101), ("127.0.0.1", 101)] {
         assert_eq!(status(&server, &[PAGE, ("X-Forwarded-For", forwarded)]).await, expected, "{forwarded}");
     }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::model::InstanceTarget;
-use crate::workspace::{Access, Kind, Lineage, Status};
+use crate::workspace::{Access, CredentialKind, Lineage, Status};
 
 #[derive(Default)]
 pub(super) struct Memory {
@@ -45,7 +45,8 @@ impl Memory {
     /// Lets `token` of an organization open these workspaces until it expires.
     pub(super) fn anchored_token(&self, token: &str, opens: &[WorkspaceId], expires_at: Option<SystemTime>) {
         let access = Access::Only(opens.iter().copied().collect());
-        let principal = Principal::of_kind(token, Kind::Organisation, access).expiring_at(expires_at);
+        let principal =
+            Principal::of_kind(token, CredentialKind::Organization, access).expiring_at(expires_at);
         let digest = BearerToken::new(token).unwrap().digest().to_string();
         self.inner().tokens.insert(digest, principal);
     }

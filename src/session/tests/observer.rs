@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::session::{Observer, Outcome, Step};
+use crate::session::{Observer, Outcome, SessionStep};
 
 /// Remembers the steps, in a word or two each.
 #[derive(Default)]
@@ -16,22 +16,22 @@ impl Diary {
 }
 
 impl Observer for Diary {
-    fn on_step(&self, step: Step<'_>) {
+    fn on_step(&self, step: SessionStep<'_>) {
         let entry = match step {
-            Step::Connecting => "connecting".to_owned(),
-            Step::Stage(event) => format!("stage {}", event.stage),
-            Step::Connected(ids) => format!("connected {}", ids.tunnel.as_deref().unwrap_or("-")),
-            Step::Opened(_) => "opened".into(),
-            Step::FirstOutput(_) => "first output".into(),
-            Step::Input(bytes) => format!("in {bytes}"),
-            Step::Output(bytes) => format!("out {bytes}"),
-            Step::RoundTrip(took) => format!("round trip {}", took.as_millis()),
-            Step::Ended(record) => {
+            SessionStep::Connecting => "connecting".to_owned(),
+            SessionStep::Stage(event) => format!("stage {}", event.stage),
+            SessionStep::Connected(ids) => format!("connected {}", ids.tunnel.as_deref().unwrap_or("-")),
+            SessionStep::Opened(_) => "opened".into(),
+            SessionStep::FirstOutput(_) => "first output".into(),
+            SessionStep::Input(bytes) => format!("in {bytes}"),
+            SessionStep::Output(bytes) => format!("out {bytes}"),
+            SessionStep::RoundTrip(took) => format!("round trip {}", took.as_millis()),
+            SessionStep::Ended(record) => {
                 let bytes = (record.input_bytes, record.output_bytes);
                 let failed = matches!(record.outcome, Outcome::End(End::Failed(_)));
                 format!("ended {} {bytes:?} {} {failed}", record.outcome.name(), record.ids.is_some())
             }
-            Step::Closed => "closed".into(),
+            SessionStep::Closed => "closed".into(),
         };
         self.0.lock().unwrap().push(entry);
     }

@@ -8,7 +8,9 @@ use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, query_as};
 use uuid::Uuid;
 
-use super::super::{Access, DirectoryError, Kind, PlatformVersion, Principal, TokenDigest, WorkspaceId};
+use super::super::{
+    Access, CredentialKind, DirectoryError, PlatformVersion, Principal, TokenDigest, WorkspaceId,
+};
 use super::database::Database;
 use super::error::{Error, TooManyWorkspaces};
 use super::organization;
@@ -91,7 +93,7 @@ pub(super) enum Used {
 struct Found {
     name: String,
     access: Access,
-    kind: Kind,
+    kind: CredentialKind,
     expires_at: Option<f64>,
     used: Used,
 }
@@ -141,7 +143,7 @@ async fn select(
             // The platform's own name for the bearer of an organization token.
             name: format!("org-token:{prefix}"),
             access,
-            kind: Kind::Organisation,
+            kind: CredentialKind::Organization,
             expires_at,
             used: Used::Organization(id),
         }));
@@ -153,7 +155,7 @@ async fn select(
         Found {
             name: format!("workspace:{workspace}"),
             access: Access::Only(BTreeSet::from([workspace])),
-            kind: Kind::Workspace,
+            kind: CredentialKind::Workspace,
             expires_at,
             used: Used::Workspace(id),
         }

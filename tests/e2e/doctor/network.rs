@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use eice::emulator::{Backend, EmulatorConfig, InstanceSpec, SecurityGroupRule, UpgradeFault};
+use eice::emulator::{Backend, EmulatorConfig, InstanceSpec, SecurityGroupRuleSpec, UpgradeFault};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -54,8 +54,11 @@ async fn cidr_rule_in_instance_group() {
     let patient = Patient::builtin().await;
     let emulator = &patient.world.emulator;
     let lets_in = |block: &str| {
-        let rule =
-            SecurityGroupRule { ports: Some((22, 22)), groups: Vec::new(), cidrs: vec![block.to_owned()] };
+        let rule = SecurityGroupRuleSpec {
+            ports: Some((22, 22)),
+            groups: Vec::new(),
+            cidrs: vec![block.to_owned()],
+        };
         emulator.edit_security_groups(|groups| {
             groups.iter_mut().find(|spec| spec.id == "sg-0aaaaaaaaaaaa0001").unwrap().ingress = vec![rule];
         });

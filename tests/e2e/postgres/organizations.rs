@@ -1,6 +1,6 @@
 //! Tokens anchored at an organization.
 
-use eice::workspace::{Access, Directory, Kind, WorkspaceId};
+use eice::workspace::{Access, CredentialKind, Directory, WorkspaceId};
 
 use super::serve::{HOST, serve};
 use super::{add_org_token, add_workspace, bearer, directory, token};
@@ -52,7 +52,7 @@ async fn anchor_opens_its_organization_only() {
     add_org_token(&database, &org);
     let access = async || {
         let principal = directory.authenticate(&bearer(&org)).await.unwrap().unwrap();
-        assert_eq!(principal.kind, Kind::Organisation);
+        assert_eq!(principal.kind, CredentialKind::Organization);
         principal.access
     };
     assert_eq!(access().await, Access::All, "a token without an anchor");
@@ -111,7 +111,7 @@ async fn anchor_is_ignored_in_april() {
         add_org_token(&database, &org);
         anchor(&database, &org, &root.to_string());
         let principal = directory.authenticate(&bearer(&org)).await.unwrap().unwrap();
-        assert_eq!((principal.kind, principal.access), (Kind::Organisation, Access::All));
+        assert_eq!((principal.kind, principal.access), (CredentialKind::Organization, Access::All));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Token lookup, and the record of its use.
 
-use eice::workspace::{Access, Directory, Kind};
+use eice::workspace::{Access, CredentialKind, Directory};
 
 use super::{add_org_token, add_workspace, add_workspace_token, bearer, directory, hash, token, tuned};
 use crate::lab::{Database, Postgres};
@@ -22,7 +22,10 @@ async fn organization_token_opens_everything() {
         let org = token("org-plain");
         add_org_token(&database, &org);
         let principal = directory.authenticate(&bearer(&org)).await.unwrap().expect("it is valid");
-        assert_eq!((principal.name.as_str(), principal.kind), ("org-token:org-plai", Kind::Organisation));
+        assert_eq!(
+            (principal.name.as_str(), principal.kind),
+            ("org-token:org-plai", CredentialKind::Organization)
+        );
         assert_eq!((principal.access, principal.expires_at), (Access::All, None));
         directory.settle().await;
         assert_eq!(database.run(ORG_USED), "1");
@@ -38,7 +41,10 @@ async fn workspace_token_opens_its_workspace() {
         add_workspace_token(&database, mine, &token);
         add_workspace_token(&database, other, &others);
         let principal = directory.authenticate(&bearer(&token)).await.unwrap().expect("it is valid");
-        assert_eq!((principal.name.clone(), principal.kind), (format!("workspace:{mine}"), Kind::Workspace));
+        assert_eq!(
+            (principal.name.clone(), principal.kind),
+            (format!("workspace:{mine}"), CredentialKind::Workspace)
+        );
         assert!(principal.may_open(mine) && !principal.may_open(other));
         directory.settle().await;
         assert_eq!(database.run(WORKSPACE_USED), "1", "the other one was not used");
@@ -85,7 +91,7 @@ async fn org_tokens_are_checked_first() {
     add_workspace_token(&database, mine, &same);
     add_org_token(&database, &same);
     let principal = directory.authenticate(&bearer(&same)).await.unwrap().unwrap();
-    assert_eq!(principal.kind, Kind::Organisation);
+    assert_eq!(principal.kind, CredentialKind::Organization);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use super::super::form::Form;
 use super::super::page::{max_results, page};
 use super::super::xml::{EC2_NAMESPACE, Xml};
 use super::{authorize, filtered};
-use crate::emulator::config::{SecurityGroupRule, SecurityGroupSpec};
+use crate::emulator::config::{SecurityGroupRuleSpec, SecurityGroupSpec};
 use crate::emulator::world::World;
 
 pub(super) fn describe_security_groups(context: &Context<'_>, form: &Form) -> Result<String, ApiError> {
@@ -45,7 +45,7 @@ pub(super) fn describe_security_groups(context: &Context<'_>, form: &Form) -> Re
 }
 
 fn write_group(xml: &mut Xml, world: &World, group: &SecurityGroupSpec) {
-    let write_rules = |xml: &mut Xml, name: &str, rules: &[SecurityGroupRule]| {
+    let write_rules = |xml: &mut Xml, name: &str, rules: &[SecurityGroupRuleSpec]| {
         xml.items(name, rules, |xml, rule| {
             match rule.ports {
                 Some((from, to)) => {

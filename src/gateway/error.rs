@@ -17,11 +17,11 @@ use crate::workspace::DirectoryError;
 
 /// The reason of a refusal, in a word: an extension of the response.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Denied(pub(super) &'static str);
+pub(super) struct DenyReason(pub(super) &'static str);
 
 /// Why a request is refused. The bodies of 401, 404, 429 and 503 are the platform's.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum ApiError {
     /// `Host` is not one of ours.
     Host,
     /// `Origin` is not on the list.
@@ -84,7 +84,7 @@ pub(super) enum Refusal {
     Panicked,
 }
 
-impl Refusal {
+impl ApiError {
     /// Returns the reason's stable name in metrics and audit records.
     fn name(&self) -> &'static str {
         match self {
@@ -126,7 +126,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, body) = match &self {
             Self::Host => (StatusCode::FORBIDDEN, json!({"error": "host not allowed"})),
@@ -257,7 +257,7 @@ impl IntoResponse for Refusal {
         };
         let mut response =
             if body.is_null() { status.into_response() } else { (status, Json(body)).into_response() };
-        response.extensions_mut().insert(Denied(self.name()));
+        response.extensions_mut().insert(DenyReason(self.name()));
         let headers = response.headers_mut();
         match self {
             Self::Throttled(after) => {
@@ -283,31 +283,31 @@ impl IntoResponse for Refusal {
     }
 }
 
-impl From<DirectoryError> for Refusal {
+impl From<DirectoryError> for ApiError {
     fn from(error: DirectoryError) -> Self {
         if error.is_outage() { Self::Unavailable(error) } else { Self::Unusable(error) }
     }
 }
 
-impl From<ControlPlaneError> for Refusal {
+impl From<ControlPlaneError> for ApiError {
     fn from(error: ControlPlaneError) -> Self {
         Self::ControlPlane(error)
     }
 }
 
-impl From<Unwritten> for Refusal {
+impl From<Unwritten> for ApiError {
     fn from(Unwritten: Unwritten) -> Self {
         Self::Unrecorded
     }
 }
 
-impl From<NotReady> for Refusal {
+impl From<NotReady> for ApiError {
     fn from(error: NotReady) -> Self {
         Self::NotReady(error)
     }
 }
 
-impl From<OpenError> for Refusal {
+impl From<OpenError> for ApiError {
     fn from(error: OpenError) -> Self {
         Self::Terminals(error)
     }

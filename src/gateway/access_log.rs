@@ -11,9 +11,9 @@ use axum::http::{Extensions, HeaderMap, Method};
 use axum::response::Response;
 
 use super::State;
-use super::answer::Denied;
 use super::audit::{Record, credential};
 use super::auth::peer;
+use super::error::DenyReason;
 use crate::telemetry::metrics::OTHER;
 use crate::workspace::{Principal, WorkspaceId};
 
@@ -25,9 +25,9 @@ const RECORDED: [&str; 2] = ["/workspaces/{id}", "/auth/session"];
 
 /// The authenticated caller, set late; a request extension, so that failed requests are attributed too.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Asker(Arc<OnceLock<Principal>>);
+pub(super) struct Caller(Arc<OnceLock<Principal>>);
 
-impl Asker {
+impl Caller {
     /// Sets the caller of the request with these extensions.
     pub(super) fn is(extensions: &Extensions, principal: &Principal) {
         if let Some(Self(asker)) = extensions.get() {
@@ -37,20 +37,20 @@ impl Asker {
 }
 
 /// The request, for metrics and audit records.
-pub(super) struct Asked {
+pub(super) struct RequestLog {
     method: &'static str,
     /// The pattern of the route; the page's files have none.
     route: Option<MatchedPath>,
     workspace: Option<WorkspaceId>,
     origin: Option<String>,
     peer: IpAddr,
-    asker: Asker,
+    asker: Caller,
 }
 
-impl Asked {
+impl RequestLog {
     /// Describes the request `parts`, and adds the caller's extension to them.
     pub(super) fn of(parts: &mut Parts) -> Self {
-        let asker = Asker::default();
+        let asker = Caller::default();
         parts.extensions.insert(asker.clone());
         Self {
             asker,
@@ -69,7 +69,7 @@ impl Asked {
         let metrics = &state.metrics;
         metrics.requests.with_label_values(&[self.method, route, status.as_str()]).inc();
         metrics.request_duration.with_label_values(&[self.method, route]).observe(took.as_secs_f64());
-        let Some(Denied(reason)) = response.extensions().get() else { return };
+        let Some(DenyReason(reason)) = response.extensions().get() else { return };
         metrics.denials.with_label_values(&[*reason]).inc();
         if RECORDED.iter().any(|recorded| route.starts_with(recorded)) {
             let asker = self.asker.0.get();

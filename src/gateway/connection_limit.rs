@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 /// connection evicts the longest-idle one. A connection whose request is being handled is busy; handling is bounded in
 /// time.
 #[derive(Clone, Debug)]
-pub(super) struct Room {
+pub(super) struct ConnectionLimit {
     places: Arc<Semaphore>,
     quiet: Arc<Quiet>,
 }
@@ -47,7 +47,7 @@ impl Quiet {
     }
 }
 
-impl Room {
+impl ConnectionLimit {
     /// Returns a limit of `places` connections, at least one.
     pub(super) fn new(places: usize) -> Self {
         let places = Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS)));
@@ -61,14 +61,14 @@ impl Room {
 
     /// Acquires a slot for an idle connection. At the limit, evicts the longest-idle connection, or waits if all are busy.
     /// Cancel safe.
-    pub(super) async fn place(&self) -> Place {
+    pub(super) async fn place(&self) -> Slot {
         let mut made = false;
         loop {
             let more = self.quiet.more.notified();
             made = made || (self.places.available_permits() == 0 && self.quiet.make_room());
             tokio::select! {
                 Ok(permit) = Arc::clone(&self.places).acquire_owned() => {
-                    let place = Place {
+                    let place = Slot {
                         quiet: Arc::clone(&self.quiet),
                         since: Mutex::default(),
                         evicted: CancellationToken::new(),
@@ -85,7 +85,7 @@ impl Room {
 
 /// A connection's slot, released on drop.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Slot {
     quiet: Arc<Quiet>,
     /// The key in `idle`, while idle.
     since: Mutex<Option<u64>>,
@@ -93,7 +93,7 @@ pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
+impl Slot {
     /// Resolves when the connection is evicted.
     pub(super) fn evicted(&self) -> WaitForCancellationFuture<'_> {
         self.evicted.cancelled()
@@ -126,7 +126,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.asks();
     }
@@ -138,13 +138,13 @@ mod tests {
 
     use super::*;
 
-    fn taken(room: &Room) -> Place {
+    fn taken(room: &ConnectionLimit) -> Slot {
         room.place().now_or_never().expect("there is room")
     }
 
     #[tokio::test]
     async fn longest_idle_connection_is_evicted() {
-        let room = Room::new(3);
+        let room = ConnectionLimit::new(3);
         let (first, second, third) = (taken(&room), taken(&room), taken(&room));
         // The first makes a request, so that the second is the longest-idle one.
         first.asks();
@@ -160,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn busy_connections_are_not_evicted() {
-        let room = Room::new(2);
+        let room = ConnectionLimit::new(2);
         let (first, second) = (taken(&room), taken(&room));
         first.asks();
         second.asks();
@@ -181,7 +181,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_leaves_is_forgotten() {
-        let room = Room::new(2);
+        let room = ConnectionLimit::new(2);
         drop((taken(&room), taken(&room)));
         assert!(room.quiet.connections().since.is_empty());
         let (first, second) = (taken(&room), taken(&room));
