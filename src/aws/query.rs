@@ -12,6 +12,7 @@ use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::action::Action;
@@ -209,25 +210,15 @@ impl Query {
 fn form(action: Action, params: &[(String, String)]) -> String {
     let mut body = format!("Action={}&Version={VERSION}", action.name());
     for (name, value) in params {
-        body.push('&');
-        encode(name, &mut body);
-        body.push('=');
-        encode(value, &mut body);
+        let (name, value) = (utf8_percent_encode(name, RESERVED), utf8_percent_encode(value, RESERVED));
+        // Writing to a String cannot fail.
+        let _ = write!(body, "&{name}={value}");
     }
     body
 }
 
-/// Appends `text`, percent-encoding all but RFC 3986's unreserved characters.
-fn encode(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-}
+/// All but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 setters! {
     Retries {
