@@ -43,9 +43,13 @@ pub(crate) fn transmit<S: Read + Write>(
 ) -> tungstenite::Result<()> {
     while let Some(frame) = tunnel.poll_transmit() {
         let message = match frame.opcode {
+            Opcode::Close => {
+                // The codec may have replied to the peer's CLOSE already; it flushes what is left.
+                let _ = socket.close(None);
+                continue;
+            }
             Opcode::Ping => Message::Ping(frame.payload),
             Opcode::Pong => Message::Pong(frame.payload),
-            Opcode::Close => Message::Close(None),
             _ => Message::Binary(frame.payload),
         };
         socket.send(message)?;
